@@ -1,0 +1,100 @@
+"""StyleGAN2 discriminator at 256 px; in variant D it is conditioned on style and degree (VToonify, Sec. 4.3)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from model.ops import LEAK, BiasedLeakyReLU, Blur
+from model.stylegan2 import PUBLISHED_CHANNELS, EqualConv2d, EqualLinear
+
+STDDEV_GROUP = 4
+"""Pictures whose standard deviation is compared (StyleGAN2)."""
+
+CONDITION_DIM = 64
+"""Length of the degree's and of the style's embedding."""
+
+
+def conv_layer(in_channels: int, out_channels: int, kernel: int, downsample=False, activate=True) -> nn.Sequential:
+    """Convolution with optional halving (blur first) and activation."""
+    layers: list[nn.Module] = []
+    if downsample:
+        total = 2 + kernel - 1
+        layers.append(Blur(pad=((total + 1) // 2, total // 2)))
+    padding = 0 if downsample else kernel // 2
+    layers.append(EqualConv2d(in_channels, out_channels, kernel, stride=2 if downsample else 1, padding=padding))
+    if activate:
+        layers.append(BiasedLeakyReLU(out_channels))
+    return nn.Sequential(*layers)
+
+
+class ResidualDown(nn.Module):
+    """Residual block that halves the resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv1 = conv_layer(in_channels, in_channels, 3)
+        self.conv2 = conv_layer(in_channels, out_channels, 3, downsample=True)
+        self.skip = conv_layer(in_channels, out_channels, 1, downsample=True, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.conv2(self.conv1(x)) + self.skip(x)) / math.sqrt(2)
+
+
+def minibatch_stddev(x: Tensor) -> Tensor:
+    """Append one channel with the mean standard deviation over groups of pictures, `[B, C, H, W]` → `[B, C+1, H, W]`.
+
+    A group holds 4 pictures; when the batch does not divide by 4, the largest divisor below.
+    """
+    batch, channels, height, width = x.shape
+    group = max(n for n in range(1, STDDEV_GROUP + 1) if batch % n == 0)
+    groups = x.view(group, batch // group, channels, height, width)
+    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+    deviation = deviation.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
+    return torch.cat([x, deviation], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Realness of pictures; with `num_styles`, given the style degree and the style index."""
+
+    def __init__(self, num_styles: int | None = None, size: int = 256, channels: dict[int, int] | None = None):
+        super().__init__()
+        widths = channels or PUBLISHED_CHANNELS
+        blocks: list[nn.Module] = [conv_layer(3, widths[size], 1)]
+        while size > 4:
+            blocks.append(ResidualDown(widths[size], widths[size // 2]))
+            size //= 2
+        self.convs = nn.Sequential(*blocks)
+        self.num_styles = num_styles
+        out_dim = 1
+        if num_styles is not None:
+            out_dim = 2 * CONDITION_DIM
+            self.label_mapper = nn.Sequential(
+                nn.Linear(1, CONDITION_DIM),
+                nn.LeakyReLU(LEAK),
+                nn.Linear(CONDITION_DIM, CONDITION_DIM),
+                nn.LeakyReLU(LEAK),
+                nn.Linear(CONDITION_DIM, CONDITION_DIM),
+            )
+            self.style_mapper = nn.Embedding(num_styles, CONDITION_DIM)
+        self.final_conv = conv_layer(widths[4] + 1, widths[4], 3)
+        self.final_linear = nn.Sequential(
+            EqualLinear(widths[4] * 16, widths[4], activate=True), EqualLinear(widths[4], out_dim)
+        )
+
+    def forward(self, image: Tensor, degree: Tensor | None = None, style_index: Tensor | None = None) -> Tensor:
+        """Judge `image [B, 3, size, size]`, RGB in [-1, 1].
+
+        Args:
+            degree: `[B]` style degrees in [0, 1], for a conditional discriminator.
+            style_index: `[B]` integers below `num_styles`, likewise.
+
+        Returns:
+            Logits `[B, 1]`.
+        """
+        x = self.final_conv(minibatch_stddev(self.convs(image)))
+        x = self.final_linear(x.flatten(1))
+        if self.num_styles is None:
+            return x
+        condition = torch.cat([self.label_mapper(degree.view(-1, 1)), self.style_mapper(style_index)], dim=1)
+        return (x * condition).sum(1, keepdim=True) / math.sqrt(2 * CONDITION_DIM)

@@ -1,0 +1,83 @@
+"""Filters and activations shared by the networks, in plain PyTorch.
+
+Conventions follow StyleGAN2 (Karras et al., 2020, appendix B): images are `[B, C, H, W]`, filters are two-dimensional
+and normalised, padding is counted after zero insertion, and a negative padding crops.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.2
+"""Negative slope of every leaky ReLU in the StyleGAN family."""
+
+BLUR_TAPS = (1, 3, 3, 1)
+"""Binomial filter that StyleGAN2 uses for every change of resolution."""
+
+
+def make_kernel(taps: Sequence[float] = BLUR_TAPS, gain: float = 1.0) -> Tensor:
+    """Return the outer product of `taps` with itself, `[n, n]`, summing to `gain`."""
+    line = torch.tensor(taps, dtype=torch.float32)
+    kernel = torch.outer(line, line)
+    return kernel * (gain / kernel.sum())
+
+
+def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
+    """Insert `up - 1` zeros after each pixel, pad, convolve with `kernel`, keep every `down`-th pixel.
+
+    Args:
+        x: `[B, C, H, W]`.
+        kernel: `[n, m]`, a true convolution filter (it is flipped here, as convolution demands).
+        pad: pixels before and after, on both axes; negative values crop.
+
+    Returns:
+        `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`.
+    """
+    batch, channels, height, width = x.shape
+    if up > 1:
+        x = x.reshape(batch * channels, 1, height, 1, width, 1)
+        x = F.pad(x, (0, up - 1, 0, 0, 0, up - 1)).reshape(batch, channels, height * up, width * up)
+    x = F.pad(x, (pad[0], pad[1], pad[0], pad[1]))
+    taps = kernel.flip(0, 1).to(x.dtype).expand(channels, 1, *kernel.shape)
+    return F.conv2d(x, taps, stride=down, groups=channels)
+
+
+def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
+    """Enlarge `x` twofold with `kernel` (`[4, 4]`, gain 4), aligned as the skip images of StyleGAN2 are."""
+    return upfirdn2d(x, kernel, up=2, pad=(2, 1))
+
+
+def blur_downsample(x: Tensor) -> Tensor:
+    """Halve `x` (`[B, C, H, W]`, even sides) after a [1, 3, 3, 1] blur; the border is padded with zeros."""
+    return upfirdn2d(x, make_kernel().to(x.device), down=2, pad=(1, 1))
+
+
+def scaled_leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU times √2, which keeps the variance of a normal input (StyleGAN2)."""
+    return F.leaky_relu(x, LEAK) * math.sqrt(2)
+
+
+class BiasedLeakyReLU(nn.Module):
+    """Add a bias per channel, then `scaled_leaky_relu`. Works on `[B, C]` and `[B, C, H, W]`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return scaled_leaky_relu(x + self.bias.view(1, -1, *[1] * (x.ndim - 2)))
+
+
+class Blur(nn.Module):
+    """Convolution with a fixed [1, 3, 3, 1] filter; the filter is a buffer of the published files."""
+
+    def __init__(self, pad: tuple[int, int], gain: float = 1.0):
+        super().__init__()
+        self.register_buffer("kernel", make_kernel(gain=gain))
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, pad=self.pad)

@@ -1,0 +1,249 @@
+"""StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch.
+
+`w_plus` is `[B, rows, style_dim]`; a *row* feeds one layer. `conv1` takes row 0, `to_rgb1` row 1, level k (which doubles
+the resolution) rows 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbours share a row.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.ops import BiasedLeakyReLU, Blur, make_kernel, scaled_leaky_relu, upsample2
+
+Noise = Literal["none", "fixed", "random"]
+"""How noise enters: not at all, from the buffers of the file, or drawn anew."""
+
+PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
+"""Width by resolution at channel multiplier 2."""
+
+MAPPING_LEARNING_RATE = 0.01
+"""Learning-rate multiplier of the mapping network."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a generator; the defaults are those of the published 1024 px files.
+
+    `noise_buffers` keeps the fixed noise of the published layout; small models do without.
+    """
+
+    size: int = 1024
+    style_dim: int = 512
+    mapping_layers: int = 8
+    channels: dict[int, int] = field(default_factory=lambda: dict(PUBLISHED_CHANNELS))
+    noise_buffers: bool = True
+
+    @property
+    def levels(self) -> int:
+        """Number of doublings from 4 px to `size`."""
+        return int(math.log2(self.size)) - 2
+
+    @property
+    def rows(self) -> int:
+        """Rows of w+ that the generator reads (18 at 1024 px)."""
+        return 2 * self.levels + 2
+
+
+class PixelNorm(nn.Module):
+    """Scale each vector `[..., D]` to unit mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-8)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate: weights are stored with unit variance and scaled at run time."""
+
+    def __init__(self, in_dim: int, out_dim: int, bias_init: float = 0.0, lr_mul: float = 1.0, activate: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
+        self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init)))
+        self.scale = lr_mul / math.sqrt(in_dim)
+        self.lr_mul = lr_mul
+        self.activate = activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
+        return scaled_leaky_relu(y) if self.activate else y
+
+
+class EqualConv2d(nn.Module):
+    """Convolution without bias, with equalised learning rate."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride=1, padding=0, dilation=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.scale = 1 / math.sqrt(in_channels * kernel**2)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, None, self.stride, self.padding, self.dilation)
+
+
+class ModulatedConv2d(nn.Module):
+    """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3).
+
+    The style scales the input and the normalisation scales the output, which is the same sum in another order and
+    lets one ordinary convolution serve a whole batch of different styles.
+    """
+
+    def __init__(self, in_channels, out_channels, kernel, style_dim, demodulate=True, upsample=False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel, kernel))
+        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1)
+        self.scale = 1 / math.sqrt(in_channels * kernel**2)
+        self.padding = kernel // 2
+        self.demodulate = demodulate
+        self.upsample = upsample
+        if upsample:
+            # Zero insertion divides the mean by 4, which the gain makes up for.
+            self.blur = Blur(pad=(1, 1), gain=4.0)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map `x [B, in, H, W]` under `w [B or 1, style_dim]` to `[B, out, H, W]`, twice as large when upsampling."""
+        style = self.modulation(w)
+        weight = self.weight[0] * self.scale
+        x = x * style[:, :, None, None].to(x.dtype)
+        if self.upsample:
+            y = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
+        else:
+            y = F.conv2d(x, weight, padding=self.padding)
+        if self.demodulate:
+            norm = style.square() @ weight.square().sum((2, 3)).t()
+            y = y * torch.rsqrt(norm + 1e-8)[:, :, None, None].to(y.dtype)
+        return y
+
+
+class NoiseInjection(nn.Module):
+    """Add noise `[1 or B, 1, H, W]` times one learned number."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        return x + self.weight * noise
+
+
+class StyledConv(nn.Module):
+    """Modulated 3×3 convolution, optional noise, bias and leaky ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, style_dim: int, upsample: bool = False):
+        super().__init__()
+        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
+        self.noise = NoiseInjection()
+        self.activate = BiasedLeakyReLU(out_channels)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
+        x = self.conv(x, w)
+        if noise is not None:
+            x = self.noise(x, noise)
+        return self.activate(x)
+
+
+class Upsample(nn.Module):
+    """Twofold enlargement of the skip image; the filter is a buffer of the published files."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kernel", make_kernel(gain=4.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample2(x, self.kernel)
+
+
+class ToRGB(nn.Module):
+    """Picture contribution of one level: modulated 1×1 convolution without normalisation, added to the skip image."""
+
+    def __init__(self, in_channels: int, style_dim: int, upsample: bool = True):
+        super().__init__()
+        if upsample:
+            self.upsample = Upsample()
+        self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+    def forward(self, x: Tensor, w: Tensor, skip: Tensor | None = None) -> Tensor:
+        rgb = self.conv(x, w) + self.bias
+        return rgb if skip is None else rgb + self.upsample(skip)
+
+
+class ConstantInput(nn.Module):
+    """The learned 4×4 tensor that synthesis starts from."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+    def forward(self, batch: int) -> Tensor:
+        return self.input.expand(batch, -1, -1, -1)
+
+
+def mapping_network(style_dim: int, layers: int) -> nn.Sequential:
+    """Pixel norm followed by `layers` activated linear layers: z → w."""
+    linear = [
+        EqualLinear(style_dim, style_dim, lr_mul=MAPPING_LEARNING_RATE, activate=True) for _ in range(layers)
+    ]
+    return nn.Sequential(PixelNorm(), *linear)
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis. Parameter names and shapes are those of the published files."""
+
+    def __init__(self, config: GeneratorConfig | None = None):
+        super().__init__()
+        self.config = config = config or GeneratorConfig()
+        dim, widths = config.style_dim, config.channels
+        self.style = mapping_network(dim, config.mapping_layers)
+        self.input = ConstantInput(widths[4])
+        self.conv1 = StyledConv(widths[4], widths[4], dim)
+        self.to_rgb1 = ToRGB(widths[4], dim, upsample=False)
+        self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
+        for level in range(config.levels):
+            size = 8 << level
+            self.convs.append(StyledConv(widths[size // 2], widths[size], dim, upsample=True))
+            self.convs.append(StyledConv(widths[size], widths[size], dim))
+            self.to_rgbs.append(ToRGB(widths[size], dim))
+        if config.noise_buffers:
+            for layer in range(2 * config.levels + 1):
+                size = 4 << ((layer + 1) // 2)
+                self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, size, size))
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Map `z [..., style_dim]` to w of the same shape."""
+        return self.style(z)
+
+    def layer_noise(self, layer: int, x: Tensor, noise: Noise) -> Tensor | None:
+        """Noise for synthesis layer `layer` (0 is `conv1`, then two a level) on an input `x [B, C, H, W]`."""
+        if noise == "none":
+            return None
+        if noise == "fixed":
+            return getattr(self.noises, f"noise_{layer}")
+        factor = 2 if layer % 2 else 1
+        return x.new_empty(x.shape[0], 1, x.shape[2] * factor, x.shape[3] * factor).normal_()
+
+    def start(self, w_plus: Tensor, noise: Noise) -> Tensor:
+        """First feature, `[B, C, 4, 4]`."""
+        x = self.input(w_plus.shape[0])
+        return self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise))
+
+    def level(self, k: int, x: Tensor, skip: Tensor | None, rows: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Double the resolution: `x [B, C, H, W]`, `skip [B, 3, H, W]`, `rows [B or 1, 3, style_dim]` → twice as large."""
+        x = self.convs[2 * k](x, rows[:, 0], self.layer_noise(2 * k + 1, x, noise))
+        x = self.convs[2 * k + 1](x, rows[:, 1], self.layer_noise(2 * k + 2, x, noise))
+        return x, self.to_rgbs[k](x, rows[:, 2], skip)
+
+    def features_at(self, w_plus: Tensor, size: int = 32, noise: Noise = "none") -> tuple[Tensor, Tensor]:
+        """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px."""
+        x = self.start(w_plus, noise)
+        skip = self.to_rgb1(x, w_plus[:, 1])
+        for k in range(int(math.log2(size)) - 2):
+            x, skip = self.level(k, x, skip, w_plus[:, 1 + 2 * k : 4 + 2 * k], noise)
+        return x, skip
+
+    def forward(self, w_plus: Tensor, noise: Noise = "none") -> Tensor:
+        """Render `w_plus [B, rows, style_dim]` as pictures `[B, 3, size, size]`, RGB around [-1, 1]."""
+        return self.features_at(w_plus, self.config.size, noise)[1]

@@ -1,0 +1,233 @@
+"""VToonify (Yang et al., SIGGRAPH Asia 2022): an encoder takes the place of StyleGAN's low-resolution half.
+
+    x [B, 3+19, H, W] ── encoder ──► feature, skip at H/8 ──► decoder level 0..4 ──► y [B, 3, 4H, 4W]
+                            └ features at H/8, H/4, H/2, H ──► fused into levels 0..3
+
+Two variants share the class: `toonify` (T, one collection style) and `dualstylegan` (D, exemplar style and degree).
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.dualstylegan import STRUCTURE_ROWS, STRUCTURE_SIZE, AdaptiveInstanceNorm, DualStyleGAN, ModRes
+from model.ops import LEAK, make_kernel, upsample2
+from model.stylegan2 import Generator, GeneratorConfig
+
+Backbone = Literal["toonify", "dualstylegan"]
+
+FIRST_LEVEL = 3
+"""Generator level that the decoder starts with: the one from 32 to 64 px."""
+
+INPUT_MULTIPLE = 8
+"""Frame sides must divide by this: the encoder halves three times."""
+
+DEGREE_DIM = 128
+"""Length of the vector that a style degree is mapped to inside a fusion module."""
+
+
+@dataclass(frozen=True)
+class VToonifyConfig:
+    """Sizes of a model; the defaults are those of the published files, which carry no configuration.
+
+    Encoder widths are the generator's at the same place, as in the paper. `subpixel` > 1 lets the last level stop
+    that factor below the output and finishes with a sub-pixel convolution, so that a small model does its work at
+    low resolution.
+    """
+
+    backbone: Backbone = "dualstylegan"
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    in_size: int = 256
+    parsing_channels: int = 19
+    stem_channels: int = 32
+    dilations: tuple[int, ...] = (4, 4, 2, 2, 1, 1)
+    subpixel: int = 1
+
+    @property
+    def scale(self) -> int:
+        """Output side divided by input side (4 in the paper)."""
+        return self.generator.size // self.in_size * self.subpixel
+
+    def to_dict(self) -> dict:
+        """Plain containers, to be stored in a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict) -> "VToonifyConfig":
+        """Inverse of `to_dict`. Raises TypeError or ValueError when keys or values don't fit."""
+        generator = dict(stored["generator"])
+        generator["channels"] = {int(size): int(width) for size, width in generator["channels"].items()}
+        rest = {key: value for key, value in stored.items() if key != "generator"}
+        rest["dilations"] = tuple(rest["dilations"])
+        return cls(generator=GeneratorConfig(**generator), **rest)
+
+
+class Encoded(NamedTuple):
+    """What the encoder hands to the decoder."""
+
+    features: list[Tensor]
+    """Content features, coarse to fine: `[B, C, H/8, W/8]`, H/4, H/2, H."""
+    feature: Tensor
+    """Input of decoder level 0, `[B, C, H/8, W/8]`."""
+    skip: Tensor
+    """First skip image, `[B, 3, H/8, W/8]`."""
+
+
+class ResBlock(nn.Module):
+    """`(x + f(x)) / √2` with two activated 3×3 convolutions."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.leaky_relu(self.conv2(F.leaky_relu(self.conv(x), LEAK)), LEAK)
+        return (x + y) / math.sqrt(2)
+
+
+class MaskedFusion(nn.Module):
+    """Fusion of variant D: a mask, predicted from both features and the degree, gates the content feature (Sec. 4.2.2)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.norm = AdaptiveInstanceNorm(2 * channels, DEGREE_DIM)
+        self.conv2 = nn.Conv2d(2 * channels, 1, 3, padding=1)
+        self.linear = nn.Sequential(
+            nn.Linear(1, DEGREE_DIM // 2), nn.LeakyReLU(LEAK), nn.Linear(DEGREE_DIM // 2, DEGREE_DIM), nn.LeakyReLU(LEAK)
+        )
+
+    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]`; returns the feature and the mask `[B, 1, H, W]`."""
+        both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree.view(-1, 1)))
+        mask = F.relu(self.conv2(both)).tanh()
+        return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask
+
+
+def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> nn.Sequential:
+    """Two activated 3×3 convolutions, the first one with `stride`."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, middle, 3, stride, 1),
+        nn.LeakyReLU(LEAK),
+        nn.Conv2d(middle, out_channels, 3, 1, 1),
+        nn.LeakyReLU(LEAK),
+    )
+
+
+def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
+    """Four stages from full to 1/8 size, the residual blocks, and the convolution that makes the skip image."""
+    widths = [config.generator.channels[config.in_size >> i] for i in range(4)]
+    stages = [conv_pair(3 + config.parsing_channels, config.stem_channels, widths[0], stride=1)]
+    stages += [conv_pair(a, b, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
+    blocks = nn.ModuleList(ResBlock(widths[-1]) for _ in config.dilations)
+    return nn.ModuleList([*stages, blocks, nn.Conv2d(widths[-1], 3, 1)])
+
+
+class VToonify(nn.Module):
+    """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files."""
+
+    def __init__(self, config: VToonifyConfig | None = None):
+        super().__init__()
+        self.config = config = config or VToonifyConfig()
+        gen = config.generator
+        self.has_degree = config.backbone == "dualstylegan"
+        self.generator = DualStyleGAN(gen) if self.has_degree else Generator(gen)
+        self.encoder = build_encoder(config)
+        widths = [gen.channels[STRUCTURE_SIZE << k] for k in range(4)]
+        fuse = MaskedFusion if self.has_degree else (lambda c: nn.Conv2d(2 * c, c, 3, padding=1))
+        self.fusion_out = nn.ModuleList(fuse(width) for width in widths)
+        self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
+        if self.has_degree:
+            # Block 0 answers to the 4 px layer, which the encoder replaces; the published files keep it, unused.
+            self.res = nn.ModuleList(ModRes(widths[0], gen.style_dim, d) for d in (1, *config.dilations))
+        if config.subpixel > 1:
+            self.subpixel = nn.Conv2d(gen.channels[gen.size], 3 * config.subpixel**2, 3, padding=1)
+
+    @property
+    def stylegan(self) -> Generator:
+        """The StyleGAN2 generator inside the backbone."""
+        return self.generator.generator if self.has_degree else self.generator
+
+    def zplus_to_wplus(self, z_plus: Tensor) -> Tensor:
+        """Map each row of `z_plus [B, rows, D]` through StyleGAN's mapping network."""
+        return self.stylegan.mapping(z_plus)
+
+    def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: float | Tensor | None = None) -> Encoded:
+        """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""
+        features: list[Tensor] = []
+        *stages, blocks, to_skip = self.encoder
+        for stage in stages:
+            x = stage(x)
+            features.append(x)
+        if self.has_degree:
+            degree = self._degree(degree, w_plus)
+            styles = self.generator.style(w_plus[:, : len(self.res)])
+        for i, block in enumerate(blocks):
+            x = block(x)
+            if self.has_degree:
+                x = self.res[i + 1](x, styles[:, i + 1], degree)
+        return Encoded(features[::-1], x, to_skip(x))
+
+    def decode(
+        self, encoded: Encoded, w_plus: Tensor, degree: float | Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Render `encoded` as a picture `[B, 3, 4H, 4W]`; the masks of the four fusions are `[B, 1, h, w]` (D) or none (T)."""
+        masks: list[Tensor] = []
+        x, skip = encoded.feature, encoded.skip
+        if self.has_degree:
+            degree = self._degree(degree, w_plus)
+            w_plus = self.generator.colour_rows(w_plus)
+        for k in range(self.config.generator.levels - FIRST_LEVEL):
+            if k < len(self.fusion_out):
+                content = encoded.features[k]
+                if self.has_degree:
+                    x, mask = self.fusion_out[k](x, content, degree)
+                    masks.append(mask)
+                    content = mask * content
+                else:
+                    x = self.fusion_out[k](torch.cat([x, content], dim=1))
+                skip = self.fusion_skip[k](torch.cat([skip, content], dim=1))
+            rows = w_plus[:, STRUCTURE_ROWS + 2 * k : STRUCTURE_ROWS + 2 * k + 3]
+            x, skip = self.stylegan.level(FIRST_LEVEL + k, x, skip, rows, noise="none")
+        if self.config.subpixel > 1:
+            skip = self._finish(x, skip)
+        return skip, masks
+
+    def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Sub-pixel convolution (Shi et al., 2016) on top of the enlarged skip image."""
+        kernel = make_kernel(gain=4.0).to(skip.device)
+        for _ in range(int(math.log2(self.config.subpixel))):
+            skip = upsample2(skip, kernel)
+        return skip + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
+
+    @staticmethod
+    def _degree(degree: float | Tensor | None, w_plus: Tensor) -> Tensor:
+        if degree is None:
+            raise ValueError("variant D needs a style degree")
+        return torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1)
+
+    def forward_with_masks(
+        self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `forward`, and the fusion masks `[B, 1, h, w]` from H/8 to H (none in variant T)."""
+        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
+            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
+        return self.decode(self.encode(x, w_plus, degree), w_plus, degree)
+
+    def forward(self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None) -> Tensor:
+        """Stylise frames.
+
+        Args:
+            x: `[B, 3 + parsing_channels, H, W]`: RGB in [-1, 1], then parsing logits / 16; H, W multiples of 8.
+            w_plus: `[B or 1, rows, D]` style code in w+.
+            degree: style degree in [0, 1], a number or `[B]`; variant D only.
+
+        Returns:
+            `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
+        """
+        return self.forward_with_masks(x, w_plus, degree)[0]
