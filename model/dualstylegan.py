@@ -1,7 +1,8 @@
 """DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path.
 
 Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's rows are
-transformed and mixed with the intrinsic ones (colour). `interp_weights` holds one weight a row, 0 = photo, 1 = exemplar.
+transformed and mixed with the intrinsic ones (colour). `interp_weights` holds one weight a row, 0 = photo,
+1 = exemplar.
 """
 
 import math
@@ -76,9 +77,14 @@ class DualStyleGAN(nn.Module):
             PixelNorm(), *[EqualLinear(dim, dim, lr_mul=0.01, activate=True) for _ in range(2)]
         )
         self.generator = Generator(config)
-        # A level has two convolutions, hence two blocks; 4 px has one.
-        sizes = [4] + [size for size in (8, 16, STRUCTURE_SIZE) for _ in range(2)]
-        blocks = [ModRes(config.channels[size], dim) for size in sizes]
+        # Each convolution up to 32 px has a block: one at 4 px, two at every level. Level k reaches 8·2^k px.
+        levels = [-1, 0, 0, 1, 1, 2, 2]
+        blocks = [
+            ModRes(config.channels[8 << level if level >= 0 else 4], dim)
+            if config.first_level == 0 or level >= config.first_level
+            else nn.Identity()
+            for level in levels
+        ]
         colours = [EqualLinear(dim, dim) for _ in range(config.rows - STRUCTURE_ROWS)]
         self.res = nn.ModuleList(blocks + colours)
 

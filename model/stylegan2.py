@@ -1,7 +1,7 @@
 """StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch.
 
-`w_plus` is `[B, rows, style_dim]`; a *row* feeds one layer. `conv1` takes row 0, `to_rgb1` row 1, level k (which doubles
-the resolution) rows 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbours share a row.
+`w_plus` is `[B, rows, style_dim]`; a *row* feeds one layer. `conv1` takes row 0, `to_rgb1` row 1, level k (which
+doubles the resolution) rows 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbours share a row.
 """
 
 import math
@@ -28,7 +28,8 @@ MAPPING_LEARNING_RATE = 0.01
 class GeneratorConfig:
     """Sizes of a generator; the defaults are those of the published 1024 px files.
 
-    `noise_buffers` keeps the fixed noise of the published layout; small models do without.
+    `noise_buffers` keeps the fixed noise of the published layout. Levels below `first_level` are not built: where an
+    encoder takes their place, a small model need not carry them.
     """
 
     size: int = 1024
@@ -36,6 +37,7 @@ class GeneratorConfig:
     mapping_layers: int = 8
     channels: dict[int, int] = field(default_factory=lambda: dict(PUBLISHED_CHANNELS))
     noise_buffers: bool = True
+    first_level: int = 0
 
     @property
     def levels(self) -> int:
@@ -198,12 +200,17 @@ class Generator(nn.Module):
         self.config = config = config or GeneratorConfig()
         dim, widths = config.style_dim, config.channels
         self.style = mapping_network(dim, config.mapping_layers)
-        self.input = ConstantInput(widths[4])
-        self.conv1 = StyledConv(widths[4], widths[4], dim)
-        self.to_rgb1 = ToRGB(widths[4], dim, upsample=False)
+        if config.first_level == 0:
+            self.input = ConstantInput(widths[4])
+            self.conv1 = StyledConv(widths[4], widths[4], dim)
+            self.to_rgb1 = ToRGB(widths[4], dim, upsample=False)
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
         for level in range(config.levels):
             size = 8 << level
+            if level < config.first_level:  # Placeholders keep the numbers, hence the names, of the levels above.
+                self.convs.extend([nn.Identity(), nn.Identity()])
+                self.to_rgbs.append(nn.Identity())
+                continue
             self.convs.append(StyledConv(widths[size // 2], widths[size], dim, upsample=True))
             self.convs.append(StyledConv(widths[size], widths[size], dim))
             self.to_rgbs.append(ToRGB(widths[size], dim))
@@ -231,7 +238,7 @@ class Generator(nn.Module):
         return self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise))
 
     def level(self, k: int, x: Tensor, skip: Tensor | None, rows: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Double the resolution: `x [B, C, H, W]`, `skip [B, 3, H, W]`, `rows [B or 1, 3, style_dim]` → twice as large."""
+        """Double the resolution of `x [B, C, H, W]` and `skip [B, 3, H, W]` under `rows [B or 1, 3, style_dim]`."""
         x = self.convs[2 * k](x, rows[:, 0], self.layer_noise(2 * k + 1, x, noise))
         x = self.convs[2 * k + 1](x, rows[:, 1], self.layer_noise(2 * k + 2, x, noise))
         return x, self.to_rgbs[k](x, rows[:, 2], skip)

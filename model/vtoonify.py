@@ -29,13 +29,16 @@ INPUT_MULTIPLE = 8
 DEGREE_DIM = 128
 """Length of the vector that a style degree is mapped to inside a fusion module."""
 
+PASS_THROUGH_SCALE = 0.01
+"""What is left of random fusion weights when training begins."""
+
 
 @dataclass(frozen=True)
 class VToonifyConfig:
     """Sizes of a model; the defaults are those of the published files, which carry no configuration.
 
     Encoder widths are the generator's at the same place, as in the paper. `subpixel` > 1 lets the last level stop
-    that factor below the output and finishes with a sub-pixel convolution, so that a small model does its work at
+    that factor below the output and finishes with sub-pixel convolutions, so that a small model does its work at
     low resolution.
     """
 
@@ -91,19 +94,20 @@ class ResBlock(nn.Module):
 
 
 class MaskedFusion(nn.Module):
-    """Fusion of variant D: a mask, predicted from both features and the degree, gates the content feature (Sec. 4.2.2)."""
+    """Fusion of variant D: a mask, predicted from both features and the degree, gates the content feature."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.norm = AdaptiveInstanceNorm(2 * channels, DEGREE_DIM)
         self.conv2 = nn.Conv2d(2 * channels, 1, 3, padding=1)
+        half = DEGREE_DIM // 2
         self.linear = nn.Sequential(
-            nn.Linear(1, DEGREE_DIM // 2), nn.LeakyReLU(LEAK), nn.Linear(DEGREE_DIM // 2, DEGREE_DIM), nn.LeakyReLU(LEAK)
+            nn.Linear(1, half), nn.LeakyReLU(LEAK), nn.Linear(half, DEGREE_DIM), nn.LeakyReLU(LEAK)
         )
 
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]`; returns the feature and the mask `[B, 1, H, W]`."""
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]` into a feature and a mask `[B, 1, H, W]`."""
         both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree.view(-1, 1)))
         mask = F.relu(self.conv2(both)).tanh()
         return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask
@@ -144,9 +148,28 @@ class VToonify(nn.Module):
         self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
         if self.has_degree:
             # Block 0 answers to the 4 px layer, which the encoder replaces; the published files keep it, unused.
-            self.res = nn.ModuleList(ModRes(widths[0], gen.style_dim, d) for d in (1, *config.dilations))
+            unused = ModRes(widths[0], gen.style_dim) if gen.first_level == 0 else nn.Identity()
+            blocks = [ModRes(widths[0], gen.style_dim, dilation) for dilation in config.dilations]
+            self.res = nn.ModuleList([unused, *blocks])
         if config.subpixel > 1:
-            self.subpixel = nn.Conv2d(gen.channels[gen.size], 3 * config.subpixel**2, 3, padding=1)
+            width = gen.channels[gen.size]
+            self.subpixel = nn.Sequential(
+                nn.Conv2d(width, 2 * width, 3, padding=1),
+                nn.LeakyReLU(LEAK),
+                nn.Conv2d(2 * width, 3 * config.subpixel**2, 3, padding=1),
+            )
+
+    def start_as_pass_through(self) -> None:
+        """Make fusion begin as the identity on the decoder's own feature and skip image (VToonify, Sec. 4.3).
+
+        Fusion weights are scaled by 0.01 and identity is added on the first input channels.
+        """
+        for module in [*self.fusion_out, *self.fusion_skip]:
+            conv = module.conv if isinstance(module, MaskedFusion) else module
+            with torch.no_grad():
+                conv.weight.mul_(PASS_THROUGH_SCALE)
+                own = torch.arange(conv.out_channels)
+                conv.weight[own, own, 1, 1] += 1.0
 
     @property
     def stylegan(self) -> Generator:
@@ -176,7 +199,7 @@ class VToonify(nn.Module):
     def decode(
         self, encoded: Encoded, w_plus: Tensor, degree: float | Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Render `encoded` as a picture `[B, 3, 4H, 4W]`; the masks of the four fusions are `[B, 1, h, w]` (D) or none (T)."""
+        """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the four fusions (none in T)."""
         masks: list[Tensor] = []
         x, skip = encoded.feature, encoded.skip
         if self.has_degree:
@@ -199,7 +222,7 @@ class VToonify(nn.Module):
         return skip, masks
 
     def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Sub-pixel convolution (Shi et al., 2016) on top of the enlarged skip image."""
+        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""
         kernel = make_kernel(gain=4.0).to(skip.device)
         for _ in range(int(math.log2(self.config.subpixel))):
             skip = upsample2(skip, kernel)
