@@ -1,0 +1,137 @@
+"""pSp style encoder: an aligned face becomes 18 codes in z+ (Richardson et al., "Encoding in Style", CVPR 2021)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.errors import InputError
+from model.stylegan2 import EqualLinear
+
+FACE_SIZE = 256
+CODE_COUNT = 18
+CODE_SIZE = 512
+
+# IR-SE-50 (ArcFace): output channels and number of blocks of each stage; the first block of a stage halves the size.
+STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
+FEATURE_BLOCKS = (6, 20, 23)  # the last blocks of stages 2, 3 and 4: 64, 32 and 16 px on a 256 px face
+SQUEEZE_RATIO = 16
+
+# Sec. 3 of pSp: rows 0-2 are read from the 16 px map, rows 3-6 from the 32 px map, the other eleven from the 64 px map.
+HEAD_SIZES = (16,) * 3 + (32,) * 4 + (64,) * 11
+
+
+class SqueezeExcite(nn.Module):
+    """Scale every channel by a gate in (0, 1) computed from all channel means."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // SQUEEZE_RATIO, 1, bias=False)
+        self.fc2 = nn.Conv2d(channels // SQUEEZE_RATIO, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
+        return x * torch.sigmoid(gate)
+
+
+class ResidualBlock(nn.Module):
+    """Improved residual block with squeeze and excitation (IR-SE)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        if in_channels == out_channels:
+            self.shortcut_layer = nn.MaxPool2d(1, stride)  # plain subsampling, without parameters
+        else:
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(in_channels),
+            nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
+            nn.PReLU(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            SqueezeExcite(out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut_layer(x) + self.res_layer(x)
+
+
+class StyleHead(nn.Module):
+    """Halve a square feature map down to one pixel and read one code from it."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(int(math.log2(size))):
+            layers += [nn.Conv2d(CODE_SIZE, CODE_SIZE, 3, 2, 1), nn.LeakyReLU()]
+        self.convs = nn.Sequential(*layers)
+        self.linear = EqualLinear(CODE_SIZE, CODE_SIZE)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.linear(self.convs(feature).flatten(1))
+
+
+class PSPEncoder(nn.Module):
+    """Photo of an aligned face to 18 style codes.
+
+    `latent_avg [18, 512]`, the mean code, lies beside the weights in the published file, not among them: whoever loads
+    the file sets it.
+    """
+
+    latent_avg: Tensor
+
+    def __init__(self):
+        super().__init__()
+        first = STAGES[0][0]
+        self.input_layer = nn.Sequential(
+            nn.Conv2d(3, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first), nn.PReLU(first)
+        )
+        blocks: list[nn.Module] = []
+        channels = first
+        for width, count in STAGES:
+            for index in range(count):
+                blocks.append(ResidualBlock(channels, width, stride=2 if index == 0 else 1))
+                channels = width
+        self.body = nn.Sequential(*blocks)
+        self.styles = nn.ModuleList(StyleHead(size) for size in HEAD_SIZES)
+        self.latlayer1 = nn.Conv2d(STAGES[2][0], CODE_SIZE, 1)
+        self.latlayer2 = nn.Conv2d(STAGES[1][0], CODE_SIZE, 1)
+        self.register_buffer("latent_avg", torch.zeros(CODE_COUNT, CODE_SIZE), persistent=False)
+
+    def forward(self, face: Tensor) -> Tensor:
+        """Codes relative to the mean code.
+
+        face: [B, 3, 256, 256], RGB in [-1, 1], aligned as in FFHQ. Returns [B, 18, 512], without `latent_avg`.
+        """
+        if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
+            raise InputError(
+                f"the style encoder takes aligned faces of shape [B, 3, {FACE_SIZE}, {FACE_SIZE}], "
+                f"not {list(face.shape)}"
+            )
+        fine, middle, coarse = self._backbone(face)
+        middle = _enlarge_to(coarse, middle) + self.latlayer1(middle)
+        fine = _enlarge_to(middle, fine) + self.latlayer2(fine)
+        pyramid = {16: coarse, 32: middle, 64: fine}
+        return torch.stack([head(pyramid[size]) for head, size in zip(self.styles, HEAD_SIZES, strict=True)], dim=1)
+
+    def style_codes(self, face: Tensor) -> Tensor:
+        """Codes in z+, the mean code added; arguments and shape as for `forward`."""
+        return self(face) + self.latent_avg
+
+    def _backbone(self, face: Tensor) -> list[Tensor]:
+        """Features of 128, 256 and 512 channels at 1/4, 1/8 and 1/16 of the size."""
+        x = self.input_layer(face)
+        features = []
+        for index, block in enumerate(self.body):
+            x = block(x)
+            if index in FEATURE_BLOCKS:
+                features.append(x)
+        return features
+
+
+def _enlarge_to(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear resize to the size of `like`, corners on corners, as the published weights were trained with."""
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)

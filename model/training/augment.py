@@ -1,0 +1,107 @@
+"""Anti-aliased random affine transforms (Karras et al., "Training GANs with Limited Data", 2020, appendix B)."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Low-pass filter of the sym6 wavelet. Its even shifts are orthonormal, so enlarging and reducing again is lossless.
+SYM6 = (
+    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
+    0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
+    -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
+)  # fmt: skip
+FILTER_MARGIN = len(SYM6) // 4  # input pixels that the filter reaches beyond the border
+# The filter is not symmetric: it weighs about half a fine pixel to the left, so sampling moves with it.
+FILTER_DELAY = 0.25  # input pixels
+
+PROBABILITY = 0.2  # of each transform, independently
+MAX_SHIFT = 1 / 8  # of the image side
+MAX_ANGLE = math.pi / 4
+SCALE_STD = 0.2  # of the logarithm to base 2 of a scale
+
+
+def random_affine_matrix(
+    batch: int, rng: np.random.Generator, height: int, width: int, probability: float = PROBABILITY
+) -> Tensor:
+    """Draw one affine transform per item: flip, shift, isotropic scale, anisotropic scale, rotation.
+
+    Each happens with `probability`. Returns [B, 3, 3], float32, from output to input in pixels from the centre of an
+    image of `height` by `width`, as `apply_affine` takes it.
+    """
+    matrices = [_random_matrix(rng, height, width, probability) for _ in range(batch)]
+    return torch.tensor(np.stack(matrices), dtype=torch.float32)
+
+
+def apply_affine(images: Tensor, inverse_matrix: Tensor) -> Tensor:
+    """Warp images without aliasing; beyond the border lies the image's reflection.
+
+    images: [B, C, H, W], any range. inverse_matrix: [B, 3, 3], takes the position (x, y, 1) of an output pixel, in
+    pixels from the image centre, to the one in the input; the identity leaves the images as they are.
+    Returns [B, C, H, W].
+    """
+    matrix = inverse_matrix.to(images)
+    positions = _output_positions(images) + FILTER_DELAY
+    positions = torch.einsum("bij,hwj->bhwi", matrix[:, :2, :2], positions) + matrix[:, None, None, :2, 2]
+    margin_x, margin_y = _margins(positions, images)
+    padded = F.pad(images, (margin_x, margin_x, margin_y, margin_y), mode="reflect")
+    half_size = images.new_tensor([padded.shape[-1] / 2, padded.shape[-2] / 2])
+    grid = (positions - FILTER_DELAY) / half_size
+    return _halve(F.grid_sample(_double(padded), grid, mode="bilinear", align_corners=False))
+
+
+def _output_positions(images: Tensor) -> Tensor:
+    """[2H', 2W', 2]: (x, y) of the output at double density, filter margin included, from the image centre."""
+    height, width = (side + 2 * FILTER_MARGIN for side in images.shape[-2:])
+    ys, xs = ((torch.arange(2 * side, device=images.device) + 0.5 - side) / 2 for side in (height, width))
+    return torch.stack([xs.expand(2 * height, -1), ys[:, None].expand(-1, 2 * width)], dim=-1).to(images.dtype)
+
+
+def _margins(positions: Tensor, images: Tensor) -> tuple[int, int]:
+    """Pixels to add left and right, above and below, so that every position and its filter lie inside.
+
+    One reflection is all that padding offers: what lies further out than a whole image stays black.
+    """
+    reach = positions.abs().amax(dim=(0, 1, 2)).tolist()
+    sides = images.shape[-1], images.shape[-2]
+    needed = [math.ceil(far - side / 2) + FILTER_MARGIN + 1 for far, side in zip(reach, sides, strict=True)]
+    return tuple(min(max(margin, 0), side - 1) for margin, side in zip(needed, sides, strict=True))
+
+
+def _double(images: Tensor) -> Tensor:
+    """Enlarge [B, C, H, W] twofold through the wavelet filter."""
+    channels, reach = images.shape[1], len(SYM6) // 2 - 1
+    taps = images.new_tensor(SYM6).expand(channels, 1, 1, -1)
+    wide = F.conv_transpose2d(images, taps, stride=(1, 2), padding=(0, reach), groups=channels)
+    return F.conv_transpose2d(wide, taps.mT, stride=(2, 1), padding=(reach, 0), groups=channels)
+
+
+def _halve(images: Tensor) -> Tensor:
+    """The transpose of `_double`; the filter margin is used up, one fine pixel of it is to spare on each side."""
+    channels = images.shape[1]
+    taps = images.new_tensor(SYM6).expand(channels, 1, 1, -1)
+    narrow = F.conv2d(images[..., 1:-1, 1:-1], taps, stride=(1, 2), groups=channels)
+    return F.conv2d(narrow, taps.mT, stride=(2, 1), groups=channels)
+
+
+def _random_matrix(rng: np.random.Generator, height: int, width: int, probability: float) -> np.ndarray:
+    """One inverse transform; every number is drawn whether used or not, so that draws don't depend on one another."""
+    flip, shift, isotropic, anisotropic, rotate = rng.random(5) < probability
+    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
+    scale, stretch = 2 ** rng.normal(0, SCALE_STD, 2)
+    angle = rng.uniform(-MAX_ANGLE, MAX_ANGLE)
+    matrix = np.eye(3)
+    if flip:
+        matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
+    if shift:
+        matrix = np.array([[1, 0, -shift_x], [0, 1, -shift_y], [0, 0, 1]]) @ matrix
+    if isotropic:
+        matrix = np.diag([1 / scale, 1 / scale, 1]) @ matrix
+    if anisotropic:
+        matrix = np.diag([1 / stretch, stretch, 1]) @ matrix
+    if rotate:
+        cos, sin = math.cos(angle), math.sin(angle)
+        matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ matrix
+    return matrix

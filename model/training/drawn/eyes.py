@@ -1,0 +1,220 @@
+"""Eyes drawn anew: shaded white, iris in the photo's own hue, two catch-lights, a tapered lash line.
+
+Each eye is painted in a window around it, in the window's own coordinates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.training.drawn.filters import blur, smoothstep
+from model.training.drawn.geometry import EYES
+from model.training.drawn.shading import Canvas
+from model.training.drawn.strokes import curve, disk, paint, pixel_grid, polygon, stroke
+from model.training.drawn.styles import DrawnStyle
+
+# An eye less open than this (height over width) is drawn closed.
+OPEN_EYE = 0.13
+# Hue of brown irises as a unit vector (a, b), for eyes too dark to show one.
+BROWN = np.float32([0.45, 0.90])
+# Hue of light irises without a colour of their own: a cool grey.
+PALE = np.float32([-0.35, -0.94])
+# Lightness of the iris at which it is taken for light, and for dark.
+DARK_IRIS = (46.0, 30.0)
+# Its b, light taken out: blue, and not.
+BLUE_TINT = (-8.0, -2.0)
+# Skin below the eyes darker than this part of the face's lightness: sunglasses, no eye is painted over them.
+BEHIND_GLASS = (0.45, 0.58)
+
+
+@dataclass
+class _Eye:
+    """One eye in its window. `lab` is a view into the canvas; lengths in pixels."""
+
+    lab: np.ndarray
+    photo: np.ndarray
+    points: np.ndarray  # [6, 2]
+    up: np.ndarray
+    right: np.ndarray
+    skin: float
+    outer_first: bool  # the outer corner is points[0]
+
+    def __post_init__(self) -> None:
+        self.upper = curve(self.points[0:4])
+        self.lower = curve(self.points[[3, 4, 5, 0]])
+        self.centre = self.points.mean(0)
+        self.width = float(np.linalg.norm(self.points[3] - self.points[0]))
+        lids = np.linalg.norm(self.points[[1, 2]] - self.points[[5, 4]], axis=1)
+        self.height = float(lids.mean())
+        self.grid = pixel_grid(self.lab.shape)
+        self.opening = polygon(self.lab.shape, np.vstack([self.upper, self.lower]), 0.8)
+
+    @property
+    def is_open(self) -> bool:
+        return self.height > OPEN_EYE * self.width
+
+    def rise(self, origin: np.ndarray, unit: float) -> np.ndarray:
+        """Height [H, W] above `origin` in units of `unit`."""
+        return (self.grid - origin) @ self.up.astype(np.float32) / (unit + 1e-3)
+
+    def from_inner(self, count: int, lower: bool = False) -> np.ndarray:
+        """0 at the inner corner to 1 at the outer one, along the upper or lower lid."""
+        along = np.linspace(0, 1, count)
+        return 1 - along if self.outer_first != lower else along
+
+
+def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
+    seen = _visibility(canvas)
+    for index, part in enumerate(EYES):
+        eye = _window(canvas, part, outer_first=index == 0)
+        if eye is None or seen <= 0:
+            continue
+        kohl = _lash_darkness(eye)
+        if eye.is_open:
+            _draw_eyeball(eye, style, seen)
+        _draw_lashes(eye, style, kohl, seen)
+        if eye.is_open:
+            _draw_crease(eye, canvas, seen)
+
+
+def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
+    points = canvas.landmarks[part]
+    margin = 0.25 * np.linalg.norm(points[3] - points[0]) + 6
+    height, width = canvas.shape[:2]
+    left, top = np.floor(np.clip(points.min(0) - margin, 0, (width, height))).astype(int)
+    right, bottom = np.ceil(np.clip(points.max(0) + margin, 0, (width, height))).astype(int)
+    if right - left < 8 or bottom - top < 8:
+        return None
+    box = np.s_[top:bottom, left:right]
+    return _Eye(
+        canvas.lab[box], canvas.photo[box], points - np.float32([left, top]), canvas.frame.up, canvas.frame.right,
+        canvas.tone.lightness, outer_first,
+    )  # fmt: skip
+
+
+def _visibility(canvas: Canvas) -> float:
+    """1, falling to 0 where the skin below both eyes is so dark that it must be sunglasses."""
+    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
+    below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
+    columns, rows = np.round(below).astype(int).T
+    height, width = canvas.shape[:2]
+    around = canvas.photo[rows.clip(0, height - 1), columns.clip(0, width - 1), 0]
+    return float(smoothstep(*BEHIND_GLASS, np.median(around) / max(canvas.tone.lightness, 1)))
+
+
+def _lash_darkness(eye: _Eye) -> float:
+    """0..1: how dark the upper lid's edge is in the photo. Strong lashes are drawn only where there are some."""
+    columns, rows = np.round(eye.upper + eye.up * 0.02 * eye.width).astype(int).T
+    height, width = eye.photo.shape[:2]
+    dark = blur(eye.photo[..., 0], 0.8)[rows.clip(0, height - 1), columns.clip(0, width - 1)].mean()
+    return float(smoothstep(0.42, 0.78, (eye.skin - dark) / max(eye.skin, 20)))
+
+
+def _iris_centre(eye: _Eye) -> np.ndarray:
+    """Centre of the dark mass inside the lids, kept near the middle of the eye."""
+    inside = eye.opening > 0.5
+    if inside.sum() < 6:
+        return eye.centre
+    lightness = blur(eye.photo[..., 0], max(1.0, 0.04 * eye.width))
+    low, high = np.percentile(lightness[inside], [3, 70])
+    along = (eye.grid - eye.centre) @ (eye.points[3] - eye.points[0]) / eye.width**2
+    dark = np.clip((high - lightness) / (high - low + 1e-3), 0, 1) ** 2 * inside * np.exp(-0.5 * (along / 0.22) ** 2)
+    mass = (eye.grid * dark[..., None]).sum((0, 1)) / (dark.sum() + 1e-6)
+    return eye.centre + np.clip(mass - eye.centre, -0.2 * eye.width, 0.2 * eye.width) * (0.9, 0.5)
+
+
+def _iris_colour(eye: _Eye, distance: np.ndarray, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
+    """Lightness, chroma and hue (unit vector a, b) to paint the iris in; `distance` from its centre in radii."""
+    inside = eye.opening > 0.6
+    ring = eye.photo[inside & (distance > 0.35) & (distance < 0.85)]
+    white = eye.photo[inside & (distance > 1.05)]
+    if len(ring) < 8:
+        return 25.0, 12.0, BROWN
+    # The middle half by lightness leaves out pupil, lashes and reflections.
+    ring = ring[np.argsort(ring[:, 0])][len(ring) // 4 : max(3 * len(ring) // 4, len(ring) // 4 + 1)]
+    colour = ring.mean(0)
+    # The white of the eye tells the colour of the light; a warm lamp turns blue irises brown otherwise.
+    cast = np.median(white, 0)[1:] if len(white) >= 8 else np.zeros(2)
+    tint = colour[1:] - 0.6 * np.clip(cast, -12, 12)
+    lightness, chroma = float(colour[0]), float(np.hypot(*tint)) + 1e-3
+    hue = tint / chroma if chroma > 3 else PALE
+    # Dark irises are brown, whatever little colour the reflections leave them; clearly blue ones stay blue.
+    brown = float(smoothstep(*DARK_IRIS, lightness) * smoothstep(*BLUE_TINT, tint[1]))
+    hue = brown * BROWN + (1 - brown) * hue
+    wanted = np.clip(chroma * style.iris_saturation, 9 + 7 * brown, 36 - 10 * brown)
+    return lightness, float(wanted), (hue / (np.hypot(*hue) + 1e-3)).astype(np.float32)
+
+
+def _draw_eyeball(eye: _Eye, style: DrawnStyle, seen: float) -> None:
+    centre = _iris_centre(eye)
+    radius = max(0.215 * eye.width * style.iris_size, 0.5 * eye.height * min(1.0, style.iris_size))
+    radius = min(radius, 0.34 * eye.width)
+    height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
+    ball = _white(eye, height)
+    offset = eye.grid - centre.astype(np.float32)
+    distance = np.hypot(offset[..., 0], offset[..., 1]) / radius
+    iris = _iris(eye, centre, radius, distance, style)
+    paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), iris)
+    ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
+    large = centre + (-0.30 * eye.right + 0.36 * eye.up) * radius
+    paint(ball, disk(ball.shape, large, 0.30 * radius, 0.27 * radius, 0.8), [98, 0, 0], style.catch_lights)
+    small = centre + (0.34 * eye.right - 0.38 * eye.up) * radius
+    paint(ball, disk(ball.shape, small, 0.15 * radius, 0.15 * radius, 0.8), [94, 0, -2], 0.65 * style.catch_lights)
+    paint(eye.lab, eye.opening, ball, style.eyes * seen)
+
+
+def _white(eye: _Eye, height: np.ndarray) -> np.ndarray:
+    inside = eye.photo[..., 0][eye.opening > 0.6]
+    brightest = float(np.percentile(inside, 85)) if len(inside) else 70.0
+    lightness = np.clip(0.35 * brightest + 58 + 0.15 * (eye.skin - 60), 64, 92)
+    ball = np.empty_like(eye.lab)
+    ball[..., 0] = lightness - 16 * smoothstep(-0.1, 1.1, height)
+    ball[..., 1:] = 2, 3
+    return ball
+
+
+def _iris(eye: _Eye, centre: np.ndarray, radius: float, distance: np.ndarray, style: DrawnStyle) -> np.ndarray:
+    """Iris [h, w, 3]: lit from below as if light fell through it, dark rim, pupil."""
+    photo_lightness, chroma, hue = _iris_colour(eye, distance, style)
+    level = float(np.clip(photo_lightness + style.iris_lift, 20, 52))
+    height = eye.rise(centre, radius)
+    lit = smoothstep(0.2, -0.9, height)
+    iris = np.empty_like(eye.lab)
+    iris[..., 0] = level + 12 * lit - 12 * smoothstep(-0.1, 1.0, height)
+    iris[..., 1:] = (chroma * (1 + 0.35 * lit))[..., None] * hue
+    rim = [max(level - 20, 6), *(0.65 * chroma * hue)]
+    paint(iris, smoothstep(0.74, 1.0, distance), rim, 0.8)
+    paint(iris, smoothstep(0.52, 0.40, distance), [6, 1, 1], 0.92)
+    return iris
+
+
+def _draw_lashes(eye: _Eye, style: DrawnStyle, kohl: float, seen: float) -> None:
+    """Upper lash line with a small wing, and a faint lower one."""
+    lash, width, shape = style.lashes * (0.45 + 0.55 * kohl), eye.width, eye.lab.shape
+    colour = np.float32([9, 5, 4] if eye.skin < 70 else [13, 7, 5])
+    along = eye.from_inner(len(eye.upper))
+    taper = 0.030 + 0.075 * np.sin(np.clip(0.85 * along + 0.12, 0, 1) * np.pi) ** 0.8 + 0.025 * along
+    line = eye.upper + eye.up * 0.012 * width
+    paint(eye.lab, stroke(shape, line, width * taper * (0.55 + 0.45 * lash)), colour, (0.60 + 0.35 * lash) * seen)
+
+    outer, inner = eye.points[[0, 3]] if eye.outer_first else eye.points[[3, 0]]
+    outwards = (outer - inner) / width
+    wing = curve(np.stack([outer + width * (out * outwards + rise * eye.up) for out, rise in
+                           ((-0.05, 0.01), (0.05, 0.045), (0.12, 0.10))]), 5)  # fmt: skip
+    thickness = np.linspace(0.075, 0.01, len(wing)) * width * (0.4 + 0.6 * lash)
+    paint(eye.lab, stroke(shape, wing, thickness), colour, 0.75 * lash * (0.15 + 0.85 * kohl) * seen)
+
+    taper = 0.012 + 0.022 * eye.from_inner(len(eye.lower), lower=True)
+    line = eye.lower - eye.up * 0.008 * width
+    faint = colour * np.float32([2.2, 2, 2])
+    paint(eye.lab, stroke(shape, line, width * taper), faint, 0.42 * (0.4 + 0.6 * lash) * seen)
+
+
+def _draw_crease(eye: _Eye, canvas: Canvas, seen: float) -> None:
+    """The fold of the upper lid."""
+    arch = np.sin(np.linspace(0.12, 0.92, len(eye.upper)) * np.pi)[:, None]
+    fold = eye.upper + eye.up * (0.085 * eye.width + 0.10 * eye.height) * arch
+    fold = fold[int(0.12 * len(fold)) : int(0.9 * len(fold))]
+    taper = np.sin(np.linspace(0.05, 0.95, len(fold)) * np.pi)
+    colour = [0.45 * canvas.tone.lightness, canvas.tone.a + 6, 0.9 * canvas.tone.b]
+    paint(eye.lab, stroke(eye.lab.shape, fold, 0.028 * eye.width * taper), colour, 0.55 * seen)

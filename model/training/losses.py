@@ -1,0 +1,56 @@
+"""Losses as pure functions of tensors; weights live with the options."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+GRADIENT_SCALES = 3
+"""Resolutions at which picture gradients are compared, each half the one before."""
+
+
+def weighted_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `weight · |y - y'|`; `result`, `target` `[B, 3, H, W]`, `weight [B, 1, H, W]`."""
+    return ((result - target).abs() * weight).mean()
+
+
+def gradient_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """L1 between horizontal and vertical differences, summed over three scales: keeps lines and edges sharp."""
+    total = result.new_zeros(())
+    for scale in range(GRADIENT_SCALES):
+        if scale:
+            result, target, weight = (F.avg_pool2d(t, 2) for t in (result, target, weight))
+        difference = result - target
+        total = total + (difference.diff(dim=-1).abs() * weight[..., 1:]).mean()
+        total = total + (difference.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
+    return total
+
+
+def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
+    """`MSE(crop(G(x)), G(crop(x)))` (VToonify, eq. 9): a camera move simulated on one frame must not change the look.
+
+    Args:
+        still: results on whole inputs, `[B, 3, H, W]`.
+        moved: results on the same window of each input, `[B, 3, h, w]`.
+        offsets: `[B, 2]`, top-left corner (row, column) of each window in pixels of `still`.
+    """
+    height, width = moved.shape[-2:]
+    windows = [
+        picture[:, row : row + height, column : column + width]
+        for picture, (row, column) in zip(still, offsets.tolist(), strict=True)
+    ]
+    return sum(F.mse_loss(window, other) for window, other in zip(windows, moved, strict=True)) / len(windows)
+
+
+def flicker_ramp(step: int, total: int) -> float:
+    """`max(2·i/N - 1, 0)`: nothing in the first half of the steps, then rising linearly to 1."""
+    return max(2 * step / total - 1, 0.0)
+
+
+def mask_bound(degree: Tensor) -> Tensor:
+    """`γ(d) = 0.9·(1 - d)² + 0.1`: how much of the photo's detail a style degree may keep."""
+    return 0.9 * (1 - degree) ** 2 + 0.1
+
+
+def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
+    """`Σ relu(mean m - γ(d))` over the fusion levels, averaged over the batch; masks `[B, 1, h, w]`, degree `[B]`."""
+    bound = mask_bound(degree)
+    return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)

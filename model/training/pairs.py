@@ -1,0 +1,212 @@
+"""Stored pairs (photo, cartoon): read from tar shards, augmented on the fly.
+
+Sample n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
+"""
+
+import json
+import math
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from model.errors import InputError
+
+OUTPUT_SIZE = 384
+"""Side of a training target in pixels; about three eye distances, so that most of the face is seen."""
+
+WINDOW_SIZE = 320
+"""Side of the window that the simulated camera move shows, in pixels of the target."""
+
+SCALE = 4
+"""Target side divided by input side."""
+
+EYE_DISTANCES = (80.0, 128.0, 224.0)
+"""Smallest, usual and largest eye distance in a target, in pixels: 20, 32 and 56 in the input."""
+
+HELD_OUT_EVERY = 50
+"""One pair in so many is kept for previews and the held-out error, never trained on."""
+
+EYE_WEIGHT, FEATURE_WEIGHT = 8.0, 4.0
+"""Weight of the loss on eyes, and on brows and mouth: small in area, but all of the charm."""
+
+GREY_SHARE = 0.03
+"""Share of samples turned grey, so that black-and-white photos stay so."""
+
+FULL_SHARE, PARTIAL_SHARE = 0.55, 0.30
+"""Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo."""
+
+
+@dataclass(frozen=True)
+class PairIndex:
+    """Where the parts of one pair lie: member name → (shard, offset, length)."""
+
+    parts: dict[str, tuple[str, int, int]]
+
+    def read(self, part: str) -> bytes:
+        """Bytes of one part: `photo.jpg`, `full.jpg`, `partial.jpg` or `json`."""
+        shard, offset, length = self.parts[part]
+        with Path(shard).open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def picture(self, part: str) -> np.ndarray:
+        """Decoded part, RGB uint8 `[S, S, 3]`."""
+        data = np.frombuffer(self.read(part), np.uint8)
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def index_shards(folder: str) -> list[PairIndex]:
+    """List the pairs in all `pairs-*.tar` of `folder`; InputError when there are none or a shard is damaged."""
+    shards = sorted(Path(folder).glob("pairs-*.tar"))
+    pairs: dict[str, dict[str, tuple[str, int, int]]] = {}
+    for shard in shards:
+        try:
+            with tarfile.open(shard) as tar:
+                for member in tar:
+                    key, part = member.name.split(".", 1)
+                    pairs.setdefault(f"{shard.name}/{key}", {})[part] = (str(shard), member.offset_data, member.size)
+        except (tarfile.TarError, OSError) as error:
+            raise InputError(f"{shard} is not a readable shard of pairs ({error}): draw it again.") from error
+    if not pairs:
+        raise InputError(f"{folder} holds no pairs-*.tar: write some with generate_data.py first.")
+    return [PairIndex(parts) for parts in pairs.values()]
+
+
+def split_held_out(pairs: list[PairIndex]) -> tuple[list[PairIndex], list[PairIndex]]:
+    """Split into pairs for training and pairs held out (every 50th, at least one)."""
+    held_out = pairs[::HELD_OUT_EVERY]
+    return [pair for i, pair in enumerate(pairs) if i % HELD_OUT_EVERY], held_out
+
+
+def eye_distance(landmarks: np.ndarray) -> float:
+    """Distance of the eye centres in pixels, `landmarks [68, 2]`."""
+    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
+
+
+def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Loss weights float32 `[size, size]`: 1, more on brows and mouth, most on eyes. `landmarks [68, 2]` in pixels."""
+    distance = eye_distance(landmarks)
+    weights = np.ones((size, size), np.float32)
+    groups = [(slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT)]
+    groups += [(slice(36, 42), EYE_WEIGHT), (slice(42, 48), EYE_WEIGHT)]
+    for part, weight in groups:
+        hull = cv2.convexHull(np.round(landmarks[part]).astype(np.int32))
+        mask = np.zeros((size, size), np.uint8)
+        cv2.fillConvexPoly(mask, hull, 1)
+        # Cartoon features are larger than the photo's; a margin of a tenth of the eye distance covers them.
+        reach = 2 * int(0.1 * distance) + 1
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+        weights = np.maximum(weights, 1 + (weight - 1) * mask)
+    return cv2.GaussianBlur(weights, (0, 0), 0.03 * distance)
+
+
+def random_view(rng: np.random.Generator, size: int, eye_distance: float) -> np.ndarray:
+    """Affine matrix `[2, 3]` from a pair of side `size` to a target: mirror, zoom, rotation and shift."""
+    smallest, usual, largest = EYE_DISTANCES
+    zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance
+    angle = math.radians(rng.normal(0, 9))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    matrix = np.array([[cos * mirror, -sin], [sin * mirror, cos]])
+    # Slack between the picture and the window, plus a little beyond the border.
+    slack = max(size * zoom - OUTPUT_SIZE, 0) / 2 + 0.08 * OUTPUT_SIZE
+    shift = rng.uniform(-1, 1, 2) * slack
+    offset = OUTPUT_SIZE / 2 + shift - matrix @ np.array([size / 2, size / 2])
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]:
+    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes to grey."""
+    gamma = math.exp(rng.normal(0, 0.15))
+    gain = rng.uniform(0.9, 1.08) * rng.uniform(0.94, 1.06, 3)
+    curve = (np.arange(256)[:, None] / 255) ** gamma * gain * 255
+    table = np.clip(np.round(curve), 0, 255).astype(np.uint8)[None]
+    changed = [cv2.LUT(picture, table) for picture in pictures]
+    if rng.random() < GREY_SHARE:
+        changed = [cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in changed]
+    return changed
+
+
+def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """Input made of an RGB uint8 photo: a quarter as large, with the faults of real cameras."""
+    small = cv2.resize(photo, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.8))
+    if rng.random() < 0.5:
+        noise = rng.normal(0, rng.uniform(0.5, 5), small.shape)
+        small = np.clip(np.round(small + noise), 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
+        small = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return small
+
+
+def to_tensor(picture: np.ndarray) -> torch.Tensor:
+    """RGB uint8 `[H, W, 3]` → `[3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
+
+
+class PairDataset(Dataset):
+    """Augmented samples. `dataset[n]` is a dict of
+
+    `x [3, 96, 96]` and `y [3, 384, 384]` in [-1, 1], `weight [1, 384, 384]`, `degree` and `style` (numbers), and for
+    the flicker loss `moved [3, 80, 80]`, the same photo through a window at `offset [2]` in pixels of y.
+    """
+
+    def __init__(self, pairs: list[PairIndex], styles: list[str], seed: int, length: int):
+        self.pairs, self.styles, self.seed, self.length = pairs, styles, seed, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, n: int) -> dict:
+        rng = np.random.default_rng((self.seed, n))
+        pair = self.pairs[rng.integers(len(self.pairs))]
+        about = json.loads(pair.read("json"))
+        photo = pair.picture("photo.jpg")
+        target, degree = self._target(rng, pair, about, photo)
+        landmarks = np.array(about["landmarks"], np.float32)
+        weight = feature_weights(landmarks, len(photo))
+        view = random_view(rng, len(photo), eye_distance(landmarks))
+        photo, target, weight = (self._show(picture, view) for picture in (photo, target, weight))
+        photo, target = relight(rng, photo, target)
+        offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
+        window = photo[offset[0] : offset[0] + WINDOW_SIZE, offset[1] : offset[1] + WINDOW_SIZE]
+        return {
+            "x": to_tensor(shrink(rng, photo)),
+            "y": to_tensor(target),
+            "weight": torch.from_numpy(weight)[None],
+            "degree": np.float32(degree),
+            "style": self.styles.index(about["style"]),
+            "moved": to_tensor(shrink(rng, window)),
+            "offset": offset,
+        }
+
+    @staticmethod
+    def _target(rng, pair: PairIndex, about: dict, photo: np.ndarray) -> tuple[np.ndarray, float]:
+        share = rng.random()
+        if share < FULL_SHARE:
+            return pair.picture("full.jpg"), 1.0
+        if share < FULL_SHARE + PARTIAL_SHARE:
+            return pair.picture("partial.jpg"), about["degree"]
+        return photo, 0.0
+
+    @staticmethod
+    def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            picture,
+            view,
+            (OUTPUT_SIZE, OUTPUT_SIZE),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+
+
+def list_styles(pairs: list[PairIndex]) -> list[str]:
+    """Names of the styles in `pairs`, sorted."""
+    return sorted({json.loads(pair.read("json"))["style"] for pair in pairs})
