@@ -98,7 +98,7 @@ class ClassHead(nn.Module):
 
 
 class BiSeNet(nn.Module):
-    """Face parser. Input [B, 3, H, W] of any size from 1 px, RGB in about ImageNet's normalisation (SPEC: 2x)."""
+    """Face parser. Input [B, 3, H, W] of any size from 1 px, RGB in about ImageNet's normalisation: twice [-1, 1]."""
 
     def __init__(self, num_classes: int = PARSING_CLASSES):
         super().__init__()

@@ -39,7 +39,8 @@ class VToonifyConfig:
 
     Encoder widths are the generator's at the same place, as in the paper. `subpixel` > 1 lets the last level stop
     that factor below the output and finishes with sub-pixel convolutions, so that a small model does its work at
-    low resolution.
+    low resolution. `eye_distance` is the usual one in the inputs that the model was trained on, in pixels: faces are
+    scaled to it.
     """
 
     backbone: Backbone = "dualstylegan"
@@ -49,6 +50,7 @@ class VToonifyConfig:
     stem_channels: int = 32
     dilations: tuple[int, ...] = (4, 4, 2, 2, 1, 1)
     subpixel: int = 1
+    eye_distance: float = 64.0
 
     @property
     def scale(self) -> int:

@@ -20,6 +20,7 @@ CONFIGS = {
         parsing_channels=0,
         dilations=(4, 2, 1),
         subpixel=4,
+        eye_distance=32.0,
     ),
 }
 """Named sizes. `starter` does all its wide work at or below the input's resolution, where CPUs are fast."""

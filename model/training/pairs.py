@@ -98,7 +98,7 @@ def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
         hull = cv2.convexHull(np.round(landmarks[part]).astype(np.int32))
         mask = np.zeros((size, size), np.uint8)
         cv2.fillConvexPoly(mask, hull, 1)
-        # Cartoon features are larger than the photo's; a margin of a tenth of the eye distance covers them.
+        # Lashes and outlines lie around the features.
         reach = 2 * int(0.1 * distance) + 1
         mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
         weights = np.maximum(weights, 1 + (weight - 1) * mask)
@@ -170,8 +170,8 @@ class PairDataset(Dataset):
         about = json.loads(pair.read("json"))
         photo = pair.picture("photo.jpg")
         target, degree = self._target(rng, pair, about, photo)
-        landmarks = np.array(about["landmarks"], np.float32)
-        weight = feature_weights(landmarks, len(photo))
+        landmarks, drawn = (np.array(about[name], np.float32) for name in ("landmarks", "landmarks_full"))
+        weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
         view = random_view(rng, len(photo), eye_distance(landmarks))
         photo, target, weight = (self._show(picture, view) for picture in (photo, target, weight))
         photo, target = relight(rng, photo, target)

@@ -1,0 +1,266 @@
+"""Weight files: networks and codes from files, and back.
+
+Loading is strict. Whatever is wrong with a file ends in an `InputError` whose sentence names the file, what was
+expected, and for a wrong network the first parameter that differs.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.bisenet import BiSeNet
+from model.dualstylegan import DualStyleGAN
+from model.errors import InputError
+from model.psp import PSPEncoder
+from model.raft import RAFT, to_torchvision_names
+from model.stylegan2 import Generator, GeneratorConfig
+from model.vtoonify import VToonify, VToonifyConfig
+from model.weight_files import (
+    as_float32,
+    is_plain,
+    named_tensors,
+    read_array,
+    read_contents,
+    read_pickled_arrays,
+    write_contents,
+    write_whole,
+)
+
+Network = TypeVar("Network", bound=nn.Module)
+
+EMA_KEY = "g_ema"
+"""Where the published files of every generator keep their weights (an exponential moving average)."""
+
+CONFIG_KEY = "config"
+"""Where our files keep sizes that differ from the published ones."""
+
+BACKBONE_MARK = "generator.generator."
+"""Parameters with this prefix exist in variant D only: its DualStyleGAN wraps the StyleGAN2."""
+
+LARGEST_SIZE = 1 << 14
+"""Sizes, widths and counts above this belong to no network that could be built."""
+
+VTOONIFY = "a VToonify model"
+
+DIRECTION_SHAPE = (18, 512)
+"""Rows of w+ and length of a code of the published generators, which the editing directions belong to."""
+
+
+def load_vtoonify(path: str | Path) -> VToonify:
+    """A VToonify model, float32, on the CPU, in evaluation mode.
+
+    The file is `{"g_ema": state_dict}` as published, where the parameter names tell the variant, or has its sizes
+    beside it under "config" (`VToonifyConfig.to_dict`).
+    """
+    contents = read_contents(path, VTOONIFY)
+    weights = named_tensors(contents.get(EMA_KEY), path, VTOONIFY, EMA_KEY)
+    config = _stored_config(contents, path)
+    return _filled(lambda: VToonify(config), weights, path, VTOONIFY)
+
+
+def read_vtoonify_config(path: str | Path) -> VToonifyConfig:
+    """Variant and sizes of the VToonify model in `path`; its weights stay on disk where the format allows."""
+    contents = read_contents(path, VTOONIFY, lazily=True)
+    if not isinstance(contents.get(EMA_KEY), Mapping):
+        raise InputError(f"{path} is not {VTOONIFY}: it holds no parameters under '{EMA_KEY}'.")
+    return _stored_config(contents, path)
+
+
+def _stored_config(contents: Mapping[str, Any], path: str | Path) -> VToonifyConfig:
+    if CONFIG_KEY not in contents:
+        is_dual = any(str(name).startswith(BACKBONE_MARK) for name in contents[EMA_KEY])
+        return VToonifyConfig(backbone="dualstylegan" if is_dual else "toonify")
+    try:
+        config = VToonifyConfig.from_dict(contents[CONFIG_KEY])
+        _check_sizes(config)
+        with torch.device("meta"):  # sizes that don't fit together fail here, at no cost
+            VToonify(config)
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} is not {VTOONIFY}: its '{CONFIG_KEY}' describes no network ({reason}).") from error
+    return config
+
+
+def _check_sizes(config: VToonifyConfig) -> None:
+    """Raise ValueError or TypeError for sizes that no network can be built with."""
+    if config.backbone not in ("toonify", "dualstylegan"):
+        raise ValueError(f"unknown backbone {config.backbone!r}")
+    generator = config.generator
+    powers = {"size": generator.size, "in_size": config.in_size, "subpixel": config.subpixel}
+    positive = {"style_dim": generator.style_dim, "stem_channels": config.stem_channels}
+    positive |= {f"channels[{size}]": width for size, width in generator.channels.items()}
+    positive |= {f"dilations[{i}]": dilation for i, dilation in enumerate(config.dilations)}
+    counts = {
+        "mapping_layers": generator.mapping_layers,
+        "first_level": generator.first_level,
+        "parsing_channels": config.parsing_channels,
+    }
+    for sizes, least in ((powers, 1), (positive, 1), (counts, 0)):
+        for name, size in sizes.items():
+            if type(size) is not int or not least <= size <= LARGEST_SIZE:
+                raise ValueError(f"{name} is {size!r}")
+    for name, size in powers.items():
+        if size.bit_count() != 1:
+            raise ValueError(f"{name} is {size}, not a power of two")
+    if not 0 < config.eye_distance <= LARGEST_SIZE:
+        raise ValueError(f"eye_distance is {config.eye_distance!r}")
+
+
+def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra: dict | None = None) -> None:
+    """Write `network` in the published layout; its sizes go along only where they differ from the published ones.
+
+    Args:
+        half: store weights as float16 (they are read as float32 again).
+        extra: further entries of the file: plain containers, numbers, strings, tensors.
+    """
+    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
+    contents: dict[str, Any] = {**(extra or {}), EMA_KEY: weights}
+    if network.config != VToonifyConfig(backbone=network.config.backbone):
+        contents[CONFIG_KEY] = network.config.to_dict()
+    write_contents(path, contents)
+
+
+def _stored(value: Tensor, half: bool = False) -> Tensor:
+    """On the CPU, in the usual order of memory."""
+    dtype = torch.float16 if half and value.is_floating_point() else value.dtype
+    return value.detach().to("cpu", dtype).contiguous()
+
+
+def load_style_encoder(path: str | Path) -> PSPEncoder:
+    """The pSp encoder with its mean code. File: `state_dict` (prefix "encoder."), `latent_avg [18, 512]`, `opts`."""
+    expected = "a pSp style encoder"
+    with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
+        contents = read_contents(path, expected)
+    weights = named_tensors(contents.get("state_dict"), path, expected, "state_dict")
+    prefix = "encoder."  # pSp's own files hold its decoder too
+    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    network = _filled(PSPEncoder, weights, path, expected)
+    mean_code, shape = contents.get("latent_avg"), network.latent_avg.shape
+    if not is_plain(mean_code) or mean_code.shape != shape:
+        raise InputError(f"{path} is not {expected}: 'latent_avg' is no tensor of shape {list(shape)}.")
+    network.latent_avg = as_float32(mean_code)
+    return network
+
+
+def load_parser(path: str | Path) -> BiSeNet:
+    """The face parser. File: its state dict."""
+    expected = "a BiSeNet face parser"
+    return _filled(BiSeNet, named_tensors(read_contents(path, expected), path, expected), path, expected)
+
+
+def load_optical_flow(path: str | Path) -> RAFT:
+    """RAFT. File: its state dict, with the names of raft-things.pth or torchvision's."""
+    expected = "a RAFT (large) optical flow model"
+    weights = to_torchvision_names(named_tensors(read_contents(path, expected), path, expected))
+    return _filled(RAFT, weights, path, expected)
+
+
+def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:
+    """A StyleGAN2 generator (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
+    return _load_ema(lambda: Generator(config), path, "a StyleGAN2 generator")
+
+
+def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None) -> DualStyleGAN:
+    """A DualStyleGAN (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
+    return _load_ema(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator")
+
+
+def _load_ema(build: Callable[[], Network], path: str | Path, expected: str) -> Network:
+    weights = named_tensors(read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
+    return _filled(build, weights, path, expected)
+
+
+def load_encoder_pretrain(path: str | Path, network: VToonify) -> None:
+    """Fill `network.encoder` from a pre-training file, `{"g_ema": state dict of that module}`."""
+    expected = "a pre-trained VToonify encoder"
+    weights = named_tensors(read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
+    _check_match(network.encoder, weights, path, expected)
+    network.encoder.load_state_dict(weights)
+
+
+def save_encoder_pretrain(path: str | Path, network: VToonify) -> None:
+    """Write what `load_encoder_pretrain` reads."""
+    write_contents(path, {EMA_KEY: {name: _stored(value) for name, value in network.encoder.state_dict().items()}})
+
+
+def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
+    """Style codes of exemplars by name: float32 `[1, rows, dim]` in z+ (published ones: `[1, 18, 512]`).
+
+    File: a dictionary that `numpy.save` pickled, such as exstyle_code.npy and refined_exstyle_code.npy.
+    """
+    expected = "a file of exemplar style codes"
+    codes = read_pickled_arrays(path, expected)
+    if not codes:
+        raise InputError(f"{path} is not {expected}: it is an empty dictionary.")
+    first = next(iter(codes.values())).shape
+    for name, code in codes.items():
+        if code.ndim != 3 or len(code) != 1 or code.shape != first:
+            raise InputError(f"{path} is not {expected}: {name!r} has shape {list(code.shape)}, not [1, rows, dim].")
+        if not np.isfinite(code).all():
+            raise InputError(f"{path} is not {expected}: {name!r} holds numbers that are not finite.")
+    return {name: np.array(code, dtype=np.float32, order="C") for name, code in codes.items()}
+
+
+def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
+    """Write what `load_exemplars` reads; the published programs read it too."""
+    plain = {str(name): np.asarray(code, dtype=np.float32) for name, code in codes.items()}
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:  # given a path, numpy.save would add a suffix of its own
+            np.save(file, np.array(plain, dtype=object), allow_pickle=True)
+
+    write_whole(path, write)
+
+
+def load_directions(path: str | Path) -> np.ndarray:
+    """Editing directions in w+, float32 `[N, 18, 512]`. File: directions.npy."""
+    expected = "a file of editing directions"
+    directions = read_array(path, expected)
+    if directions.dtype.kind != "f" or directions.ndim != 3 or directions.shape[1:] != DIRECTION_SHAPE:
+        raise InputError(
+            f"{path} is not {expected}: it holds {directions.dtype} of shape {list(directions.shape)}, "
+            f"not float of shape [N, {DIRECTION_SHAPE[0]}, {DIRECTION_SHAPE[1]}]."
+        )
+    return directions.astype(np.float32)
+
+
+def save_state(path: str | Path, state: dict[str, Any]) -> None:
+    """Write a training state of plain containers and tensors; an older file stays until the new one is complete."""
+    write_contents(path, state)
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """Read what `save_state` wrote; tensors come back on the CPU in their own precision."""
+    return read_contents(path, "a training state")
+
+
+def _filled(build: Callable[[], Network], weights: dict[str, Tensor], path: str | Path, expected: str) -> Network:
+    """The network with `weights` in place of its own, in evaluation mode.
+
+    It is built without memory and takes the file's tensors over: random starting weights would take longer than
+    reading. So every buffer has to be in the file, or be set by the caller.
+    """
+    with torch.device("meta"):
+        network = build()
+    _check_match(network, weights, path, expected)
+    network.load_state_dict(weights, assign=True)
+    return network.eval()
+
+
+def _check_match(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, expected: str) -> None:
+    """Raise InputError at the first parameter, in the network's order, that is missing, misshapen or left over."""
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            raise InputError(f"{path} is not {expected}: parameter {name} is missing.")
+        if weights[name].shape != value.shape:
+            shapes = f"{list(weights[name].shape)}, not {list(value.shape)}"
+            raise InputError(f"{path} is not {expected}: parameter {name} has shape {shapes}.")
+    for name in weights:
+        if name not in own:
+            raise InputError(f"{path} is not {expected}: parameter {name} is unexpected.")

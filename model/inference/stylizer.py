@@ -1,0 +1,286 @@
+"""From frames to cartoon frames: the one assembly of crop, parser, style encoder and VToonify.
+
+    stylizer = Stylizer.from_preset("starter")
+    portrait = stylizer.fit(frame)
+    for out in stylizer.render(frames, portrait):
+        ...
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import checkpoints
+from model.devices import pick_device, pick_precision
+from model.errors import InputError
+from model.hub import ensure_file
+from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks, find_landmarks_quickly
+from model.inference.media import Frame, FrameSource
+from model.inference.parsing import parse
+from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
+from model.vtoonify import VToonify
+
+PARSING_SCALE = 16.0
+"""The encoder takes parsing logits divided by this, which brings them to the range of the picture."""
+
+SEARCHED_EVERY_FRAME = 50
+"""Frames at the start of a video that are all searched for a face; then every tenth is."""
+SEARCH_STRIDE = 10
+THOROUGH_FRAMES = 6
+"""Frames of a video without an easy face on which the slow search is tried before giving up."""
+
+FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What is known of one person in one clip, the same for all of its frames."""
+
+    crop: FaceCrop
+    photo_rows: Tensor | None
+    """Style code of the face in w+, `[1, rows, D]`; None for models that need none."""
+    landmarks: np.ndarray | None
+    """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame without a visible face."""
+
+
+def to_tensor(rgb: np.ndarray, device: torch.device) -> Tensor:
+    """RGB uint8 `[B, H, W, 3]` → float `[B, 3, H, W]` in [-1, 1], channels last in memory."""
+    return torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_pictures(y: Tensor) -> np.ndarray:
+    """`[B, 3, H, W]` in [-1, 1] → RGB uint8 `[B, H, W, 3]`, clamped and rounded."""
+    y = y.float().clamp_(-1, 1).add_(1).mul_(127.5).round_()
+    return y.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+class Stylizer:
+    """A loaded model with its helpers. Build it with `from_preset`."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        network: VToonify,
+        exemplars: dict[str, np.ndarray] | None = None,
+        style_encoder: nn.Module | None = None,
+        parser: nn.Module | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ):
+        self.preset = preset
+        self.device = pick_device(device)
+        self.dtype = pick_precision(precision, self.device)
+        self.network = self._place(network)
+        self.exemplars = exemplars
+        self.style_encoder = self._place(style_encoder)
+        self.parser = self._place(parser)
+
+    @classmethod
+    def from_preset(
+        cls,
+        name: str = "starter",
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        exstyle_path: str | None = None,
+        style_encoder_path: str | None = None,
+        faceparsing_path: str | None = None,
+    ) -> "Stylizer":
+        """Load a preset by name, or a checkpoint by path; missing published files are fetched.
+
+        Args:
+            name: preset (`--list_styles` lists them) or path of a VToonify checkpoint.
+            device: auto, cpu, cuda or mps.
+            precision: auto, bf16, fp16 or fp32.
+            exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's.
+
+        Raises:
+            InputError: unknown preset, missing or wrong file, device not there.
+        """
+        pick_precision(precision, pick_device(device))
+        preset = choose_preset(name)
+        network = checkpoints.load_vtoonify(ensure_file(preset.file))
+        exemplars = style_encoder = parser = None
+        if network.has_degree:
+            exemplars = checkpoints.load_exemplars(exstyle_path or ensure_file(preset.exemplars))
+        if preset.style_encoder:
+            style_encoder = checkpoints.load_style_encoder(style_encoder_path or ensure_file(preset.style_encoder))
+        if network.config.parsing_channels:
+            parser = checkpoints.load_parser(faceparsing_path or ensure_file(preset.parser))
+        return cls(preset, network, exemplars, style_encoder, parser, device, precision)
+
+    def _place(self, network: nn.Module | None) -> nn.Module | None:
+        return None if network is None else network.eval().requires_grad_(False).to(self.device)
+
+    @property
+    def backbone(self) -> str:
+        """`dualstylegan` (variant D) or `toonify` (variant T)."""
+        return self.network.config.backbone
+
+    @property
+    def scale(self) -> int:
+        """Output side divided by input side."""
+        return self.network.config.scale
+
+    def fit(
+        self,
+        frame: Frame | np.ndarray,
+        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
+        scale_image: bool = True,
+        landmarks: np.ndarray | None = None,
+    ) -> Portrait:
+        """Find the face in a frame and encode its style, once for a clip.
+
+        Args:
+            frame: RGB uint8 `[H, W, 3]`, or a Frame.
+            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64.
+            scale_image: scale the face to the size the model was trained on and crop; else take the whole frame.
+            landmarks: `[68, 2]` when they are known already.
+
+        Raises:
+            InputError: there is no face, and the model or the crop needs one.
+        """
+        rgb = _rgb(frame)
+        needs_face = scale_image or self.style_encoder is not None
+        if landmarks is None and needs_face:
+            landmarks = find_landmarks(rgb)
+            if landmarks is None:
+                raise InputError("No face was found in the picture: choose one with a visible face.")
+        crop = FaceCrop.whole_frame(rgb.shape[:2])
+        if scale_image:
+            crop = FaceCrop.from_landmarks(landmarks, rgb.shape[:2], padding, self.network.config.eye_distance)
+        rows = None if self.style_encoder is None else self._encode_face(rgb, landmarks)
+        return Portrait(crop, rows, landmarks)
+
+    def fit_source(
+        self,
+        source: FrameSource,
+        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
+        scale_image: bool = True,
+    ) -> Portrait:
+        """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
+        try:
+            frame, landmarks = search_face(source)
+        except InputError:
+            if scale_image or self.style_encoder is not None:
+                raise
+            frame, landmarks = source.first, None
+        return self.fit(frame, padding, scale_image, landmarks)
+
+    @torch.no_grad()
+    def _encode_face(self, rgb: np.ndarray, landmarks: np.ndarray) -> Tensor:
+        # The landmarks of the whole frame serve here too: a second detection on a small crop may fail.
+        face = to_tensor(align_face(rgb, landmarks)[None], self.device)
+        return self.network.zplus_to_wplus(self.style_encoder.style_codes(face))
+
+    def style_name(self, style: int | str | None = None) -> str | None:
+        """Name of the exemplar that `style` (index, name, or None for the default) stands for; None in variant T."""
+        if self.exemplars is None:
+            return None
+        if self.preset.style is not None:
+            style = self.preset.style
+        return resolve_style(self.exemplars, self.preset.default_style if style is None else style)[0]
+
+    def degree(self, degree: float | None = None) -> float | None:
+        """The degree that is rendered when `degree` is asked for; None in variant T, which has none."""
+        if not self.network.has_degree:
+            return None
+        if self.preset.degree is not None:
+            return self.preset.degree
+        degree = self.preset.default_degree if degree is None else degree
+        if not 0 <= degree <= 1:
+            raise InputError(f"The style degree is {degree}: give a number from 0 to 1.")
+        return degree
+
+    @torch.no_grad()
+    def style_code(self, portrait: Portrait, style: int | str | None = None, color_transfer: bool = False) -> Tensor:
+        """w+ rows `[1, rows, D]` for a portrait in a style."""
+        name = self.style_name(style)
+        exemplar = None
+        if name is not None:
+            exemplar = torch.from_numpy(self.exemplars[name]).to(self.device, torch.float32)
+        transfer = color_transfer or self.preset.colour_transfer
+        return style_rows(self.network, portrait.photo_rows, exemplar, transfer)
+
+    def render(
+        self,
+        frames: Iterable[FrameLike],
+        portrait: Portrait,
+        *,
+        style: int | str | None = None,
+        degree: float | None = None,
+        color_transfer: bool = False,
+        batch_size: int | None = None,
+        parsing_maps: Iterable[np.ndarray] | None = None,
+    ) -> Iterator[FrameLike]:
+        """Stylise frames, lazily and in order.
+
+        Args:
+            frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
+            portrait: from `fit`.
+            style: index or name of the exemplar (variant D).
+            degree: style degree in [0, 1] (variant D).
+            color_transfer: take the exemplar's colours, too (variant D).
+            batch_size: frames at a time; None takes 1 on the CPU and 4 elsewhere.
+            parsing_maps: smoothed parsing logits `[19, H, W]`, one a frame, instead of parsing each frame.
+
+        Yields:
+            The stylised crops, `scale` times as large.
+        """
+        degree, w_plus = self.degree(degree), self.style_code(portrait, style, color_transfer)
+        batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
+        maps = None if parsing_maps is None else iter(parsing_maps)
+        frames = iter(frames)
+        while batch := list(islice(frames, batch_size)):
+            crops = np.stack([portrait.crop.apply(_rgb(frame)) for frame in batch])
+            logits = None if maps is None else self._stored_logits(maps, crops)
+            for frame, picture in zip(batch, self._stylize(crops, w_plus, degree, logits), strict=True):
+                picture = portrait.crop.trim(picture, self.scale)
+                yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
+
+    def _stored_logits(self, maps: Iterator[np.ndarray], crops: np.ndarray) -> Tensor:
+        logits = [np.asarray(one, np.float32) for one in islice(maps, len(crops))]
+        expected = (self.network.config.parsing_channels, *crops.shape[1:3])
+        if len(logits) < len(crops) or any(one.shape != expected for one in logits):
+            shapes = {one.shape for one in logits}
+            raise InputError(f"The parsing maps {shapes or ''} do not fit: each frame needs one of {expected}.")
+        return torch.from_numpy(np.stack(logits)).to(self.device)
+
+    @torch.no_grad()
+    def _stylize(self, crops: np.ndarray, w_plus: Tensor, degree: float | None, logits: Tensor | None) -> np.ndarray:
+        """Crops RGB uint8 `[B, H, W, 3]` → pictures RGB uint8 `[B, 4H, 4W, 3]`."""
+        x = to_tensor(crops, self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if self.parser is not None:
+                logits = parse(self.parser, x) if logits is None else logits
+                x = torch.cat([x, logits / PARSING_SCALE], dim=1)
+            return to_pictures(self.network(x, w_plus, degree))
+
+
+def _rgb(frame: Frame | np.ndarray) -> np.ndarray:
+    return frame.rgb if isinstance(frame, Frame) else frame
+
+
+def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
+    """First frame of `source` with a face, and its landmarks `[68, 2]`.
+
+    All frames at the start and then every tenth get the quick search; if none succeeds, a few get the slow one.
+    Raises InputError when there is no face.
+    """
+    count = 0
+    for count, frame in enumerate(source, start=1):
+        if count <= SEARCHED_EVERY_FRAME or count % SEARCH_STRIDE == 0:
+            landmarks = find_landmarks_quickly(frame.rgb)
+            if landmarks is not None:
+                return frame, landmarks
+    stride = max(1, -(-count // THOROUGH_FRAMES))
+    for frame in islice(source, 0, None, stride):
+        landmarks = find_landmarks(frame.rgb)
+        if landmarks is not None:
+            return frame, landmarks
+    raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")

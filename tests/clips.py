@@ -1,0 +1,108 @@
+"""Small clips made on the fly, and what the tests of sources and sinks ask of files."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from model.inference.frames import open_frames, open_sink
+
+COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)], np.uint8)
+PATCH = 32
+SAMPLE_RATE = 44100
+BT709, SMPTE170M, UNSPECIFIED = 1, 6, 2
+SWSCALE_MATRICES = {BT709: Colorspace.ITU709, SMPTE170M: Colorspace.ITU601}
+
+
+def patches(height: int = 64) -> np.ndarray:
+    """Red, green, blue and grey side by side: [height, 128, 3]."""
+    return np.broadcast_to(COLOURS.repeat(PATCH, axis=0), (height, 4 * PATCH, 3)).copy()
+
+
+def patch_colours(rgb: np.ndarray) -> np.ndarray:
+    """The colours at the centres of the patches: [4, 3]."""
+    return rgb[rgb.shape[0] // 2, PATCH // 2 :: PATCH][:4].astype(int)
+
+
+def marked(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A grey picture whose level tells its index."""
+    return np.full((*size, 3), 40 + 4 * index, np.uint8)
+
+
+def index_of(rgb: np.ndarray) -> int:
+    return round((float(rgb.mean()) - 40) / 4)
+
+
+def make_clip(
+    path: Path,
+    pictures: list[np.ndarray],
+    times: list[int] | None = None,
+    *,
+    tick: Fraction = Fraction(1, 600),
+    rate: int = 20,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    matrix: int = BT709,
+    color_range: ColorRange = ColorRange.MPEG,
+    tagged: bool = True,
+    options: dict[str, str] | None = None,
+    rotation: int = 0,
+    sample_aspect: Fraction | None = None,
+    sound: str | None = None,
+    sound_seconds: float = 0,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Writes a clip; `times` are in ticks; the matrix is BT.709 or SMPTE 170M and tagged on request."""
+    times = times or [round(i / rate / tick) for i in range(len(pictures))]
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=rate, time_base=tick, options={"crf": "10"} | (options or {}))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        if sample_aspect:
+            stream.codec_context.sample_aspect_ratio = sample_aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if tagged:
+            stream.colorspace, stream.color_range = matrix, color_range
+        track = container.add_stream(sound, rate=SAMPLE_RATE, layout="mono") if sound else None
+        for rgb, time in zip(pictures, times, strict=True):
+            layout = "rgb24" if rgb.shape[2] == 3 else "rgba"
+            picture = VideoReformatter().reformat(
+                av.VideoFrame.from_ndarray(rgb, layout), format=pix_fmt, dst_colorspace=SWSCALE_MATRICES[matrix],
+                src_color_range=ColorRange.JPEG, dst_color_range=color_range,
+            )  # fmt: skip
+            picture.pts, picture.time_base = time, tick
+            container.mux(stream.encode(picture))
+        if track:
+            for start in range(0, round(sound_seconds * SAMPLE_RATE), 1024):
+                wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
+                samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
+                samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+                container.mux(track.encode(samples))
+            container.mux(track.encode(None))
+        container.mux(stream.encode(None))
+    return path
+
+
+def copy(source: Path, target: Path) -> Path:
+    with open_frames(source) as frames, open_sink(target, frames) as sink:
+        for frame in frames:
+            sink.write(frame)
+    return target
+
+
+def video_times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        return [picture.pts * picture.time_base for picture in container.decode(video=0)]
+
+
+def sound_packets(path: Path) -> list[tuple[bytes, Fraction]]:
+    with av.open(str(path)) as container:
+        return [(bytes(p), p.pts * p.time_base) for p in container.demux(audio=0) if p.size]
+
+
+def sound_of(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])

@@ -1,0 +1,264 @@
+"""Hold every network and image function against golden numbers.
+
+    python -m tests.parity CASES.json GOLDEN.npz MANIFEST.json.gz [--seed N]
+
+A cases file lists calls: the module, what is called, its inputs and parameters, and which part of the output was kept.
+Weights and inputs are reproducible noise: `fill(name, ...)` seeds a generator with the name. Every row gives one line,
+its key first; the exit code is 1 when any figure is missing or disagrees, 2 when the arguments cannot be used.
+"""
+
+import argparse
+import gc
+import gzip
+import json
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.errors import InputError
+from tests import parity_calls
+
+TOLERANCE = 1e-3  # of the largest magnitude
+CHAOTIC_TOLERANCE = 1e-2  # RAFT feeds its own flow back: after ten iterations rounding has grown
+STEADY_ITERATIONS = 10
+LEVELS = 2  # 8-bit images
+ALIGNMENT_LEVELS = 3  # an 8-bit image that was resampled twice
+
+# What a network or a malformed row may raise; each makes its row fail and lets the others run.
+ROW_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError,
+    cv2.error, InputError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of one row; `error` and `magnitude` are NaN where nothing could be compared."""
+
+    key: str
+    agrees: bool
+    error: float = float("nan")
+    magnitude: float = float("nan")
+    reason: str = ""
+
+    def __str__(self) -> str:
+        verdict = "agrees" if self.agrees else f"FAILS: {self.reason}"
+        return f"{self.key}  largest error {self.error:.3e}  largest magnitude {self.magnitude:.3e}  {verdict}"
+
+
+class Golden:
+    """Expected figures, the parameter manifest, and the noise that weights and inputs are made of."""
+
+    def __init__(self, figures: dict[str, np.ndarray], manifest: dict[str, dict], seed: int = 0):
+        self.figures = figures
+        self.manifest = manifest
+        self.seed = seed
+
+    def fill(self, name: str, shape: list[int], mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+        """Normal noise that depends on the name and the seed only; float32."""
+        state = np.random.RandomState((zlib.crc32(name.encode()) + self.seed) % 2**32)
+        noise = state.standard_normal(tuple(shape))
+        noise *= std
+        noise += mean
+        return noise.astype(np.float32)
+
+    def make_input(self, entry: dict, params: dict) -> Tensor | np.ndarray:
+        """The input that a row describes: a float32 tensor, or an 8-bit RGB image [H, W, 3]."""
+        if "uint8" in entry:
+            return self._make_image(entry, params)
+        x = torch.from_numpy(self.fill("input:" + entry["name"], entry["shape"]))
+        scale, shift = entry.get("scale", 1.0), entry.get("shift", 0.0)
+        scale_late = entry.get("scale_after_resize", False)
+        if not scale_late:
+            x = x * scale + shift
+        if "bicubic_to" in entry:
+            x = nn.functional.interpolate(x, tuple(entry["bicubic_to"]), mode="bicubic", align_corners=False)
+        if "clamp" in entry:
+            x = x.clamp(*entry["clamp"])
+        if scale_late:
+            x = x * scale + shift
+        return x.reshape(entry["reshape"]) if "reshape" in entry else x
+
+    def _make_image(self, entry: dict, params: dict) -> np.ndarray:
+        shape, size = entry["shape"], entry["cubic_to"]
+        if size == "hw":  # the frame size is a figure: the noise is drawn 20 times smaller
+            height, width = (int(side) for side in self.figures[params["hw"]])
+            shape, size = [height // 20, width // 20, 3], [width, height]
+        noise = self.fill(entry["uint8"], shape) * entry.get("scale", 1.0) + entry.get("shift", 0.0)
+        return cv2.resize(noise.clip(0, 255).astype(np.uint8), tuple(size), interpolation=cv2.INTER_CUBIC)
+
+    def weights(self, module: str, network: nn.Module) -> dict[str, Tensor]:
+        """State dict under the manifest's names; what the manifest leaves open keeps the network's own value."""
+        own = network.state_dict()
+        state = {}
+        for name, entry in self.manifest[module].items():
+            shape, mean, std = entry or (None, None, None)
+            if mean is None:
+                if name in own:
+                    state[name] = own[name]
+                continue
+            value = self.fill(name, shape, mean, std)
+            state[name] = torch.from_numpy(np.abs(value) if name.endswith("running_var") else value)
+        return state
+
+    def network(self, module: str) -> nn.Module:
+        """Build the network of a module and load its weights strictly."""
+        network = parity_calls.build(module, self.manifest[module]).eval().requires_grad_(False)
+        network.load_state_dict(self.weights(module, network), strict=True)
+        return network
+
+
+@dataclass
+class Recent:
+    """Outputs of the last call made: the rows after it often keep other parts of the same call."""
+
+    signature: str = ""
+    outputs: dict[str, Tensor | np.ndarray] = field(default_factory=dict)
+
+
+def evaluate(rows: list[dict], golden: Golden) -> Iterator[Verdict]:
+    """Verdicts of all rows, module by module, so that one network is in memory at a time."""
+    for module in dict.fromkeys(row.get("module") for row in rows):
+        network, failure = None, ""
+        if module != parity_calls.FUNCTIONS:
+            try:
+                network = golden.network(module)
+            except ROW_ERRORS as error:
+                failure = f"no network {module!r}: {describe(error)}"
+        recent = Recent()
+        for row in (row for row in rows if row.get("module") == module):
+            if failure:
+                yield Verdict(str(row.get("key")), False, reason=failure)
+            else:
+                yield judge(row, network, golden, recent)
+        del network, recent
+        gc.collect()
+
+
+def judge(row: dict, network: nn.Module | None, golden: Golden, recent: Recent) -> Verdict:
+    """Make the call of one row and compare what it returns."""
+    key = str(row.get("key"))
+    if key not in golden.figures:
+        return Verdict(key, False, reason="the golden file has no such array")
+    try:
+        params = row.get("params", {})
+        signature = json.dumps([row["inputs"], params], sort_keys=True)
+        if signature != recent.signature or row["call"] not in recent.outputs:
+            inputs = {name: golden.make_input(entry, params) for name, entry in row["inputs"].items()}
+            with torch.inference_mode():
+                recent.outputs = parity_calls.call(row, network, inputs, golden.figures)
+            recent.signature = signature
+        output = recent.outputs[row["call"]]
+        whole = output.numpy() if isinstance(output, Tensor) else output
+        return compare(row, cut(whole, row.get("take", {})), whole, golden.figures)
+    except ROW_ERRORS as error:
+        return Verdict(key, False, reason=describe(error))
+
+
+def cut(whole: np.ndarray, take: dict) -> np.ndarray:
+    """The part of an output that was kept."""
+    step = take.get("stride", 1)
+    every = take.get("every", 1)
+    if step != 1:
+        whole = whole[..., ::step, ::step]
+    if "channel_stride" in take:
+        whole = whole[:, :: take["channel_stride"]]
+    return whole[::every, ::every] if every != 1 else whole
+
+
+def compare(row: dict, ours: np.ndarray, whole: np.ndarray, figures: dict[str, np.ndarray]) -> Verdict:
+    """Largest error against the tolerance of the row's kind; the statistics of the uncut output too, where given."""
+    key, expected = row["key"], figures[row["key"]]
+    if ours.shape != expected.shape:
+        return Verdict(key, False, reason=f"shape {list(ours.shape)} instead of {list(expected.shape)}")
+    error, magnitude = largest(ours.astype(np.float64) - expected), largest(expected)
+    allowed = tolerance(row, expected, magnitude)
+    if not error <= allowed:  # this way round, a NaN fails too
+        return Verdict(key, False, error, magnitude, f"error above {allowed:.3e}")
+    statistics = figures.get(key + ".stat")
+    if statistics is not None:
+        own = summarise(whole)
+        allowed = tolerance(row, expected, float(statistics[2]))
+        if not np.nanmax(np.abs(own - statistics)) <= allowed or not np.isfinite(own[[0, 2]]).all():
+            reason = f"mean, deviation, largest magnitude are {own.tolist()}, expected {statistics.tolist()}"
+            return Verdict(key, False, error, magnitude, reason)
+    return Verdict(key, True, error, magnitude)
+
+
+def summarise(whole: np.ndarray) -> np.ndarray:
+    """Mean, sample standard deviation (NaN for a single number) and largest magnitude."""
+    flat = torch.from_numpy(np.ascontiguousarray(whole)).double()
+    return np.array([flat.mean().item(), flat.std().item() if flat.numel() > 1 else np.nan, largest(whole)])
+
+
+def tolerance(row: dict, expected: np.ndarray, magnitude: float) -> float:
+    """Largest error allowed for a row."""
+    params = row.get("params", {})
+    if expected.dtype == np.uint8:
+        return params.get("tolerance", ALIGNMENT_LEVELS if row["call"] == "align" else LEVELS)
+    relative = CHAOTIC_TOLERANCE if params.get("iters", 0) > STEADY_ITERATIONS else TOLERANCE
+    return relative * magnitude
+
+
+def largest(x: np.ndarray) -> float:
+    return float(np.abs(x.astype(np.float64)).max())
+
+
+def describe(error: BaseException) -> str:
+    """One line for an exception."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def load_golden(cases: Path, figures: Path, manifest: Path, seed: int = 0) -> tuple[list[dict], Golden]:
+    """Read the three files. Raises InputError, naming the file, when one is missing or is not what it should be."""
+    try:
+        rows = json.loads(cases.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{cases} cannot be read as a JSON list of cases: {error}") from error
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        raise InputError(f"{cases} should hold a list of at least one case")
+    try:
+        with np.load(figures, allow_pickle=False) as arrays:
+            loaded = dict(arrays)
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{figures} cannot be read as an .npz file: {error}") from error
+    try:
+        with gzip.open(manifest, "rt", encoding="utf-8") as file:
+            parameters = json.load(file)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(f"{manifest} cannot be read as gzipped JSON: {error}") from error
+    if not isinstance(parameters, dict):
+        raise InputError(f"{manifest} should map each network to its parameters")
+    return rows, Golden(loaded, parameters, seed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", type=Path, help="rows to evaluate (.json)")
+    parser.add_argument("golden", type=Path, help="expected figures (.npz)")
+    parser.add_argument("manifest", type=Path, help="parameter names, shapes and statistics (.json.gz)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and inputs (default 0)")
+    options = parser.parse_args(arguments)
+    try:
+        rows, golden = load_golden(options.cases, options.golden, options.manifest, options.seed)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    failures = 0
+    for verdict in evaluate(rows, golden):
+        print(verdict, flush=True)
+        failures += not verdict.agrees
+    print(f"{len(rows) - failures} of {len(rows)} rows agree")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

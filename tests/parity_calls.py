@@ -1,0 +1,139 @@
+"""What each row of a cases file calls: builders of the networks and one function per module (see tests.parity)."""
+
+import re
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.bisenet import BiSeNet
+from model.discriminator import Discriminator
+from model.dualstylegan import DualStyleGAN
+from model.inference.face import align_face, resize_frame
+from model.inference.parsing import parse, smooth_parsing
+from model.ops import blur_downsample
+from model.psp import PSPEncoder
+from model.raft import RAFT
+from model.stylegan2 import Generator
+from model.training.augment import apply_affine
+from model.vtoonify import VToonify, VToonifyConfig
+
+NOISE_MODES = {"buffers": "fixed", "none": "none"}
+
+FUNCTIONS = "functions"  # the module name of calls that need no network
+
+Inputs = dict[str, Tensor | np.ndarray]
+Outputs = dict[str, Tensor | np.ndarray]
+
+
+def build(module: str, parameters: dict[str, list]) -> nn.Module:
+    """The network of a module, with random weights; `parameters`: name to [shape, mean, std], from the manifest."""
+    builders = {
+        "stylegan2": Generator,
+        "dualstylegan": DualStyleGAN,
+        "vtoonify_t": lambda: VToonify(VToonifyConfig(backbone="toonify")),
+        "vtoonify_d": lambda: VToonify(VToonifyConfig(backbone="dualstylegan")),
+        "discriminator_t": Discriminator,
+        "discriminator_d": lambda: Discriminator(num_styles=parameters["style_mapper.weight"][0][0]),
+        "psp": PSPEncoder,
+        "bisenet": BiSeNet,
+        "raft": RAFT,
+    }
+    return builders[module]()
+
+
+def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str, np.ndarray]) -> Outputs:
+    """Make the call of a row; the result holds it under its name, and whatever else the same work gave.
+
+    Float outputs are tensors [B, ...], images uint8 arrays [H, W, 3]. Raises ValueError for a call that is not known.
+    """
+    name, params = row["call"], row.get("params", {})
+    if row["module"] == FUNCTIONS:
+        return {name: call_function(name, inputs, params, figures)}
+    calls = {
+        Generator: call_generator,
+        DualStyleGAN: call_generator,
+        VToonify: call_vtoonify,
+        Discriminator: call_discriminator,
+        PSPEncoder: call_psp,
+        BiSeNet: call_bisenet,
+        RAFT: call_raft,
+    }
+    outputs = calls[type(network)](network, name, inputs, params)
+    if name not in outputs:
+        raise unknown(name)
+    return outputs
+
+
+def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs, params: dict) -> Outputs:
+    if name == "mapping":
+        return {name: getattr(network, "generator", network).mapping(inputs["z"])}
+    arguments = [params.get("truncation", 1.0) * inputs["w"]]
+    if isinstance(network, DualStyleGAN):
+        exemplar = None if name == "image_without_extrinsic_path" else inputs["exstyle"]
+        arguments += [exemplar, params.get("interp_weights", [1.0] * 18)]
+    noise = NOISE_MODES[params.get("noise", "buffers")]
+    if match := re.fullmatch(r"(?:feature|skip)_(\d+)", name):
+        feature, skip = network.features_at(*arguments, size=int(match[1]), noise=noise)
+        return {f"feature_{match[1]}": feature, f"skip_{match[1]}": skip}
+    if name in ("image", "image_without_extrinsic_path"):
+        return {name: network(*arguments, noise=noise)}
+    raise unknown(name)
+
+
+def call_vtoonify(network: VToonify, name: str, inputs: Inputs, params: dict) -> Outputs:
+    if name == "zplus_to_wplus":
+        return {name: network.zplus_to_wplus(inputs["zplus"])}
+    degree = params.get("degree")
+    if isinstance(degree, list):
+        degree = torch.tensor(degree, dtype=torch.float32)
+    image, masks = network.forward_with_masks(inputs["x"], inputs["w"], degree)
+    encoded = network.encode(inputs["x"], inputs["w"], degree)
+    outputs = {f"mask_{level}": mask for level, mask in enumerate(masks)}
+    return {"image": image, "encoder_feature": encoded.feature, "encoder_skip": encoded.skip, **outputs}
+
+
+def call_discriminator(network: Discriminator, name: str, inputs: Inputs, params: dict) -> Outputs:
+    if network.num_styles is None:
+        return {"logit": network(inputs["image"])}
+    degree = torch.tensor(params["degree"], dtype=torch.float32)
+    return {"logit": network(inputs["image"], degree, torch.tensor(params["style_index"]))}
+
+
+def call_psp(network: PSPEncoder, name: str, inputs: Inputs, params: dict) -> Outputs:
+    return {"codes_without_latent_avg": network(inputs["face"])}
+
+
+def call_bisenet(network: BiSeNet, name: str, inputs: Inputs, params: dict) -> Outputs:
+    if name == "inference_parsing":
+        return {name: parse(network, inputs["frame"])}
+    return dict(zip(("logits", "aux16", "aux32"), network.forward_with_auxiliary(inputs["image"]), strict=True))
+
+
+def call_raft(network: RAFT, name: str, inputs: Inputs, params: dict) -> Outputs:
+    low, high = params.get("range", (-1, 1))
+    images = [2 * (inputs[image] - low) / (high - low) - 1 for image in ("image1", "image2")]
+    network.iterations = params["iters"]
+    compute = {"flow_up": network, "flow_low": network.low_resolution_flow}
+    if name not in compute:
+        raise unknown(name)
+    return {name: compute[name](*images)}
+
+
+def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np.ndarray]) -> Tensor | np.ndarray:
+    if name == "smooth":
+        return smooth_parsing(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])
+    image = inputs["image"]
+    if name == "blur_downsample":
+        return blur_downsample(image)
+    if name == "affine":
+        return apply_affine(image, torch.tensor(params["matrix"], dtype=torch.float32))
+    if name == "preprocess":
+        return resize_frame(image, params["scale"])
+    if name == "align":
+        return align_face(image, figures[params["landmarks"]], 256)
+    raise unknown(name)
+
+
+def unknown(name: str) -> ValueError:
+    return ValueError(f"unknown call {name!r}")

@@ -1,0 +1,196 @@
+import argparse
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import checkpoints
+from model.bisenet import BiSeNet
+from model.discriminator import Discriminator
+from model.dualstylegan import DualStyleGAN
+from model.errors import InputError
+from model.psp import PSPEncoder
+from model.raft import RAFT, to_torchvision_names
+from model.stylegan2 import Generator, GeneratorConfig
+from model.vtoonify import VToonify, VToonifyConfig
+from tests.small import small_config, small_network
+
+MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
+
+BUILDERS = {
+    "stylegan2": Generator,
+    "dualstylegan": DualStyleGAN,
+    "vtoonify_t": lambda: VToonify(VToonifyConfig(backbone="toonify")),
+    "vtoonify_d": VToonify,
+    "discriminator_t": Discriminator,
+    "discriminator_d": lambda: Discriminator(num_styles=17),
+    "psp": PSPEncoder,
+    "bisenet": BiSeNet,
+    "raft": RAFT,
+}
+
+
+def render(network: VToonify, degree: float = 0.5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, 3, 64, 64, generator=generator)
+    w_plus = torch.randn(1, network.config.generator.rows, 8, generator=generator)
+    with torch.no_grad():
+        return network(x, w_plus, degree)
+
+
+def published_file(name: str) -> dict[str, torch.Tensor]:
+    """A state dict of the published layout, which takes no memory for its numbers."""
+    manifest = json.loads(gzip.decompress(MANIFEST.read_bytes()))
+    return {key: torch.zeros(()).expand(shape) for key, (shape, _, _) in manifest[name].items()}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_networks_have_the_names_and_shapes_of_the_published_files(name):
+    stored = published_file(name)
+    if name == "raft":
+        stored = to_torchvision_names(stored)
+    with torch.device("meta"):
+        own = BUILDERS[name]().state_dict()
+    assert {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in stored.items()}
+
+
+@pytest.mark.parametrize("backbone", ["toonify", "dualstylegan"])
+def test_vtoonify_comes_back_as_it_was_saved(tmp_path, backbone):
+    network = small_network(backbone)
+    checkpoints.save_vtoonify(tmp_path / "new" / "model.pt", network, extra={"step": 7})
+    loaded = checkpoints.load_vtoonify(tmp_path / "new" / "model.pt")
+    assert loaded.config == network.config and not loaded.training
+    assert torch.equal(render(loaded), render(network))
+    assert checkpoints.load_state(tmp_path / "new" / "model.pt")["step"] == 7
+    assert checkpoints.read_vtoonify_config(tmp_path / "new" / "model.pt") == network.config
+
+
+def test_loaded_networks_can_be_trained_on(tmp_path):
+    checkpoints.save_vtoonify(tmp_path / "model.pt", small_network())
+    loaded = checkpoints.load_vtoonify(tmp_path / "model.pt")
+    assert all(parameter.requires_grad and not parameter.is_meta for parameter in loaded.parameters())
+    loaded.encoder[0][0].weight.data.add_(1)
+    assert not torch.equal(render(loaded), render(small_network()))
+
+
+def test_half_precision_files_are_read_as_float32(tmp_path):
+    network = small_network()
+    checkpoints.save_vtoonify(tmp_path / "full.pt", network)
+    checkpoints.save_vtoonify(tmp_path / "half.pt", network, half=True)
+    loaded = checkpoints.load_vtoonify(tmp_path / "half.pt")
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(render(loaded), render(network), rtol=0.02, atol=0.02)
+    assert (tmp_path / "half.pt").stat().st_size < (tmp_path / "full.pt").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["vtoonify_t", "vtoonify_d"])
+def test_published_files_carry_no_sizes_and_tell_the_variant_by_their_names(tmp_path, name):
+    torch.save({"g_ema": published_file(name)}, tmp_path / "model.pt")
+    config = checkpoints.read_vtoonify_config(tmp_path / "model.pt")
+    assert config == VToonifyConfig(backbone="toonify" if name == "vtoonify_t" else "dualstylegan")
+
+
+def test_files_of_torch_before_1_6_are_read(tmp_path):
+    network = small_network()
+    contents = {"g_ema": network.state_dict(), "config": network.config.to_dict()}
+    torch.save(contents, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert torch.equal(render(checkpoints.load_vtoonify(tmp_path / "old.pt")), render(network))
+    assert checkpoints.read_vtoonify_config(tmp_path / "old.pt") == network.config
+
+
+def test_generators_of_other_sizes_come_back(tmp_path):
+    config = GeneratorConfig(size=64, style_dim=8, mapping_layers=1, channels=dict.fromkeys((4, 8, 16, 32, 64), 4))
+    network = Generator(config)
+    checkpoints.save_state(tmp_path / "generator.pt", {"g_ema": network.state_dict()})
+    loaded = checkpoints.load_generator(tmp_path / "generator.pt", config)
+    w_plus = torch.randn(1, config.rows, 8)
+    assert torch.equal(loaded(w_plus, noise="fixed"), network(w_plus, noise="fixed"))
+    with pytest.raises(InputError, match=r"not a DualStyleGAN generator: parameter style\.2\.weight is missing"):
+        checkpoints.load_dualstylegan(tmp_path / "generator.pt", config)
+
+
+def test_face_parser_and_optical_flow_load_with_their_buffers(tmp_path):
+    for build, load in ((BiSeNet, checkpoints.load_parser), (RAFT, checkpoints.load_optical_flow)):
+        network = build()
+        torch.save(network.state_dict(), tmp_path / "weights.pth")
+        loaded = load(tmp_path / "weights.pth").state_dict()
+        assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("options", [{"label_nc": 0}, argparse.Namespace(label_nc=0)])
+def test_style_encoder_file_holds_options_and_a_mean_code(tmp_path, monkeypatch, options):
+    monkeypatch.setattr(checkpoints, "PSPEncoder", TinyEncoder)
+    mean_code = torch.randn(18, 512)
+    weights = {"encoder.line.weight": torch.ones(2, 2), "encoder.line.bias": torch.zeros(2), "decoder.x": torch.ones(1)}
+    torch.save({"state_dict": weights, "latent_avg": mean_code, "opts": options}, tmp_path / "encoder.pt")
+    loaded = checkpoints.load_style_encoder(tmp_path / "encoder.pt")
+    assert torch.equal(loaded.latent_avg, mean_code) and torch.equal(loaded.line.weight, torch.ones(2, 2))
+    torch.save({"state_dict": weights, "opts": options}, tmp_path / "encoder.pt")
+    with pytest.raises(InputError, match="latent_avg"):
+        checkpoints.load_style_encoder(tmp_path / "encoder.pt")
+
+
+class TinyEncoder(torch.nn.Module):
+    """Has what the loader of the pSp encoder relies on."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(2, 2)
+        self.register_buffer("latent_avg", torch.zeros(18, 512), persistent=False)
+
+
+def test_pretrained_encoder_goes_into_a_network(tmp_path):
+    source, target = small_network(), small_network()
+    with torch.no_grad():
+        source.encoder[0][0].weight.add_(1)
+    checkpoints.save_encoder_pretrain(tmp_path / "pretrain.pt", source)
+    checkpoints.load_encoder_pretrain(tmp_path / "pretrain.pt", target)
+    assert torch.equal(render(source), render(target))
+    with pytest.raises(InputError, match=r"parameter 0\.0\.weight has shape \[4, 3, 3, 3\], not \[8, 3, 3, 3\]"):
+        checkpoints.load_encoder_pretrain(
+            tmp_path / "pretrain.pt", VToonify(replace(small_config(), stem_channels=8))
+        )
+
+
+def spoil(contents: dict, how: str) -> None:
+    weights = contents["g_ema"]
+    names = list(weights)
+    if how == "missing":
+        del weights[names[5]], weights[names[9]]
+    elif how == "shape":
+        weights[names[5]] = torch.zeros(1, 2, 3)
+    else:
+        weights["surplus.weight"] = torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [("missing", "parameter {} is missing"), ("shape", "parameter {} has shape [1, 2, 3], not"),
+     ("unexpected", "parameter surplus.weight is unexpected")],
+)  # fmt: skip
+def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, how, sentence):
+    network = small_network()
+    contents = {"g_ema": dict(network.state_dict()), "config": network.config.to_dict()}
+    spoil(contents, how)
+    torch.save(contents, tmp_path / "model.pt")
+    with pytest.raises(InputError) as caught:
+        checkpoints.load_vtoonify(tmp_path / "model.pt")
+    assert sentence.format(list(network.state_dict())[5]) in str(caught.value)
+    assert "model.pt is not a VToonify model" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"in_size": 0}, {"in_size": 96}, {"in_size": 1024}, {"backbone": "resnet"}, {"surprise": 1}, {"dilations": None},
+     {"generator": {"mapping_layers": 10**9}}, {"stem_channels": 2.5}],
+)  # fmt: skip
+def test_sizes_that_make_no_network_are_refused(tmp_path, change):
+    network = small_network()
+    config = network.config.to_dict()
+    config["generator"].update(change.pop("generator", {}))
+    torch.save({"g_ema": network.state_dict(), "config": {**config, **change}}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match="describes no network"):
+        checkpoints.load_vtoonify(tmp_path / "model.pt")

@@ -1,0 +1,244 @@
+"""Landmarks, face crops and the aligned face: golden figures of the published program, and properties."""
+
+import json
+import math
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from model.errors import InputError
+from model.inference.face import (
+    FaceCrop,
+    align_face,
+    eye_centres,
+    find_landmarks,
+    find_landmarks_quickly,
+    resize_frame,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+CROP_CASES = json.loads((GOLDEN / "crop_cases.json").read_text())
+LANDMARKS = np.load(GOLDEN / "landmarks68.npy").astype(np.float32)
+FRAME_SIZE = (400, 480)
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN / "golden.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files if name.startswith(("preprocess", "align"))}
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return skimage.data.astronaut()
+
+
+@pytest.fixture(scope="module")
+def astronaut_eyes(astronaut):
+    """[2, 2]: the eyes as they lie in the picture (seen by hand: x 203 and 246, y 103)."""
+    eyes = np.stack(eye_centres(find_landmarks(astronaut)))
+    np.testing.assert_allclose(eyes, [[203, 102], [246, 104]], atol=4)
+    return eyes
+
+
+def golden_picture(name, shape, size):
+    """The uint8 input of a golden row: noise of this shape, enlarged to `size` (width, height)."""
+    noise = np.random.RandomState(zlib.crc32(name.encode()) % 2**32).standard_normal(shape)
+    return cv2.resize(np.clip(noise * 40 + 128, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+
+
+def largest_difference(result, expected):
+    assert result.dtype == np.uint8 and result.shape == expected.shape
+    return np.abs(result.astype(int) - expected).max()
+
+
+def turned(points, degrees, centre=(200.0, 150.0)):
+    """Points turned clockwise on the screen about `centre`."""
+    angle = math.radians(degrees)
+    matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return (np.asarray(points, dtype=np.float64) - centre) @ matrix.T + centre
+
+
+def rotated_picture(rgb, degrees):
+    """(picture turned counter-clockwise on a canvas that holds all of it, affine matrix [2, 3] of the turn)."""
+    height, width = rgb.shape[:2]
+    side = math.ceil(math.hypot(height, width))
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    matrix[:, 2] += (side - width) / 2, (side - height) / 2
+    return cv2.warpAffine(rgb, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), matrix
+
+
+@pytest.mark.parametrize("case", CROP_CASES, ids=range(len(CROP_CASES)))
+def test_crop_agrees_with_published_program(case):
+    # The heads of all golden cases tilt by less than 2 degrees, so the published horizontal eye distance applies.
+    crop = FaceCrop.from_landmarks(np.array(case["landmarks"]), (case["height"], case["width"]), case["padding"])
+    result = case["result"]
+    assert crop.scale == pytest.approx(case["scale"], rel=1e-12)
+    edges = (result["left"], result["right"], result["top"], result["bottom"])
+    assert (crop.left, crop.right, crop.top, crop.bottom) == edges
+    scaled = resize_frame(np.zeros((case["height"], case["width"], 3), np.uint8), crop.scale)
+    assert scaled.shape[:2] == (result["h"], result["w"])
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.6, 0.3])
+def test_resize_agrees_with_published_program(golden, scale):
+    frame = golden_picture("frameimg", (60, 80, 3), (960, 720))
+    assert largest_difference(resize_frame(frame, scale)[::5, ::5], golden[f"preprocess.{scale}"]) <= 2
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_alignment_agrees_with_published_program(golden, index):
+    height, width = (int(side) for side in golden[f"align.{index}.hw"])
+    picture = golden_picture(f"align{index}", (height // 20, width // 20, 3), (width, height))
+    aligned = align_face(picture, golden[f"align.{index}.landmarks"])
+    assert largest_difference(aligned, golden[f"align.{index}"]) <= 3
+
+
+@pytest.mark.parametrize("degrees", [-90, -45, 4, 30, 60, 90, 180])
+def test_tilted_head_gets_the_scale_of_the_upright_one(degrees):
+    upright = FaceCrop.from_landmarks(LANDMARKS, FRAME_SIZE)
+    tilted = FaceCrop.from_landmarks(turned(LANDMARKS, degrees), FRAME_SIZE)
+    assert tilted.scale == pytest.approx(upright.scale, rel=5e-3)
+
+
+def test_aligned_face_is_upright_whatever_the_tilt(astronaut, astronaut_eyes):
+    upright = align_face(astronaut, find_landmarks(astronaut)).astype(float)
+    picture, matrix = rotated_picture(astronaut, 40)
+    landmarks = find_landmarks(astronaut) @ matrix[:, :2].T + matrix[:, 2]
+    tilted = align_face(picture, landmarks).astype(float)
+    centre = slice(64, 192)
+    assert np.abs(upright - tilted)[centre, centre].mean() < 4
+
+
+def test_alignment_size_and_faces_that_leave_the_frame(astronaut):
+    cut = astronaut[60:180, 190:260]
+    aligned = align_face(cut, find_landmarks(astronaut) - (190, 60), size=128)
+    assert aligned.shape == (128, 128, 3)
+    assert aligned.std() > 10
+
+
+def test_crop_shows_eyes_at_the_asked_distance(astronaut, astronaut_eyes):
+    crop = FaceCrop.from_landmarks(find_landmarks(astronaut), astronaut.shape[:2], eye_distance=128)
+    assert math.dist(*astronaut_eyes * crop.scale) == pytest.approx(128, rel=5e-3)
+    assert crop.apply(astronaut).shape == (crop.height, crop.width, 3)
+    found = np.stack(eye_centres(find_landmarks(crop.apply(astronaut))))
+    np.testing.assert_allclose(found + (crop.left, crop.top), astronaut_eyes * crop.scale, atol=6)
+
+
+def test_padding_grows_with_the_eye_distance():
+    small = FaceCrop.from_landmarks(LANDMARKS, (2000, 2000), (80,) * 4)
+    large = FaceCrop.from_landmarks(LANDMARKS, (2000, 2000), (80,) * 4, eye_distance=128)
+    for edge in ("left", "right", "top", "bottom"):
+        assert getattr(large, edge) == pytest.approx(2 * getattr(small, edge), abs=16)
+
+
+def test_crop_edges_are_multiples_of_8_inside_the_frame():
+    crop = FaceCrop.from_landmarks(LANDMARKS, (203, 309), (33, 999, 1001, 77))
+    scaled = resize_frame(np.zeros((203, 309, 3), np.uint8), crop.scale)
+    assert all(edge % 8 == 0 for edge in (crop.left, crop.right, crop.top, crop.bottom))
+    assert 0 <= crop.left < crop.right <= scaled.shape[1] and 0 <= crop.top < crop.bottom <= scaled.shape[0]
+
+
+def test_trim_leaves_a_face_crop_as_it_is():
+    crop = FaceCrop.from_landmarks(LANDMARKS, FRAME_SIZE)
+    result = np.zeros((4 * crop.height, 4 * crop.width, 3), np.uint8)
+    assert crop.trim(result).shape == result.shape
+
+
+@pytest.mark.parametrize("size", [(3, 5), (16, 24), (61, 47)])
+def test_whole_frame_round_trip(size):
+    frame = np.random.RandomState(0).randint(0, 256, (*size, 3), dtype=np.uint8)
+    crop = FaceCrop.whole_frame(size)
+    padded = crop.apply(frame)
+    assert padded.shape == (crop.height, crop.width, 3)
+    assert crop.height % 8 == 0 and crop.width % 8 == 0
+    assert crop.height - size[0] < 8 and crop.width - size[1] < 8
+    assert (padded[size[0] :, : size[1]] == frame[-1]).all() and (padded[: size[0], size[1] :] == frame[:, -1:]).all()
+    fourfold = padded.repeat(4, axis=0).repeat(4, axis=1)
+    np.testing.assert_array_equal(crop.trim(fourfold), frame.repeat(4, axis=0).repeat(4, axis=1))
+    np.testing.assert_array_equal(crop.trim(padded, factor=1), frame)
+
+
+def test_tiny_face_in_a_big_frame_does_not_explode():
+    landmarks = (LANDMARKS - LANDMARKS.mean(axis=0)) * 0.03 + 2000  # about 2 px between the eyes
+    crop = FaceCrop.from_landmarks(landmarks, (4320, 7680))
+    assert 1 <= crop.scale < 2
+    assert crop.height > 8 and crop.width > 8
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "padding"),
+    [
+        (LANDMARKS, (-1, 200, 200, 200)),
+        (LANDMARKS, (0, 0, 0, 0)),
+        (LANDMARKS + (1000, 0), (8, 8, 200, 200)),
+        (np.full((68, 2), 50.0), (200, 200, 200, 200)),
+    ],
+    ids=["negative padding", "no padding", "face outside the frame", "eyes coincide"],
+)
+def test_impossible_crops_are_input_errors(landmarks, padding):
+    with pytest.raises(InputError):
+        FaceCrop.from_landmarks(landmarks, FRAME_SIZE, padding)
+
+
+def test_frame_of_another_size_is_an_input_error():
+    with pytest.raises(InputError, match="100 x 80"):
+        FaceCrop.whole_frame((64, 64)).apply(np.zeros((80, 100, 3), np.uint8))
+
+
+def test_quick_search_finds_the_same_face(astronaut):
+    np.testing.assert_array_equal(find_landmarks_quickly(astronaut), find_landmarks(astronaut))
+
+
+@pytest.mark.parametrize("degrees", [45, 90, 180])
+def test_rotated_portrait_is_found(astronaut, astronaut_eyes, degrees):
+    picture, matrix = rotated_picture(astronaut, degrees)
+    expected = astronaut_eyes @ matrix[:, :2].T + matrix[:, 2]
+    found = np.stack(eye_centres(find_landmarks(picture)))
+    np.testing.assert_allclose(found, expected, atol=0.1 * math.dist(*expected))
+
+
+def test_small_and_large_portraits_are_found(astronaut, astronaut_eyes):
+    for factor in (0.2, 6.0):  # a head of 20 px, found enlarged; a picture of 3072 px, searched in a reduced copy
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        picture = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=interpolation)
+        found = np.stack(eye_centres(find_landmarks(picture)))
+        np.testing.assert_allclose(found, astronaut_eyes * factor, atol=0.12 * factor * math.dist(*astronaut_eyes))
+
+
+def test_grey_portrait_is_found(astronaut, astronaut_eyes):
+    grey = np.repeat(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    np.testing.assert_allclose(np.stack(eye_centres(find_landmarks(grey))), astronaut_eyes, atol=4)
+
+
+def test_larger_of_two_faces_wins(astronaut):
+    head = astronaut[:224, 112:336]
+    frame = np.full((480, 900, 3), 120, np.uint8)
+    frame[100:324, 40:264] = head
+    frame[0:448, 440:888] = cv2.resize(head, (448, 448))
+    assert (eye_centres(find_landmarks(frame))[0] > (440, 0)).all()
+    assert eye_centres(find_landmarks(frame[:, ::-1]))[1][0] < 460
+
+
+def test_central_of_two_equal_faces_wins(astronaut):
+    head = astronaut[:224, 112:336]
+    frame = np.full((400, 700, 3), 120, np.uint8)
+    frame[0:224, 0:224] = head
+    frame[90:314, 260:484] = head
+    assert 260 < eye_centres(find_landmarks(frame))[0][0] < 484
+
+
+def test_frames_without_a_face_give_none():
+    noise = cv2.resize(np.random.RandomState(0).randint(0, 256, (9, 16, 3), dtype=np.uint8), (320, 180))
+    assert find_landmarks(noise) is None
+    assert find_landmarks_quickly(noise) is None
+
+
+@pytest.mark.parametrize("size", [(3, 5), (1, 1), (2, 900), (16, 16)])
+def test_tiny_frames_give_none(size):
+    frame = np.random.RandomState(0).randint(0, 256, (*size, 3), dtype=np.uint8)
+    assert find_landmarks(frame) is None

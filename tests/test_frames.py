@@ -1,0 +1,209 @@
+"""Videos in and out: colour, geometry, clock and sound."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoReformatter
+
+from model.inference import video
+from model.inference.frames import Frame, open_frames, open_sink
+from tests.clips import (
+    BT709,
+    COLOURS,
+    PATCH,
+    SMPTE170M,
+    UNSPECIFIED,
+    copy,
+    index_of,
+    make_clip,
+    marked,
+    patch_colours,
+    patches,
+    sound_of,
+    sound_packets,
+    video_times,
+)
+
+# ---- colour and geometry of videos
+
+
+@pytest.mark.parametrize("color_range", [ColorRange.MPEG, ColorRange.JPEG])
+@pytest.mark.parametrize("matrix", [BT709, SMPTE170M])
+def test_tagged_matrix_and_range_give_the_colours_back(tmp_path, matrix, color_range):
+    clip = make_clip(tmp_path / "c.mp4", [patches()], matrix=matrix, color_range=color_range)
+    colours = patch_colours(open_frames(clip).first.rgb)
+    assert np.abs(colours - COLOURS).max() <= 4
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(64, SMPTE170M), (720, BT709)])
+def test_untagged_video_is_bt601_when_small_and_bt709_when_large(tmp_path, height, matrix):
+    clip = make_clip(tmp_path / "c.mp4", [patches(height)], matrix=matrix, tagged=False)
+    with av.open(str(clip)) as container:
+        assert container.streams.video[0].colorspace == UNSPECIFIED
+    assert np.abs(patch_colours(open_frames(clip).first.rgb) - COLOURS).max() <= 4
+
+
+def test_written_video_is_tagged_bt709_limited_and_keeps_colours(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", [patches()] * 3, matrix=SMPTE170M, color_range=ColorRange.JPEG)
+    written = copy(source, tmp_path / "out.mp4")
+    with av.open(str(written)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        tags = (stream.colorspace, stream.color_range, stream.color_primaries, stream.color_trc)
+        assert tags == (BT709, ColorRange.MPEG, ColorPrimaries.BT709, ColorTrc.BT709)
+    assert np.abs(patch_colours(open_frames(written).first.rgb) - COLOURS).max() <= 6
+    data = written.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat"), "the index comes first"
+
+
+def test_ten_bit_video_is_read(tmp_path):
+    clip = make_clip(tmp_path / "c.mp4", [patches()], pix_fmt="yuv420p10le")
+    assert np.abs(patch_colours(open_frames(clip).first.rgb) - COLOURS).max() <= 4
+
+
+def test_high_dynamic_range_is_brought_to_bt709(tmp_path):
+    """Reference white is at 75 % of the HLG signal (ITU-R BT.2408)."""
+    code = np.full((96, 64), 64 + 0.75 * 876, np.uint16)
+    code[64:] = 512
+    picture = av.VideoFrame.from_ndarray(code, "yuv420p10le")
+    picture.color_trc, picture.color_primaries = ColorTrc.ARIB_STD_B67, ColorPrimaries.BT2020
+    picture.colorspace, picture.color_range = 9, ColorRange.MPEG
+    white = video.RGBConverter(VideoReformatter(), None)(picture)
+    assert white.min() >= 240
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "options"),
+    [("c.mov", "prores_ks", "yuva444p10le", {"profile": "4"}), ("c.webm", "libvpx-vp9", "yuva420p", {})],
+)
+def test_video_alpha_is_laid_on_white(tmp_path, name, codec, pix_fmt, options):
+    rgba = np.dstack([patches(), np.full((64, 4 * PATCH), 255, np.uint8)])
+    rgba[:, :PATCH, 3] = 0
+    clip = make_clip(tmp_path / name, [rgba], codec=codec, pix_fmt=pix_fmt, options=options)
+    colours = patch_colours(open_frames(clip).first.rgb)
+    assert np.abs(colours - [(255, 255, 255), *COLOURS[1:]]).max() <= 8
+
+
+@pytest.mark.parametrize(("rotation", "turns"), [(90, 1), (-90, -1), (180, 2)])
+def test_rotation_in_the_container_is_applied(tmp_path, rotation, turns):
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:32, :32], stored[:32, 32:] = (255, 0, 0), (0, 0, 255)
+    clip = make_clip(tmp_path / "c.mp4", [stored], rotation=rotation)
+    expected = np.rot90(stored, turns)
+    with open_frames(clip) as frames:
+        assert frames.size == expected.shape[:2]
+        assert np.abs(frames.first.rgb[16::32, 16::32].astype(int) - expected[16::32, 16::32]).max() <= 6
+    with av.open(str(copy(clip, tmp_path / "out.mp4"))) as container:
+        picture = next(container.decode(video=0))
+        assert (picture.rotation, picture.height) == (0, expected.shape[0])
+
+
+def test_oblong_pixels_become_square(tmp_path):
+    clip = make_clip(tmp_path / "c.mp4", [patches()], sample_aspect=Fraction(3, 2))
+    assert open_frames(clip).size == (64, 192)
+
+
+def test_odd_sizes_are_padded_to_even(tmp_path):
+    source = make_clip(tmp_path / "c.mkv", [patches()[:63, :127]] * 2, codec="ffv1", pix_fmt="bgr0", tagged=False)
+    assert open_frames(source).size == (63, 127)
+    assert open_frames(copy(source, tmp_path / "out.mp4")).size == (64, 128)
+
+
+# ---- clock
+
+
+def test_variable_frame_rate_keeps_its_stamps_and_length(tmp_path):
+    ticks = [7, 20, 60, 61, 200, 210, 215, 500, 530, 600]
+    exact = {"movie_timescale": "600"}
+    source = make_clip(tmp_path / "in.mp4", [marked(i) for i in range(10)], ticks, container_options=exact)
+    with open_frames(source) as frames:
+        assert [frame.time for frame in frames] == [Fraction(t, 600) for t in ticks]
+        length = frames.end - frames.first.time
+    written = copy(source, tmp_path / "out.mp4")
+    assert video_times(written) == [Fraction(t, 600) for t in ticks]
+    with av.open(str(written)) as container:
+        assert container.duration / av.time_base == pytest.approx(float(length), abs=0.002)
+
+
+def test_frames_at_one_instant_or_back_in_time_are_all_kept_in_order(tmp_path):
+    source = make_clip(tmp_path / "in.mp4", [marked(i) for i in range(6)])
+    times = [Fraction(t, 20) for t in (0, 1, 1, 0, 2, 3)]
+    with open_frames(source) as frames, open_sink(tmp_path / "out.mp4", frames) as sink:
+        for frame, time in zip(frames, times, strict=True):
+            sink.write(Frame(frame.rgb, time))
+    stamps = video_times(sink.path)
+    assert len(stamps) == 6 and stamps == sorted(set(stamps))
+    assert max(abs(a - b) for a, b in zip(stamps[4:], times[4:], strict=True)) == 0
+
+
+def test_a_stream_without_stamps_runs_at_its_nominal_rate(tmp_path):
+    source = make_clip(tmp_path / "c.h264", [marked(i) for i in range(8)], rate=25)
+    assert [frame.time for frame in open_frames(source)] == [Fraction(i, 25) for i in range(8)]
+
+
+def test_dropped_frames_of_avi_leave_gaps(tmp_path):
+    times = [0, 1, 2, 6, 7]
+    source = make_clip(tmp_path / "c.avi", [marked(i) for i in range(5)], times, tick=Fraction(1, 20), codec="mpeg4")
+    with open_frames(source) as frames:
+        assert [frame.time for frame in frames] == [Fraction(t, 20) for t in times]
+        assert frames.warning is None
+
+
+def test_the_clock_of_a_broadcast_starts_at_zero(tmp_path):
+    late = [90000 * 3600 + 4500 * i for i in range(8)]
+    source = make_clip(tmp_path / "c.ts", [marked(i) for i in range(8)], late, tick=Fraction(1, 90000))
+    assert [frame.time for frame in open_frames(source)] == [Fraction(i, 20) for i in range(8)]
+
+
+def test_each_loop_starts_at_the_first_frame_and_decodes_only_what_is_asked_for(tmp_path, monkeypatch):
+    source = open_frames(make_clip(tmp_path / "c.mp4", [marked(i) for i in range(50)]))
+    decoded = []
+    decode = video.VideoSource._decode
+    monkeypatch.setattr(
+        video.VideoSource, "_decode", lambda *args: (decoded.append(p) or p for p in decode(*args)), raising=True
+    )
+    with source:
+        reading = iter(source)
+        assert [index_of(next(reading).rgb) for _ in range(3)] == [0, 1, 2]
+        assert len(decoded) == 3
+        assert index_of(source.first.rgb) == index_of(next(iter(source)).rgb) == 0
+        assert not source.finished
+    assert next(reading, None) is None, "leaving the block ends the loops"
+
+
+# ---- sound
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 4])
+def test_sound_packets_are_copied_unchanged_and_in_sync(tmp_path, seconds):
+    pictures = [marked(i) for i in range(40)]
+    source = make_clip(tmp_path / "in.mp4", pictures, sound="aac", sound_seconds=seconds)
+    written = copy(source, tmp_path / "out.mp4")
+    assert sound_packets(written) == sound_packets(source)
+    assert len(video_times(written)) == 40
+
+
+def test_sound_and_pictures_are_interleaved(tmp_path):
+    pictures = [marked(i % 50) for i in range(300)]
+    source = make_clip(tmp_path / "in.mp4", pictures, rate=10, sound="aac", sound_seconds=30)
+    newest = {"audio": 0.0, "video": 0.0}
+    with av.open(str(copy(source, tmp_path / "out.mp4"))) as container:
+        packets = sorted((p for p in container.demux() if p.size), key=lambda packet: packet.pos)
+        for packet in packets:
+            newest[packet.stream.type] = float(packet.dts * packet.time_base)
+            assert abs(newest["audio"] - newest["video"]) < 1
+
+
+def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path):
+    source = make_clip(
+        tmp_path / "in.mkv", [marked(i) for i in range(20)], sound="pcm_s16le", sound_seconds=1, tick=Fraction(1, 1000)
+    )
+    written = copy(source, tmp_path / "out.mp4")
+    with av.open(str(written)) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+    original, heard = sound_of(source) / 2**15, sound_of(written)
+    assert len(heard) == pytest.approx(len(original), abs=2048)
+    middle = slice(10000, 30000)
+    assert np.abs(original[middle] - heard[middle]).max() < 0.05, "same wave at the same time"

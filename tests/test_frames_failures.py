@@ -1,0 +1,209 @@
+"""Interrupted, failing and impossible writes; bad and damaged input."""
+
+import resource
+import signal
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.errors import InputError
+from model.inference.frames import open_frames, open_sink
+from tests.clips import SAMPLE_RATE, copy, index_of, make_clip, marked, patches, sound_packets, video_times
+
+# ---- half-written files
+
+
+@pytest.fixture
+def clip(tmp_path):
+    pictures = [marked(i) for i in range(40)]
+    return make_clip(tmp_path / "in.mp4", pictures, sound="aac", sound_seconds=2)
+
+
+def test_ctrl_c_leaves_a_playable_partial_file(tmp_path, clip):
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt), open_frames(clip) as frames, open_sink(target, frames) as sink:
+        for index, frame in enumerate(frames):
+            sink.write(frame)
+            if index == 9:
+                raise KeyboardInterrupt
+    assert not target.exists() and sink.partial.name == "out.partial.mp4"
+    assert video_times(sink.partial) == [Fraction(i, 20) for i in range(10)]
+    assert sound_packets(sink.partial) == sound_packets(clip)[: len(sound_packets(sink.partial))]
+    assert 0.4 < sound_packets(sink.partial)[-1][1] <= 0.5
+
+
+def test_a_signal_in_the_middle_of_a_write_loses_no_frame(tmp_path, clip, monkeypatch):
+    with pytest.raises(KeyboardInterrupt), open_frames(clip) as frames, open_sink(tmp_path / "o.mp4", frames) as sink:
+        convert = sink._to_picture
+        monkeypatch.setattr(sink, "_to_picture", lambda frame: signal.raise_signal(signal.SIGINT) or convert(frame))
+        sink.write(frames.first)
+    assert video_times(sink.partial) == [0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_any_other_error_leaves_nothing_and_an_older_file_intact(tmp_path, clip):
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"older result")
+    with pytest.raises(RuntimeError), open_frames(clip) as frames, open_sink(target, frames) as sink:
+        sink.write(frames.first)
+        raise RuntimeError
+    assert target.read_bytes() == b"older result" and not sink.partial.exists()
+    copy(clip, target)
+    assert len(video_times(target)) == 40
+
+
+def test_a_sink_without_frames_makes_no_file(tmp_path, clip):
+    with open_frames(clip) as frames, open_sink(tmp_path / "o.mp4", frames), open_sink(tmp_path / "o.png", frames):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """What a full disk looks like to a program, for one block: writing beyond `size` bytes fails."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.999])
+@pytest.mark.parametrize("name", ["out.mp4", "out.png"])
+def test_a_full_disk_is_one_sentence_and_no_stub(tmp_path, name, share):
+    """Wherever it fills up: in the first pictures, or in the index that a video gets last."""
+    noise = np.random.default_rng(0).integers(0, 255, (120, 96, 96, 3)).astype(np.uint8)
+    source = tmp_path / "in"
+    if name == "out.png":
+        Image.fromarray(noise[0]).save(source, format="BMP")
+    else:
+        make_clip(tmp_path / "in.mp4", list(noise), options={"preset": "ultrafast"}).rename(source)
+    room = int(share * copy(source, tmp_path / name).stat().st_size)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=f"{name}.*; free some space"), files_no_larger_than(room):
+        copy(source, tmp_path / name)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("name", ["missing/out.mp4", "out.avi", "out", "in.mp4", "folder.mp4"])
+def test_impossible_outputs_are_refused_at_once(tmp_path, clip, name):
+    (tmp_path / "folder.mp4").mkdir()
+    before = clip.read_bytes()
+    with open_frames(clip) as frames, pytest.raises(InputError, match="; |: "):
+        open_sink(tmp_path / name, frames)
+    assert clip.read_bytes() == before
+
+
+# ---- bad input
+
+
+def png_bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def cut_photo(tmp_path: Path, suffix: str) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"whole.{suffix}")
+    data = (tmp_path / f"whole.{suffix}").read_bytes()
+    return data[: len(data) // 2]
+
+
+def sound_only(tmp_path: Path) -> bytes:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        samples.rate, samples.pts = SAMPLE_RATE, 0
+        container.mux(track.encode(samples))
+        container.mux(track.encode(None))
+    return (tmp_path / "sound.mp4").read_bytes()
+
+
+def playlist(tmp_path: Path) -> bytes:
+    """Names another file, which FFmpeg would open."""
+    make_clip(tmp_path / "part.ts", [patches()] * 5, tick=Fraction(1, 90000))
+    return b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npart.ts\n#EXT-X-ENDLIST\n"
+
+
+def undecodable(tmp_path: Path) -> bytes:
+    """A video in which every picture is overwritten."""
+    data = bytearray(make_clip(tmp_path / "whole.mp4", [patches()] * 5).read_bytes())
+    start = data.index(b"mdat") + 4
+    end = data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    return bytes(data)
+
+
+BAD_FILES = {
+    "empty.jpg": lambda _: b"",
+    "text.mp4": lambda _: b"no video at all\n" * 200,
+    "noise.png": lambda _: np.random.default_rng(1).bytes(5000),
+    "notes.txt": lambda _: b"no video at all\n" * 200,
+    "playlist.m3u8": playlist,
+    "bomb.png": lambda _: png_bomb(),
+    "cut.png": lambda folder: cut_photo(folder, "png"),
+    "cut.jpg": lambda folder: cut_photo(folder, "jpg"),
+    "cut.webp": lambda folder: cut_photo(folder, "webp"),
+    "phone.jpg": lambda _: struct.pack(">I", 24) + b"ftypheic" + bytes(100),
+    "cut.mp4": lambda folder: make_clip(folder / "whole.mp4", [patches()] * 5).read_bytes()[:1000],
+    "sound.m4a": sound_only,
+    "undecodable.mp4": undecodable,
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_one_sentence_that_names_them(tmp_path, name):
+    (tmp_path / name).write_bytes(BAD_FILES[name](tmp_path))
+    with pytest.raises(InputError) as error:
+        open_frames(tmp_path / name)
+    message = str(error.value)
+    assert name in message and "; " in message and "\n" not in message
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "missing.mp4"):
+        with pytest.raises(InputError, match=path.name):
+            open_frames(path)
+
+
+def test_a_video_that_breaks_off_gives_its_frames_and_a_warning(tmp_path):
+    whole = make_clip(
+        tmp_path / "w.mp4", [marked(i) for i in range(50)], options={"g": "10"},
+        container_options={"movflags": "+faststart"},
+    )  # fmt: skip
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: (data.index(b"mdat") + len(data)) // 2])
+    with open_frames(cut) as frames:
+        assert frames.expected_frames == 50
+        read = [index_of(frame.rgb) for frame in frames]
+        assert 5 < len(read) < 45 and read == list(range(len(read)))
+        assert "cut.mp4 announces 2.5 s" in frames.warning
+
+
+def test_a_damaged_packet_is_skipped(tmp_path):
+    whole = make_clip(tmp_path / "w.mkv", [marked(i) for i in range(20)], codec="ffv1", pix_fmt="bgr0", tagged=False,
+                      options={"g": "1"})  # fmt: skip
+    damaged = tmp_path / "damaged.mkv"
+    with av.open(str(whole)) as source, av.open(str(damaged), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        for index, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            broken = av.Packet(bytes(packet)[: packet.size // 2][::-1]) if index == 7 else packet
+            broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
+            broken.stream = stream
+            target.mux(broken)
+    with open_frames(damaged) as frames:
+        assert [index_of(frame.rgb) for frame in frames] == [i for i in range(20) if i != 7]
+        assert "damaged.mkv" in frames.warning

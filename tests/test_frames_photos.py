@@ -1,0 +1,138 @@
+"""Photos, animated pictures and numbered photos in and out."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from model.errors import InputError
+from model.inference.frames import open_frames
+from tests.clips import COLOURS, PATCH, copy, index_of, make_clip, marked, patch_colours, patches
+
+# ---- animations and numbered photos
+
+
+def test_gif_is_a_video_with_its_own_times_over_white(tmp_path):
+    pictures = []
+    for index in range(4):
+        rgba = np.zeros((32, 32, 4), np.uint8)
+        rgba[:16] = (60 * index, 0, 0, 255)
+        pictures.append(Image.fromarray(rgba))
+    path = tmp_path / "a.b.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[50, 120, 200, 300], disposal=2)
+    with open_frames(path) as frames:
+        assert (frames.is_video, frames.name, frames.expected_frames, frames.size) == (True, "a.b", 4, (32, 32))
+        read = list(frames)
+    assert [frame.time for frame in read] == [0, Fraction(5, 100), Fraction(17, 100), Fraction(37, 100)]
+    assert all((frame.rgb[16:] == 255).all() for frame in read)
+    assert [int(frame.rgb[8, 8, 0]) for frame in read] == pytest.approx([0, 60, 120, 180], abs=3)
+    with av.open(str(copy(path, tmp_path / "out.mp4"))) as container:
+        assert container.duration / av.time_base == pytest.approx(0.67, abs=0.002)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_animated_png_and_webp_are_videos_and_still_ones_are_photos(tmp_path, suffix):
+    pictures = [Image.fromarray(marked(i)) for i in range(3)]
+    pictures[0].save(
+        tmp_path / f"a.{suffix}", save_all=True, append_images=pictures[1:], duration=40, lossless=True
+    )
+    pictures[0].save(tmp_path / f"s.{suffix}", lossless=True)
+    with open_frames(tmp_path / f"a.{suffix}") as frames:
+        assert frames.is_video
+        assert [(index_of(f.rgb), f.time) for f in frames] == [(i, Fraction(i, 25)) for i in range(3)]
+    assert not open_frames(tmp_path / f"s.{suffix}").is_video
+
+
+def test_numbered_photos_are_a_video_at_25_frames_per_second(tmp_path):
+    for index in (9, 10, 11):
+        Image.fromarray(marked(index)).save(tmp_path / f"shot_{index:04d}.png")
+    with open_frames(tmp_path / "shot_%04d.png") as frames:
+        assert (frames.is_video, frames.name, frames.rate, frames.expected_frames) == (True, "shot", 25, 3)
+        assert [(index_of(f.rgb), f.time) for f in frames] == [(9 + i, Fraction(i, 25)) for i in range(3)]
+    Image.fromarray(marked(12)[:, 1:]).save(tmp_path / "shot_0012.png")
+    with pytest.raises(InputError, match="shot_0012.png"):
+        list(open_frames(tmp_path / "shot_%04d.png"))
+    with pytest.raises(InputError, match="no file"):
+        open_frames(tmp_path / "none_%d.png")
+
+
+# ---- photos
+
+
+def photo(tmp_path: Path, image: Image.Image, name: str = "p.png", **options: object) -> np.ndarray:
+    image.save(tmp_path / name, **options)
+    with open_frames(tmp_path / name) as frames:
+        assert not frames.is_video and frames.expected_frames == 1
+        (only,) = frames
+        assert only.time is None and (only.rgb == frames.first.rgb).all()
+    assert only.rgb.dtype == np.uint8 and only.rgb.shape[2] == 3
+    return only.rgb
+
+
+def test_photo_alpha_and_palette_transparency_are_laid_on_white(tmp_path):
+    rgba = np.dstack([patches(), np.full((64, 4 * PATCH), 255, np.uint8)])
+    rgba[:, :PATCH, 3], rgba[:, PATCH : 2 * PATCH, 3] = 0, 128
+    colours = patch_colours(photo(tmp_path, Image.fromarray(rgba)))
+    assert colours.tolist() == [[255, 255, 255], [127, 255, 127], [0, 0, 255], [128, 128, 128]]
+    palette = Image.fromarray(np.repeat(np.arange(2, dtype=np.uint8), 8).reshape(4, 4))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    rgb = photo(tmp_path, palette, transparency=0)
+    assert rgb[0, 0].tolist() == [255, 255, 255] and rgb[3, 3].tolist() == [40, 50, 60]
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
+    grey = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    rgb = photo(tmp_path, Image.fromarray(grey))
+    assert np.abs(rgb[..., 1].reshape(-1).astype(int) - np.arange(256)).max() <= 1
+
+
+def test_grey_and_cmyk_photos_are_read_as_rgb(tmp_path):
+    grey = Image.fromarray(marked(20)[..., 0])
+    assert index_of(photo(tmp_path, grey)) == 20
+    cmyk = Image.fromarray(patches()).convert("CMYK")
+    rgb = photo(tmp_path, cmyk, "p.jpg", quality=100)
+    assert np.abs(patch_colours(rgb) - COLOURS).max() <= 6
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, -1), (8, 1)])
+def test_exif_orientation_is_applied(tmp_path, orientation, turns):
+    stored = patches()
+    exif = Image.Exif()
+    exif[274] = orientation
+    rgb = photo(tmp_path, Image.fromarray(stored), exif=exif)
+    assert (rgb == np.rot90(stored, turns)).all()
+
+
+def test_an_embedded_srgb_profile_changes_nothing(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert (photo(tmp_path, Image.fromarray(patches()), icc_profile=profile) == patches()).all()
+
+
+def test_a_profile_other_than_srgb_is_converted(tmp_path):
+    """With its red and blue primaries swapped, a profile swaps the channels."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    profile = profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
+    rgb = photo(tmp_path, Image.fromarray(patches()), icc_profile=profile)
+    assert np.abs(patch_colours(rgb)[[2, 1, 0, 3]] - COLOURS).max() <= 3
+
+
+def test_content_decides_not_the_suffix(tmp_path):
+    Image.fromarray(patches()).save(tmp_path / "photo.mp4", format="JPEG")
+    make_clip(tmp_path / "clip.mp4", [marked(i) for i in range(3)]).rename(tmp_path / "clip.jpg")
+    assert not open_frames(tmp_path / "photo.mp4").is_video
+    assert open_frames(tmp_path / "clip.jpg").is_video
+
+
+@pytest.mark.parametrize("name", ["o.jpg", "o.png", "o.JPEG"])
+def test_photo_sink_writes_jpeg_in_full_colour_and_png(tmp_path, name):
+    Image.fromarray(patches()).save(tmp_path / "p.png")
+    written = copy(tmp_path / "p.png", tmp_path / name)
+    with Image.open(written) as image:
+        if image.format == "JPEG":
+            assert {sampling[1:3] for sampling in image.layer} == {(1, 1)}
+        assert np.abs(np.asarray(image).astype(int) - patches()).max() <= (0 if image.format == "PNG" else 12)
+    assert [file.name for file in tmp_path.iterdir() if "partial" in file.name] == []

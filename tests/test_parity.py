@@ -1,0 +1,148 @@
+"""Every network and image function against the public golden figures, and the runner that compares them."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import InputError
+from model.psp import PSPEncoder
+from model.training.teachers import blend_state_dicts
+from tests import parity
+
+FOLDER = Path(__file__).parent / "golden"
+FILES = FOLDER / "cases.json", FOLDER / "golden.npz", FOLDER / "manifest.json.gz"
+ROWS = json.loads(FILES[0].read_text(encoding="utf-8"))
+MODULES = list(dict.fromkeys(row["module"] for row in ROWS))
+
+
+@pytest.fixture(scope="module")
+def golden() -> parity.Golden:
+    return parity.load_golden(*FILES)[1]
+
+
+@pytest.fixture
+def function_files(tmp_path):
+    """A cases file and a golden file with the rows that need no network, free to be altered."""
+    rows = [row for row in ROWS if row["key"] in ("down.out", "smooth.parsing", "preprocess.0.3")]
+    (tmp_path / "cases.json").write_text(json.dumps(rows), encoding="utf-8")
+    with np.load(FILES[1]) as arrays:
+        figures = {name: arrays[name] for name in arrays for row in rows if name.startswith(row["key"])}
+    return tmp_path, rows, figures
+
+
+def run_parity(folder: Path, figures: dict[str, np.ndarray], *options: str) -> int:
+    np.savez(folder / "golden.npz", **figures)
+    return parity.main([str(folder / "cases.json"), str(folder / "golden.npz"), str(FILES[2]), *options])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_all_golden_rows_of_a_module_agree(module, golden):
+    rows = [row for row in ROWS if row["module"] == module]
+    verdicts = list(parity.evaluate(rows, golden))
+    assert [verdict.key for verdict in verdicts] == [row["key"] for row in rows]
+    assert [str(verdict) for verdict in verdicts if not verdict.agrees] == []
+
+
+def test_style_codes_add_the_mean_code_and_want_an_aligned_face():
+    encoder = PSPEncoder().eval()
+    encoder.latent_avg.copy_(torch.randn(18, 512, generator=torch.Generator().manual_seed(1)))
+    face = torch.zeros(1, 3, 256, 256)
+    with torch.inference_mode():
+        assert torch.allclose(encoder.style_codes(face), encoder(face) + encoder.latent_avg)
+        with pytest.raises(InputError, match="256, 256"):
+            encoder(torch.zeros(1, 3, 128, 128))
+    assert "latent_avg" not in encoder.state_dict()
+
+
+def test_blended_generator_takes_each_layer_by_its_row(golden):
+    expected = json.loads((FOLDER / "blend.json").read_text(encoding="utf-8"))
+    shapes = {name: golden.manifest["stylegan2"][name][0] for name in expected["values"]}
+    base, fine = (
+        {name: torch.from_numpy(golden.fill(f"{which}:{name}", shape)) for name, shape in shapes.items()}
+        for which in ("base", "fine")
+    )
+    blended = blend_state_dicts(base, fine, expected["weight"])
+    ours = {name: [value.flatten()[0].item(), value.double().mean().item()] for name, value in blended.items()}
+    assert ours.keys() == expected["values"].keys()
+    for name, figures in expected["values"].items():
+        assert ours[name] == pytest.approx(figures, abs=1e-5), name
+
+
+def test_runner_prints_one_line_per_key_and_exits_0_when_all_agree(function_files, capsys):
+    folder, rows, figures = function_files
+    assert run_parity(folder, figures) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[: len(rows)]] == [row["key"] for row in rows]
+
+
+def test_runner_exits_1_when_one_figure_is_altered(function_files, capsys):
+    folder, _, figures = function_files
+    figures["down.out"][1, 2, 3, 4] += 0.01 * np.abs(figures["down.out"]).max()
+    assert run_parity(folder, figures) == 1
+    failing = [line for line in capsys.readouterr().out.splitlines() if "FAILS" in line]
+    assert len(failing) == 1 and failing[0].startswith("down.out ")
+
+
+def test_runner_exits_1_when_a_statistic_of_the_uncut_output_is_altered(function_files):
+    folder, _, figures = function_files
+    figures["down.out.stat"][2] *= 1.01
+    assert run_parity(folder, figures) == 1
+
+
+def test_runner_exits_1_when_an_8_bit_image_is_off_by_three_levels(function_files):
+    folder, _, figures = function_files
+    figures["preprocess.0.3"][0, 0] ^= 4
+    assert run_parity(folder, figures) == 1
+
+
+def test_runner_exits_1_when_a_figure_is_missing(function_files, capsys):
+    folder, _, figures = function_files
+    del figures["smooth.parsing"]
+    assert run_parity(folder, figures) == 1
+    assert "smooth.parsing " in capsys.readouterr().out
+
+
+def test_unknown_modules_and_calls_fail_their_rows_only(function_files, capsys):
+    folder, rows, figures = function_files
+    rows = [{**rows[0], "call": "sharpen"}, {**rows[0], "module": "vae"}, *rows[1:]]
+    (folder / "cases.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert run_parity(folder, figures) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("FAILS" in line for line in lines) == 2
+    assert lines[-1] == f"{len(rows) - 2} of {len(rows)} rows agree"
+
+
+def test_another_seed_makes_other_weights_and_inputs(function_files):
+    folder, _, figures = function_files
+    assert run_parity(folder, figures, "--seed", "7") == 1
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_file_that_cannot_be_read_gives_one_sentence_and_exit_code_2(broken, tmp_path, capsys):
+    for content in (None, b"", b"not what it should be"):
+        path = tmp_path / "broken"
+        if content is not None:
+            path.write_bytes(content)
+        assert parity.main([str(path if place == broken else file) for place, file in enumerate(FILES)]) == 2
+        message = capsys.readouterr().err.strip()
+        assert str(path) in message and "\n" not in message
+
+
+def test_weights_follow_the_manifest_and_keep_what_it_leaves_open(golden):
+    manifest = {"tiny": {"weight": [[3], 5.0, 0.0], "running_var": [[3], -2.0, 0.0], "count": [[], None, None]}}
+    network = torch.nn.BatchNorm1d(3, affine=False)
+    network.weight = torch.nn.Parameter(torch.zeros(3))
+    network.count = torch.nn.Buffer(torch.tensor(9))
+    state = parity.Golden({}, manifest).weights("tiny", network)
+    assert {name: value.tolist() for name, value in state.items()} == {
+        "weight": [5.0] * 3, "running_var": [2.0] * 3, "count": 9,
+    }  # fmt: skip
+
+
+def test_manifest_names_every_published_network():
+    with gzip.open(FILES[2], "rt", encoding="utf-8") as file:
+        assert set(json.load(file)) == set(MODULES) - {"functions"}

@@ -1,0 +1,175 @@
+"""Parsing of frames, its smoothing over time, and the optical flow that smoothing follows."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.optical_flow import RAFT as TorchvisionRAFT
+
+from model.bisenet import BiSeNet
+from model.errors import InputError
+from model.inference.parsing import RADIUS, Neighbour, parse, smooth_one, smooth_parsing, warp, window
+from model.ops import blur_downsample
+from model.raft import RAFT, to_torchvision_names
+
+CLASSES = 19
+MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
+
+
+@pytest.fixture(scope="module")
+def flow_network() -> RAFT:
+    torch.manual_seed(0)
+    return RAFT(iterations=2).eval().requires_grad_(False)
+
+
+def published_raft_shapes() -> dict[str, list[int]]:
+    with gzip.open(MANIFEST, "rt", encoding="utf-8") as file:
+        return {name: entry[0] for name, entry in json.load(file)["raft"].items()}
+
+
+def random_clip(length: int, height: int = 12, width: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(length)
+    frames = torch.rand(length, 3, height, width, generator=generator) * 2 - 1
+    return frames, torch.randn(length, CLASSES, height, width, generator=generator)
+
+
+def test_zero_flow_warps_every_pixel_onto_itself():
+    frames, _ = random_clip(2)
+    warped, valid = warp(frames, torch.zeros(2, 2, 12, 16))
+    assert torch.allclose(warped, frames, atol=1e-5)
+    assert valid.all()
+
+
+def test_warping_a_shifted_picture_brings_it_back_and_marks_what_left_the_frame():
+    frames, _ = random_clip(1)
+    shifted = frames.roll((2, 3), dims=(-2, -1))
+    flow = torch.tensor([3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 12, 16)
+    warped, valid = warp(shifted, flow)
+    assert torch.allclose(warped[..., :-2, :-3], frames[..., :-2, :-3], atol=1e-5)
+    assert valid[..., :-2, :-3].all()
+    assert not valid[..., -2:, :].any() and not valid[..., -3:].any()
+
+
+def test_half_a_pixel_beyond_the_border_is_invalid():
+    frames, _ = random_clip(1)
+    flow = torch.zeros(1, 2, 12, 16)
+    flow[:, 0] = 0.5
+    _, valid = warp(frames, flow)
+    assert valid[..., :-1].all() and not valid[..., -1].any()
+
+
+@pytest.mark.parametrize("length", [1, 3, 12])
+def test_a_still_clip_smooths_to_itself(length):
+    frames, logits = (part.expand(length, -1, -1, -1) for part in random_clip(1))
+    flows = torch.zeros(length, 2 * RADIUS + 1, 2, 12, 16)
+    smoothed = smooth_parsing(frames, logits, flows)
+    assert torch.allclose(smoothed, blur_downsample(logits), atol=1e-5)
+
+
+def test_neighbours_outside_the_frame_are_ignored():
+    frames, logits = random_clip(2)
+    gone = torch.full((2, 12, 16), 1000.0)
+    assert torch.equal(smooth_one(frames[0], logits[0], [Neighbour(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
+
+
+def test_neighbours_of_another_colour_hardly_count():
+    _, logits = random_clip(2)
+    black, white, still = -torch.ones(3, 12, 16), torch.ones(3, 12, 16), torch.zeros(2, 12, 16)
+    smoothed = smooth_one(black, logits[0], [Neighbour(white, logits[1], still, 1)])
+    assert torch.allclose(smoothed, logits[0], atol=1e-6)
+
+
+def test_near_neighbours_count_more_than_far_ones():
+    frames, _ = random_clip(1)
+    zeros, ones, still = torch.zeros(1, 12, 16), torch.ones(1, 12, 16), torch.zeros(2, 12, 16)
+    neighbours = [Neighbour(frames[0], ones, still, offset) for offset in range(1, 6)]
+    shares = [smooth_one(frames[0], zeros, [neighbour]).mean() for neighbour in neighbours]
+    assert all(near > far for near, far in zip(shares, shares[1:], strict=False))
+    expected = torch.exp(torch.tensor(-1 / (2 * 5.5**2)))
+    assert shares[0] == pytest.approx((expected / (1 + expected)).item(), abs=1e-4)
+
+
+def test_smoothing_reduces_noise_on_a_still_clip():
+    frames, _ = random_clip(1)
+    noisy = random_clip(11)[1]
+    smoothed = smooth_parsing(frames.expand(11, -1, -1, -1), noisy, torch.zeros(11, 11, 2, 12, 16))
+    assert smoothed.std() < 0.5 * blur_downsample(noisy).std()
+
+
+def test_smoothing_refuses_a_clip_with_flows_missing():
+    frames, logits = random_clip(3)
+    with pytest.raises(InputError, match="2 flows"):
+        smooth_parsing(frames, logits, torch.zeros(2, 11, 2, 12, 16))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 11, 40])
+def test_a_window_stays_in_the_clip_and_within_reach_of_a_ring_buffer(count):
+    for index in range(count):
+        sources = window(index, count, radius=5)
+        assert len(sources) == 11 and sources[5] == index
+        assert all(0 <= source < count and abs(source - index) <= 5 for source in sources)
+    assert window(0, 40, radius=2) == [0, 1, 0, 1, 2]
+    assert window(39, 40, radius=2) == [37, 38, 39, 38, 39]
+
+
+def test_parsing_enlarges_twofold_doubles_the_values_and_takes_every_other_pixel():
+    class Probe(nn.Module):
+        def forward(self, image):
+            self.image = image
+            return image
+
+    parser, frames = Probe(), random_clip(1)[0]
+    logits = parse(parser, frames)
+    assert parser.image.shape == (1, 3, 24, 32)
+    assert torch.equal(logits, parser.image[..., ::2, ::2])
+    assert parser.image.mean() == pytest.approx(2 * frames.mean().item(), abs=1e-5)
+
+
+def test_parser_takes_any_size():
+    parser = BiSeNet().eval()
+    with torch.inference_mode():
+        for height, width in ((1, 1), (37, 50)):
+            outputs = parser.forward_with_auxiliary(torch.zeros(1, 3, height, width))
+            assert all(output.shape == (1, CLASSES, height, width) for output in outputs)
+            assert torch.equal(parser(torch.zeros(1, 3, height, width)), outputs[0])
+
+
+def test_flow_equals_that_of_torchvision(flow_network):
+    images = random_clip(2, 128, 136)[0].split(1)
+    expected = TorchvisionRAFT.forward(flow_network, *images, num_flow_updates=2)[-1]
+    assert torch.allclose(flow_network(*images), expected, atol=1e-4)
+
+
+def test_flow_has_the_size_of_the_picture_whatever_that_is(flow_network):
+    for height, width in ((3, 5), (131, 140)):
+        images = random_clip(2, height, width)[0].split(1)
+        assert flow_network(*images).shape == (1, 2, height, width)
+
+
+def test_padding_for_the_flow_repeats_the_border(flow_network):
+    first, second = random_clip(2, 130, 144)[0].split(1)
+    padded = [nn.functional.pad(image, (0, 0, 3, 3), mode="replicate") for image in (first, second)]
+    assert torch.allclose(flow_network(first, second), flow_network(*padded)[..., 3:-3, :], atol=1e-5)
+
+
+def test_flow_of_pictures_of_different_size_is_refused(flow_network):
+    with pytest.raises(InputError, match="one shape"):
+        flow_network(torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 128, 136))
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_published_flow_weights_load_strictly_under_their_own_names(prefix, flow_network):
+    published = {prefix + name: torch.full(shape, 0.5) for name, shape in published_raft_shapes().items()}
+    network = RAFT()
+    network.load_state_dict(published, strict=True)
+    assert all((value == 0.5).all() for value in network.parameters())
+    assert to_torchvision_names(published).keys() == flow_network.state_dict().keys()
+
+
+def test_torchvision_flow_weights_keep_their_names(flow_network):
+    state = flow_network.state_dict()
+    assert list(to_torchvision_names(state)) == list(state)
+    RAFT().load_state_dict(state, strict=True)

@@ -1,0 +1,171 @@
+import errno
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import checkpoints
+from model.errors import InputError
+from tests.small import small_network
+
+
+class Payload:
+    """Pickles into a command that makes a file when it is unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.trace}",)
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files that are no models of any kind."""
+    good = io.BytesIO()
+    torch.save({"g_ema": small_network().state_dict()}, good)
+    other_zip = io.BytesIO()
+    with zipfile.ZipFile(other_zip, "w") as archive:
+        archive.writestr("notes.txt", "nothing")
+    image = bytes.fromhex("ffd8ffe000104a464946000101") + bytes(300)
+    contents = {
+        "empty": b"",
+        "text": b"version https://git-lfs.github.com/spec/v1\n",
+        "image": image,
+        "truncated": good.getvalue()[:-4000],
+        "zip": other_zip.getvalue(),
+        "pickle": pickle.dumps({"g_ema": {}}),
+    }
+    paths = {name: folder / name for name in ("missing", "folder", *contents)}
+    paths["folder"].mkdir()
+    for name, data in contents.items():
+        paths[name].write_bytes(data)
+    for name, value in {"list": [1], "number": {"g_ema": 3}, "strings": {"g_ema": {"a": "b"}}}.items():
+        paths[name] = folder / name
+        torch.save(value, paths[name])
+    return paths
+
+
+LOADERS = [
+    checkpoints.load_vtoonify, checkpoints.read_vtoonify_config, checkpoints.load_style_encoder,
+    checkpoints.load_parser, checkpoints.load_optical_flow, checkpoints.load_generator, checkpoints.load_dualstylegan,
+    checkpoints.load_exemplars, checkpoints.load_directions,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+def test_files_of_other_kinds_get_one_sentence_that_names_them(tmp_path, load):
+    for name, path in bad_files(tmp_path).items():
+        if load is checkpoints.read_vtoonify_config and name == "strings":
+            continue  # its parameters are not looked at
+        with pytest.raises(InputError) as caught:
+            load(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value), name
+
+
+@pytest.mark.parametrize("load", [checkpoints.load_vtoonify, checkpoints.load_parser, checkpoints.load_state])
+def test_code_in_a_torch_file_is_not_run(tmp_path, load):
+    torch.save({"g_ema": Payload(tmp_path / "trace")}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match="refers to code"):
+        load(tmp_path / "model.pt")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_code_in_a_file_of_codes_is_not_run(tmp_path):
+    np.save(tmp_path / "codes.npy", {"a": Payload(tmp_path / "trace")}, allow_pickle=True)
+    with pytest.raises(InputError, match="refers to code"):
+        checkpoints.load_exemplars(tmp_path / "codes.npy")
+    with pytest.raises(InputError):
+        checkpoints.load_directions(tmp_path / "codes.npy")
+    assert not (tmp_path / "trace").exists()
+    np.load(tmp_path / "codes.npy", allow_pickle=True)
+    assert (tmp_path / "trace").exists()  # the payload is a real one
+
+
+@pytest.mark.parametrize("dtype", ["f2", "<f4", ">f4", "f8"])
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_exemplars_of_every_numpy_are_read(tmp_path, dtype, protocol):
+    codes = {f"{i}.jpg": np.random.default_rng(i).normal(size=(1, 18, 512)).astype(dtype) for i in range(2)}
+    codes["1.jpg"] = np.asfortranarray(codes["1.jpg"])
+    array = np.array(codes, dtype=object)
+    with (tmp_path / "codes.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        pickle.dump(array, file, protocol=protocol)
+    loaded = checkpoints.load_exemplars(tmp_path / "codes.npy")
+    assert list(loaded) == list(codes)
+    for name, code in loaded.items():
+        assert code.dtype == np.float32 and code.flags.writeable
+        np.testing.assert_array_equal(code, codes[name].astype(np.float32))
+
+
+def test_saved_exemplars_are_read_here_and_by_numpy(tmp_path):
+    codes = {"ink": np.arange(12.0).reshape(1, 3, 4)}
+    checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
+    np.testing.assert_array_equal(checkpoints.load_exemplars(tmp_path / "codes.npy")["ink"], codes["ink"])
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy", allow_pickle=True).item()["ink"], codes["ink"])
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [{}, [1.0], {"a": np.zeros((2, 3, 4))}, {"a": np.zeros((3, 4))}, {"a": np.zeros((1, 3, 4), int)}, {"a": "text"},
+     {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 3, 5))}, {"a": np.full((1, 3, 4), np.nan)}],
+)  # fmt: skip
+def test_exemplars_of_other_shapes_and_kinds_are_refused(tmp_path, codes):
+    np.save(tmp_path / "codes.npy", codes, allow_pickle=True)
+    with pytest.raises(InputError, match=r"codes\.npy is not a file of exemplar style codes"):
+        checkpoints.load_exemplars(tmp_path / "codes.npy")
+
+
+def test_directions_have_the_shape_of_the_published_codes(tmp_path):
+    directions = np.random.default_rng(0).normal(size=(4, 18, 512))
+    np.save(tmp_path / "directions.npy", directions)
+    loaded = checkpoints.load_directions(tmp_path / "directions.npy")
+    assert loaded.dtype == np.float32
+    np.testing.assert_allclose(loaded, directions, rtol=1e-6)
+    np.save(tmp_path / "directions.npy", directions[:, :9])
+    with pytest.raises(InputError, match=r"\[4, 9, 512\]"):
+        checkpoints.load_directions(tmp_path / "directions.npy")
+
+
+def test_states_come_back_in_their_own_precision(tmp_path):
+    state = {"step": 3, "rng": torch.get_rng_state(), "half": torch.ones(2, dtype=torch.bfloat16), "losses": [0.5, 1.0]}
+    checkpoints.save_state(tmp_path / "state.pt", state)
+    loaded = checkpoints.load_state(tmp_path / "state.pt")
+    assert loaded["half"].dtype == torch.bfloat16 and torch.equal(loaded["rng"], state["rng"])
+    assert (loaded["step"], loaded["losses"]) == (3, [0.5, 1.0])
+
+
+def test_a_state_that_could_not_be_read_back_is_not_written(tmp_path):
+    checkpoints.save_state(tmp_path / "state.pt", {"step": 1})
+    with pytest.raises(TypeError, match="numpy"):
+        checkpoints.save_state(tmp_path / "state.pt", {"step": np.float32(2)})
+    assert checkpoints.load_state(tmp_path / "state.pt") == {"step": 1}
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    network = small_network()
+    checkpoints.save_vtoonify(tmp_path / "model.pt", network)
+
+    def fail_half_way(contents, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail_half_way)
+    with pytest.raises(InputError, match=r"model\.pt can't be written: No space left"):
+        checkpoints.save_vtoonify(tmp_path / "model.pt", network)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+    loaded = checkpoints.load_vtoonify(tmp_path / "model.pt").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in network.state_dict().items())
+
+
+def test_places_that_cannot_be_written_get_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "model.pt", tmp_path / "folder"):
+        with pytest.raises(InputError, match="can't be written"):
+            checkpoints.save_state(path, {})
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
