@@ -128,10 +128,10 @@ def make_stylizer(options: Options) -> Stylizer:
     )
     if options.backbone not in (None, stylizer.backbone):
         raise InputError(f"{options.ckpt} is a {stylizer.backbone} model: leave --backbone {options.backbone} out.")
-    for given, name in ((options.style_degree, "--style_degree"), (options.style_id, "--style_id")):
-        if given is not None and not stylizer.network.has_degree:
-            print(f"{name} has no effect: {options.ckpt} has one style and one degree.", file=sys.stderr)
-    stylizer.style_name(options.style_id)  # An unknown style is reported before any frame is read.
+    # What the model cannot render is reported before any frame is read.
+    style, degree = stylizer.style_name(options.style_id), stylizer.degree(options.style_degree)
+    if (style, degree) != (stylizer.style_name(), stylizer.degree()) and stylizer.preset.is_fixed:
+        print(f"{stylizer.preset.name} was trained for another style or degree: the look may suffer.", file=sys.stderr)
     return stylizer
 
 
@@ -154,7 +154,10 @@ def rendered(stylizer: Stylizer, source: FrameSource, portrait: Portrait, option
     """Stylised frames of a source, behind a progress bar when it is a video."""
     maps = None
     if options.parsing_map_path:
-        maps = open_parsing_maps(options.parsing_map_path, (portrait.crop.height, portrait.crop.width))
+        channels, crop = stylizer.network.config.parsing_channels, portrait.crop
+        if not channels:
+            raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
+        maps = open_parsing_maps(options.parsing_map_path, channels, (crop.height, crop.width))
     frames = stylizer.render(
         source,
         portrait,

@@ -91,7 +91,7 @@ def _check_sizes(config: VToonifyConfig) -> None:
     if config.backbone not in ("toonify", "dualstylegan"):
         raise ValueError(f"unknown backbone {config.backbone!r}")
     generator = config.generator
-    powers = {"size": generator.size, "in_size": config.in_size, "subpixel": config.subpixel}
+    powers = {"size": generator.size, "subpixel": config.subpixel}
     positive = {"style_dim": generator.style_dim, "stem_channels": config.stem_channels}
     positive |= {f"channels[{size}]": width for size, width in generator.channels.items()}
     positive |= {f"dilations[{i}]": dilation for i, dilation in enumerate(config.dilations)}

@@ -26,6 +26,9 @@ FIRST_LEVEL = 3
 INPUT_MULTIPLE = 8
 """Frame sides must divide by this: the encoder halves three times."""
 
+IN_SIZE = INPUT_MULTIPLE * STRUCTURE_SIZE
+"""Nominal input side: what the encoder turns into a feature of 32 px."""
+
 DEGREE_DIM = 128
 """Length of the vector that a style degree is mapped to inside a fusion module."""
 
@@ -45,7 +48,6 @@ class VToonifyConfig:
 
     backbone: Backbone = "dualstylegan"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    in_size: int = 256
     parsing_channels: int = 19
     stem_channels: int = 32
     dilations: tuple[int, ...] = (4, 4, 2, 2, 1, 1)
@@ -55,7 +57,7 @@ class VToonifyConfig:
     @property
     def scale(self) -> int:
         """Output side divided by input side (4 in the paper)."""
-        return self.generator.size // self.in_size * self.subpixel
+        return self.generator.size // IN_SIZE * self.subpixel
 
     def to_dict(self) -> dict:
         """Plain containers, to be stored in a checkpoint."""
@@ -127,7 +129,7 @@ def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> 
 
 def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
     """Four stages from full to 1/8 size, the residual blocks, and the convolution that makes the skip image."""
-    widths = [config.generator.channels[config.in_size >> i] for i in range(4)]
+    widths = [config.generator.channels[IN_SIZE >> i] for i in range(4)]
     stages = [conv_pair(3 + config.parsing_channels, config.stem_channels, widths[0], stride=1)]
     stages += [conv_pair(a, b, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
     blocks = nn.ModuleList(ResBlock(widths[-1]) for _ in config.dilations)

@@ -242,3 +242,12 @@ def test_frames_without_a_face_give_none():
 def test_tiny_frames_give_none(size):
     frame = np.random.RandomState(0).randint(0, 256, (*size, 3), dtype=np.uint8)
     assert find_landmarks(frame) is None
+
+
+def test_window_edges_are_rounded_before_they_are_floored():
+    # Eyes 64 px apart with their centre at (211.6, 135.7): the left edge is 112, which int() would make 104.
+    landmarks = LANDMARKS - sum(eye_centres(LANDMARKS)) / 2
+    left, right = eye_centres(landmarks)
+    landmarks = landmarks * (64 / (right - left)[0]) + (211.6, 135.7)
+    crop = FaceCrop.from_landmarks(landmarks, (400, 500), (100, 100, 120, 120))
+    assert (crop.left, crop.right, crop.top, crop.bottom) == (112, 312, 16, 256)

@@ -32,12 +32,13 @@ ROTATED_COPY_SIDE = 960
 CNN_COPY_SIDE = 480
 MAX_ENLARGEMENT = 4.0
 ROTATIONS = (30, -30, 60, -60, 90, -90, 120, -120, 150, -150, 180)
-# Scores of the frontal detector: portraits reach 1 to 3, paintings 0.3 and more; chance hits, on upside-down faces for
-# one, stay below 0.4. A doubtful hit yields to a rotated one that is surer by the margin. Eleven rotations give chance
-# eleven chances: without an upright hit, a rotated one must still exceed what chance reaches as a rule.
+# Scores of the frontal detector: photos of faces reach 1 to 3, drawings 0.3 and more; chance hits (smooth noise,
+# upside-down faces) stay below 0.4. A doubtful hit yields to a rotated one that is surer by the margin. Many rotations
+# give chance many chances, and large copies even more: they must be surer than the published search.
 SURE_SCORE = 0.5
-ROTATED_MARGIN = 0.5
 ROTATED_MIN_SCORE = 0.3
+DOUBTFUL_SCORE = 0.2
+ROTATED_MARGIN = 0.5
 
 # The frontal detector is five: frontal, half left, half right, and frontal turned by about 30 degrees either way. The
 # landmarks of faces that the last two find can slip. They are looked at again in rotated copies of their surroundings.
@@ -93,7 +94,7 @@ def find_landmarks(rgb: np.ndarray) -> np.ndarray | None:
     """
     if min(rgb.shape[:2]) < MIN_SIDE:
         return None
-    match = _search_upright(rgb, ORDINARY_SIDE, DETECTOR_UPSAMPLING) or _search_upright(rgb, LARGE_COPY_SIDE, 0)
+    match = _search_at_frame_size(rgb, DOUBTFUL_SCORE) or _search_enlarged(rgb)
     if match is None or match.face.score < SURE_SCORE:
         match = _surer(_search_rotated(rgb, ROTATED_COPY_SIDE, ROTATIONS), match) or _search_with_cnn(rgb)
     elif match.face.tilted:
@@ -109,17 +110,22 @@ def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     """
     if min(rgb.shape[:2]) < MIN_SIDE:
         return None
-    match = _search_upright(rgb, ORDINARY_SIDE, DETECTOR_UPSAMPLING)
-    if match is None or match.face.score < SURE_SCORE:
+    match = _search_at_frame_size(rgb, SURE_SCORE)
+    if match is None:
         return None
     return (_straightened(rgb, match) if match.face.tilted else match).landmarks
 
 
-def _search_upright(rgb: np.ndarray, side: int, upsampling: int) -> Match | None:
-    """The main face of a copy with this longest side. With upsampling the frame is not enlarged before."""
-    copy, scale = _resized_to(rgb, min(side, max(rgb.shape[:2])) if upsampling else side)
-    face = _main_face(_frontal_faces(copy, upsampling), copy)
-    return None if face is None else Match(_landmarks_of(rgb, face, scale), face)
+def _search_at_frame_size(rgb: np.ndarray, min_score: float) -> Match | None:
+    """As published, but for the choice among several faces and the reduction of huge frames."""
+    copy, scale = _resized_to(rgb, min(ORDINARY_SIDE, max(rgb.shape[:2])))
+    return _match(rgb, _frontal_faces(copy, DETECTOR_UPSAMPLING, min_score), copy, scale)
+
+
+def _search_enlarged(rgb: np.ndarray) -> Match | None:
+    """Small faces, in a larger copy (of a huge frame: in a less reduced one)."""
+    copy, scale = _resized_to(rgb, LARGE_COPY_SIDE)
+    return _match(rgb, _frontal_faces(copy, 0, SURE_SCORE), copy, scale)
 
 
 def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> Match | None:
@@ -130,7 +136,7 @@ def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> M
     copy, scale = _resized_to(rgb, side)
     best_faces, best_rotated, best_turn = [], None, None
     for rotated, turn in _rotated_copies(copy, rotations):
-        faces = [face for face in _frontal_faces(rotated, 0) if face.score >= ROTATED_MIN_SCORE]
+        faces = _frontal_faces(rotated, 0, ROTATED_MIN_SCORE)
         if max((face.score for face in faces), default=0) > max((face.score for face in best_faces), default=0):
             best_faces, best_rotated, best_turn = faces, rotated, turn
     if not best_faces:
@@ -144,7 +150,13 @@ def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> M
 def _search_with_cnn(rgb: np.ndarray) -> Match | None:
     """Profiles and half-hidden faces, with dlib's convolutional detector: slow, so on a small copy."""
     copy, scale = _resized_to(rgb, CNN_COPY_SIDE)
-    face = _main_face([_detection(found.rect, found.confidence) for found in _cnn_detector()(copy, 0)], copy)
+    faces = [_detection(found.rect, found.confidence) for found in _cnn_detector()(copy, 0)]
+    return _match(rgb, faces, copy, scale)
+
+
+def _match(rgb: np.ndarray, faces: list[Detection], copy: np.ndarray, scale: float) -> Match | None:
+    """The main one of the upright faces in a copy of the frame that was resized by `scale`."""
+    face = _main_face(faces, copy)
     return None if face is None else Match(_landmarks_of(rgb, face, scale), face)
 
 
@@ -166,8 +178,8 @@ def _straightened(rgb: np.ndarray, match: Match) -> Match:
     return Match(rotated.landmarks + np.float32((left, top)), rotated.face)
 
 
-def _frontal_faces(rgb: np.ndarray, upsampling: int) -> list[Detection]:
-    found = zip(*_frontal_detector().run(rgb, upsampling), strict=True)
+def _frontal_faces(rgb: np.ndarray, upsampling: int, min_score: float) -> list[Detection]:
+    found = zip(*_frontal_detector().run(rgb, upsampling, min_score), strict=True)
     return [_detection(rectangle, score, kind in TILTED_DETECTORS) for rectangle, score, kind in found]
 
 

@@ -68,7 +68,7 @@ class FaceCrop:
         if min(padding) < 0:
             raise InputError(f"The padding {tuple(padding)} around the face is negative; give four numbers from 0 up.")
         left_eye, right_eye = eye_centres(landmarks)
-        distance = _published_eye_distance(left_eye, right_eye)
+        distance = _scaling_eye_distance(left_eye, right_eye)
         largest_scale = max(1.0, math.sqrt(MAX_SCALED_PIXELS / (frame_size[0] * frame_size[1])))
         eye_distance = min(eye_distance, largest_scale * distance)
         scale = eye_distance / distance
@@ -169,7 +169,7 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
     return np.asarray(image.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR))
 
 
-def _published_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> float:
+def _scaling_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> float:
     """True distance; for upright heads the horizontal one, see UPRIGHT_DEGREES."""
     dx, dy = right_eye - left_eye
     if dx > 0 and abs(dy) <= dx * math.tan(math.radians(UPRIGHT_DEGREES)):
@@ -178,7 +178,8 @@ def _published_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> floa
 
 
 def _floor_to_multiple(position: float) -> int:
-    return int(position) // MULTIPLE * MULTIPLE
+    # Rounding first is what the published crops show: 111.6 becomes 112, not 104.
+    return round(position) // MULTIPLE * MULTIPLE
 
 
 def _ffhq_quad(landmarks: np.ndarray) -> np.ndarray:

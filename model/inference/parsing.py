@@ -5,8 +5,10 @@ Frames are RGB in [-1, 1]. Both ways work on frames enlarged twofold and give lo
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,6 +50,23 @@ def parse(parser: nn.Module, frames: Tensor) -> Tensor:
     """
     logits = parser(PARSER_GAIN * enlarge(frames))
     return F.interpolate(logits, scale_factor=1 / ENLARGEMENT, mode="nearest")
+
+
+def open_parsing_maps(path: str | Path, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Parsing logits of a clip, [N, channels, H, W], read from a .npy file piece by piece as they are used.
+
+    Raises InputError unless they are floating-point maps of `size` (H, W).
+    """
+    try:
+        maps = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} holds no parsing maps ({error}): write them with smooth_parsing_map.py.") from error
+    if not isinstance(maps, np.ndarray) or maps.ndim != 4 or not np.issubdtype(maps.dtype, np.floating):
+        raise InputError(f"{path} holds no parsing maps: an array of numbers [N, {channels}, H, W] is expected.")
+    if maps.shape[1:] != (channels, *size):
+        given, wanted = maps.shape[1:], (channels, *size)
+        raise InputError(f"The parsing maps in {path} are {given}, the crop needs {wanted}: make them anew.")
+    return maps
 
 
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:

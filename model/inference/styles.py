@@ -49,6 +49,11 @@ class Preset:
     licence: str = AUTHORS_LICENCE
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether the model was trained for a single style or degree, which may be all that is asked of it."""
+        return self.style is not None or self.degree is not None
+
+    @property
     def files(self) -> list[str]:
         """All files that the preset needs."""
         return [file for file in (self.file, self.exemplars, self.style_encoder, self.parser) if file is not None]

@@ -50,7 +50,7 @@ class Portrait:
 
 def to_tensor(rgb: np.ndarray, device: torch.device) -> Tensor:
     """RGB uint8 `[B, H, W, 3]` → float `[B, 3, H, W]` in [-1, 1], channels last in memory."""
-    return torch.from_numpy(rgb).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.tensor(rgb, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_pictures(y: Tensor) -> np.ndarray:
@@ -179,23 +179,33 @@ class Stylizer:
         return self.network.zplus_to_wplus(self.style_encoder.style_codes(face))
 
     def style_name(self, style: int | str | None = None) -> str | None:
-        """Name of the exemplar that `style` (index, name, or None for the default) stands for; None in variant T."""
+        """Name of the exemplar that `style` (index, name, or None for the default) stands for; None in variant T.
+
+        Raises InputError for a style that the model does not have.
+        """
         if self.exemplars is None:
+            self._refuse("style", style)
             return None
-        if self.preset.style is not None:
-            style = self.preset.style
-        return resolve_style(self.exemplars, self.preset.default_style if style is None else style)[0]
+        own = self.preset.default_style if self.preset.style is None else self.preset.style
+        return resolve_style(self.exemplars, own if style is None else style)[0]
 
     def degree(self, degree: float | None = None) -> float | None:
-        """The degree that is rendered when `degree` is asked for; None in variant T, which has none."""
+        """The degree in [0, 1] that is rendered when `degree` is asked for; None in variant T, which has none.
+
+        A model trained for one degree renders that unless told otherwise. Raises InputError outside [0, 1].
+        """
         if not self.network.has_degree:
+            self._refuse("style degree", degree)
             return None
-        if self.preset.degree is not None:
-            return self.preset.degree
-        degree = self.preset.default_degree if degree is None else degree
+        if degree is None:
+            return self.preset.default_degree if self.preset.degree is None else self.preset.degree
         if not 0 <= degree <= 1:
-            raise InputError(f"The style degree is {degree}: give a number from 0 to 1.")
+            raise InputError(f"The style degree is {degree}: give a number from 0 (photo) to 1 (full style).")
         return degree
+
+    def _refuse(self, what: str, value: object) -> None:
+        if value is not None:
+            raise InputError(f"{self.preset.name} has one style and no {what} to choose: leave it out.")
 
     @torch.no_grad()
     def style_code(self, portrait: Portrait, style: int | str | None = None, color_transfer: bool = False) -> Tensor:
@@ -242,6 +252,8 @@ class Stylizer:
             for frame, picture in zip(batch, self._stylize(crops, w_plus, degree, logits), strict=True):
                 picture = portrait.crop.trim(picture, self.scale)
                 yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
+        if maps is not None and next(maps, None) is not None:
+            raise InputError("There are more parsing maps than frames: they were made for another clip.")
 
     def _stored_logits(self, maps: Iterator[np.ndarray], crops: np.ndarray) -> Tensor:
         logits = [np.asarray(one, np.float32) for one in islice(maps, len(crops))]
