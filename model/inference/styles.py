@@ -76,7 +76,7 @@ PRESETS = (
     Preset(
         "starter", "dualstylegan", "starter/vtoonify_s_d.pt", f"starter/{EXEMPLAR_FILE}",
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
-        licence="Apache-2.0",
+        licence="CC BY-NC-SA 4.0 (non-commercial)",
     ),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
     _dual("cartoon-c", "cartoon", "vtoonify_s_d_c", 317, 26, colour_transfer=True),

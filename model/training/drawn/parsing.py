@@ -83,6 +83,10 @@ class _Layout:
         return self.chin + fraction * self.face_height
 
 
+GRABCUT_LEAST = 64
+"""Pixels of person and of background that GrabCut's colour mixtures need at least."""
+
+
 def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
     """Parse an aligned portrait [H, W, 3] uint8 with landmarks [68, 2]. Deterministic."""
     landmarks = refine_brows(rgb, landmarks)
@@ -125,6 +129,9 @@ def _find_person(small: np.ndarray, layout: _Layout) -> np.ndarray:
     border[3:, 3:-3] = False
     labels[border & (up > layout.above_chin(0.10)) & (labels != cv2.GC_FGD) & ~head] = cv2.GC_BGD
 
+    seen_as_person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum()
+    if min(seen_as_person, labels.size - seen_as_person) < GRABCUT_LEAST:
+        return _connected(labels != cv2.GC_BGD, layout.seed, 5)  # a face that fills the picture leaves nothing to learn
     cv2.setRNGSeed(0)  # GrabCut starts from a random clustering
     cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     person = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
