@@ -6,10 +6,8 @@
     python style_transfer.py --list_styles                     all models
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,17 +16,13 @@ from model import cli
 from model.cli import option
 from model.devices import DEVICES, PRECISIONS
 from model.errors import InputError
+from model.inference.contents import MEDIA_SUFFIXES, find_contents, overwritten_names, unique_name
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.parsing import open_parsing_maps
+from model.inference.photos import PhotoSource
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
-
-MEDIA_SUFFIXES = {
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif",
-    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
-}  # fmt: skip
-"""What is taken out of a folder; a file named on its own is recognised from its content."""
 
 
 @dataclass
@@ -47,6 +41,7 @@ class Options:
         [200, 200, 200, 200],
         "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
         nargs=4,
+        metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"),
     )
     batch_size: int = option(0, "frames at a time; 0: 1 on the CPU, 4 elsewhere")
     device: str = option("auto", "where to compute", choices=DEVICES)
@@ -74,46 +69,9 @@ class Options:
             raise InputError("--scale_image and --no_scale_image contradict each other: give one of them.")
         if self.cpu and self.device not in ("auto", "cpu"):
             raise InputError(f"--cpu and --device {self.device} contradict each other: give one of them.")
-
-
-class ArraySource(FrameSource):
-    """A picture in memory as a source of one frame."""
-
-    is_video = False
-
-    def __init__(self, name: str, frame: Frame):
-        super().__init__(Path(name))
-        self.first = frame
-
-    def _read(self) -> Iterator[Frame]:
-        yield self.first
-
-
-def find_contents(names: list[str]) -> list[str]:
-    """Resolve folders and patterns into files, in order and without repeats."""
-    found: list[str] = []
-    for name in names:
-        if Path(name).is_dir():
-            inside = sorted(p for p in Path(name).iterdir() if p.suffix.lower() in MEDIA_SUFFIXES)
-            if not inside:
-                raise InputError(f"{name} is a folder without photos or videos: name another one.")
-            found += map(str, inside)
-        elif not Path(name).exists() and any(sign in name for sign in "*?["):
-            matches = sorted(glob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            if not matches:
-                raise InputError(f"No file matches {name}: check the pattern.")
-            found += matches
-        else:
-            found.append(name)
-    return list(dict.fromkeys(found))
-
-
-def unique_name(name: str, taken: set[str]) -> str:
-    """`name`, or `name-2`, `name-3` … when an earlier content of this call has it."""
-    candidates = [name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))]
-    choice = next(candidate for candidate in candidates if candidate.lower() not in taken)
-    taken.add(choice.lower())
-    return choice
+        folder = Path(self.output_path)
+        if folder.suffix.lower() in MEDIA_SUFFIXES and not folder.is_dir():
+            raise InputError(f"--output_path {folder} is the name of a file: name the folder for the results.")
 
 
 def make_stylizer(options: Options) -> Stylizer:
@@ -128,10 +86,15 @@ def make_stylizer(options: Options) -> Stylizer:
     )
     if options.backbone not in (None, stylizer.backbone):
         raise InputError(f"{options.ckpt} is a {stylizer.backbone} model: leave --backbone {options.backbone} out.")
+    if options.parsing_map_path and not stylizer.network.config.parsing_channels:
+        raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
     # What the model cannot render is reported before any frame is read.
+    preset = stylizer.preset
     style, degree = stylizer.style_name(options.style_id), stylizer.degree(options.style_degree)
-    if (style, degree) != (stylizer.style_name(), stylizer.degree()) and stylizer.preset.is_fixed:
-        print(f"{stylizer.preset.name} was trained for another style or degree: the look may suffer.", file=sys.stderr)
+    if preset.style is not None and style != stylizer.style_name():
+        cli.say(f"{preset.name} was trained for style {preset.style} alone: the look may suffer")
+    if preset.degree not in (None, degree):
+        cli.say(f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer")
     return stylizer
 
 
@@ -139,13 +102,18 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """Stylise one photo or video; writes NAME_input.jpg and NAME_vtoonify_X.jpg or .mp4, returns the latter."""
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    folder = Path(options.output_path)
     portrait = stylizer.fit_source(source, tuple(options.padding), not options.no_scale_image)
-    stem = folder / f"{name}_vtoonify_{stylizer.backbone[0]}"
-    path = stem.with_name(stem.name + (".mp4" if source.is_video else ".jpg"))
-    with open_sink(path, source) as sink:
-        for frame in rendered(stylizer, source, portrait, options):
-            sink.write(frame)
+    folder, suffix = Path(options.output_path), ".mp4" if source.is_video else ".jpg"
+    path = folder / f"{name}_vtoonify_{stylizer.backbone[0]}{suffix}"
+    sink = open_sink(path, source)
+    try:
+        with sink:
+            for frame in rendered(stylizer, source, portrait, options):
+                sink.write(frame)
+    except KeyboardInterrupt:
+        if sink.partial.exists():
+            cli.say(f"the part of {source.path} that was done is in {sink.partial}")
+        raise
     write_input(folder / f"{name}_input.jpg", source, portrait)
     return path
 
@@ -154,10 +122,8 @@ def rendered(stylizer: Stylizer, source: FrameSource, portrait: Portrait, option
     """Stylised frames of a source, behind a progress bar when it is a video."""
     maps = None
     if options.parsing_map_path:
-        channels, crop = stylizer.network.config.parsing_channels, portrait.crop
-        if not channels:
-            raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
-        maps = open_parsing_maps(options.parsing_map_path, channels, (crop.height, crop.width))
+        size = (portrait.crop.height, portrait.crop.width)
+        maps = open_parsing_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, size)
     frames = stylizer.render(
         source,
         portrait,
@@ -167,51 +133,69 @@ def rendered(stylizer: Stylizer, source: FrameSource, portrait: Portrait, option
         batch_size=options.batch_size or None,
         parsing_maps=maps,
     )
-    return tqdm(frames, desc=source.name, total=source.expected_frames, unit="frame", disable=not source.is_video)
+    hidden = None if source.is_video else True  # None: where stderr is no terminal
+    return tqdm(frames, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
 
 
 def write_input(path: Path, source: FrameSource, portrait: Portrait) -> None:
     """Write what the network saw of the first frame."""
     crop = portrait.crop.trim(portrait.crop.apply(source.first.rgb), factor=1)
-    still = ArraySource(source.name, Frame(crop))
-    with open_sink(path, still) as sink:
-        sink.write(still.first)
+    with open_sink(path, PhotoSource(source.path, crop)) as sink:
+        sink.write(Frame(crop))
 
 
-def open_content(name: str) -> FrameSource:
-    """Open a file, or the sample portrait under its own name."""
-    return ArraySource(SAMPLE_NAME, Frame(sample_portrait())) if name == SAMPLE_NAME else open_frames(name)
+def open_content(content: str | None) -> FrameSource:
+    """Open a file, or the sample portrait where none was named."""
+    return open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait())
+
+
+def make_folder(folder: str) -> None:
+    """Make the folder for the results."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in its place" if in_the_way else error.strerror
+        raise InputError(f"cannot make the folder {folder}: {reason}; choose another --output_path") from error
+
+
+def stylize_all(stylizer: Stylizer, contents: list[str | None], taken: set[str], options: Options) -> None:
+    """Stylise every content; a bad one is reported and the others go on. Raises InputError if there was one."""
+    failures = 0
+    for content in contents:
+        name = content or "the sample portrait"
+        try:
+            with open_content(content) as source:
+                path = stylize(stylizer, source, unique_name(source.name, taken), options)
+                if source.warning:
+                    cli.say(source.warning)
+            print(f"{name} → {path}")
+        except InputError as error:
+            told = str(error) if name in str(error) else f"{name}: {cli.sentence(error)}"
+            if len(contents) == 1:
+                raise InputError(told) from error
+            failures += 1
+            cli.say(told)
+    if failures:
+        raise InputError(f"{failures} of {len(contents)} contents could not be stylised; see above.")
 
 
 def main() -> None:
-    """Parse the command line and stylise every content; a bad one is reported and the others go on."""
+    """Parse the command line and stylise every content."""
     options = cli.parse(Options, __doc__)
     if options.list_styles:
         print(list_presets())
         return
     options.check()
-    contents = find_contents(options.content) or [SAMPLE_NAME]
+    results = Path(options.output_path)
+    contents = find_contents(options.content, results)
+    if options.parsing_map_path and len(contents) > 1:
+        raise InputError("--parsing_map_path belongs to one video: name a single content.")
+    if len(contents) == 1:
+        open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
+    make_folder(options.output_path)
     stylizer = make_stylizer(options)
-    try:
-        Path(options.output_path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder {options.output_path} cannot be made ({error.strerror}).") from error
-    taken: set[str] = set()
-    failures: list[InputError] = []
-    for content in contents:
-        try:
-            with open_content(content) as source:
-                path = stylize(stylizer, source, unique_name(source.name, taken), options)
-                if source.warning:
-                    print(source.warning, file=sys.stderr)
-            print(f"{content} → {path}")
-        except InputError as error:
-            if len(contents) == 1:
-                raise
-            failures.append(error)
-            print(error, file=sys.stderr)
-    if failures:
-        raise InputError(f"{len(failures)} of {len(contents)} contents could not be stylised; see above.")
+    stylize_all(stylizer, contents or [None], overwritten_names(contents, results), options)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 import types
 import typing
@@ -23,9 +25,21 @@ OptionsType = TypeVar("OptionsType")
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
+EXIT_BROKEN_PIPE = 141
+"""What a shell reports for a program whose reader, such as `head`, went away."""
+
+OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
+"""First words that are lower case after the program's name; any other first word may be a file's."""
 
 
-def option(default: Any, help: str, *, choices: Sequence | None = None, metavar: str | None = None, nargs=None) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence | None = None,
+    metavar: str | tuple[str, ...] | None = None,
+    nargs: int | str | None = None,
+) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance."""
     metadata = {"help": help, "choices": choices, "metavar": metavar, "nargs": nargs}
     if isinstance(default, list):
@@ -37,7 +51,11 @@ class OneLineParser(argparse.ArgumentParser):
     """Reports a wrong option in one sentence, without the usage of forty others."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message} (--help lists the options).\n")
+        message = re.sub("invalid float value: (.*)", r"\1 is not a number", message)
+        message = re.sub("invalid int value: (.*)", r"\1 is not a whole number", message)
+        message = re.sub("unrecognized arguments: (.*)", r"\1 belongs to no option", message)
+        say(f"{message.removeprefix('argument ')}; --help lists the options")
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def _value_type(annotation: Any) -> Any:
@@ -74,15 +92,41 @@ def parse(options: type[OptionsType], description: str, argv: Sequence[str] | No
     return options(**vars(build_parser(options, description).parse_args(argv)))
 
 
+def sentence(message: object) -> str:
+    """`message` as it follows a name and a colon: on one line, with a small first letter and a full stop."""
+    text = OPENER.sub(lambda opener: opener[0].lower(), " ".join(str(message).splitlines()))
+    return text if text.endswith(".") else f"{text}."
+
+
+def say(message: object) -> None:
+    """Print one sentence about the work to stderr, after the program's name."""
+    print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` as a program: an `InputError` prints its sentence and exits with 2, Ctrl-C exits with 130."""
-    name = Path(sys.argv[0]).name
+    """Call `main` as a program: what a user can mend is one sentence and exit code 2, Ctrl-C is exit code 130.
+
+    That is every `InputError`, and what the system says about files and memory where nobody foresaw it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        say(error)
         sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted.", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
+        sys.exit(EXIT_BROKEN_PIPE)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"{where}{error.strerror or error}")
+        sys.exit(EXIT_BAD_INPUT)
+    except MemoryError:
+        say("there is not enough memory: close other programs or take smaller pictures")
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt as interrupt:
+        say(str(interrupt) or "interrupted")  # it may say what was kept and how to go on
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)

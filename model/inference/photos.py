@@ -40,18 +40,18 @@ def open_photo(path: Path) -> FrameSource | None:
         raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
     except DAMAGE as error:
         raise _damaged(path, error) from error
-    return AnimationSource(path) if animated else PhotoSource(path)
+    return AnimationSource(path) if animated else PhotoSource(path, read_photo(path))
 
 
 class PhotoSource(FrameSource):
-    """One photo."""
+    """One photo that was read or made: `rgb` is [H, W, 3] uint8, `path` need not exist."""
 
     is_video = False
     expected_frames = 1
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, rgb: np.ndarray):
         super().__init__(path)
-        self.first = Frame(read_photo(path))
+        self.first = Frame(rgb)
 
     def _read(self) -> Iterator[Frame]:
         yield self.first

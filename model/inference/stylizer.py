@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
@@ -19,44 +19,18 @@ from model import checkpoints
 from model.devices import pick_device, pick_precision
 from model.errors import InputError
 from model.hub import ensure_file
-from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks, find_landmarks_quickly
+from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
 from model.inference.media import Frame, FrameSource
 from model.inference.parsing import parse
+from model.inference.portrait import Portrait, search_face
 from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
+from model.inference.tensors import out_of_memory_is_input_error, rgb_of, take_logits, to_pictures, to_tensor
 from model.vtoonify import VToonify
 
 PARSING_SCALE = 16.0
 """The encoder takes parsing logits divided by this, which brings them to the range of the picture."""
 
-SEARCHED_EVERY_FRAME = 50
-"""Frames at the start of a video that are all searched for a face; then every tenth is."""
-SEARCH_STRIDE = 10
-THOROUGH_FRAMES = 6
-"""Frames of a video without an easy face on which the slow search is tried before giving up."""
-
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """What is known of one person in one clip, the same for all of its frames."""
-
-    crop: FaceCrop
-    photo_rows: Tensor | None
-    """Style code of the face in w+, `[1, rows, D]`; None for models that need none."""
-    landmarks: np.ndarray | None
-    """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame without a visible face."""
-
-
-def to_tensor(rgb: np.ndarray, device: torch.device) -> Tensor:
-    """RGB uint8 `[B, H, W, 3]` → float `[B, 3, H, W]` in [-1, 1], channels last in memory."""
-    return torch.tensor(rgb, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def to_pictures(y: Tensor) -> np.ndarray:
-    """`[B, 3, H, W]` in [-1, 1] → RGB uint8 `[B, H, W, 3]`, clamped and rounded."""
-    y = y.float().clamp_(-1, 1).add_(1).mul_(127.5).round_()
-    return y.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 class Stylizer:
@@ -104,15 +78,20 @@ class Stylizer:
         """
         pick_precision(precision, pick_device(device))
         preset = choose_preset(name)
+        helpers = {
+            "exemplar codes": (exstyle_path, preset.exemplars, checkpoints.load_exemplars),
+            "style encoder": (style_encoder_path, preset.style_encoder, checkpoints.load_style_encoder),
+            "face parser": (faceparsing_path, preset.parser, checkpoints.load_parser),
+        }
+        for what, (path, own, _) in helpers.items():
+            if path is not None and own is None:
+                raise InputError(f"{name} uses no {what}: leave {path} out.")
         network = checkpoints.load_vtoonify(ensure_file(preset.file))
-        exemplars = style_encoder = parser = None
-        if network.has_degree:
-            exemplars = checkpoints.load_exemplars(exstyle_path or ensure_file(preset.exemplars))
-        if preset.style_encoder:
-            style_encoder = checkpoints.load_style_encoder(style_encoder_path or ensure_file(preset.style_encoder))
-        if network.config.parsing_channels:
-            parser = checkpoints.load_parser(faceparsing_path or ensure_file(preset.parser))
-        return cls(preset, network, exemplars, style_encoder, parser, device, precision)
+        config = network.config
+        if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
+            raise InputError(f"{preset.file} holds another kind of model than {name}: delete it, or give its path.")
+        loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers.values()]
+        return cls(preset, network, *loaded, device=device, precision=precision)
 
     def _place(self, network: nn.Module | None) -> nn.Module | None:
         return None if network is None else network.eval().requires_grad_(False).to(self.device)
@@ -145,9 +124,8 @@ class Stylizer:
         Raises:
             InputError: there is no face, and the model or the crop needs one.
         """
-        rgb = _rgb(frame)
-        needs_face = scale_image or self.style_encoder is not None
-        if landmarks is None and needs_face:
+        rgb = rgb_of(frame)
+        if landmarks is None and self._needs_face(scale_image):
             landmarks = find_landmarks(rgb)
             if landmarks is None:
                 raise InputError("No face was found in the picture: choose one with a visible face.")
@@ -164,13 +142,11 @@ class Stylizer:
         scale_image: bool = True,
     ) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
-        try:
-            frame, landmarks = search_face(source)
-        except InputError:
-            if scale_image or self.style_encoder is not None:
-                raise
-            frame, landmarks = source.first, None
+        frame, landmarks = search_face(source) if self._needs_face(scale_image) else (source.first, None)
         return self.fit(frame, padding, scale_image, landmarks)
+
+    def _needs_face(self, scale_image: bool) -> bool:
+        return scale_image or self.style_encoder is not None
 
     @torch.no_grad()
     def _encode_face(self, rgb: np.ndarray, landmarks: np.ndarray) -> Tensor:
@@ -186,8 +162,11 @@ class Stylizer:
         if self.exemplars is None:
             self._refuse("style", style)
             return None
-        own = self.preset.default_style if self.preset.style is None else self.preset.style
-        return resolve_style(self.exemplars, own if style is None else style)[0]
+        if style is None:
+            style = self.preset.default_style
+            if self.preset.style is None and style >= len(self.exemplars):
+                style = 0  # somebody's own model with fewer styles
+        return resolve_style(self.exemplars, style)[0]
 
     def degree(self, degree: float | None = None) -> float | None:
         """The degree in [0, 1] that is rendered when `degree` is asked for; None in variant T, which has none.
@@ -205,15 +184,16 @@ class Stylizer:
 
     def _refuse(self, what: str, value: object) -> None:
         if value is not None:
-            raise InputError(f"{self.preset.name} has one style and no {what} to choose: leave it out.")
+            raise InputError(f"The model {self.preset.name} has one style and no {what} to choose: leave it out.")
 
     @torch.no_grad()
     def style_code(self, portrait: Portrait, style: int | str | None = None, color_transfer: bool = False) -> Tensor:
         """w+ rows `[1, rows, D]` for a portrait in a style."""
         name = self.style_name(style)
-        exemplar = None
-        if name is not None:
-            exemplar = torch.from_numpy(self.exemplars[name]).to(self.device, torch.float32)
+        if name is None:
+            self._refuse("colour transfer", color_transfer or None)
+            return style_rows(self.network, portrait.photo_rows, None)
+        exemplar = torch.from_numpy(self.exemplars[name]).to(self.device, torch.float32)
         transfer = color_transfer or self.preset.colour_transfer
         return style_rows(self.network, portrait.photo_rows, exemplar, transfer)
 
@@ -228,7 +208,7 @@ class Stylizer:
         batch_size: int | None = None,
         parsing_maps: Iterable[np.ndarray] | None = None,
     ) -> Iterator[FrameLike]:
-        """Stylise frames, lazily and in order.
+        """Stylise frames, in order, and lazily: at most `batch_size` frames are taken ahead of the results.
 
         Args:
             frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
@@ -241,58 +221,34 @@ class Stylizer:
 
         Yields:
             The stylised crops, `scale` times as large.
+
+        Raises:
+            InputError: a style or degree that the model does not have, at once; parsing maps or a frame that do not
+                fit, or no memory for it, when it is its turn.
         """
         degree, w_plus = self.degree(degree), self.style_code(portrait, style, color_transfer)
         batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
         maps = None if parsing_maps is None else iter(parsing_maps)
-        frames = iter(frames)
-        while batch := list(islice(frames, batch_size)):
-            crops = np.stack([portrait.crop.apply(_rgb(frame)) for frame in batch])
-            logits = None if maps is None else self._stored_logits(maps, crops)
-            for frame, picture in zip(batch, self._stylize(crops, w_plus, degree, logits), strict=True):
-                picture = portrait.crop.trim(picture, self.scale)
-                yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
-        if maps is not None and next(maps, None) is not None:
-            raise InputError("There are more parsing maps than frames: they were made for another clip.")
 
-    def _stored_logits(self, maps: Iterator[np.ndarray], crops: np.ndarray) -> Tensor:
-        logits = [np.asarray(one, np.float32) for one in islice(maps, len(crops))]
-        expected = (self.network.config.parsing_channels, *crops.shape[1:3])
-        if len(logits) < len(crops) or any(one.shape != expected for one in logits):
-            shapes = {one.shape for one in logits}
-            raise InputError(f"The parsing maps {shapes or ''} do not fit: each frame needs one of {expected}.")
-        return torch.from_numpy(np.stack(logits)).to(self.device)
+        def results(frames: Iterator[FrameLike]) -> Iterator[FrameLike]:
+            while batch := list(islice(frames, batch_size)):
+                crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
+                logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
+                for frame, picture in zip(batch, self._stylize(crops, w_plus, degree, logits), strict=True):
+                    picture = portrait.crop.trim(picture, self.scale)
+                    yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
+            if maps is not None and next(maps, None) is not None:
+                raise InputError("There are more parsing maps than frames: they were made for another clip.")
+
+        return results(iter(frames))
 
     @torch.no_grad()
     def _stylize(self, crops: np.ndarray, w_plus: Tensor, degree: float | None, logits: Tensor | None) -> np.ndarray:
         """Crops RGB uint8 `[B, H, W, 3]` → pictures RGB uint8 `[B, 4H, 4W, 3]`."""
-        x = to_tensor(crops, self.device)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            if self.parser is not None:
-                logits = parse(self.parser, x) if logits is None else logits
+        autocast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        with out_of_memory_is_input_error(crops), autocast:
+            x = to_tensor(crops, self.device)
+            if self.network.config.parsing_channels:
+                logits = parse(self.parser, x) if logits is None else logits.to(self.device)
                 x = torch.cat([x, logits / PARSING_SCALE], dim=1)
             return to_pictures(self.network(x, w_plus, degree))
-
-
-def _rgb(frame: Frame | np.ndarray) -> np.ndarray:
-    return frame.rgb if isinstance(frame, Frame) else frame
-
-
-def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
-    """First frame of `source` with a face, and its landmarks `[68, 2]`.
-
-    All frames at the start and then every tenth get the quick search; if none succeeds, a few get the slow one.
-    Raises InputError when there is no face.
-    """
-    count = 0
-    for count, frame in enumerate(source, start=1):
-        if count <= SEARCHED_EVERY_FRAME or count % SEARCH_STRIDE == 0:
-            landmarks = find_landmarks_quickly(frame.rgb)
-            if landmarks is not None:
-                return frame, landmarks
-    stride = max(1, -(-count // THOROUGH_FRAMES))
-    for frame in islice(source, 0, None, stride):
-        landmarks = find_landmarks(frame.rgb)
-        if landmarks is not None:
-            return frame, landmarks
-    raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")

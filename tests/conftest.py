@@ -1,0 +1,29 @@
+"""Fixtures of more than one test file."""
+
+import sys
+
+import pytest
+
+from model import cli
+from tests.portrait import write_drawn_pairs
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """A function that runs a script's `main` with arguments as from a shell and returns the exit code."""
+
+    def call(main, *arguments) -> int:
+        monkeypatch.setattr(sys, "argv", ["program.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.run(main)
+        return end.value.code
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def pair_folder(tmp_path_factory):
+    """A folder with one shard of three small drawn pairs: one is held out, two are learnt."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_drawn_pairs(folder)
+    return folder

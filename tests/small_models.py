@@ -1,0 +1,63 @@
+"""Small models on disk and in memory, and a small picture with a face, for tests of whole programs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.data import astronaut
+from torch import Tensor, nn
+
+from model import checkpoints
+from model.inference.styles import EXEMPLAR_FILE
+from model.vtoonify import Backbone, VToonify
+from tests.small import small_config
+
+CODES = {name: np.random.default_rng(i).normal(size=(1, 14, 8)) for i, name in enumerate(("ink.jpg", "wash.v2.png"))}
+"""Exemplars that fit small networks."""
+
+CONTENT_GAIN = 2
+"""Makes up for the small starting weights, with which the picture hardly matters to the output."""
+
+
+def face_picture() -> np.ndarray:
+    """A face with 43 pixels between the eyes: RGB uint8 [192, 192, 3]."""
+    return np.ascontiguousarray(astronaut()[16:208, 128:320])
+
+
+def enlarging_network(backbone: Backbone = "dualstylegan", parsing_channels: int = 0) -> VToonify:
+    """As small as those of `tests.small`, but the output is four times as large as the input and depends on it."""
+    torch.manual_seed(0)
+    network = VToonify(replace(small_config(backbone), subpixel=4, parsing_channels=parsing_channels)).eval()
+    with torch.no_grad():
+        for module in [*network.encoder.modules(), *network.fusion_out.modules(), *network.fusion_skip.modules()]:
+            if isinstance(module, nn.Conv2d):
+                module.weight.mul_(CONTENT_GAIN)
+    return network
+
+
+def save_model(folder: Path, backbone: Backbone = "dualstylegan") -> Path:
+    """Writes an enlarging network and the exemplars beside it; returns the path of the network."""
+    checkpoints.save_vtoonify(folder / "model.pt", enlarging_network(backbone))
+    checkpoints.save_exemplars(folder / EXEMPLAR_FILE, CODES)
+    return folder / "model.pt"
+
+
+class ColourEncoder(nn.Module):
+    """Stands in for pSp: the style code is the mean colour of the face."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def style_codes(self, face: Tensor) -> Tensor:
+        self.calls += 1
+        colour = nn.functional.pad(face.mean(dim=(2, 3)), (0, 5))
+        return colour[:, None].repeat(1, 14, 1)
+
+
+class ColourParser(nn.Module):
+    """Stands in for BiSeNet: 19 logits that are sums of the colours."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, torch.arange(19) % 3] * torch.arange(1, 20).view(-1, 1, 1)

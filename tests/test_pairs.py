@@ -1,0 +1,221 @@
+"""Stored pairs and the samples made of them."""
+
+import json
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.errors import InputError
+from model.training.pairs import OUTPUT_SIZE, SCALE, WINDOW_SIZE, PairDataset, feature_weights, split_held_out
+from model.training.shards import encode_pair, index_shard, index_shards, list_styles, preview_sheet, write_shard
+from tests.portrait import LANDMARKS, pair_facts
+
+SAMPLES = 100
+EYES = (slice(36, 42), slice(42, 48))
+
+
+@pytest.fixture(scope="module")
+def dataset(pair_folder):
+    return PairDataset(index_shards(pair_folder), ["film"], seed=3, length=SAMPLES)
+
+
+@pytest.fixture(scope="module")
+def samples(dataset):
+    return [dataset[n] for n in range(SAMPLES)]
+
+
+@pytest.fixture
+def parts():
+    """Parts of one pair of flat 64 px pictures."""
+    grey = np.full((64, 64, 3), 99, np.uint8)
+    return encode_pair(grey, grey + 20, grey + 10, pair_facts(0.5, LANDMARKS, LANDMARKS))
+
+
+def levels(a, b):
+    """Mean difference of tensors in [-1, 1], in levels of 255."""
+    return (a - b).abs().mean().item() * 127.5
+
+
+def at_input_size(y):
+    return F.avg_pool2d(y, SCALE)
+
+
+def test_a_shard_gives_back_what_was_written(tmp_path, parts):
+    shard = tmp_path / "pairs-00000.tar"
+    write_shard(shard, [("one", parts), ("two", parts)])
+    pairs = index_shards(tmp_path)
+    assert [pair.key for pair in pairs] == ["one", "two"] and list_styles(pairs) == ["film"]
+    assert pairs[1].facts()["landmarks"] == LANDMARKS.tolist()
+    means = [pairs[1].picture(name).mean() for name in ("photo", "full", "partial")]
+    assert means == pytest.approx([99, 119, 109], abs=1)
+    assert preview_sheet([shard]).shape == (2 * 256, 3 * 256, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [shard.name]
+
+
+def test_colours_are_stored_as_they_are(tmp_path):
+    red = np.zeros((32, 32, 3), np.uint8) + np.uint8([200, 30, 60])
+    write_shard(tmp_path / "pairs-0.tar", [("a", encode_pair(red, red, red, pair_facts(0.5, LANDMARKS, LANDMARKS)))])
+    assert np.abs(index_shards(tmp_path)[0].picture("full").astype(int) - red).max() <= 3
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path):
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InputError, match="holds no pairs"):
+            index_shards(folder)
+    write_shard(tmp_path / "pairs-00000.tar", [])
+    assert index_shard(tmp_path / "pairs-00000.tar") == []
+    with pytest.raises(InputError, match="holds no pairs"):
+        index_shards(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 3000, -3000])
+def test_a_truncated_shard_is_refused(pair_folder, tmp_path, kept):
+    whole = (pair_folder / "pairs-00000.tar").read_bytes()
+    members_end = whole.rindex(b"}") + 1
+    (tmp_path / "pairs-00000.tar").write_bytes(whole[: kept if kept >= 0 else members_end + kept])
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_shards(tmp_path)
+
+
+def test_a_file_that_is_no_shard_is_refused(tmp_path):
+    (tmp_path / "pairs-00000.tar").write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_shards(tmp_path)
+    with tarfile.open(tmp_path / "pairs-00000.tar", "w:gz"):
+        pass
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_shards(tmp_path)
+
+
+def test_a_pair_without_one_of_its_parts_is_refused(tmp_path, parts):
+    del parts["full.jpg"]
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
+    with pytest.raises(InputError, match=r"one\.full\.jpg is missing"):
+        index_shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"photo.jpg": b""}, "one.photo.jpg is no picture"),
+        ({"photo.jpg": b"junk"}, "one.photo.jpg is no picture"),
+        ({"json": b"{"}, "one.json is no JSON"),
+        ({"json": b"\xff\xfe"}, "one.json is no JSON"),
+        ({"json": b"[]"}, "one.json lacks"),
+        ({"json": json.dumps({"style": "film"}).encode()}, "one.json lacks"),
+    ],
+)
+def test_a_pair_with_a_damaged_part_is_refused_when_it_is_read(tmp_path, parts, damage, message):
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts | damage)])
+    with pytest.raises(InputError, match=message):
+        PairDataset(index_shards(tmp_path), ["film"], seed=0, length=1)[0]
+
+
+def test_a_shard_that_cannot_be_written_is_refused(tmp_path, parts):
+    with pytest.raises(InputError, match="can't be written"):
+        write_shard(tmp_path / "nowhere" / "pairs-00000.tar", [("one", parts)])
+
+
+def test_every_fiftieth_pair_is_held_out():
+    learnt, held_out = split_held_out(list(range(120)))
+    assert held_out == [0, 50, 100]
+    assert sorted(learnt + held_out) == list(range(120))
+
+
+def test_a_sample_depends_on_seed_and_number_only(pair_folder, dataset, samples):
+    again = PairDataset(index_shards(pair_folder), ["film"], seed=3, length=50)[7]
+    assert again.keys() == samples[7].keys()
+    for key, value in samples[7].items():
+        np.testing.assert_array_equal(again[key], value)
+    other = PairDataset(index_shards(pair_folder), ["film"], seed=4, length=50)[7]
+    assert not torch.equal(samples[7]["x"], other["x"])
+
+
+def test_samples_differ_from_one_another(samples):
+    assert len({sample["x"].numpy().tobytes() for sample in samples}) == SAMPLES
+
+
+def test_samples_have_the_promised_shapes_and_ranges(samples):
+    side, window = OUTPUT_SIZE // SCALE, WINDOW_SIZE // SCALE
+    for sample in samples:
+        assert sample["x"].shape == (3, side, side) and sample["moved"].shape == (3, window, window)
+        assert sample["y"].shape == (3, OUTPUT_SIZE, OUTPUT_SIZE)
+        assert sample["weight"].shape == (1, OUTPUT_SIZE, OUTPUT_SIZE) and sample["weight"].dtype == torch.float32
+        for key in ("x", "y", "moved"):
+            assert sample[key].dtype == torch.float32 and -1 <= sample[key].min() < sample[key].max() <= 1
+        # From 1 to 8, but for the overshoot of cubic resampling.
+        assert sample["weight"].min() > 0.8 and sample["weight"].max() < 9
+        assert 0 <= sample["degree"] <= 1 and sample["style"] == 0
+        assert sample["offset"].min() >= 0 and sample["offset"].max() <= OUTPUT_SIZE - WINDOW_SIZE
+
+
+def test_degrees_are_shared_out_as_planned(samples):
+    degrees = np.array([sample["degree"] for sample in samples])
+    # Three standard deviations of a share in 100 samples.
+    assert np.mean(degrees == 1) == pytest.approx(0.55, abs=0.15)
+    assert np.mean((degrees > 0) & (degrees < 1)) == pytest.approx(0.30, abs=0.14)
+    assert np.mean(degrees == 0) == pytest.approx(0.15, abs=0.11)
+
+
+def test_at_degree_zero_the_target_is_the_photo(samples):
+    def differences(degree):
+        return [levels(at_input_size(s["y"]), s["x"]) for s in samples if s["degree"] == degree]
+
+    # Blur, noise and JPEG of the input remain.
+    assert max(differences(0)) < 8
+    assert np.mean(differences(1)) > 2 * np.mean(differences(0))
+
+
+def test_the_moved_window_shows_what_lies_at_its_offset(samples):
+    for sample in samples:
+        if sample["degree"] != 0:
+            continue
+        row, column = sample["offset"]
+        window = sample["y"][:, row : row + WINDOW_SIZE, column : column + WINDOW_SIZE]
+        assert levels(at_input_size(window), sample["moved"]) < 8
+    cropped = [_cropped_input(sample) for sample in samples]
+    right = np.mean([levels(crop, sample["moved"]) for crop, sample in zip(cropped, samples, strict=True)])
+    wrong = np.mean([levels(_cropped_input(s, swapped=True), s["moved"]) for s in samples])
+    assert right < 0.7 * wrong
+
+
+def _cropped_input(sample, swapped=False):
+    row, column = np.round(sample["offset"][:: -1 if swapped else 1] / SCALE).astype(int)
+    side = WINDOW_SIZE // SCALE
+    return sample["x"][:, row : row + side, column : column + side]
+
+
+def test_weights_are_highest_on_the_eyes():
+    weights = feature_weights(LANDMARKS, 300)
+    x, y = np.mean([LANDMARKS[eye].mean(0) for eye in EYES], axis=0).astype(int)
+    eyes = [weights[int(c[1]), int(c[0])] for c in (LANDMARKS[eye].mean(0) for eye in EYES)]
+    mouth, brow = LANDMARKS[48:68].mean(0).astype(int), LANDMARKS[19].astype(int)
+    assert min(eyes) > 7 and max(eyes) == pytest.approx(weights.max(), abs=0.3)
+    assert 3 < weights[mouth[1], mouth[0]] < 5 and 3 < weights[brow[1], brow[0]] < 5
+    assert weights[280, 20] == pytest.approx(1) and weights.dtype == np.float32
+    assert weights[y, x] < 4  # the root of the nose
+
+
+def test_weights_follow_the_eyes_through_drawing_and_augmentation(tmp_path):
+    centred = LANDMARKS + np.float32([-75, 38])
+    drawn, partial = centred + np.float32([0, 12]), centred + np.float32([0, 6])
+    pictures = [_bright_eyes(points) for points in (centred, drawn, partial)]
+    write_shard(tmp_path / "pairs-00000.tar", [("one", encode_pair(*pictures, pair_facts(0.5, centred, drawn)))])
+    dataset = PairDataset(index_shards(tmp_path), ["film"], seed=0, length=40)
+    samples = [dataset[n] for n in range(len(dataset))]
+    brights = [sample["y"].mean(0) > 0.5 for sample in samples]
+    seen = [sample["degree"] for sample, bright in zip(samples, brights, strict=True) if bright.any()]
+    assert {0.0, 0.5, 1.0} == set(seen) and len(seen) > 25
+    for sample, bright in zip(samples, brights, strict=True):
+        assert (sample["weight"][0, bright] > 5).all()
+
+
+def _bright_eyes(landmarks):
+    picture = np.zeros((300, 300, 3), np.uint8)
+    for eye in EYES:
+        cv2.fillConvexPoly(picture, cv2.convexHull(landmarks[eye].round().astype(np.int32)), (255, 255, 255))
+    return picture

@@ -1,0 +1,182 @@
+"""The command line, used as a person would: photos, videos, and several of them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import style_transfer
+from model.inference import contents, stylizer
+from model.inference.frames import open_frames
+from model.inference.styles import EXEMPLAR_FILE, Preset
+from model.vtoonify import Backbone
+from tests.clips import make_clip, sound_packets, video_times
+from tests.commands import assert_one_sentence, results, save_face, size
+from tests.small_models import ColourEncoder, face_picture, save_model
+
+pytest_plugins = ("tests.commands_plugin",)
+
+
+# ---- good input
+
+
+def test_a_photo_gives_its_crop_and_a_picture_four_times_as_large(stylize):
+    save_face("me.jpg")
+    code, out, err = stylize("--content", "me.jpg", "--output_path", "new/folder")
+    assert (code, err) == (0, "")
+    assert out == "me.jpg → new/folder/me_vtoonify_d.jpg\n"
+    assert results("new/folder") == ["me_input.jpg", "me_vtoonify_d.jpg"]
+    width, height = size("new/folder/me_input.jpg")
+    assert 80 <= width <= 96 and size("new/folder/me_vtoonify_d.jpg") == (4 * width, 4 * height)
+
+
+def test_without_scaling_the_whole_photo_is_taken(stylize):
+    Image.fromarray(face_picture()[:61, :83]).save("me.png")
+    assert stylize("--content", "me.png", "--no_scale_image", "--cpu")[0] == 0
+    assert size("output/me_input.jpg") == (83, 61) and size("output/me_vtoonify_d.jpg") == (332, 244)
+
+
+def test_the_sample_portrait_is_taken_where_none_is_named(stylize, monkeypatch):
+    monkeypatch.setattr(style_transfer, "sample_portrait", face_picture)
+    Path("astronaut").write_text("a file of that name is not it")
+    code, out, _ = stylize()
+    assert (code, out) == (0, "the sample portrait → output/astronaut_vtoonify_d.jpg\n")
+
+
+def use_preset(monkeypatch, backbone: Backbone) -> None:
+    """Let small models have a style encoder, as published ones do, and a stand-in be loaded for it."""
+
+    def preset(path: str) -> Preset:
+        exemplars = str(Path(path).with_name(EXEMPLAR_FILE)) if backbone == "dualstylegan" else None
+        return Preset("small", backbone, path, exemplars, parser=None)
+
+    monkeypatch.setattr(stylizer, "choose_preset", preset)
+    monkeypatch.setattr(stylizer.checkpoints, "load_style_encoder", lambda path: ColourEncoder())
+
+
+def test_style_degree_and_colours_change_the_picture(stylize, monkeypatch):
+    use_preset(monkeypatch, "dualstylegan")
+    save_face("me.jpg")
+    pictures = []
+    for look in ([], ["--style_id", "wash.v2"], ["--style_degree", 0.9], ["--color_transfer"]):
+        assert stylize("--content", "me.jpg", "--style_encoder_path", "me.jpg", *look)[0] == 0
+        pictures.append(np.asarray(Image.open("output/me_vtoonify_d.jpg")).astype(int))
+    assert all(np.abs(pictures[0] - other).mean() > 1 for other in pictures[1:])
+
+
+def test_a_model_of_variant_t_has_its_own_name_and_no_styles(stylize, monkeypatch, tmp_path):
+    use_preset(monkeypatch, "toonify")
+    path = save_model(tmp_path / "t", "toonify")
+    save_face("me.jpg")
+    arguments = ["--content", "me.jpg", "--ckpt", path, "--style_encoder_path", "me.jpg"]
+    for look in (["--style_id", 0], ["--style_degree", 1], ["--color_transfer"]):
+        assert_one_sentence(stylize(*arguments, *look), "the model small has one style", "leave it out")
+    assert stylize(*arguments, "--backbone", "toonify")[1] == "me.jpg → output/me_vtoonify_t.jpg\n"
+
+
+def test_a_video_keeps_its_sound_and_times_whatever_the_batch(stylize):
+    make_clip(Path("clip.mkv"), [face_picture()] * 7, rate=10, sound="aac", sound_seconds=0.7)
+    code, out, err = stylize("--content", "clip.mkv", "--batch_size", 3, "--video")
+    assert (code, out, err) == (0, "clip.mkv → output/clip_vtoonify_d.mp4\n", "")
+    assert results() == ["clip_input.jpg", "clip_vtoonify_d.mp4"]
+    assert video_times(Path("output/clip_vtoonify_d.mp4")) == video_times(Path("clip.mkv"))
+    assert sound_packets(Path("output/clip_vtoonify_d.mp4"))
+    width, height = size("output/clip_input.jpg")
+    with open_frames("output/clip_vtoonify_d.mp4") as film:
+        assert film.size == (4 * height, 4 * width)
+
+
+def test_a_gif_and_numbered_pictures_become_videos(stylize):
+    pictures = [Image.fromarray(np.roll(face_picture(), i, axis=1)) for i in range(3)]
+    pictures[0].save("wave.gif", save_all=True, append_images=pictures[1:], duration=100)
+    for i, picture in enumerate(pictures):
+        picture.save(f"walk_{i:02d}.png")
+    assert stylize("--content", "wave.gif", "walk_%02d.png")[0] == 0
+    assert results() == ["walk_input.jpg", "walk_vtoonify_d.mp4", "wave_input.jpg", "wave_vtoonify_d.mp4"]
+    assert len(video_times(Path("output/walk_vtoonify_d.mp4"))) == 3
+    assert [float(time) for time in video_times(Path("output/wave_vtoonify_d.mp4"))] == [0, 0.1, 0.2]
+
+
+def test_a_progress_bar_tells_the_time_left_of_videos(stylize, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    make_clip(Path("clip.mp4"), [face_picture()] * 3)
+    _, _, err = stylize("--content", "clip.mp4")
+    assert re.search(r"clip: +\d+%.*3/3 \[\d\d:\d\d<\d\d:\d\d", err)
+
+
+def test_list_styles_names_every_collection(stylize):
+    code, out, _ = stylize("--list_styles")
+    assert code == 0
+    for collection in ("starter", "cartoon", "caricature", "arcane", "comic", "pixar", "illustration"):
+        assert re.search(rf"^{collection}\b", out, re.MULTILINE)
+
+
+def test_help_names_the_published_options(stylize):
+    code, out, _ = stylize("--help")
+    assert code == 0
+    for name in (
+        "content", "style_id", "style_degree", "color_transfer", "ckpt", "output_path", "scale_image", "video", "cpu",
+        "style_encoder_path", "exstyle_path", "faceparsing_path", "backbone", "padding", "batch_size",
+        "parsing_map_path",
+    ):  # fmt: skip
+        assert f"[--{name}]" in out or f"[--{name} " in out
+
+
+def test_names_that_the_terminal_cannot_show_are_no_reason_to_stop(stylize, monkeypatch):
+    save_face("mé.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", open("out.txt", "w", encoding="ascii"))  # noqa: PTH123, SIM115
+        code, _, err = stylize("--content", "mé.jpg")
+    assert (code, err) == (0, "") and Path("output/mé_vtoonify_d.jpg").exists()
+
+
+# ---- several contents
+
+
+def test_folders_patterns_and_files_of_one_name_never_collide(stylize, monkeypatch):
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+    for path in ("a/x.jpg", "a/x.png", "b/X.jpg", "x-2.jpg", "a.b.jpg"):
+        save_face(path)
+    Path("a/notes.txt").write_text("left out of folders")
+    code, out, err = stylize("--content", "a", "b/*", "x-2.jpg", "a.b.jpg", "a/x.jpg")
+    assert (code, err) == (0, "")
+    names = [line.split(" → ")[1].removeprefix("output/").removesuffix("_vtoonify_d.jpg") for line in out.splitlines()]
+    assert names == ["x", "x-2", "X-3", "x-2-2", "a.b"]
+    assert len(results()) == 2 * len(names)
+
+
+def test_results_are_neither_read_as_photos_nor_written_over_contents(stylize):
+    save_face("me.jpg")
+    for _ in range(2):
+        code, out, _ = stylize("--content", ".", "--output_path", ".")
+        assert (code, out) == (0, "me.jpg → me_vtoonify_d.jpg\n")
+    before = save_face("me_input.jpg").read_bytes()
+    code, out, _ = stylize("--content", "me.jpg", "me_input.jpg", "--output_path", ".")
+    assert code == 0 and "me.jpg → me-2_vtoonify_d.jpg" in out
+    assert Path("me_input.jpg").read_bytes() == before
+
+
+def test_long_names_are_shortened_at_whole_letters():
+    assert contents.unique_name("ü" * 120, set()) == "ü" * 100
+    assert contents.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
+
+
+def test_one_bad_content_among_three_does_not_stop_the_others(stylize):
+    save_face("me.jpg")
+    save_face("you.jpg")
+    code, out, err = stylize("--content", "me.jpg", "gone.jpg", "you.jpg")
+    assert code == 2
+    assert [line.split()[0] for line in out.splitlines()] == ["me.jpg", "you.jpg"]
+    assert err.splitlines() == [
+        "program.py: cannot read gone.jpg: there is no such file; check the name.",
+        "program.py: 1 of 3 contents could not be stylised; see above.",
+    ]
+    assert results() == ["me_input.jpg", "me_vtoonify_d.jpg", "you_input.jpg", "you_vtoonify_d.jpg"]
+
+
+def test_errors_name_the_content_even_where_their_cause_does_not(stylize):
+    save_face("me.jpg")
+    code, _, err = stylize("--content", "me.jpg", "--padding", 0, 0, 0, 0)
+    assert code == 2 and err.startswith("program.py: me.jpg: the crop around the face would be 0 x 0 pixels")

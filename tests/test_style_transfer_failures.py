@@ -1,0 +1,203 @@
+"""The command line with bad input: one sentence, exit code 2, and nothing left behind."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import style_transfer
+from model.inference import stylizer
+from model.inference.frames import Frame
+from model.weight_files import write_contents
+from tests.clips import make_clip, video_times
+from tests.commands import assert_one_sentence, results, save_face
+from tests.small_models import face_picture
+from tests.test_frames_failures import files_no_larger_than
+
+pytest_plugins = ("tests.commands_plugin",)
+
+# ---- bad input
+
+
+def cut_jpeg() -> bytes:
+    data = save_face("whole.jpg").read_bytes()
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("empty.jpg", lambda: b""),
+        ("cut.jpg", cut_jpeg),
+        ("text.mp4", lambda: b"once upon a time\n" * 99),
+        ("text.jpg", lambda: b"once upon a time\n" * 99),
+        ("gone.jpg", None),
+        ("n" * 300, None),
+    ],
+)
+def test_unreadable_contents(stylize, name, data, monkeypatch):
+    monkeypatch.setattr(style_transfer, "make_stylizer", lambda options: pytest.fail("loaded for nothing"))
+    if data is not None:
+        content = data()
+        Path(name).write_bytes(content)
+    assert_one_sentence(stylize("--content", name), f"cannot read {name}: ", "; ")
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 3), (24, 24)])
+def test_pictures_without_a_face(stylize, height, width):
+    Image.new("RGB", (width, height), "grey").save("hill.png")
+    assert_one_sentence(stylize("--content", "hill.png"), "no face was found in hill.png: ")
+
+
+def test_folders_and_patterns_without_pictures(stylize):
+    Path("empty").mkdir()
+    Path("empty/notes.txt").write_text("no picture")
+    assert_one_sentence(stylize("--content", "empty"), "empty is a folder without photos or videos: ")
+    assert_one_sentence(stylize("--content", "*.jpg"), "no file matches *.jpg: ")
+    assert_one_sentence(stylize("--content", ""), "--content is empty: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--style_degree", 7], "--style_degree is 7.0: give a number from 0 to 1"),
+        (["--style_degree", "nan"], "--style_degree is nan: "),
+        (["--style_degree", "abc"], "--style_degree: 'abc' is not a number; --help lists the options"),
+        (["--style_id", 9999], "no style 9999; this model has styles 0 to 1"),
+        (["--style_id", -1], "no style -1; "),
+        (["--style_id", "inc"], "no style 'inc', perhaps ink; "),
+        (["--padding", -1, 2, 3, 4], "--padding has a negative number (-1): "),
+        (["--padding", 1, 2, 3], "--padding: expected 4 arguments"),
+        (["--padding", 1, 2, 3, 4.5], "--padding: '4.5' is not a whole number"),
+        (["--batch_size", -1], "--batch_size is -1: "),
+        (["--backbone", "toonify"], "is a dualstylegan model: leave --backbone toonify out"),
+        (["--backbone", "resnet"], "--backbone: invalid choice: 'resnet'"),
+        (["--video"], "me.jpg is a photo, but --video was given: "),
+        (["--scale_image", "--no_scale_image"], "contradict each other"),
+        (["--cpu", "--device", "cuda"], "contradict each other"),
+        (["--cpu", "--precision", "fp16"], "--precision fp16 needs a GPU: "),
+        (["--parsing_map_path", "maps.npy"], "uses no parsing maps: "),
+        (["--faceparsing_path", "parser.pth"], "uses no face parser: leave parser.pth out"),
+        (["you.jpg", "--parsing_map_path", "maps.npy"], "--parsing_map_path belongs to one video: "),
+        (["--output_path", "me.jpg"], "--output_path me.jpg is the name of a file: "),
+        (["--output_path", "me.png"], "--output_path me.png is the name of a file: "),
+        (["--output_path", "me.jpg/deeper"], "cannot make the folder me.jpg/deeper: a file is in its place; "),
+        (["--ckpt", "cartoom"], "no preset 'cartoom', perhaps cartoon "),
+        (["--ckpt", "cartoon"], "(HF_HUB_OFFLINE is set): download https://"),
+        (["--ckpt", "gone/model.pt"], "gone/model.pt does not exist: "),
+        (["--exstyle_path", "gone.npy"], "gone.npy does not exist: "),
+        (["--bogus", "you.jpg"], "--bogus you.jpg belongs to no option; "),
+    ],
+)
+def test_options_that_cannot_work(stylize, arguments, told):
+    save_face("me.jpg")
+    assert_one_sentence(stylize("--content", "me.jpg", *arguments), told)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is there")
+def test_a_device_that_is_not_there(stylize):
+    assert_one_sentence(stylize("--device", "cuda"), "the device cuda is not available on this machine: ")
+
+
+class Bomb:
+    """Runs when it is unpickled without care."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+def write_bad_weights(kind: str, model: Path) -> Path:
+    path = Path(f"{kind}.pt")
+    if kind == "text":
+        path.write_text("these are no weights")
+    elif kind == "truncated":
+        path.write_bytes(model.read_bytes()[:-1000])
+    elif kind == "other":
+        write_contents(path, {"g_ema": {"conv1.weight": torch.zeros(3, 3)}})
+    elif kind == "bomb":
+        torch.save({"g_ema": Bomb()}, path)
+    else:
+        path.write_bytes(pickle.dumps(Bomb()))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["text", "truncated", "other", "bomb", "naked-bomb"])
+def test_wrong_and_malicious_models(stylize, model, kind):
+    save_face("me.jpg")
+    path = write_bad_weights(kind, model)
+    assert_one_sentence(stylize("--content", "me.jpg", "--ckpt", path), f"{path} is not a VToonify model: ")
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("naked", [True, False])
+def test_malicious_exemplar_codes(stylize, naked):
+    save_face("me.jpg")
+    if naked:
+        Path("codes.npy").write_bytes(pickle.dumps(Bomb()))
+    else:
+        np.save("codes.npy", np.array({"ink": Bomb()}, dtype=object), allow_pickle=True)
+    outcome = stylize("--content", "me.jpg", "--exstyle_path", "codes.npy")
+    assert_one_sentence(outcome, "codes.npy is not a file of exemplar style codes: ")
+    assert not Path("exploded").exists()
+
+
+# ---- full disks, Ctrl-C and the unforeseen
+
+
+@pytest.mark.parametrize("name", ["me.jpg", "clip.mp4"])
+def test_a_full_disk_leaves_no_stub(stylize, name):
+    if name == "me.jpg":
+        save_face(name)
+    else:
+        make_clip(Path(name), [face_picture()] * 3)
+    with files_no_larger_than(500):
+        outcome = stylize("--content", name)
+    assert_one_sentence(outcome, "cannot write output/", "free some space")
+
+
+def test_ctrl_c_leaves_the_done_part_of_a_video_under_another_name(stylize, monkeypatch):
+    def render(self, frames, portrait, **settings):
+        for index, frame in enumerate(frames):
+            if index == 5:
+                raise KeyboardInterrupt
+            yield Frame(frame.rgb, frame.time)
+
+    monkeypatch.setattr(stylizer.Stylizer, "render", render)
+    make_clip(Path("clip.mp4"), [face_picture()] * 8, rate=10)
+    code, out, err = stylize("--content", "clip.mp4")
+    assert (code, out) == (130, "")
+    assert err.splitlines() == [
+        "program.py: the part of clip.mp4 that was done is in output/clip_vtoonify_d.partial.mp4.",
+        "program.py: interrupted.",
+    ]
+    assert results() == ["clip_vtoonify_d.partial.mp4"]
+    assert len(video_times(Path("output/clip_vtoonify_d.partial.mp4"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "Permission denied", "somewhere"), "somewhere: Permission denied."),
+        (MemoryError(), "there is not enough memory: close other programs or take smaller pictures."),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(stylize, monkeypatch, error, told):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(style_transfer, "make_stylizer", fail)
+    code, _, err = stylize()
+    assert (code, err) == (2, f"program.py: {told}\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(stylize, monkeypatch):
+    def fail(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(style_transfer, "list_presets", fail)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    monkeypatch.setattr("sys.stdout.fileno", lambda: 1)
+    assert stylize("--list_styles") == (141, "", "")

@@ -1,0 +1,294 @@
+"""The stylizer: what goes in and comes out, and what it refuses."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import InputError
+from model.inference import portrait as portrait_module
+from model.inference.frames import Frame, FrameSource, open_frames
+from model.inference.photos import PhotoSource
+from model.inference.portrait import THOROUGH_FRAMES, search_face
+from model.inference.styles import Preset
+from model.inference.stylizer import Stylizer
+from tests.clips import make_clip
+from tests.small_models import CODES, ColourEncoder, ColourParser, enlarging_network, face_picture, save_model
+
+GREY = np.full((192, 192, 3), 128, np.uint8)
+CLOSE = (48, 48, 48, 48)
+
+
+def dual(parsing_channels: int = 0, **settings) -> Stylizer:
+    preset = Preset("small", "dualstylegan", "small.pt")
+    parser = ColourParser() if parsing_channels else None
+    settings = {"exemplars": CODES, "parser": parser, "device": "cpu", "precision": "fp32"} | settings
+    return Stylizer(preset, enlarging_network(parsing_channels=parsing_channels), **settings)
+
+
+def noises(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3)).astype(np.uint8))
+
+
+def levels_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype(int) - b.astype(int))
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    return dual()
+
+
+@pytest.fixture
+def whole(stylizer):
+    """A portrait of frames as `noises` gives them, which need no face."""
+    return stylizer.fit(noises(1)[0], scale_image=False)
+
+
+# ---- results
+
+
+@pytest.mark.parametrize("parsing_channels", [0, 19])
+def test_a_batch_equals_its_items(parsing_channels):
+    stylizer, frames = dual(parsing_channels), noises(5)
+    portrait = stylizer.fit(frames[0], scale_image=False)
+    one_by_one = list(stylizer.render(frames, portrait, batch_size=1))
+    in_batches = list(stylizer.render(frames, portrait, batch_size=3))
+    assert len(one_by_one) == len(in_batches) == 5
+    for single, batched in zip(one_by_one, in_batches, strict=True):
+        assert levels_apart(single, batched).max() <= 1
+    assert levels_apart(one_by_one[0], one_by_one[1]).max() > 1, "frames differ, and so must results"
+
+
+def test_arrays_give_arrays_and_frames_give_frames_with_their_times(stylizer, whole):
+    pictures = noises(2)
+    arrays = list(stylizer.render(pictures, whole))
+    frames = list(stylizer.render([Frame(rgb, Fraction(i, 7)) for i, rgb in enumerate(pictures)], whole))
+    assert [frame.time for frame in frames] == [0, Fraction(1, 7)]
+    for array, frame in zip(arrays, frames, strict=True):
+        assert array.dtype == np.uint8 and np.array_equal(array, frame.rgb)
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 83), (64, 80), (1, 9), (3, 5)])
+def test_a_whole_frame_of_any_size_becomes_exactly_four_times_as_large(stylizer, height, width):
+    (picture,) = noises(1, height, width)
+    portrait = stylizer.fit(picture, scale_image=False)
+    assert portrait.landmarks is None
+    (result,) = stylizer.render([picture], portrait)
+    assert result.shape == (4 * height, 4 * width, 3)
+
+
+def test_a_face_is_cropped_and_scaled_as_the_padding_says(stylizer):
+    portrait = stylizer.fit(face_picture(), padding=CLOSE)
+    assert portrait.landmarks.shape == (68, 2)
+    (result,) = stylizer.render([face_picture()], portrait)
+    assert result.shape == (4 * portrait.crop.height, 4 * portrait.crop.width, 3)
+    assert 80 <= portrait.crop.height <= 96 and 80 <= portrait.crop.width <= 96
+
+
+def test_render_takes_no_more_than_a_batch_ahead(stylizer, whole):
+    taken = []
+    frames = (taken.append(i) or rgb for i, rgb in enumerate(noises(7)))
+    results = stylizer.render(frames, whole, batch_size=3)
+    assert not taken
+    seen = []
+    for _ in results:
+        seen.append(len(taken))
+    assert seen == [3, 3, 3, 6, 6, 6, 7]
+
+
+def test_no_frames_give_no_results(stylizer, whole):
+    assert list(stylizer.render([], whole)) == []
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+def test_precisions_differ_little(whole, precision):
+    (exact,) = dual().render(noises(1), whole)
+    (other,) = dual(precision=precision).render(noises(1), whole)
+    assert levels_apart(exact, other).mean() < 2
+
+
+def test_another_kind_of_array_is_refused(stylizer, whole):
+    grey, floats = np.zeros((24, 32), np.uint8), np.zeros((24, 32, 3), np.float32)
+    for wrong in (grey, floats):
+        with pytest.raises(ValueError, match="RGB uint8"):
+            stylizer.fit(wrong)
+        with pytest.raises(ValueError, match="RGB uint8"):
+            list(stylizer.render([wrong], whole))
+
+
+def test_a_frame_of_another_size_is_refused(stylizer, whole):
+    results = stylizer.render([*noises(1), *noises(1, 32, 32)], whole)
+    next(results)
+    with pytest.raises(InputError, match="32 x 32 pixels follows frames of 32 x 24"):
+        next(results)
+
+
+# ---- style and degree
+
+
+def test_degrees_from_0_to_1_differ_and_others_are_refused_at_once(stylizer, whole):
+    ends = [next(stylizer.render(noises(1), whole, degree=degree)) for degree in (0, 1, None)]
+    assert levels_apart(ends[0], ends[1]).max() > 1
+    middle = next(stylizer.render(noises(1), whole, degree=0.5))
+    assert np.array_equal(middle, ends[2]), "the preset's own degree"
+    for degree in (7, -0.1, float("nan")):
+        with pytest.raises(InputError, match="0 .photo. to 1"):
+            stylizer.render(noises(1), whole, degree=degree)
+
+
+def test_a_style_goes_by_number_or_name(stylizer, whole):
+    by_number = next(stylizer.render(noises(1), whole, style=1))
+    for style in ("1", "wash.v2.png", "wash.v2"):
+        assert np.array_equal(by_number, next(stylizer.render(noises(1), whole, style=style)))
+    assert levels_apart(by_number, next(stylizer.render(noises(1), whole, style=0))).max() > 1
+    for style in (9999, -1, "crayon"):
+        with pytest.raises(InputError, match="styles 0 to 1"):
+            stylizer.render(noises(1), whole, style=style)
+
+
+def test_a_model_with_fewer_styles_than_the_usual_one_starts_with_its_first(stylizer):
+    assert stylizer.preset.default_style >= len(CODES)
+    assert stylizer.style_name() == "ink.jpg"
+
+
+def test_a_model_without_styles_refuses_style_degree_and_colours():
+    preset = Preset("small-t", "toonify", "t.pt")
+    network = enlarging_network("toonify")
+    stylizer = Stylizer(preset, network, style_encoder=ColourEncoder(), device="cpu", precision="fp32")
+    portrait = stylizer.fit(face_picture(), CLOSE)
+    assert (stylizer.style_name(), stylizer.degree()) == (None, None)
+    for settings in ({"style": 0}, {"degree": 0.5}, {"color_transfer": True}):
+        with pytest.raises(InputError, match="leave it out"):
+            stylizer.render([face_picture()], portrait, **settings)
+    assert next(stylizer.render([face_picture()], portrait)).shape[0] == 4 * portrait.crop.height
+
+
+def test_each_portrait_keeps_its_own_style_code():
+    encoder = ColourEncoder()
+    stylizer = dual(style_encoder=encoder)
+    pictures = [face_picture(), np.ascontiguousarray(face_picture()[..., ::-1])]
+    portraits = [stylizer.fit(picture, CLOSE) for picture in pictures]
+    results = [next(stylizer.render([pictures[0]], portrait)) for portrait in portraits]
+    again = next(stylizer.render([pictures[0]], portraits[0]))
+    assert levels_apart(*results).max() > 1 and np.array_equal(results[0], again)
+    exemplar_colours = [
+        next(stylizer.render([pictures[0]], portrait, color_transfer=True)) for portrait in portraits
+    ]
+    assert np.array_equal(*exemplar_colours), "nothing of the portrait's code is left"
+    assert encoder.calls == 2, "once for a portrait, not for a frame"
+
+
+# ---- faces
+
+
+def test_a_photo_without_a_face_is_named(stylizer):
+    with pytest.raises(InputError, match="somewhere/hill.jpg"):
+        stylizer.fit_source(PhotoSource(Path("somewhere/hill.jpg"), GREY[:17, :17]))
+    with pytest.raises(InputError, match="No face"):
+        stylizer.fit(GREY[:17, :17])
+
+
+def test_frames_before_the_first_face_are_kept(stylizer, tmp_path):
+    clip = make_clip(tmp_path / "c.mp4", [GREY] * 5 + [face_picture()] * 3, rate=10)
+    with open_frames(clip) as source:
+        portrait = stylizer.fit_source(source, CLOSE)
+        expected = stylizer.fit(face_picture(), CLOSE)
+        assert np.abs(portrait.landmarks - expected.landmarks).max() < 3
+        results = list(stylizer.render(source, portrait))
+    assert [result.time for result in results] == [Fraction(i, 10) for i in range(8)]
+    assert levels_apart(results[0].rgb, results[-1].rgb).max() > 1
+
+
+class LongSource(FrameSource):
+    """Two hours of one grey frame."""
+
+    def __init__(self, length: int = 2 * 3600 * 30):
+        super().__init__(Path("long.mp4"))
+        self.first, self.length = Frame(GREY), length
+
+    def _read(self):
+        for _ in range(self.length):
+            yield self.first
+
+
+def test_a_long_video_without_a_face_is_given_up_after_a_bounded_search(monkeypatch):
+    quick, thorough = [], []
+    monkeypatch.setattr(portrait_module, "find_landmarks_quickly", lambda rgb: quick.append(rgb))
+    monkeypatch.setattr(portrait_module, "find_landmarks", lambda rgb: thorough.append(rgb))
+    with pytest.raises(InputError, match=r"long\.mp4"):
+        search_face(LongSource())
+    assert 50 < len(quick) < 600 and 1 <= len(thorough) <= THOROUGH_FRAMES
+
+
+def test_a_hard_face_in_a_video_is_found_by_the_slow_search(monkeypatch):
+    found = np.zeros((68, 2), np.float32)
+    monkeypatch.setattr(portrait_module, "find_landmarks_quickly", lambda rgb: None)
+    monkeypatch.setattr(portrait_module, "find_landmarks", lambda rgb: found)
+    assert search_face(LongSource(20))[1] is found
+
+
+def test_no_face_is_searched_where_none_is_needed(stylizer, monkeypatch):
+    monkeypatch.setattr(portrait_module, "find_landmarks_quickly", lambda rgb: pytest.fail("searched"))
+    assert stylizer.fit_source(LongSource(), scale_image=False).crop.height == 192
+
+
+# ---- parsing maps
+
+
+def test_stored_parsing_maps_take_the_place_of_the_parser():
+    stylizer, frames = dual(19), noises(3)
+    portrait = stylizer.fit(frames[0], scale_image=False)
+    maps = np.zeros((3, 19, 24, 32), np.float16)
+    stored = list(stylizer.render(frames, portrait, parsing_maps=maps, batch_size=2))
+    parsed = list(stylizer.render(frames, portrait, batch_size=2))
+    assert len(stored) == 3 and levels_apart(stored[0], parsed[0]).max() > 1
+    stylizer.parser = None
+    without = list(stylizer.render(frames, portrait, parsing_maps=maps, batch_size=2))
+    assert np.array_equal(stored, without)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 19, 24, 40), "make them anew"),
+        ((3, 18, 24, 32), "make them anew"),
+        ((2, 19, 24, 32), "fewer parsing maps"),
+        ((4, 19, 24, 32), "more parsing maps"),
+    ],
+)
+def test_parsing_maps_of_another_clip_are_refused(shape, message):
+    stylizer, frames = dual(19), noises(3)
+    portrait = stylizer.fit(frames[0], scale_image=False)
+    with pytest.raises(InputError, match=message):
+        list(stylizer.render(frames, portrait, parsing_maps=np.zeros(shape, np.float32), batch_size=2))
+
+
+# ---- loading and resources
+
+
+def test_from_preset_takes_a_path(tmp_path):
+    stylizer = Stylizer.from_preset(str(save_model(tmp_path)), device="cpu", precision="fp32")
+    assert (stylizer.backbone, stylizer.scale, list(stylizer.exemplars)) == ("dualstylegan", 4, list(CODES))
+    portrait = stylizer.fit(noises(1)[0], scale_image=False)
+    expected = next(dual().render(noises(1), portrait, style=1, color_transfer=True))
+    assert np.array_equal(next(stylizer.render(noises(1), portrait, style=1)), expected)
+
+
+@pytest.mark.parametrize("helper", ["style_encoder_path", "faceparsing_path"])
+def test_files_that_a_model_has_no_use_for_are_refused(tmp_path, helper):
+    path = save_model(tmp_path)
+    with pytest.raises(InputError, match=r"leave other\.pt out"):
+        Stylizer.from_preset(str(path), **{helper: "other.pt"})
+
+
+def test_too_little_memory_is_a_sentence(stylizer, whole, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB")
+
+    monkeypatch.setattr(stylizer, "network", dual().network)
+    monkeypatch.setattr(stylizer.network, "forward", fail)
+    with pytest.raises(InputError, match="1 x 32 x 24 pixels"):
+        list(stylizer.render(noises(1), whole))
