@@ -60,7 +60,7 @@ class Options:
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
         if self.style_degree is not None and not 0 <= self.style_degree <= 1:
-            raise InputError(f"--style_degree is {self.style_degree}: give a number from 0 to 1.")
+            raise InputError(f"--style_degree is {self.style_degree:g}: give a number from 0 to 1.")
         if min(self.padding) < 0:
             raise InputError(f"--padding has a negative number ({min(self.padding)}): give four numbers from 0 up.")
         if self.batch_size < 0:
@@ -88,6 +88,7 @@ def make_stylizer(options: Options) -> Stylizer:
         raise InputError(f"{options.ckpt} is a {stylizer.backbone} model: leave --backbone {options.backbone} out.")
     if options.parsing_map_path and not stylizer.network.config.parsing_channels:
         raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
+    note_unused(stylizer, options)
     # What the model cannot render is reported before any frame is read.
     preset = stylizer.preset
     style, degree = stylizer.style_name(options.style_id), stylizer.degree(options.style_degree)
@@ -96,6 +97,20 @@ def make_stylizer(options: Options) -> Stylizer:
     if preset.degree not in (None, degree):
         cli.say(f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer")
     return stylizer
+
+
+def note_unused(stylizer: Stylizer, options: Options) -> None:
+    """Say which options the model has no use for; the published program takes them all the same."""
+    unused: list[str] = []
+    if not stylizer.network.has_degree:
+        unused += ["style_id", "style_degree", "color_transfer", "exstyle_path"]
+    if stylizer.style_encoder is None:
+        unused.append("style_encoder_path")
+    if stylizer.parser is None:
+        unused.append("faceparsing_path")
+    given = [f"--{name}" for name in unused if getattr(options, name) not in (None, False)]
+    if given:
+        cli.say(f"{stylizer.preset.name} has no use for {', '.join(given)}: left aside")
 
 
 def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:

@@ -9,7 +9,8 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 
 from model import checkpoints
-from model.inference.styles import EXEMPLAR_FILE
+from model.inference.styles import EXEMPLAR_FILE, Preset
+from model.inference.stylizer import Stylizer
 from model.vtoonify import Backbone, VToonify
 from tests.small import small_config
 
@@ -36,9 +37,9 @@ def enlarging_network(backbone: Backbone = "dualstylegan", parsing_channels: int
     return network
 
 
-def save_model(folder: Path, backbone: Backbone = "dualstylegan") -> Path:
+def save_model(folder: Path, backbone: Backbone = "dualstylegan", parsing_channels: int = 0) -> Path:
     """Writes an enlarging network and the exemplars beside it; returns the path of the network."""
-    checkpoints.save_vtoonify(folder / "model.pt", enlarging_network(backbone))
+    checkpoints.save_vtoonify(folder / "model.pt", enlarging_network(backbone, parsing_channels))
     checkpoints.save_exemplars(folder / EXEMPLAR_FILE, CODES)
     return folder / "model.pt"
 
@@ -61,3 +62,19 @@ class ColourParser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, torch.arange(19) % 3] * torch.arange(1, 20).view(-1, 1, 1)
+
+
+def dual(parsing_channels: int = 0, **settings) -> Stylizer:
+    """A small model of variant D in float32 on the CPU; `settings` are further arguments of the Stylizer."""
+    preset = Preset("small", "dualstylegan", "small.pt")
+    parser = ColourParser() if parsing_channels else None
+    settings = {"exemplars": CODES, "parser": parser, "device": "cpu", "precision": "fp32"} | settings
+    return Stylizer(preset, enlarging_network(parsing_channels=parsing_channels), **settings)
+
+
+def noises(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3)).astype(np.uint8))
+
+
+def levels_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype(int) - b.astype(int))

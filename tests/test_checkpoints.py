@@ -184,8 +184,8 @@ def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, how,
 
 @pytest.mark.parametrize(
     "change",
-    [{"subpixel": 0}, {"subpixel": 3}, {"eye_distance": 0}, {"backbone": "resnet"}, {"surprise": 1}, {"dilations": None},
-     {"generator": {"mapping_layers": 10**9}}, {"stem_channels": 2.5}],
+    [{"subpixel": 0}, {"subpixel": 3}, {"eye_distance": 0}, {"backbone": "resnet"}, {"surprise": 1},
+     {"dilations": None}, {"generator": {"mapping_layers": 10**9}}, {"stem_channels": 2.5}],
 )  # fmt: skip
 def test_sizes_that_make_no_network_are_refused(tmp_path, change):
     network = small_network()

@@ -13,7 +13,7 @@ from model.inference.styles import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import assert_one_sentence, results, save_face, size
-from tests.small_models import ColourEncoder, face_picture, save_model
+from tests.small_models import ColourEncoder, ColourParser, face_picture, save_model
 
 pytest_plugins = ("tests.commands_plugin",)
 
@@ -70,9 +70,9 @@ def test_a_model_of_variant_t_has_its_own_name_and_no_styles(stylize, monkeypatc
     path = save_model(tmp_path / "t", "toonify")
     save_face("me.jpg")
     arguments = ["--content", "me.jpg", "--ckpt", path, "--style_encoder_path", "me.jpg"]
-    for look in (["--style_id", 0], ["--style_degree", 1], ["--color_transfer"]):
-        assert_one_sentence(stylize(*arguments, *look), "the model small has one style", "leave it out")
-    assert stylize(*arguments, "--backbone", "toonify")[1] == "me.jpg → output/me_vtoonify_t.jpg\n"
+    code, out, err = stylize(*arguments, "--backbone", "toonify", "--style_id", 0, "--color_transfer")
+    assert (code, out) == (0, "me.jpg → output/me_vtoonify_t.jpg\n")
+    assert "has no use for --style_id, --color_transfer: left aside." in err
 
 
 def test_a_video_keeps_its_sound_and_times_whatever_the_batch(stylize):
@@ -85,6 +85,32 @@ def test_a_video_keeps_its_sound_and_times_whatever_the_batch(stylize):
     width, height = size("output/clip_input.jpg")
     with open_frames("output/clip_vtoonify_d.mp4") as film:
         assert film.size == (4 * height, 4 * width)
+
+
+def test_the_batch_size_reaches_the_stylizer(stylize, monkeypatch):
+    seen = []
+    monkeypatch.setattr(stylizer.Stylizer, "render", lambda *_, **settings: seen.append(settings["batch_size"]) or [])
+    save_face("me.jpg")
+    for frames in (3, 0):
+        stylize("--content", "me.jpg", "--no_scale_image", "--batch_size", frames)
+    assert seen == [3, None]
+
+
+def test_stored_parsing_maps_are_used_and_have_to_fit(stylize, monkeypatch):
+    monkeypatch.setattr(stylizer.checkpoints, "load_parser", lambda path: ColourParser())
+    path = save_model(Path("parsing"), parsing_channels=19)
+    make_clip(Path("clip.mp4"), [face_picture()[:64, :96]] * 3)
+    arguments = ["--content", "clip.mp4", "--no_scale_image", "--ckpt", path, "--faceparsing_path", "parser.pth"]
+    for shape, told in (((2, 19, 64, 96), "fewer parsing maps"), ((3, 19, 64, 64), "the parsing maps in maps.npy are")):
+        np.save("maps.npy", np.zeros(shape, np.float16))
+        assert_one_sentence(stylize(*arguments, "--parsing_map_path", "maps.npy"), told)
+    np.save("maps.npy", np.zeros((3, 19, 64, 96), np.float16))
+    assert stylize(*arguments, "--parsing_map_path", "maps.npy")[0] == 0
+    with open_frames("output/clip_vtoonify_d.mp4") as film:
+        stored = film.first.rgb
+    assert stylize(*arguments)[0] == 0
+    with open_frames("output/clip_vtoonify_d.mp4") as film:
+        assert np.abs(stored.astype(int) - film.first.rgb).mean() > 1
 
 
 def test_a_gif_and_numbered_pictures_become_videos(stylize):

@@ -63,7 +63,7 @@ def test_folders_and_patterns_without_pictures(stylize):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--style_degree", 7], "--style_degree is 7.0: give a number from 0 to 1"),
+        (["--style_degree", 7], "--style_degree is 7: give a number from 0 to 1"),
         (["--style_degree", "nan"], "--style_degree is nan: "),
         (["--style_degree", "abc"], "--style_degree: 'abc' is not a number; --help lists the options"),
         (["--style_id", 9999], "no style 9999; this model has styles 0 to 1"),
@@ -80,7 +80,6 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--cpu", "--device", "cuda"], "contradict each other"),
         (["--cpu", "--precision", "fp16"], "--precision fp16 needs a GPU: "),
         (["--parsing_map_path", "maps.npy"], "uses no parsing maps: "),
-        (["--faceparsing_path", "parser.pth"], "uses no face parser: leave parser.pth out"),
         (["you.jpg", "--parsing_map_path", "maps.npy"], "--parsing_map_path belongs to one video: "),
         (["--output_path", "me.jpg"], "--output_path me.jpg is the name of a file: "),
         (["--output_path", "me.png"], "--output_path me.png is the name of a file: "),

@@ -208,9 +208,10 @@ def test_the_average_forgets_half_in_ten_thousand_pictures():
         (["--msk_loss", "-1"], "--msk_loss is -1"),
         (["--workers", "-1"], "--workers is -1"),
         (["--name", "a/b"], "--name is 'a/b'"),
+        (["--name", ".."], "--name is '..'"),
         (["--pairs", ""], "--pairs is missing"),
         (["--pairs", "nowhere"], "nowhere holds no pairs"),
-        (["--iter", "many"], "invalid int value"),
+        (["--iter", "many"], "'many'"),
     ],
 )
 def test_options_that_cannot_work_are_one_sentence(pair_folder, tmp_path, call, capsys, wrong, message):

@@ -71,26 +71,23 @@ class Stylizer:
             name: preset (`--list_styles` lists them) or path of a VToonify checkpoint.
             device: auto, cpu, cuda or mps.
             precision: auto, bf16, fp16 or fp32.
-            exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's.
+            exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's; a model that needs no
+                such file leaves them aside.
 
-        Raises:
-            InputError: unknown preset, missing or wrong file, device not there.
+        Raises InputError: unknown preset, missing or wrong file, device not there.
         """
         pick_precision(precision, pick_device(device))
         preset = choose_preset(name)
-        helpers = {
-            "exemplar codes": (exstyle_path, preset.exemplars, checkpoints.load_exemplars),
-            "style encoder": (style_encoder_path, preset.style_encoder, checkpoints.load_style_encoder),
-            "face parser": (faceparsing_path, preset.parser, checkpoints.load_parser),
-        }
-        for what, (path, own, _) in helpers.items():
-            if path is not None and own is None:
-                raise InputError(f"{name} uses no {what}: leave {path} out.")
+        helpers = [
+            (exstyle_path, preset.exemplars, checkpoints.load_exemplars),
+            (style_encoder_path, preset.style_encoder, checkpoints.load_style_encoder),
+            (faceparsing_path, preset.parser, checkpoints.load_parser),
+        ]
         network = checkpoints.load_vtoonify(ensure_file(preset.file))
         config = network.config
         if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
             raise InputError(f"{preset.file} holds another kind of model than {name}: delete it, or give its path.")
-        loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers.values()]
+        loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers]
         return cls(preset, network, *loaded, device=device, precision=precision)
 
     def _place(self, network: nn.Module | None) -> nn.Module | None:
@@ -121,8 +118,7 @@ class Stylizer:
             scale_image: scale the face to the size the model was trained on and crop; else take the whole frame.
             landmarks: `[68, 2]` when they are known already.
 
-        Raises:
-            InputError: there is no face, and the model or the crop needs one.
+        Raises InputError when there is no face, and the model or the crop needs one.
         """
         rgb = rgb_of(frame)
         if landmarks is None and self._needs_face(scale_image):
@@ -155,12 +151,12 @@ class Stylizer:
         return self.network.zplus_to_wplus(self.style_encoder.style_codes(face))
 
     def style_name(self, style: int | str | None = None) -> str | None:
-        """Name of the exemplar that `style` (index, name, or None for the default) stands for; None in variant T.
+        """Name of the exemplar that `style` (index, name, or None for the default) stands for.
 
-        Raises InputError for a style that the model does not have.
+        None in variant T, which has one style, whatever is asked for, as in the published program. Raises InputError
+        for a style that the model does not have.
         """
         if self.exemplars is None:
-            self._refuse("style", style)
             return None
         if style is None:
             style = self.preset.default_style
@@ -174,7 +170,6 @@ class Stylizer:
         A model trained for one degree renders that unless told otherwise. Raises InputError outside [0, 1].
         """
         if not self.network.has_degree:
-            self._refuse("style degree", degree)
             return None
         if degree is None:
             return self.preset.default_degree if self.preset.degree is None else self.preset.degree
@@ -182,16 +177,11 @@ class Stylizer:
             raise InputError(f"The style degree is {degree}: give a number from 0 (photo) to 1 (full style).")
         return degree
 
-    def _refuse(self, what: str, value: object) -> None:
-        if value is not None:
-            raise InputError(f"The model {self.preset.name} has one style and no {what} to choose: leave it out.")
-
     @torch.no_grad()
     def style_code(self, portrait: Portrait, style: int | str | None = None, color_transfer: bool = False) -> Tensor:
         """w+ rows `[1, rows, D]` for a portrait in a style."""
         name = self.style_name(style)
         if name is None:
-            self._refuse("colour transfer", color_transfer or None)
             return style_rows(self.network, portrait.photo_rows, None)
         exemplar = torch.from_numpy(self.exemplars[name]).to(self.device, torch.float32)
         transfer = color_transfer or self.preset.colour_transfer
@@ -208,7 +198,7 @@ class Stylizer:
         batch_size: int | None = None,
         parsing_maps: Iterable[np.ndarray] | None = None,
     ) -> Iterator[FrameLike]:
-        """Stylise frames, in order, and lazily: at most `batch_size` frames are taken ahead of the results.
+        """Yield the stylised crops of frames, `scale` times as large, in order, taking at most a batch ahead.
 
         Args:
             frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
@@ -219,12 +209,8 @@ class Stylizer:
             batch_size: frames at a time; None takes 1 on the CPU and 4 elsewhere.
             parsing_maps: smoothed parsing logits `[19, H, W]`, one a frame, instead of parsing each frame.
 
-        Yields:
-            The stylised crops, `scale` times as large.
-
-        Raises:
-            InputError: a style or degree that the model does not have, at once; parsing maps or a frame that do not
-                fit, or no memory for it, when it is its turn.
+        Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
+        that does not fit, or too little memory, when it is its turn.
         """
         degree, w_plus = self.degree(degree), self.style_code(portrait, style, color_transfer)
         batch_size = batch_size or (1 if self.device.type == "cpu" else 4)

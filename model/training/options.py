@@ -50,7 +50,7 @@ class TrainOptions:
     """Distillation of a small model from stored pairs (photo, cartoon)."""
 
     pairs: str = option("", "folder with pairs-*.tar shards written by generate_data.py", metavar="FOLDER")
-    name: str = option("starter", "name of the run and of the folder under --output that the result is written to")
+    name: str = option("mystyle", "name of the run and of the folder under --output that the result is written to")
     config: str = option("starter", "size of the model", choices=sorted(CONFIGS))
     output: str = option("checkpoint", "folder that receives NAME/vtoonify_s_d.pt and NAME/exstyle_code.npy")
     runs: str = option("runs", "folder for logs, previews and resumable states, under NAME/")
@@ -80,5 +80,5 @@ class TrainOptions:
         for name in ("grec_loss", "tmp_loss", "msk_loss", "seed", "workers"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"--{name} is {getattr(self, name)}: give 0 or more.")
-        if Path(self.name).name != self.name:
+        if self.name in ("", "..") or Path(self.name).name != self.name:
             raise InputError(f"--name is {self.name!r}: give a plain name, which folders get.")
