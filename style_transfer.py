@@ -103,12 +103,12 @@ def note_unused(stylizer: Stylizer, options: Options) -> None:
     """Say which options the model has no use for; the published program takes them all the same."""
     unused: list[str] = []
     if not stylizer.network.has_degree:
-        unused += ["style_id", "style_degree", "color_transfer", "exstyle_path"]
+        unused += ["style_id", "style_degree", "exstyle_path", "color_transfer"]
     if stylizer.style_encoder is None:
-        unused.append("style_encoder_path")
+        unused += ["style_encoder_path", "color_transfer"]  # without a photo's code, all colour rows are the style's
     if stylizer.parser is None:
         unused.append("faceparsing_path")
-    given = [f"--{name}" for name in unused if getattr(options, name) not in (None, False)]
+    given = [f"--{name}" for name in dict.fromkeys(unused) if getattr(options, name) not in (None, False)]
     if given:
         cli.say(f"{stylizer.preset.name} has no use for {', '.join(given)}: left aside")
 

@@ -11,11 +11,14 @@ import argparse
 import dataclasses
 import os
 import re
+import signal
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from model.errors import InputError
@@ -103,6 +106,23 @@ def say(message: object) -> None:
     print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 
 
+@contextmanager
+def termination_as_ctrl_c() -> Iterator[None]:
+    """Within the block `kill` does what Ctrl-C does, so that a file half written is finished in the same way."""
+
+    def stop(number: int, stack: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # a program in the background ignores Ctrl-C
+            raise KeyboardInterrupt
+        handler(number, stack)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` as a program: what a user can mend is one sentence and exit code 2, Ctrl-C is exit code 130.
 
@@ -111,7 +131,8 @@ def run(main: Callable[[], None]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
     try:
-        main()
+        with termination_as_ctrl_c():
+            main()
         sys.stdout.flush()
     except InputError as error:
         say(error)

@@ -1,5 +1,6 @@
 """Fixtures of more than one test file."""
 
+import signal
 import sys
 
 import pytest
@@ -27,3 +28,11 @@ def pair_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     write_drawn_pairs(folder)
     return folder
+
+
+@pytest.fixture
+def heeded_ctrl_c():
+    """Ctrl-C as in a terminal: a test run started in the background inherits that it is ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)

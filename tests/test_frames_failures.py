@@ -40,6 +40,7 @@ def test_ctrl_c_leaves_a_playable_partial_file(tmp_path, clip):
     assert 0.4 < sound_packets(sink.partial)[-1][1] <= 0.5
 
 
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_a_signal_in_the_middle_of_a_write_loses_no_frame(tmp_path, clip, monkeypatch):
     with pytest.raises(KeyboardInterrupt), open_frames(clip) as frames, open_sink(tmp_path / "o.mp4", frames) as sink:
         convert = sink._to_picture

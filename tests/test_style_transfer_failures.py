@@ -1,6 +1,7 @@
 """The command line with bad input: one sentence, exit code 2, and nothing left behind."""
 
 import pickle
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -157,11 +158,13 @@ def test_a_full_disk_leaves_no_stub(stylize, name):
     assert_one_sentence(outcome, "cannot write output/", "free some space")
 
 
-def test_ctrl_c_leaves_the_done_part_of_a_video_under_another_name(stylize, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("heeded_ctrl_c")
+def test_ctrl_c_and_kill_leave_the_done_part_of_a_video_under_another_name(stylize, monkeypatch, number):
     def render(self, frames, portrait, **settings):
         for index, frame in enumerate(frames):
             if index == 5:
-                raise KeyboardInterrupt
+                signal.raise_signal(number)
             yield Frame(frame.rgb, frame.time)
 
     monkeypatch.setattr(stylizer.Stylizer, "render", render)
