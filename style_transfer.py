@@ -17,6 +17,7 @@ from model.cli import option
 from model.devices import DEVICES, PRECISIONS
 from model.errors import InputError
 from model.inference.contents import MEDIA_SUFFIXES, find_contents, overwritten_names, unique_name
+from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.parsing import open_parsing_maps
 from model.inference.photos import PhotoSource
@@ -38,7 +39,7 @@ class Options:
     scale_image: bool = option(False, "scale the face to the model's size and crop around it (the default)")
     no_scale_image: bool = option(False, "take the whole frame at its own size instead")
     padding: list[int] = option(
-        [200, 200, 200, 200],
+        list(DEFAULT_PADDING),
         "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
         nargs=4,
         metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"),

@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from model.dualstylegan import STRUCTURE_ROWS, STRUCTURE_SIZE, AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK, make_kernel, upsample2
+from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.stylegan2 import Generator, GeneratorConfig
 
 Backbone = Literal["toonify", "dualstylegan"]
 
 FIRST_LEVEL = 3
 """Generator level that the decoder starts with: the one from 32 to 64 px."""
-
-INPUT_MULTIPLE = 8
-"""Frame sides must divide by this: the encoder halves three times."""
 
 IN_SIZE = INPUT_MULTIPLE * STRUCTURE_SIZE
 """Nominal input side: what the encoder turns into a feature of 32 px."""
@@ -52,7 +50,7 @@ class VToonifyConfig:
     stem_channels: int = 32
     dilations: tuple[int, ...] = (4, 4, 2, 2, 1, 1)
     subpixel: int = 1
-    eye_distance: float = 64.0
+    eye_distance: float = EYE_DISTANCE
 
     @property
     def scale(self) -> int:

@@ -14,13 +14,10 @@ from scipy.ndimage import gaussian_filter
 
 from model.errors import InputError
 from model.inference.detect import find_landmarks, find_landmarks_quickly
+from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 
 __all__ = ["FaceCrop", "align_face", "eye_centres", "find_landmarks", "find_landmarks_quickly", "resize_frame"]
 
-# Three stride-2 stages in the encoder: its input is a multiple of 8.
-MULTIPLE = 8
-# The network was trained on faces with about 64 px between the eyes; paddings are given in pixels at that size.
-EYE_DISTANCE = 64.0
 DEFAULT_PADDING = (200, 200, 200, 200)
 # Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
 # it is within 0.4 % of the true distance there, and would grow without limit towards 90 degrees.
@@ -83,10 +80,10 @@ class FaceCrop:
             bottom=_floor_to_multiple(min(y + pad_bottom, height)),
             frame_size=tuple(frame_size),
         )
-        if crop.height < MULTIPLE or crop.width < MULTIPLE:
+        if crop.height < INPUT_MULTIPLE or crop.width < INPUT_MULTIPLE:
             raise InputError(
                 f"The crop around the face would be {max(crop.width, 0)} x {max(crop.height, 0)} pixels and needs "
-                f"{MULTIPLE} x {MULTIPLE}; give a larger padding than {tuple(padding)} or another picture."
+                f"{INPUT_MULTIPLE} x {INPUT_MULTIPLE}; give a larger padding than {tuple(padding)} or another picture."
             )
         return crop
 
@@ -94,7 +91,7 @@ class FaceCrop:
     def whole_frame(cls, frame_size: tuple[int, int]) -> "FaceCrop":
         """The whole frame (h, w) unscaled, extended to the right and below to multiples of 8."""
         height, width = frame_size
-        right, bottom = (-(-side // MULTIPLE) * MULTIPLE for side in (width, height))
+        right, bottom = (-(-side // INPUT_MULTIPLE) * INPUT_MULTIPLE for side in (width, height))
         return cls(1.0, left=0, right=right, top=0, bottom=bottom, frame_size=(height, width))
 
     @property
@@ -179,7 +176,7 @@ def _scaling_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> float:
 
 def _floor_to_multiple(position: float) -> int:
     # Rounding first is what the published crops show: 111.6 becomes 112, not 104.
-    return round(position) // MULTIPLE * MULTIPLE
+    return round(position) // INPUT_MULTIPLE * INPUT_MULTIPLE
 
 
 def _ffhq_quad(landmarks: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor
 from model.checkpoints import read_vtoonify_config
 from model.dualstylegan import STRUCTURE_ROWS
 from model.errors import InputError
-from model.hub import CHECKPOINTS
+from model.hub import CHECKPOINTS, SHIPPED
 from model.stylegan2 import GeneratorConfig
 from model.vtoonify import Backbone, VToonify
 
@@ -155,7 +155,8 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
             degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
             choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
-        rows.append((preset.name, *choices, "to be fetched" if missing else "on disk"))
+        absent = "missing" if preset.files[0].startswith(f"{SHIPPED}/") else "to be fetched"
+        rows.append((preset.name, *choices, absent if missing else "on disk"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 

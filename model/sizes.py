@@ -1,0 +1,7 @@
+"""Sizes that the network and what prepares its frames must agree on; free of torch, for light programs."""
+
+INPUT_MULTIPLE = 8
+"""Frame sides must divide by this: the encoder halves three times."""
+
+EYE_DISTANCE = 64.0
+"""Pixels between the eyes in the inputs of the published models; paddings are given at this size."""
