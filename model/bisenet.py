@@ -8,6 +8,10 @@ from torchvision.models.resnet import BasicBlock, ResNet
 PARSING_CLASSES = 19
 AUXILIARY_WIDTH = 64
 
+PARSER_GAIN = 2.0
+"""Pictures in [-1, 1] are multiplied by this. The parser expects ImageNet's normalisation, (x - mean) / std with std
+near 1/4 of [0, 1], which that approximates."""
+
 
 class ResNet18Features(ResNet):
     """torchvision's ResNet-18 without its classifier: features at 1/8, 1/16 and 1/32 of the size."""

@@ -47,9 +47,6 @@ LARGEST_SIZE = 1 << 14
 
 VTOONIFY = "a VToonify model"
 
-DIRECTION_SHAPE = (18, 512)
-"""Rows of w+ and length of a code of the published generators, which the editing directions belong to."""
-
 
 def load_vtoonify(path: str | Path) -> VToonify:
     """A VToonify model, float32, on the CPU, in evaluation mode.
@@ -91,7 +88,7 @@ def _check_sizes(config: VToonifyConfig) -> None:
     if config.backbone not in ("toonify", "dualstylegan"):
         raise ValueError(f"unknown backbone {config.backbone!r}")
     generator = config.generator
-    powers = {"size": generator.size, "subpixel": config.subpixel}
+    powers = {"size": generator.size, "structure_size": generator.structure_size, "subpixel": config.subpixel}
     positive = {"style_dim": generator.style_dim, "stem_channels": config.stem_channels}
     positive |= {f"channels[{size}]": width for size, width in generator.channels.items()}
     positive |= {f"dilations[{i}]": dilation for i, dilation in enumerate(config.dilations)}
@@ -217,15 +214,17 @@ def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     write_whole(path, write)
 
 
-def load_directions(path: str | Path) -> np.ndarray:
-    """Editing directions in w+, float32 `[N, 18, 512]`. File: directions.npy."""
+def load_directions(path: str | Path, rows: int = 18, dim: int = 512) -> np.ndarray:
+    """Editing directions in w+, float32 `[N, rows, dim]`, N > 0. File: directions.npy (published: `[5, 18, 512]`)."""
     expected = "a file of editing directions"
     directions = read_array(path, expected)
-    if directions.dtype.kind != "f" or directions.ndim != 3 or directions.shape[1:] != DIRECTION_SHAPE:
+    if directions.dtype.kind != "f" or directions.ndim != 3 or directions.shape[1:] != (rows, dim):
         raise InputError(
             f"{path} is not {expected}: it holds {directions.dtype} of shape {list(directions.shape)}, "
-            f"not float of shape [N, {DIRECTION_SHAPE[0]}, {DIRECTION_SHAPE[1]}]."
+            f"not float of shape [N, {rows}, {dim}]."
         )
+    if not len(directions) or not np.isfinite(directions).all():
+        raise InputError(f"{path} is not {expected}: it holds none, or numbers that are not finite.")
     return directions.astype(np.float32)
 
 

@@ -102,7 +102,9 @@ def sentence(message: object) -> str:
 
 
 def say(message: object) -> None:
-    """Print one sentence about the work to stderr, after the program's name."""
+    """Print one sentence about the work to stderr, after the program's name; of many processes, the first speaks."""
+    if os.environ.get("RANK", "0") != "0":  # set by torchrun and accelerate launch
+        return
     print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 
 

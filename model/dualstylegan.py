@@ -14,12 +14,6 @@ from torch import Tensor, nn
 from model.ops import BiasedLeakyReLU
 from model.stylegan2 import EqualConv2d, EqualLinear, Generator, GeneratorConfig, Noise, PixelNorm
 
-STRUCTURE_SIZE = 32
-"""Highest resolution with ModRes blocks, in pixels: coarse and middle levels carry structure."""
-
-STRUCTURE_ROWS = 7
-"""Rows of w+ that belong to structure: `conv1` and the two convolutions of the levels up to 32 px."""
-
 RESIDUAL_INIT = 0.01
 """ModRes blocks begin as nearly nothing, so that training starts from the plain generator."""
 
@@ -77,15 +71,15 @@ class DualStyleGAN(nn.Module):
             PixelNorm(), *[EqualLinear(dim, dim, lr_mul=0.01, activate=True) for _ in range(2)]
         )
         self.generator = Generator(config)
-        # Each convolution up to 32 px has a block: one at 4 px, two at every level. Level k reaches 8·2^k px.
-        levels = [-1, 0, 0, 1, 1, 2, 2]
+        # Each structure convolution has a block: one at 4 px, two at every level. Level k reaches 8·2^k px.
+        levels = [-1, *(k for k in range(config.structure_levels) for _ in range(2))]
         blocks = [
             ModRes(config.channels[8 << level if level >= 0 else 4], dim)
             if config.first_level == 0 or level >= config.first_level
             else nn.Identity()
             for level in levels
         ]
-        colours = [EqualLinear(dim, dim) for _ in range(config.rows - STRUCTURE_ROWS)]
+        colours = [EqualLinear(dim, dim) for _ in range(config.rows - config.structure_rows)]
         self.res = nn.ModuleList(blocks + colours)
 
     @property
@@ -94,21 +88,22 @@ class DualStyleGAN(nn.Module):
 
     def colour_rows(self, w_plus: Tensor) -> Tensor:
         """Transform rows 7.. of `w_plus [B, rows, D]` by their linear layers; rows 0-6 are returned as they are."""
-        fine = [self.res[i](w_plus[:, i]) for i in range(STRUCTURE_ROWS, self.config.rows)]
-        return torch.cat([w_plus[:, :STRUCTURE_ROWS], torch.stack(fine, dim=1)], dim=1)
+        first = self.config.structure_rows
+        fine = [self.res[i](w_plus[:, i]) for i in range(first, self.config.rows)]
+        return torch.cat([w_plus[:, :first], torch.stack(fine, dim=1)], dim=1)
 
     def mix_rows(self, w_plus: Tensor, exemplar: Tensor, weights: Tensor) -> Tensor:
         """Mix the exemplar's transformed rows 7.. into those of `w_plus`, `weights` being `[1 or B, rows]`."""
         weights = weights[:, :, None].clone()
-        weights[:, :STRUCTURE_ROWS] = 0
+        weights[:, : self.config.structure_rows] = 0
         return weights * self.colour_rows(exemplar) + (1 - weights) * w_plus
 
     def features_at(
         self,
         w_plus: Tensor,
         exemplar: Tensor | None,
-        interp_weights: Sequence[float] | Tensor = (1.0,) * 18,
-        size: int = STRUCTURE_SIZE,
+        interp_weights: Sequence[float] | Tensor,
+        size: int,
         noise: Noise = "none",
     ) -> tuple[Tensor, Tensor]:
         """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px.
@@ -123,14 +118,14 @@ class DualStyleGAN(nn.Module):
         weights = torch.as_tensor(interp_weights, dtype=w_plus.dtype, device=w_plus.device)
         weights = weights.view(-1, self.config.rows)
         rows = self.mix_rows(w_plus, exemplar, weights)
-        styles = self.style(exemplar[:, :STRUCTURE_ROWS])
+        styles = self.style(exemplar[:, : self.config.structure_rows])
         generator = self.generator
         x = self.res[0](generator.start(rows, noise), styles[:, 0], weights[:, 0])
         skip = generator.to_rgb1(x, rows[:, 1])
         for k in range(int(math.log2(size)) - 2):
             for layer in (2 * k, 2 * k + 1):
                 x = generator.convs[layer](x, rows[:, layer + 1], generator.layer_noise(layer + 1, x, noise))
-                if layer + 1 < STRUCTURE_ROWS:
+                if layer + 1 < self.config.structure_rows:
                     x = self.res[layer + 1](x, styles[:, layer + 1], weights[:, layer + 1])
             skip = generator.to_rgbs[k](x, rows[:, 2 * k + 3], skip)
         return x, skip

@@ -5,6 +5,7 @@ doubles the resolution) rows 1+2k and 2+2k for its two convolutions and 3+2k for
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 
 from model.ops import BiasedLeakyReLU, Blur, make_kernel, scaled_leaky_relu, upsample2
 
-Noise = Literal["none", "fixed", "random"]
-"""How noise enters: not at all, from the buffers of the file, or drawn anew."""
+Noise = Literal["none", "fixed", "random"] | Sequence[Tensor]
+"""How noise enters: not at all, from the buffers of the file, drawn anew, or as given: `[1 or B, 1, H, W]` a layer."""
 
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 """Width by resolution at channel multiplier 2."""
@@ -29,7 +30,8 @@ class GeneratorConfig:
     """Sizes of a generator; the defaults are those of the published 1024 px files.
 
     `noise_buffers` keeps the fixed noise of the published layout. Levels below `first_level` are not built: where an
-    encoder takes their place, a small model need not carry them.
+    encoder takes their place, a small model need not carry them. Up to `structure_size` px the layers make structure:
+    there DualStyleGAN has its ModRes blocks, and up to there VToonify's encoder takes their place.
     """
 
     size: int = 1024
@@ -38,6 +40,7 @@ class GeneratorConfig:
     channels: dict[int, int] = field(default_factory=lambda: dict(PUBLISHED_CHANNELS))
     noise_buffers: bool = True
     first_level: int = 0
+    structure_size: int = 32
 
     @property
     def levels(self) -> int:
@@ -48,6 +51,16 @@ class GeneratorConfig:
     def rows(self) -> int:
         """Rows of w+ that the generator reads (18 at 1024 px)."""
         return 2 * self.levels + 2
+
+    @property
+    def structure_levels(self) -> int:
+        """Number of doublings from 4 px to `structure_size` (3 at 32 px)."""
+        return int(math.log2(self.structure_size)) - 2
+
+    @property
+    def structure_rows(self) -> int:
+        """Rows of w+ that make structure (7 at 32 px): of `conv1` and of both convolutions of each of these levels."""
+        return 2 * self.structure_levels + 1
 
 
 class PixelNorm(nn.Module):
@@ -225,6 +238,8 @@ class Generator(nn.Module):
 
     def layer_noise(self, layer: int, x: Tensor, noise: Noise) -> Tensor | None:
         """Noise for synthesis layer `layer` (0 is `conv1`, then two a level) on an input `x [B, C, H, W]`."""
+        if not isinstance(noise, str):
+            return noise[layer]
         if noise == "none":
             return None
         if noise == "fixed":
@@ -243,7 +258,7 @@ class Generator(nn.Module):
         x = self.convs[2 * k + 1](x, rows[:, 1], self.layer_noise(2 * k + 2, x, noise))
         return x, self.to_rgbs[k](x, rows[:, 2], skip)
 
-    def features_at(self, w_plus: Tensor, size: int = 32, noise: Noise = "none") -> tuple[Tensor, Tensor]:
+    def features_at(self, w_plus: Tensor, size: int, noise: Noise = "none") -> tuple[Tensor, Tensor]:
         """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px."""
         x = self.start(w_plus, noise)
         skip = self.to_rgb1(x, w_plus[:, 1])

@@ -7,25 +7,21 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from model.dualstylegan import STRUCTURE_ROWS, STRUCTURE_SIZE, AdaptiveInstanceNorm, DualStyleGAN, ModRes
+from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK, make_kernel, upsample2
 from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.stylegan2 import Generator, GeneratorConfig
 
 Backbone = Literal["toonify", "dualstylegan"]
-
-FIRST_LEVEL = 3
-"""Generator level that the decoder starts with: the one from 32 to 64 px."""
-
-IN_SIZE = INPUT_MULTIPLE * STRUCTURE_SIZE
-"""Nominal input side: what the encoder turns into a feature of 32 px."""
 
 DEGREE_DIM = 128
 """Length of the vector that a style degree is mapped to inside a fusion module."""
@@ -53,9 +49,19 @@ class VToonifyConfig:
     eye_distance: float = EYE_DISTANCE
 
     @property
+    def in_size(self) -> int:
+        """Nominal input side (256 px in the paper): what the encoder turns into a feature of the structure size."""
+        return INPUT_MULTIPLE * self.generator.structure_size
+
+    @property
     def scale(self) -> int:
         """Output side divided by input side (4 in the paper)."""
-        return self.generator.size // IN_SIZE * self.subpixel
+        return self.generator.size // self.in_size * self.subpixel
+
+    @property
+    def decoder_levels(self) -> int:
+        """Generator levels above the structure (5 in the paper); the first four have a fusion module."""
+        return self.generator.levels - self.generator.structure_levels
 
     def to_dict(self) -> dict:
         """Plain containers, to be stored in a checkpoint."""
@@ -127,7 +133,7 @@ def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> 
 
 def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
     """Four stages from full to 1/8 size, the residual blocks, and the convolution that makes the skip image."""
-    widths = [config.generator.channels[IN_SIZE >> i] for i in range(4)]
+    widths = [config.generator.channels[config.in_size >> i] for i in range(4)]
     stages = [conv_pair(3 + config.parsing_channels, config.stem_channels, widths[0], stride=1)]
     stages += [conv_pair(a, b, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
     blocks = nn.ModuleList(ResBlock(widths[-1]) for _ in config.dilations)
@@ -135,7 +141,12 @@ def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
 
 
 class VToonify(nn.Module):
-    """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files."""
+    """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files.
+
+    `checkpointing` saves memory in training: activations are not kept but computed again in the backward pass.
+    """
+
+    checkpointing = False
 
     def __init__(self, config: VToonifyConfig | None = None):
         super().__init__()
@@ -144,7 +155,7 @@ class VToonify(nn.Module):
         self.has_degree = config.backbone == "dualstylegan"
         self.generator = DualStyleGAN(gen) if self.has_degree else Generator(gen)
         self.encoder = build_encoder(config)
-        widths = [gen.channels[STRUCTURE_SIZE << k] for k in range(4)]
+        widths = [gen.channels[gen.structure_size << k] for k in range(4)]
         fuse = MaskedFusion if self.has_degree else (lambda c: nn.Conv2d(2 * c, c, 3, padding=1))
         self.fusion_out = nn.ModuleList(fuse(width) for width in widths)
         self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
@@ -187,15 +198,15 @@ class VToonify(nn.Module):
         features: list[Tensor] = []
         *stages, blocks, to_skip = self.encoder
         for stage in stages:
-            x = stage(x)
+            x = self._call(stage, x)
             features.append(x)
         if self.has_degree:
             degree = self._degree(degree, w_plus)
             styles = self.generator.style(w_plus[:, : len(self.res)])
         for i, block in enumerate(blocks):
-            x = block(x)
+            x = self._call(block, x)
             if self.has_degree:
-                x = self.res[i + 1](x, styles[:, i + 1], degree)
+                x = self._call(self.res[i + 1], x, styles[:, i + 1], degree)
         return Encoded(features[::-1], x, to_skip(x))
 
     def decode(
@@ -207,21 +218,31 @@ class VToonify(nn.Module):
         if self.has_degree:
             degree = self._degree(degree, w_plus)
             w_plus = self.generator.colour_rows(w_plus)
-        for k in range(self.config.generator.levels - FIRST_LEVEL):
+        generator = self.config.generator
+        for k in range(self.config.decoder_levels):
             if k < len(self.fusion_out):
-                content = encoded.features[k]
-                if self.has_degree:
-                    x, mask = self.fusion_out[k](x, content, degree)
-                    masks.append(mask)
-                    content = mask * content
-                else:
-                    x = self.fusion_out[k](torch.cat([x, content], dim=1))
-                skip = self.fusion_skip[k](torch.cat([skip, content], dim=1))
-            rows = w_plus[:, STRUCTURE_ROWS + 2 * k : STRUCTURE_ROWS + 2 * k + 3]
-            x, skip = self.stylegan.level(FIRST_LEVEL + k, x, skip, rows, noise="none")
+                x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
+                masks += mask
+            first = generator.structure_rows + 2 * k
+            rows = w_plus[:, first : first + 3]
+            x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, rows, "none")
         if self.config.subpixel > 1:
             skip = self._finish(x, skip)
         return skip, masks
+
+    def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
+        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
+        if self.has_degree:
+            x, mask = self.fusion_out[k](x, content, degree)
+            return x, self.fusion_skip[k](torch.cat([skip, mask * content], dim=1)), mask
+        x = self.fusion_out[k](torch.cat([x, content], dim=1))
+        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1))
+
+    def _call(self, function: Callable, *inputs: Any) -> Any:
+        """`function(*inputs)`, keeping its activations or not, see `checkpointing`."""
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(function, *inputs, use_reentrant=False)
+        return function(*inputs)
 
     def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
         """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""

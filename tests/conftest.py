@@ -4,6 +4,7 @@ import signal
 import sys
 
 import pytest
+from accelerate.state import AcceleratorState, GradientState
 
 from model import cli
 from tests.portrait import write_drawn_pairs
@@ -36,3 +37,11 @@ def heeded_ctrl_c():
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
+
+
+@pytest.fixture(autouse=True)
+def fresh_engine():
+    """Accelerate keeps one state for a process; each test is to be as a program of its own."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()

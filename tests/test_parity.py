@@ -10,7 +10,7 @@ import torch
 
 from model.errors import InputError
 from model.psp import PSPEncoder
-from model.training.teachers import blend_state_dicts
+from model.training.blending import blend_state_dicts
 from tests import parity
 
 FOLDER = Path(__file__).parent / "golden"

@@ -157,8 +157,17 @@ def test_variant_d_takes_structure_from_the_exemplar_and_colour_from_the_photo(c
 def test_variant_t_takes_the_code_of_the_photo(codes):
     network, (photo, exemplar) = small_network("toonify"), codes
     assert torch.equal(style_rows(network, photo, exemplar), photo)
-    with pytest.raises(InputError, match="style encoder"):
-        style_rows(network, None, None)
+
+
+def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
+    network = small_network("toonify")
+    for layer in network.stylegan.style[1:]:
+        layer.bias.data.normal_(std=50)  # times the learning-rate multiplier, 0.01
+    with torch.no_grad():
+        mean = network.stylegan.mapping(torch.zeros(8))
+    rows = style_rows(network, None, None)
+    torch.testing.assert_close(rows, mean.expand(1, 14, 8))
+    assert mean.abs().max() > 0.1
 
 
 def test_codes_that_do_not_fit_the_model_are_refused(codes):

@@ -1,4 +1,4 @@
-"""Training runs of the tiny configuration: resuming, stopping, refusing, and what comes out."""
+"""Training runs on drawn pairs: resuming, stopping, refusing, and what comes out."""
 
 import json
 import os
@@ -7,32 +7,37 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train_vtoonify_d
 from model import checkpoints
 from model.errors import InputError
 from model.inference.stylizer import Stylizer
-from model.training import loop
+from model.training import loop, sources
+from model.training.distill import Distillation
+from model.training.engine import local_numbers, make_engine
 from model.training.loop import train
-from model.training.options import CONFIGS, TrainOptions
+from model.training.options import RECIPES, DualOptions
 from model.training.run import Run, ema_decay, learning_rate
+from model.training.signals import SIGNALS, noted_signals
 
 ROOT = Path(__file__).parents[1]
-FIXED = {"config": "tiny", "batch": 1, "workers": 0, "device": "cpu", "precision": "fp32"}
+FIXED = {"config": "starter_tiny", "batch": 1, "workers": 0, "device": "cpu", "precision": "fp32"}
 
 
 @pytest.fixture
 def options(pair_folder, tmp_path):
     """A function that makes options for short runs below a temporary folder."""
 
-    def options(**changes) -> TrainOptions:
-        folders = {"pairs": str(pair_folder), "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
-        return TrainOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
+    def options(**changes) -> DualOptions:
+        folders = {"pairs": [str(pair_folder)], "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
+        return DualOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
 
     return options
 
@@ -54,11 +59,11 @@ def terminate_in_step(monkeypatch):
     return terminate_in_step
 
 
-def state_of(options: TrainOptions) -> dict:
+def state_of(options: DualOptions) -> dict:
     return checkpoints.load_state(Path(options.runs) / options.name / "state.pt")
 
 
-def log_of(options: TrainOptions) -> list[dict]:
+def log_of(options: DualOptions) -> list[dict]:
     return [json.loads(line) for line in (Path(options.runs) / options.name / "log.jsonl").read_text().splitlines()]
 
 
@@ -78,42 +83,48 @@ def assert_same(a, b) -> None:
 
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, terminate_in_step):
     # Step 3 of 4 is in the second half, where the flicker loss joins in.
-    whole, parted = options(name="whole", batch=2), options(name="parted", batch=2)
+    settings = {"batch": 2, "adv_loss": 0.01, "grec_loss": 0.1}
+    whole, parted = options(name="whole", **settings), options(name="parted", **settings)
     whole_file = train(whole)
     terminate_in_step(2)
     with pytest.raises(KeyboardInterrupt, match="stopped at step 2; --resume goes on from"):
         train(parted)
     assert state_of(parted)["step"] == 2 and not Path(parted.output, "parted").exists()
 
-    parted_file = train(options(name="parted", batch=2, resume=True))
+    parted_file = train(options(name="parted", resume=True, **settings))
     one, other = state_of(whole), state_of(parted)
     assert one["step"] == 4
-    for key in ("network", "ema", "optimizer", "step", "styles"):
+    for key in one.keys() - {"options"}:
         assert_same(one[key], other[key])
+    assert one["discriminator"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
     assert_same(checkpoints.read_contents(whole_file, "a model"), checkpoints.read_contents(parted_file, "a model"))
 
 
 def test_ctrl_c_and_sigterm_are_noted_while_a_run_goes_on():
-    before = [signal.getsignal(number) for number in loop.SIGNALS]
-    with loop.noted_signals() as seen:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with noted_signals() as seen:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert seen == [signal.SIGINT, signal.SIGTERM]
-    assert [signal.getsignal(number) for number in loop.SIGNALS] == before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def test_the_losses_fall(options):
     run = options(iter=20, batch=2, lr=0.01, log_every=5, save_every=10)
     train(run)
-    losses = [line for line in log_of(run) if "l1" in line]
+    losses = log_of(run)
     assert [line["step"] for line in losses] == [5, 10, 15, 20]
     assert [("flicker" in line) for line in losses] == [False, False, True, True]
     assert losses[-1]["l1"] + losses[-1]["gradient"] < 0.8 * (losses[0]["l1"] + losses[0]["gradient"])
-    early, late = (line["held_out_l1"] for line in log_of(run) if "held_out_l1" in line)
-    assert late < 0.98 * early  # of the average, which lags behind
+    assert losses[-1]["held_out_l1"] < 0.98 * losses[0]["held_out_l1"]  # of the average, which lags behind
     sheet = cv2.imread(str(Path(run.runs) / "trial" / "preview-000020.jpg"))
-    assert sheet.shape == (3 * 384, 6 * 384, 3)
+    assert sheet.shape == (6 * 256, (3 + 3) * 256, 3)  # photo, target, result, three masks
+    events = EventAccumulator(str(Path(run.runs) / "trial" / "tensorboard"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("l1")] == [5, 10, 15, 20]
+    assert [point.value for point in events.Scalars("l1")] == pytest.approx([line["l1"] for line in losses])
+    assert len(events.Images("preview")) == 4
     assert json.loads((Path(run.runs) / "trial" / "options.json").read_text())["lr"] == 0.01
 
 
@@ -122,13 +133,15 @@ def test_the_finished_file_serves_the_stylizer(options):
     path = train(run)
     assert path == Path(run.output) / "trial" / "vtoonify_s_d.pt"
     network = checkpoints.load_vtoonify(path)
-    assert network.config == CONFIGS["tiny"]
+    assert network.config == RECIPES["starter_tiny"].network
+    weights = network.state_dict()
     for name, value in state_of(run)["ema"].items():
-        torch.testing.assert_close(network.state_dict()[name], value.half().float(), rtol=0, atol=0)
+        torch.testing.assert_close(weights[name], value.half().float(), rtol=0, atol=0)
 
     stylizer = Stylizer.from_preset(str(path), device="cpu", precision="fp32")
     assert list(stylizer.exemplars) == ["film"] and stylizer.style_name() == stylizer.style_name("film") == "film"
-    np.testing.assert_array_equal(stylizer.exemplars["film"], Run(run, ["film"]).exemplars["film"])
+    codes = sources.draw_exemplars(["film"], rows=14, dim=16, seed=run.seed)
+    np.testing.assert_array_equal(stylizer.exemplars["film"], codes["film"])
     frame = np.full((64, 80, 3), 120, np.uint8)
     (result,) = stylizer.render([frame], stylizer.fit(frame, scale_image=False), degree=0.5)
     assert result.shape == (256, 320, 3)
@@ -144,8 +157,10 @@ def test_a_finished_run_is_published_again_and_goes_on_when_asked(options):
 
 def test_a_run_is_resumed_with_its_own_options_only(options):
     train(options(iter=1))
-    with pytest.raises(InputError, match="--batch 1, not 2"):
+    with pytest.raises(InputError, match="with 1 pairs a step, not 2: set --batch"):
         train(options(iter=2, batch=2, resume=True))
+    with pytest.raises(InputError, match="with 1 pairs a step, not 3: set --batch"):
+        train(options(iter=2, accumulate=3, resume=True))
     with pytest.raises(InputError, match="--seed 0, not 5"):
         train(options(iter=2, seed=5, resume=True))
     assert state_of(options())["step"] == 1
@@ -176,26 +191,75 @@ def test_a_loss_that_is_not_finite_stops_the_run(options):
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(options, monkeypatch):
-    run = Run(options(), ["film"])
+    resolved = options().resolved(drawn=True)
+    exemplars = sources.draw_exemplars(["film"], rows=14, dim=16, seed=0)
+    run = Distillation(resolved, make_engine(resolved), ["film"], exemplars=exemplars)
     before = [parameter.clone() for parameter in run.network.parameters()]
     # The square root is 0, and infinitely steep there.
     losses = {"l1": (run.network.encoder[0][0].bias * 0).sum().sqrt()}
-    monkeypatch.setattr(run, "compute_losses", lambda batch: losses)
+    monkeypatch.setattr(run, "losses", lambda *_: losses)
+    pair = {"x": torch.zeros(1, 3, 32, 32), "style": torch.zeros(1, dtype=torch.long), "degree": torch.zeros(1)}
     with pytest.raises(InputError, match=r"at step 0 \(norm of the gradient is nan\)"):
-        run.advance({})
+        run.advance([pair])
     assert_same(before, [parameter.detach() for parameter in run.network.parameters()])
 
 
+def test_gradients_are_added_up_over_batches(options):
+    one, two = options(name="one", batch=2, iter=2), options(name="two", batch=1, accumulate=2, iter=2)
+    train(one)
+    train(two)
+    a, b = state_of(one), state_of(two)
+    assert a["global_batch"] == b["global_batch"] == 2
+    for name, value in a["network"].items():
+        torch.testing.assert_close(value, b["network"][name], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(("processes", "accumulate", "batch"), [(1, 1, 8), (2, 1, 4), (2, 2, 2), (1, 4, 2), (8, 1, 1)])
+def test_all_processes_together_take_the_same_samples(processes, accumulate, batch):
+    options = DualOptions(batch=batch, accumulate=accumulate)
+    engines = [SimpleNamespace(num_processes=processes, process_index=rank) for rank in range(processes)]
+    batches = [numbers for engine in engines for numbers in local_numbers(options, engine, step=5)]
+    assert len(batches) == processes * accumulate and all(len(numbers) == batch for numbers in batches)
+    assert sorted(n for numbers in batches for n in numbers) == list(range(40, 48))
+
+
+def test_checkpointed_activations_change_nothing(options):
+    files = [train(options(name=name, checkpointing=on, iter=2)) for name, on in (("kept", False), ("again", True))]
+    assert_same(*(checkpoints.read_contents(file, "a model") for file in files))
+
+
+def test_weights_are_kept_from_save_begin_on(options):
+    run = options(iter=4, save_every=1, save_begin=2)
+    train(run)
+    kept = sorted(file.name for file in Path(run.output, "trial").iterdir())
+    assert kept == ["exstyle_code.npy", "vtoonify_s_d.pt", "vtoonify_s_d_00002.pt", "vtoonify_s_d_00003.pt"]
+
+
+def test_a_dry_run_shows_the_options_and_writes_nothing(options, capsys, tmp_path):
+    assert train(options(dry_run=True, config="auto")) is None
+    shown = capsys.readouterr().out.splitlines()
+    assert "config: starter" in shown and "lr: 0.0004" in shown and not list(tmp_path.iterdir())
+
+
+def test_what_was_logged_after_the_state_is_dropped_on_resuming(options):
+    train(options(iter=2, log_every=1))
+    log = Path(options().runs) / "trial" / "log.jsonl"
+    log.write_text(log.read_text() + json.dumps({"step": 9, "l1": 0.0}) + "\n")  # a run that was killed
+    train(options(iter=3, log_every=1, resume=True))
+    assert [line["step"] for line in log_of(options())] == [1, 2, 3]
+
+
 def test_the_learning_rate_warms_up_and_sinks_to_a_fiftieth():
-    options = TrainOptions(lr=1.0, iter=1000)
+    options = DualOptions(config="starter", lr=1.0, iter=1000)
     rates = [learning_rate(step, options) for step in range(1001)]
     assert rates[0] == pytest.approx(0.01) and max(rates) == max(rates[90:110]) > 0.95
     assert rates[100:] == sorted(rates[100:], reverse=True) and rates[-1] == pytest.approx(0.02)
 
 
 def test_the_average_forgets_half_in_ten_thousand_pictures():
-    assert ema_decay(10**6, 8) ** (10_000 / 8) == pytest.approx(0.5)
-    assert ema_decay(1, 8) < 0.5
+    for step, from_scratch in ((0, False), (10**6, False), (10**6, True)):
+        assert ema_decay(step, 8, from_scratch) ** (10_000 / 8) == pytest.approx(0.5)
+    assert ema_decay(1, 8, from_scratch=True) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -209,8 +273,7 @@ def test_the_average_forgets_half_in_ten_thousand_pictures():
         (["--workers", "-1"], "--workers is -1"),
         (["--name", "a/b"], "--name is 'a/b'"),
         (["--name", ".."], "--name is '..'"),
-        (["--pairs", ""], "--pairs is missing"),
-        (["--pairs", "nowhere"], "nowhere holds no pairs"),
+        (["--pairs", "nowhere"], "nowhere"),
         (["--iter", "many"], "'many'"),
     ],
 )
@@ -223,26 +286,26 @@ def test_options_that_cannot_work_are_one_sentence(pair_folder, tmp_path, call, 
 
 
 def test_a_single_pair_is_not_enough(options, monkeypatch):
-    index = loop.index_shards
-    monkeypatch.setattr(loop, "index_shards", lambda folder: index(folder)[:1])
+    index = loop.index_pairs
+    monkeypatch.setattr(loop, "index_pairs", lambda folders: index(folders)[:1])
     with pytest.raises(InputError, match="a single pair"):
         train(options())
 
 
 def test_damage_that_a_process_meets_is_one_sentence(options, monkeypatch):
-    index = loop.index_shards
+    index = loop.index_pairs
 
-    def index_with_damage(folder):
-        pairs = index(folder)
+    def index_with_damage(folders):
+        pairs = index(folders)
         for pair in pairs[1:]:  # the first one is held out, and read before
             pair.parts["photo.jpg"] = (0, 4)
         return pairs
 
-    monkeypatch.setattr(loop, "index_shards", index_with_damage)
+    monkeypatch.setattr(loop, "index_pairs", index_with_damage)
     with pytest.raises(InputError) as caught:
         train(options(workers=1))
     assert "photo.jpg is no picture" in str(caught.value) and "\n" not in str(caught.value)
-    assert str(caught.value).startswith(options().pairs)
+    assert str(caught.value).startswith(options().pairs[0])
 
 
 def test_runs_in_a_place_that_cannot_be_written_are_refused(options, tmp_path):
@@ -254,9 +317,9 @@ def test_runs_in_a_place_that_cannot_be_written_are_refused(options, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="process groups are of POSIX")
 def test_sigterm_to_the_whole_group_saves_the_state(options):
     run = options(iter=1000, log_every=1)
-    names = ("pairs", "runs", "output", "name", "iter", "log_every", *FIXED)
+    names = ("runs", "output", "name", "iter", "log_every", *FIXED)
     flags = [f"--{name}={getattr(run, name)}" for name in names]
-    command = [sys.executable, "train_vtoonify_d.py", *flags, "--workers=1"]
+    command = [sys.executable, "train_vtoonify_d.py", *flags, "--workers=1", "--pairs", *run.pairs]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     log = Path(run.runs) / "trial" / "log.jsonl"
     deadline = time.monotonic() + 300

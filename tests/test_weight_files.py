@@ -120,15 +120,20 @@ def test_exemplars_of_other_shapes_and_kinds_are_refused(tmp_path, codes):
         checkpoints.load_exemplars(tmp_path / "codes.npy")
 
 
-def test_directions_have_the_shape_of_the_published_codes(tmp_path):
+def test_directions_have_the_shape_of_the_codes(tmp_path):
     directions = np.random.default_rng(0).normal(size=(4, 18, 512))
     np.save(tmp_path / "directions.npy", directions)
     loaded = checkpoints.load_directions(tmp_path / "directions.npy")
     assert loaded.dtype == np.float32
     np.testing.assert_allclose(loaded, directions, rtol=1e-6)
     np.save(tmp_path / "directions.npy", directions[:, :9])
-    with pytest.raises(InputError, match=r"\[4, 9, 512\]"):
+    with pytest.raises(InputError, match=r"\[4, 9, 512\], not float of shape \[N, 18, 512\]"):
         checkpoints.load_directions(tmp_path / "directions.npy")
+    assert checkpoints.load_directions(tmp_path / "directions.npy", rows=9, dim=512).shape == (4, 9, 512)
+    for useless in (directions[:0], directions * np.nan):
+        np.save(tmp_path / "directions.npy", useless)
+        with pytest.raises(InputError, match="it holds none, or numbers that are not finite"):
+            checkpoints.load_directions(tmp_path / "directions.npy")
 
 
 def test_states_come_back_in_their_own_precision(tmp_path):

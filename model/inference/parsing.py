@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.bisenet import PARSER_GAIN
 from model.errors import InputError
 from model.ops import blur_downsample
 
 ENLARGEMENT = 2  # faces in a frame are smaller than those the parser was trained on
-# The parser expects ImageNet's normalisation, (x - mean) / std with std near 1/4 of [0, 1]: about twice [-1, 1].
-PARSER_GAIN = 2.0
 
 RADIUS = 5  # neighbours on each side
 COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]

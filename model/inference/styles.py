@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from model.checkpoints import read_vtoonify_config
-from model.dualstylegan import STRUCTURE_ROWS
 from model.errors import InputError
 from model.hub import CHECKPOINTS, SHIPPED
 from model.stylegan2 import GeneratorConfig
@@ -223,20 +222,21 @@ def style_rows(
 ) -> Tensor:
     """The w+ code `[1, rows, dim]` that frames are rendered with (VToonify, Sec. 4.3), on the network's device.
 
-    Variant T takes the photo's code as it is. Variant D takes structure, rows 0-6, from the exemplar, and colour, the
-    other rows, from the photo; with `colour_transfer` or without a photo's code, from the exemplar, too.
+    Variant T takes the photo's code as it is; without one, that of z+ = 0 stands for the mean code. Variant D takes
+    structure, rows 0-6, from the exemplar, and colour, the other rows, from the photo; with `colour_transfer` or
+    without a photo's code, from the exemplar, too.
 
     Args:
-        w_photo: code of the portrait in w+, `[1, rows, dim]`.
+        w_photo: code of the portrait in w+, `[1, rows, dim]`; None for a model that has no style encoder.
         exemplar: code of the exemplar in z+, `[1, rows, dim]`; it goes through the mapping network row by row.
     """
+    generator, weight = network.config.generator, next(network.parameters())
     if not network.has_degree:
         if w_photo is None:
-            raise InputError("A model of variant T takes its style code from the photo: it needs the style encoder.")
+            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
         return w_photo
     if exemplar is None:
         raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
-    generator, weight = network.config.generator, next(network.parameters())
     z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
     if z_plus.shape != (1, generator.rows, generator.style_dim):
         wanted = [1, generator.rows, generator.style_dim]
@@ -244,4 +244,5 @@ def style_rows(
     rows = network.zplus_to_wplus(z_plus)
     if colour_transfer or w_photo is None:
         return rows
-    return torch.cat([rows[:, :STRUCTURE_ROWS], w_photo[:, STRUCTURE_ROWS:].to(rows)], dim=1)
+    first = generator.structure_rows
+    return torch.cat([rows[:, :first], w_photo[:, first:].to(rows)], dim=1)

@@ -6,6 +6,35 @@ from torch import Tensor
 GRADIENT_SCALES = 3
 """Resolutions at which picture gradients are compared, each half the one before."""
 
+PUBLISHED_BATCH = 4
+"""Pictures a GPU of the published training. Its perceptual loss is summed over them; here a mean is multiplied instead,
+so that the balance of the losses stays that of the paper whatever the batch and the number of processes."""
+
+
+def encoder_error(feature: Tensor, skip: Tensor, wanted_feature: Tensor, wanted_skip: Tensor) -> dict[str, Tensor]:
+    """`‖E(x) - f_G1(w)‖²` (VToonify, eq. 1 and 8), mean squared: feature `[B, C, s, s]` and skip `[B, 3, s, s]`."""
+    return {"feature": F.mse_loss(feature, wanted_feature), "skip": F.mse_loss(skip, wanted_skip)}
+
+
+def reconstruction(result: Tensor, target: Tensor) -> Tensor:
+    """`MSE(y, y')` (VToonify, eq. 2); `[B, 3, H, W]`."""
+    return F.mse_loss(result, target)
+
+
+def perceptual(distances: Tensor) -> Tensor:
+    """LPIPS `[B]` (VToonify, eq. 2): the mean, times the batch over which the published program sums."""
+    return PUBLISHED_BATCH * distances.mean()
+
+
+def adversarial(fake: Tensor) -> Tensor:
+    """`softplus(-D(y))` (VToonify, eq. 3), non-saturating; logits `[B, 1]`."""
+    return F.softplus(-fake).mean()
+
+
+def discrimination(fake: Tensor, real: Tensor) -> Tensor:
+    """`softplus(D(y)) + softplus(-D(y'))`: logistic loss of the discriminator; logits `[B, 1]`."""
+    return F.softplus(fake).mean() + F.softplus(-real).mean()
+
 
 def weighted_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean of `weight · |y - y'|`; `result`, `target` `[B, 3, H, W]`, `weight [B, 1, H, W]`."""
@@ -25,7 +54,7 @@ def gradient_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
-    """`MSE(crop(G(x)), G(crop(x)))` (VToonify, eq. 9): a camera move simulated on one frame must not change the look.
+    """`MSE(crop(G(x)), G(crop(x)))` (VToonify, eq. 4): a camera move simulated on one frame must not change the look.
 
     Args:
         still: results on whole inputs, `[B, 3, H, W]`.
@@ -41,16 +70,23 @@ def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
 
 
 def flicker_ramp(step: int, total: int) -> float:
-    """`max(2·i/N - 1, 0)`: nothing in the first half of the steps, then rising linearly to 1."""
+    """`max(2·i/N - 1, 0)`: nothing in the first half of the steps, then rising linearly to 1.
+
+    `step` is absolute, also in a resumed run, where the published program starts the ramp anew.
+    """
     return max(2 * step / total - 1, 0.0)
 
 
 def mask_bound(degree: Tensor) -> Tensor:
-    """`γ(d) = 0.9·(1 - d)² + 0.1`: how much of the photo's detail a style degree may keep."""
+    """`γ(d) = 0.9·(1 - d)² + 0.1`: how much of the photo's detail a style degree may keep (VToonify, eq. 9)."""
     return 0.9 * (1 - degree) ** 2 + 0.1
 
 
 def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
-    """`Σ relu(mean m - γ(d))` over the fusion levels, averaged over the batch; masks `[B, 1, h, w]`, degree `[B]`."""
+    """`Σ relu(mean m - γ(d))` over the fusion levels (VToonify, eq. 9), averaged over the batch.
+
+    masks: `[B, 1, h, w]` each; degree: `[B]`. The published program takes the mean over a batch of one common degree
+    first; here every item has a degree, hence a bound, of its own.
+    """
     bound = mask_bound(degree)
     return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)

@@ -1,4 +1,4 @@
-"""Training samples: stored pairs (photo, cartoon), augmented on the fly.
+"""Training samples from stored pairs; drawn ones are augmented on the fly.
 
 Sample n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
 """
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from model.errors import InputError
 from model.training.shards import StoredPair
+from model.training.stored import SamplePairs, to_tensor
 
 OUTPUT_SIZE = 384
 """Side of a training target in pixels; about three eye distances, so that most of the face is seen."""
@@ -44,6 +46,27 @@ def split_held_out(pairs: list[StoredPair]) -> tuple[list[StoredPair], list[Stor
     """Split into pairs for training and pairs held out (every 50th, at least one)."""
     held_out = pairs[::HELD_OUT_EVERY]
     return [pair for i, pair in enumerate(pairs) if i % HELD_OUT_EVERY], held_out
+
+
+def kind_of(pairs: list[StoredPair]) -> str:
+    """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
+    kinds = {pair.kind: pair.shard for pair in pairs}
+    if len(kinds) > 1:
+        (kind, shard), (other, odd) = list(kinds.items())[:2]
+        raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
+    return next(iter(kinds))
+
+
+def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int, length: int | None = None) -> Dataset:
+    """Samples of `pairs`, whatever their kind: `dataset[n]` is a Pair without the batch axis, for any n from 0 on.
+
+    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need. length: what
+    `len` tells; the number of pairs unless given. Raises InputError for mixed kinds.
+    """
+    length = len(pairs) if length is None else length
+    if kind_of(pairs) == "drawn":
+        return PairDataset(pairs, styles, seed, length)
+    return SamplePairs(pairs, styles, length)
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
@@ -111,11 +134,6 @@ def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     return small
 
 
-def to_tensor(picture: np.ndarray) -> torch.Tensor:
-    """RGB uint8 `[H, W, 3]` → `[3, H, W]` in [-1, 1]."""
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 127.5 - 1
-
-
 class PairDataset(Dataset):
     """Augmented samples. `dataset[n]` is a dict of
 
@@ -152,9 +170,7 @@ class PairDataset(Dataset):
         }
 
     @staticmethod
-    def _target(
-        rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray
-    ) -> tuple[np.ndarray, float]:
+    def _target(rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray) -> tuple[np.ndarray, float]:
         share = rng.random()
         if share < FULL_SHARE:
             return pair.picture("full"), 1.0

@@ -1,112 +1,168 @@
-"""One training run: the network, its average, the optimiser and how far they are; a step, and a full resume."""
+"""A training run: the network, its average, optimisers and how far they are; one step, and a full resume."""
 
-import copy
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from model import checkpoints
-from model.devices import pick_device, pick_precision
 from model.errors import InputError
-from model.training import losses
-from model.training.options import CONFIGS, TrainOptions
-from model.vtoonify import VToonify
+from model.training.engine import arithmetic, global_batch, to_device
+from model.training.options import TrainOptions
+from model.training.pair import Pair
+from model.training.student import average_of, build_network, parts_that_learn
 
 EMA_HALF_LIFE = 10_000
 """Pictures after which an old weight counts half in the average (StyleGAN2; VToonify keeps it)."""
 
+BETAS = (0.9, 0.99)
+
 WARMUP_STEPS = 100
 FINAL_LR_SHARE = 0.02
-"""The learning rate rises linearly over the warm-up and ends at this share of its peak."""
+"""From scratch, the learning rate rises linearly over the warm-up and ends at this share of its peak."""
 
 GRADIENT_CLIP = 1.0
-"""Largest norm of the gradient: instance norm on flat early features can make single steps explode."""
+"""Largest norm of the gradient from scratch: instance norm on flat early features can make single steps explode."""
 
-FLICKER_PART = 2
-"""The flicker loss takes one in so many samples of a batch: the same mean, at a fraction of the cost."""
-
-QUIET_START = 0.1
-"""Scale of the first picture contributions: the untrained network then renders grey, not saturated noise."""
+WEIGHT_DECAY = 0.01
+"""From scratch; what starts from trained weights has none, as published."""
 
 FREE_ON_RESUME = {
-    "resume", "iter", "lr", "save_every", "log_every", "workers", "device", "precision", "runs", "output"
+    "resume", "iter", "lr", "batch", "accumulate", "save_every", "save_begin", "log_every", "workers", "device",
+    "precision", "runs", "output", "checkpointing", "dry_run", "pairs", "encoder_path", "stylegan_path",
+    "finetunegan_path", "exstyle_path", "direction_path", "faceparsing_path", "style_encoder_path",
 }  # fmt: skip
-"""Options that may differ between a run and its continuation; others would make it another run."""
+"""Options that may differ between a run and its continuation: files may have moved, hardware may be another. Others
+would make it another run. The batch of all processes together and what the backbone holds are compared as such."""
 
 
 def learning_rate(step: int, options: TrainOptions) -> float:
-    """Linear warm-up, then a cosine down to a fiftieth."""
+    """Constant as published; from scratch a linear warm-up, then a cosine down to a fiftieth."""
+    if options.from_backbone:
+        return options.lr
     warm = min(1.0, (step + 1) / WARMUP_STEPS)
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(step / options.iter, 1.0))
     return options.lr * warm * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
 
-def ema_decay(step: int, batch: int) -> float:
-    """Decay for one step of `batch` pictures; shorter memory in the beginning, when old weights are worthless."""
-    return min(0.5 ** (batch / EMA_HALF_LIFE), (step + 1) / (step + 10))
+def ema_decay(step: int, batch: int, from_scratch: bool = False) -> float:
+    """Decay for one step of `batch` pictures of all processes (the published program always assumes 32).
+
+    From scratch the memory is shorter in the beginning, when old weights are worthless.
+    """
+    decay = 0.5 ** (batch / EMA_HALF_LIFE)
+    return min(decay, (step + 1) / (step + 10)) if from_scratch else decay
 
 
-def draw_exemplars(styles: list[str], rows: int, dim: int, seed: int) -> dict[str, np.ndarray]:
-    """Random but fixed codes in z+, name → `[1, rows, dim]`: the network learns what each of them looks like."""
-    generator = torch.Generator().manual_seed(seed)
-    return {style: torch.randn(1, rows, dim, generator=generator).numpy() for style in styles}
+def fingerprint(network: nn.Module) -> float:
+    """A number that tells one frozen backbone from another."""
+    frozen = (parameter for parameter in network.parameters() if not parameter.requires_grad)
+    return math.fsum(parameter.abs().sum(dtype=torch.float64).item() for parameter in frozen)
 
 
-@torch.no_grad()
-def quieten(network: VToonify) -> None:
-    """Scale down all layers that write to the picture."""
-    writers = [to_rgb.conv for to_rgb in network.stylegan.to_rgbs if not isinstance(to_rgb, nn.Identity)]
-    for layer in [*writers, network.subpixel[-1]]:
-        layer.weight.mul_(QUIET_START)
+def learnt_weights(network: nn.Module, learning: Iterable[str]) -> dict[str, Tensor]:
+    """The parameters of `network` with the names `learning`."""
+    weights = network.state_dict()
+    return {name: weights[name] for name in learning}
 
 
-def pick_training_precision(name: str, device: torch.device) -> torch.dtype:
-    """As for inference, but float32 instead of float16, in which small gradients vanish."""
-    dtype = pick_precision(name, device)
-    return torch.float32 if dtype == torch.float16 else dtype
+class Run(ABC):
+    """Networks, optimisers and progress. What is learnt, and how, is up to the subclass."""
 
+    def __init__(
+        self,
+        options: TrainOptions,
+        engine: Accelerator,
+        styles: list[str],
+        backbone: dict[str, Tensor] | None = None,
+        exemplars: dict[str, np.ndarray] | None = None,
+        stored: int = 0,
+    ):
+        self.options, self.engine, self.stored = options, engine, stored
+        self.styles, self.exemplars = styles, exemplars
+        self.dtype = arithmetic(engine)
+        self.folder = Path(options.runs) / options.name / ("pretrain" if options.pretrain else "")
+        self.network = build_network(options, backbone)
+        self.backbone_mark = fingerprint(self.network)
+        for parameter in parts_that_learn(options, self.network):
+            parameter.requires_grad_(True)
+        self.learning = [name for name, value in self.network.named_parameters() if value.requires_grad]
+        self.network.checkpointing = options.checkpointing
+        self.step = options.start_iter
+        if options.encoder_path and not options.resume:
+            checkpoints.load_encoder_pretrain(options.encoder_path, self.network)
+        self.network.to(engine.device)
+        self.ema = average_of(self.network)
+        self.student, self.optimizer = self.prepare(self.make_student())
+        self.models: list[nn.Module] = [self.student]
 
-class Run:
-    """Networks, optimiser and progress of one training run."""
+    @abstractmethod
+    def make_student(self) -> nn.Module:
+        """The module whose forward pass makes all that the losses need."""
 
-    def __init__(self, options: TrainOptions, styles: list[str]):
-        self.options = options
-        self.folder = Path(options.runs) / options.name
-        self.device = pick_device(options.device)
-        self.dtype = pick_training_precision(options.precision, self.device)
-        torch.manual_seed(options.seed)
-        config = CONFIGS[options.config]
-        self.network = VToonify(config).to(self.device)
-        self.network.start_as_pass_through()
-        quieten(self.network)
-        self.ema = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=options.lr, betas=(0.9, 0.99))
-        self.styles = styles
-        self.exemplars = draw_exemplars(styles, config.generator.rows, config.generator.style_dim, options.seed)
-        codes = np.concatenate([self.exemplars[style] for style in styles])
-        self.codes = torch.from_numpy(codes).to(self.device)
-        self.step = 0
+    @abstractmethod
+    def learn(self, pair: Pair) -> dict[str, float]:
+        """Gradients of one batch and, when enough of them are added up, a step of each optimiser; the losses."""
+
+    @abstractmethod
+    def sheet(self, pair: Pair) -> tuple[np.ndarray, dict[str, float]]:
+        """A picture RGB uint8 `[H, W, 3]` that shows what the average makes of `pair`, and figures about it."""
+
+    @abstractmethod
+    def file_name(self, step: int | None = None) -> str:
+        """Name of the finished weight file, or of the one kept at `step`."""
+
+    @abstractmethod
+    def write_weights(self, path: Path) -> None:
+        """Write the average in the published layout."""
+
+    def prepare(self, module: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """`module` and its optimiser for this engine."""
+        decay = WEIGHT_DECAY if self.options.recipe.from_scratch else 0.0
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=self.options.lr, betas=BETAS, weight_decay=decay)
+        return self.engine.prepare(module, optimizer)
 
     @property
     def state_file(self) -> Path:
         """What `save` writes and `resume` reads."""
         return self.folder / "state.pt"
 
-    def save(self) -> None:
-        """Write everything that a continuation needs, under a temporary name first."""
-        state = {
-            "network": self.network.state_dict(),
-            "ema": self.ema.state_dict(),
+    def state(self) -> dict:
+        """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
+        return {
+            "network": learnt_weights(self.network, self.learning),
+            "ema": learnt_weights(self.ema, self.learning),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "styles": self.styles,
+            "stored": self.stored,
             "options": asdict(self.options),
+            "global_batch": global_batch(self.options, self.engine),
+            "backbone": self.backbone_mark,
         }
-        checkpoints.save_state(self.state_file, state)
+
+    def load(self, state: dict) -> None:
+        """Take over what `state` returned."""
+        self.network.load_state_dict(self.network.state_dict() | state["network"])
+        self.ema.load_state_dict(self.ema.state_dict() | state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Write the state under a temporary name, then in place of the last one; from --save_begin on, the weights."""
+        if self.engine.is_main_process:
+            checkpoints.save_state(self.state_file, self.state())
+            if self.step >= self.options.save_begin and self.step < self.options.iter:
+                self.write_weights(self.result_folder / self.file_name(self.step))
+        self.engine.wait_for_everyone()
 
     def resume(self) -> None:
         """Take up the last state. InputError when there is none or when it belongs to other options."""
@@ -115,76 +171,81 @@ class Run:
         state = checkpoints.load_state(self.state_file)
         try:
             self._check_same(state)
-            self.network.load_state_dict(state["network"])
-            self.ema.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
-        except (LookupError, ValueError, RuntimeError) as error:
+            self.load(state)
+        except (LookupError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"{self.state_file} is of another version of this program: start a new run.") from error
 
     def _check_same(self, state: dict) -> None:
+        was_started = f"The run in {self.folder} was started with"
         for name, value in asdict(self.options).items():
             if name not in FREE_ON_RESUME and state["options"][name] != value:
-                was = state["options"][name]
-                raise InputError(f"The run in {self.folder} was started with --{name} {was}, not {value}: use that.")
+                raise InputError(f"{was_started} --{name} {state['options'][name]}, not {value}: use that.")
+        batch = global_batch(self.options, self.engine)
+        if state["global_batch"] != batch:
+            raise InputError(f"{was_started} {state['global_batch']} pairs a step, not {batch}: set --batch to that.")
         if state["styles"] != self.styles:
-            styles = ", ".join(state["styles"])
-            raise InputError(f"The run in {self.folder} was started with the styles {styles}: use its pairs.")
+            raise InputError(f"{was_started} the styles {', '.join(state['styles'])}: use these.")
+        if state["stored"] != self.stored:
+            raise InputError(f"{was_started} {state['stored']} stored pairs, not {self.stored}: use these (0: live).")
+        if not math.isclose(state["backbone"], self.backbone_mark, rel_tol=1e-9):
+            raise InputError(f"{was_started} another generator: use the file of then.")
+
+    @property
+    def result_folder(self) -> Path:
+        """Where finished weights go."""
+        return Path(self.options.output) / self.options.name
 
     def publish(self) -> Path:
-        """Write the averaged network, in half precision, and its exemplar codes to the output folder."""
-        folder = Path(self.options.output) / self.options.name
-        path = folder / "vtoonify_s_d.pt"
-        checkpoints.save_vtoonify(path, self.ema, half=True)
-        checkpoints.save_exemplars(folder / "exstyle_code.npy", self.exemplars)
+        """Write the finished weights and what belongs to them; returns their path."""
+        path = self.result_folder / self.file_name()
+        if self.engine.is_main_process:
+            self.write_weights(path)
+            if self.exemplars is not None:
+                checkpoints.save_exemplars(self.result_folder / "exstyle_code.npy", self.exemplars)
+        self.engine.wait_for_everyone()
         return path
 
-    def render(self, network: VToonify, x: Tensor, style: Tensor, degree: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Pictures `[B, 3, 4h, 4w]` in float32 and fusion masks, from `x [B, 3, h, w]`, `style [B]`, `degree [B]`."""
-        w_plus = network.zplus_to_wplus(self.codes)[style]
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            y, masks = network.forward_with_masks(x, w_plus, degree)
-        return y.float(), masks
-
-    def compute_losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weighted losses by name."""
-        options, network = self.options, self.network
-        y, masks = self.render(network, batch["x"], batch["style"], batch["degree"])
-        found = {
-            "l1": options.grec_loss * losses.weighted_l1(y, batch["y"], batch["weight"]),
-            "gradient": options.grec_loss * losses.gradient_l1(y, batch["y"], batch["weight"]),
-            "mask": options.msk_loss * losses.mask_excess(masks, batch["degree"]),
-        }
-        flicker_weight = options.tmp_loss * losses.flicker_ramp(self.step, options.iter)
-        if flicker_weight > 0:
-            some = slice(0, -(-len(y) // FLICKER_PART))
-            moved, _ = self.render(network, batch["moved"][some], batch["style"][some], batch["degree"][some])
-            found["flicker"] = flicker_weight * losses.flicker(y[some], moved, batch["offset"][some])
-        return found
-
-    def advance(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """One step of the optimiser and of the average; returns the losses.
+    def advance(self, batches: Iterable[Pair]) -> dict[str, float]:
+        """One step, over the gradients of all `batches`; returns the mean losses of this process.
 
         Raises InputError, and leaves the weights as they are, when a loss or the gradient is not finite.
         """
+        rate = learning_rate(self.step, self.options)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.options)
-        found = self.compute_losses({key: value.to(self.device) for key, value in batch.items()})
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(found.values()).backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_CLIP)
-        values = {name: value.item() for name, value in found.items()}
-        self._check_finite(values | {"norm of the gradient": norm.item()})
-        self.optimizer.step()
+            group["lr"] = rate
+        found = []
+        for pair in batches:
+            with self.engine.accumulate(*self.models):
+                found.append(self.learn(to_device(pair, self.engine)))
         self.step += 1
-        with torch.no_grad():
-            weight = 1 - ema_decay(self.step, self.options.batch)
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), weight)
+        self._average()
+        return {name: fmean(values[name] for values in found) for name in found[0]}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = ema_decay(self.step, global_batch(self.options, self.engine), self.options.recipe.from_scratch)
+        own, averaged = dict(self.network.named_parameters()), dict(self.ema.named_parameters())
+        torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
+
+    def descend(self, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Add up gradients of the sum of `losses` and, when it is time, step; returns the losses as numbers."""
+        self.engine.backward(sum(losses.values()))
+        values = {name: loss.item() for name, loss in losses.items()}
+        if self.engine.sync_gradients:
+            learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            clip = GRADIENT_CLIP if self.options.recipe.from_scratch else math.inf
+            norm = self.engine.clip_grad_norm_(learning, clip)
+            self._check_finite(values | {"norm of the gradient": float(norm)})
+        optimizer.step()
+        optimizer.zero_grad()
         return values
 
     def _check_finite(self, values: dict[str, float]) -> None:
         wrong = ", ".join(f"{name} is {value}" for name, value in values.items() if not math.isfinite(value))
+        if self.engine.num_processes > 1:  # all stop or none, else the others would wait forever
+            count = torch.tensor(float(bool(wrong)), device=self.engine.device)
+            if self.engine.reduce(count, "sum") > 0 and not wrong:
+                wrong = "in another process"
         if wrong:
             advice = f"--resume from {self.state_file}" if self.state_file.is_file() else "start again"
             raise InputError(f"Training broke down at step {self.step} ({wrong}): {advice} with a lower --lr.")

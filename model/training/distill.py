@@ -1,0 +1,155 @@
+"""Distillation: encoder and fusion learn to draw what the teacher draws, steadily (VToonify, Sec. 4.1.3 and 4.2.3)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from model import checkpoints
+from model.discriminator import STDDEV_GROUP, Discriminator
+from model.perceptual import load_perceptual
+from model.training import losses
+from model.training.options import TrainOptions
+from model.training.pair import Pair
+from model.training.run import Run
+from model.training.sheets import sheet
+from model.training.student import DistillStudent, Rendered, code_of
+
+FLICKER_PART = 2
+"""From scratch, the flicker loss takes one in so many samples of a batch: the same mean, at a fraction of the cost."""
+
+
+class Critic(nn.Module):
+    """The discriminator over groups of pictures, whatever the batch: each group's statistics are its own."""
+
+    def __init__(self, discriminator: Discriminator):
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, pictures: list[Tensor], pair: Pair) -> list[Tensor]:
+        """Logits `[B, 1]` for each of `pictures [B, 3, s, s]`."""
+        return [self._judge(batch, pair) for batch in pictures]
+
+    def _judge(self, batch: Tensor, pair: Pair) -> Tensor:
+        parts = zip(*(t.split(STDDEV_GROUP) for t in (batch, pair["degree"], pair["style"])), strict=True)
+        return torch.cat([self.discriminator(*part) for part in parts]).float()
+
+
+class Distillation(Run):
+    """Reconstruction, perceptual, adversarial, flicker and mask losses, each where its weight is not zero."""
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        options = self.options
+        self.critic = None
+        if options.adv_loss:
+            styles = len(self.styles) if options.recipe.network.backbone == "dualstylegan" else None
+            size = options.recipe.discriminator_size
+            network = Critic(Discriminator(styles, size, _widths(size, options))).to(self.engine.device)
+            self.critic, self.critic_optimizer = self.prepare(network)
+            self.models.append(self.critic)
+        self.perceptual = load_perceptual().to(self.engine.device) if options.perc_loss else None
+
+    def make_student(self) -> nn.Module:
+        scratch = self.options.recipe.from_scratch
+        return DistillStudent(self.network, self._codes(), FLICKER_PART if scratch else 1)
+
+    def _codes(self) -> Tensor | None:
+        """The exemplars `[n, rows, D]` in z+, which a network that learns from scratch maps itself."""
+        if self.options.from_backbone:
+            return None
+        return torch.from_numpy(np.concatenate(list(self.exemplars.values()))).to(self.engine.device)
+
+    def learn(self, pair: Pair) -> dict[str, float]:
+        flicker_weight = self.options.tmp_loss * losses.flicker_ramp(self.step, self.options.iter)
+        rendered = self.student(pair, flicker_weight > 0)
+        values = {}
+        if self.critic is not None:
+            fake, real = self.critic([self._small(rendered.y.detach()), self._small(pair["y"])], pair)
+            found = {"discriminator": self.options.adv_loss * losses.discrimination(fake, real)}
+            values = self.descend(self.critic_optimizer, found)
+        return values | self.descend(self.optimizer, self.losses(rendered, pair, flicker_weight))
+
+    def losses(self, rendered: Rendered, pair: Pair, flicker_weight: float) -> dict[str, Tensor]:
+        """Weighted losses of the student by name."""
+        options, y, target = self.options, rendered.y, pair["y"]
+        found = {}
+        if options.grec_loss:
+            found["mse"] = options.grec_loss * losses.reconstruction(y, target)
+        if options.l1_loss:
+            weight = pair.get("weight", target.new_ones(()).expand_as(target[:, :1]))
+            found["l1"] = options.l1_loss * losses.weighted_l1(y, target, weight)
+            found["gradient"] = options.l1_loss * losses.gradient_l1(y, target, weight)
+        if self.perceptual is not None:
+            half = y.shape[-1] // 2  # the whole size would be too large, a quarter gives blurred results
+            distance = self.perceptual(F.adaptive_avg_pool2d(y, half), F.adaptive_avg_pool2d(target, half))
+            found["lpips"] = options.perc_loss * losses.perceptual(distance)
+        if self.critic is not None:
+            found["adversarial"] = options.adv_loss * losses.adversarial(self._judge_without_learning(y, pair))
+        if rendered.masks and options.msk_loss:
+            found["mask"] = options.msk_loss * losses.mask_excess(rendered.masks, pair["degree"])
+        if rendered.moved is not None:
+            some = slice(None, None, FLICKER_PART if options.recipe.from_scratch else 1)
+            found["flicker"] = flicker_weight * losses.flicker(y[some], rendered.moved, pair["offset"][some])
+        return found
+
+    def _small(self, pictures: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(pictures, self.options.recipe.discriminator_size)
+
+    def _judge_without_learning(self, y: Tensor, pair: Pair) -> Tensor:
+        """Logits of results; gradients reach the results, not the discriminator."""
+        critic = self.engine.unwrap_model(self.critic)
+        weights = {name: value.detach() for name, value in critic.named_parameters()}
+        with self.engine.autocast():
+            (logits,) = functional_call(critic, weights, ([self._small(y)], pair))
+        return logits
+
+    def state(self) -> dict:
+        state = super().state()
+        if self.critic is not None:
+            state["discriminator"] = self.engine.unwrap_model(self.critic).discriminator.state_dict()
+            state["discriminator_optimizer"] = self.critic_optimizer.state_dict()
+        return state
+
+    def load(self, state: dict) -> None:
+        super().load(state)
+        if self.critic is not None:
+            self.engine.unwrap_model(self.critic).discriminator.load_state_dict(state["discriminator"])
+            self.critic_optimizer.load_state_dict(state["discriminator_optimizer"])
+
+    @torch.no_grad()
+    def sheet(self, pair: Pair) -> tuple[np.ndarray, dict[str, float]]:
+        """Photo | target | result of the average | its fusion masks, coarse to fine; the mean L1 in levels of 255."""
+        with self.engine.autocast():
+            w_plus = code_of(self.ema, pair, self._codes())
+            y, masks = self.ema.forward_with_masks(pair["x"], w_plus, pair["degree"])
+        y = y.float().clamp(-1, 1)
+        columns = [pair["x"][:, :3], pair["y"], y, *(2 * mask.float() - 1 for mask in masks)]
+        return sheet(columns), {"held_out_l1": (y - pair["y"]).abs().mean().item() * 127.5}
+
+    def file_name(self, step: int | None = None) -> str:
+        """As the published program names files: `_s` style, `_d` degree, each with its number where it is fixed."""
+        name = "vtoonify" + suffix_of(self.options)
+        return f"{name}.pt" if step is None else f"{name}_{step:05d}.pt"
+
+    def write_weights(self, path: Path) -> None:
+        checkpoints.save_vtoonify(path, self.ema, half=self.options.recipe.from_scratch)
+
+
+def suffix_of(options: TrainOptions) -> str:
+    """What a D model was trained for: `_s026_d0.5`, `_s_d_c` and so on; nothing for T."""
+    if options.backbone == "toonify":
+        return ""
+    style = f"_s{options.style_id:03d}" if options.fix_style else "_s"
+    degree = f"_d{float(options.style_degree)}" if options.fix_degree else "_d"
+    return style + degree + ("" if options.fix_color or options.recipe.from_scratch else "_c")
+
+
+def _widths(size: int, options: TrainOptions) -> dict[int, int]:
+    """Channels by resolution, 4 px to `size`: the generator's, as published; below its lowest, as many as there."""
+    widths = options.recipe.network.generator.channels
+    sides = [4 << k for k in range((size // 4).bit_length())]
+    return {side: widths.get(side, widths[min(widths)]) for side in sides}

@@ -1,0 +1,58 @@
+"""What a run leaves to be looked at: log.jsonl, TensorBoard, and sheets of pictures as files."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from model.errors import InputError
+
+JPEG_QUALITY = 92
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says against writing to `path` into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror or error}).") from error
+
+
+class Log:
+    """Figures and pictures of a run by step, in its folder. What an earlier run wrote after `step` is dropped."""
+
+    def __init__(self, folder: Path, step: int):
+        # Imported here, for it takes a second and not every program that imports this trains.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder, self.file = folder, folder / "log.jsonl"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = self.file.read_text().splitlines() if self.file.exists() else []
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            if kept != lines:
+                self.file.write_text("".join(f"{line}\n" for line in kept))
+            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def figures(self, step: int, values: dict[str, float]) -> None:
+        """Add a line to log.jsonl and a point to each curve."""
+        with writing(self.file), self.file.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+
+    def picture(self, step: int, rgb: np.ndarray) -> None:
+        """Write `rgb [H, W, 3]`, uint8, as preview-STEP.jpg and show it in TensorBoard."""
+        path = self.folder / f"preview-{step:06d}.jpg"
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
+            raise InputError(f"{path} can't be written: the disk may be full.")
+        self.board.add_image("preview", rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        self.board.close()

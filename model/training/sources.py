@@ -1,0 +1,145 @@
+"""Where batches come from: a teacher that draws them now, or shards that it filled before. Both look the same."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+
+from model import checkpoints
+from model.errors import InputError
+from model.training.engine import arithmetic, local_numbers
+from model.training.options import DualOptions, TrainOptions
+from model.training.pair import Pair
+from model.training.pairs import kind_of, open_pairs, split_held_out
+from model.training.shards import StoredPair, list_styles
+from model.training.stored import check_sizes
+from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+
+SHEET_ROWS = 6
+"""Samples on a sheet of pictures."""
+
+FIRST_HELD_OUT = 1 << 48
+"""Number of the first sample that is drawn for sheets only; no run is so long."""
+
+
+class Source(Protocol):
+    """Batches for a run."""
+
+    styles: list[str]
+    """Names of the exemplars."""
+    exemplars: dict[str, np.ndarray] | None
+    """Their codes in z+, to be published with the model; None in variant T."""
+    backbone: dict[str, Tensor] | None
+    """Weights of the generator that the student is put on; None where all is learnt."""
+    stored: int
+    """How many stored pairs there are; 0 for live ones."""
+
+    def batches(self, first_step: int) -> Iterator[Pair]:
+        """This process's batches of all steps from `first_step` on, `accumulate` for each."""
+
+    def held_out(self) -> Pair:
+        """A batch that is never learnt from."""
+
+
+class LivePairs:
+    """Pairs that a teacher draws on the device of this process."""
+
+    stored = 0
+
+    def __init__(self, options: TrainOptions, engine: Accelerator):
+        self.options, self.engine = options, engine
+        load = load_dualstyle_teacher if isinstance(options, DualOptions) else load_toonify_teacher
+        self.teacher = load(options, engine.device, arithmetic(engine))
+        self.styles = self.teacher.styles
+        self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if isinstance(options, DualOptions) else None
+        self.backbone = self.teacher.backbone()
+
+    def batches(self, first_step: int) -> Iterator[Pair]:
+        for step in range(first_step, self.options.iter):
+            for numbers in local_numbers(self.options, self.engine, step):
+                yield self._draw(numbers, step / self.options.iter)
+
+    def held_out(self) -> Pair:
+        return self._draw(list(range(FIRST_HELD_OUT, FIRST_HELD_OUT + SHEET_ROWS)), None)
+
+    def _draw(self, numbers: list[int], progress: float | None) -> Pair:
+        draw = self.teacher.sample_features if self.options.pretrain else self.teacher.sample
+        return draw(numbers, progress).pair()
+
+
+class StoredPairs:
+    """Pairs from shards, decoded by worker processes."""
+
+    def __init__(self, options: TrainOptions, engine: Accelerator, pairs: list[StoredPair]):
+        self.options, self.engine = options, engine
+        kind, self.stored = kind_of(pairs), len(pairs)
+        wanted = "drawn" if options.recipe.from_scratch else "features" if options.pretrain else "stylised"
+        if kind != wanted:
+            raise InputError(f"{options.pairs[0]} holds {kind} pairs, but {wanted} ones are needed: {ADVICE[wanted]}.")
+        self.learnt, self.kept = split_held_out(pairs)
+        if not self.learnt:
+            raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
+        if options.from_backbone:
+            check_sizes(pairs, options.recipe.network)
+            self.backbone = load_backbone(options)
+            dual = isinstance(options, DualOptions)
+            self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if dual else None
+            self.styles = list(self.exemplars) if dual else list_styles(pairs)
+        else:
+            self.styles, self.backbone = list_styles(pairs), None
+            generator = options.recipe.network.generator
+            self.exemplars = draw_exemplars(self.styles, generator.rows, generator.style_dim, options.seed)
+
+    def batches(self, first_step: int) -> Iterator[Pair]:
+        steps = range(first_step, self.options.iter)
+        numbers = [batch for step in steps for batch in local_numbers(self.options, self.engine, step)]
+        dataset = open_pairs(self.learnt, self.styles, self.options.seed)
+        loader = DataLoader(
+            dataset, batch_sampler=numbers, num_workers=self.options.workers, worker_init_fn=_start_worker,
+            pin_memory=self.engine.device.type == "cuda",
+        )  # fmt: skip
+        return _sentences(loader)
+
+    def held_out(self) -> Pair:
+        samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
+        return default_collate([samples[n] for n in range(SHEET_ROWS)])
+
+
+ADVICE = {
+    "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
+    "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
+    "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
+}
+
+
+def draw_exemplars(styles: list[str], rows: int, dim: int, seed: int) -> dict[str, np.ndarray]:
+    """Random but fixed codes in z+, name → `[1, rows, dim]`: the network learns what each of them looks like."""
+    generator = torch.Generator().manual_seed(seed)
+    return {style: torch.randn(1, rows, dim, generator=generator).numpy() for style in styles}
+
+
+def _start_worker(worker: int) -> None:
+    """Keep signals to the whole process group away: the loop ends its workers itself, after saving."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgrp"):  # not on Windows
+        os.setpgrp()
+    cv2.setNumThreads(1)
+
+
+def _sentences(loader: DataLoader) -> Iterator[Pair]:
+    """The batches of `loader`; an InputError from one of its processes says its sentence only."""
+    try:
+        yield from loader
+    except InputError as error:
+        # What the process raised comes back as a whole traceback, which ends with "module.Name: sentence".
+        *traceback, last = str(error).strip().splitlines()
+        if not traceback:
+            raise
+        raise InputError(last.partition(": ")[2]) from error

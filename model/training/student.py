@@ -1,0 +1,129 @@
+"""The network that learns: how it is put together before training, and its passes over a batch."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.ops import LEAK
+from model.training.options import TrainOptions
+from model.training.pair import Pair
+from model.training.teachers import fill_backbone
+from model.vtoonify import VToonify
+
+QUIET_START = 0.1
+"""Scale of the first picture contributions of a network that learns from scratch: it then begins with grey pictures,
+not with saturated noise."""
+
+
+def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) -> VToonify:
+    """A VToonify to be trained; nothing of it learns yet.
+
+    backbone: weights of the trained generator it is put on, which it keeps; None where everything learns from scratch.
+    """
+    torch.manual_seed(options.seed)
+    network = VToonify(options.recipe.network)
+    if backbone is None:
+        network.start_as_pass_through()
+        _quieten(network)
+    else:
+        fill_backbone(network, backbone)
+        _spread(network)
+        network.start_as_pass_through()
+    return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def _spread(network: VToonify) -> None:
+    """Weights that keep the variance through leaky ReLUs (He et al., 2015): torch's own let six blocks fade."""
+    for part in (network.encoder, network.fusion_out, network.fusion_skip):
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAK)
+                nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def _quieten(network: VToonify) -> None:
+    """Scale down all layers that write to the picture."""
+    writers = [to_rgb.conv for to_rgb in network.stylegan.to_rgbs if not isinstance(to_rgb, nn.Identity)]
+    for layer in [*writers, network.subpixel[-1]]:
+        layer.weight.mul_(QUIET_START)
+
+
+def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Parameter]:
+    """Parameters to be trained: the encoder; with fusion in distillation; all that is used when from scratch.
+
+    Generator, ModRes blocks, parser and pSp stay as they are (VToonify, Sec. 4.1.2).
+    """
+    if options.from_backbone:
+        yield from network.encoder.parameters()
+        if not options.pretrain:
+            yield from network.fusion_out.parameters()
+            yield from network.fusion_skip.parameters()
+        return
+    # What takes no part would get no gradient, which training on several GPUs takes for a mistake.
+    used = network.config.decoder_levels
+    idle = [*network.fusion_out[used:].parameters(), *network.fusion_skip[used:].parameters()]
+    idle += [value for name, value in network.named_parameters() if name.endswith("noise.weight")]
+    known = {id(parameter) for parameter in idle}
+    yield from (parameter for parameter in network.parameters() if id(parameter) not in known)
+
+
+def average_of(network: VToonify) -> VToonify:
+    """A copy for the moving average; what doesn't learn is shared with `network`."""
+    frozen = {id(parameter): parameter for parameter in network.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(network, frozen).requires_grad_(False).eval()
+
+
+class Rendered(NamedTuple):
+    """What distillation looks at."""
+
+    y: Tensor
+    """Results `[B, 3, S, S]`, float32."""
+    masks: list[Tensor]
+    """Fusion masks `[B, 1, h, w]`, coarse to fine; none in variant T."""
+    moved: Tensor | None
+    """Results for the moved camera, of one in `flicker_part` samples."""
+
+
+class DistillStudent(nn.Module):
+    """VToonify in distillation. All passes of a step are one call, as training on several GPUs demands."""
+
+    def __init__(self, network: VToonify, codes: Tensor | None = None, flicker_part: int = 1):
+        super().__init__()
+        self.network, self.flicker_part = network, flicker_part
+        self.register_buffer("codes", codes, persistent=False)
+
+    def forward(self, pair: Pair, with_flicker: bool = False) -> Rendered:
+        """Render `pair`, and with `with_flicker` the moved camera's frame as well."""
+        w_plus, degree = code_of(self.network, pair, self.codes), pair["degree"]
+        y, masks = self.network.forward_with_masks(pair["x"], w_plus, degree)
+        if not with_flicker:
+            return Rendered(y.float(), masks, None)
+        some = slice(None, None, self.flicker_part)
+        moved = self.network(pair["moved"][some], w_plus[some], degree[some])
+        return Rendered(y.float(), masks, moved.float())
+
+
+class EncoderStudent(nn.Module):
+    """VToonify in pre-training: only its encoder is called."""
+
+    def __init__(self, network: VToonify):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Feature and skip image at an eighth of the input's size, float32."""
+        encoded = self.network.encode(pair["x"], pair["w_plus"], pair["degree"])
+        return encoded.feature.float(), encoded.skip.float()
+
+
+def code_of(network: VToonify, pair: Pair, codes: Tensor | None) -> Tensor:
+    """Style code of `pair` in w+, `[B, rows, D]`: its own, or the exemplar's among `codes [n, rows, D]` in z+."""
+    if "w_plus" in pair:
+        return pair["w_plus"]
+    with torch.autocast(codes.device.type, enabled=False):  # small, and everything depends on it
+        return network.zplus_to_wplus(codes)[pair["style"]]

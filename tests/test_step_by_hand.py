@@ -1,0 +1,283 @@
+"""Steps of training against the same steps written out from the formulas, in float64, on tiny networks.
+
+Only the forward passes of VToonify and of the discriminator are the program's. Losses, gradients' totals, Adam and the
+moving average are spelled out here.
+"""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.dualstylegan import DualStyleGAN, ModRes
+from model.stylegan2 import Generator
+from model.training import distill
+from model.training.distill import Distillation
+from model.training.engine import make_engine
+from model.training.options import TINY, DualOptions, ToonifyOptions
+from model.training.pretrain import Pretraining
+from model.training.run import Run
+
+SIDE, WINDOW = 32, 24
+"""Pixels of the input and of the moved camera's; results are four times as large."""
+
+GROUP = 4
+"""Pictures whose statistics the discriminator compares."""
+
+BATCH, STEPS, FIRST = 4, 4, 2
+"""Of 4 steps the last two are taken: the flicker loss is 0 in step 2 and has half its weight in step 3."""
+
+STYLES = ["ink", "clay", "film"]
+
+LR, BETA1, BETA2, EPSILON, HALF_LIFE = 1e-3, 0.9, 0.99, 1e-8, 10_000
+
+ADV, REC, PERC, MSK, TMP = 0.01, 0.1, 0.01, 0.0005, 1.0
+
+TOONIFY, DUAL = (ToonifyOptions, Generator), (DualOptions, DualStyleGAN)
+
+
+@pytest.fixture(autouse=True)
+def doubles(monkeypatch):
+    """Float64 throughout, also where the program narrows to float32."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+class Distance(nn.Module):
+    """Stands in for LPIPS: differentiable, not quadratic, `[B]`."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a.sin() - b.sin()).square().mean((1, 2, 3))
+
+
+@pytest.fixture
+def make_run(monkeypatch):
+    """A function that makes a run of variant T or D on a random generator."""
+    monkeypatch.setattr(distill, "load_perceptual", Distance)
+
+    def make_run(variant: tuple, pretrain: bool = False, **changes) -> Run:
+        make_options, make_backbone = variant
+        losses = {"adv_loss": ADV, "grec_loss": REC, "perc_loss": PERC, "tmp_loss": TMP}
+        settings = {"config": "tiny", "batch": BATCH, "lr": LR, "iter": STEPS, "start_iter": FIRST, "device": "cpu"}
+        options = make_options(**losses | settings | {"precision": "fp32", "pretrain": pretrain} | changes)
+        options = replace(options.resolved(), encoder_path="")
+        options.check()
+        torch.manual_seed(3)
+        backbone = make_backbone(TINY)
+        for module in backbone.modules():
+            if isinstance(module, ModRes):  # begins as nearly nothing
+                nn.init.normal_(module.conv[0].weight)
+        styles = STYLES if variant is DUAL else ["ink"]
+        return (Pretraining if pretrain else Distillation)(options, make_engine(options), styles, backbone.state_dict())
+
+    return make_run
+
+
+def draw_pair(variant: tuple, seed: int) -> dict[str, Tensor]:
+    """Random numbers in the place of a batch of both stages; degrees, styles and windows differ."""
+    torch.manual_seed(seed)
+    dual, width = variant is DUAL, TINY.channels[TINY.structure_size]
+    return {
+        "x": torch.randn(BATCH, 3 + 19, SIDE, SIDE) / 2,
+        "y": torch.rand(BATCH, 3, 4 * SIDE, 4 * SIDE) * 2 - 1,
+        "w_plus": torch.randn(BATCH, TINY.rows, TINY.style_dim),
+        "degree": torch.tensor([0.4, 1.0, 0.0, 0.8]).roll(seed) if dual else torch.ones(BATCH),
+        "style": torch.tensor([2, 0, 1, 2]).roll(seed) if dual else torch.zeros(BATCH, dtype=torch.int64),
+        "moved": torch.randn(BATCH, 3 + 19, WINDOW, WINDOW) / 2,
+        "offset": torch.randint(0, 4 * (SIDE - WINDOW) + 1, (BATCH, 2)),
+        "feature": torch.randn(BATCH, width, SIDE // 8, SIDE // 8),
+        "skip": torch.randn(BATCH, 3, SIDE // 8, SIDE // 8),
+    }
+
+
+def softplus(x: Tensor) -> Tensor:
+    return torch.log(1 + torch.exp(x))
+
+
+def mean_square(a: Tensor, b: Tensor) -> Tensor:
+    return ((a - b) ** 2).sum() / a.numel()
+
+
+def averaged(pictures: Tensor, side: int) -> Tensor:
+    """Means over squares of pixels, `[B, 3, side, side]`."""
+    factor = pictures.shape[-1] // side
+    return pictures.reshape(-1, 3, side, factor, side, factor).mean((3, 5))
+
+
+class Adam:
+    """Kingma & Ba (2015), algorithm 1."""
+
+    def __init__(self, parameters: dict[str, Tensor]):
+        self.parameters, self.steps = parameters, 0
+        self.mean = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.square = {name: torch.zeros_like(value) for name, value in parameters.items()}
+
+    def descend(self, loss: Tensor) -> None:
+        gradients = torch.autograd.grad(loss, list(self.parameters.values()))
+        self.steps += 1
+        for (name, value), g in zip(self.parameters.items(), gradients, strict=True):
+            self.mean[name] = BETA1 * self.mean[name] + (1 - BETA1) * g
+            self.square[name] = BETA2 * self.square[name] + (1 - BETA2) * g**2
+            mean = self.mean[name] / (1 - BETA1**self.steps)
+            square = self.square[name] / (1 - BETA2**self.steps)
+            value.data = value.data - LR * mean / (square.sqrt() + EPSILON)
+
+
+class ByHand:
+    """A copy of a run at its beginning, and the steps that it should take."""
+
+    def __init__(self, run: Run, parts: tuple[str, ...]):
+        self.network = copy.deepcopy(run.network)
+        named = self.network.named_parameters()
+        learning = {name: value for name, value in named if name.split(".")[0] in parts}
+        self.average = {name: value.detach().clone() for name, value in learning.items()}
+        self.adam = Adam(learning)
+        if isinstance(run, Distillation):
+            self.discriminator = copy.deepcopy(run.critic.discriminator)
+            self.discriminator_adam = Adam(dict(self.discriminator.named_parameters()))
+
+    def pretrain(self, batches: list[dict]) -> dict[str, float]:
+        """Match feature and skip image at the structure size, mean squared each."""
+        found = []
+        for pair in batches:
+            encoded = self.network.encode(pair["x"], pair["w_plus"], pair["degree"])
+            errors = mean_square(encoded.feature, pair["feature"]), mean_square(encoded.skip, pair["skip"])
+            found.append(dict(zip(("feature", "skip"), errors, strict=True)))
+        return self.finish(found)
+
+    def distil(self, batches: list[dict], ramp: float) -> dict[str, float]:
+        """The discriminator's step, then the generator's.
+
+        Where gradients are added up, results of all batches but the last are judged before the discriminator's step,
+        for it waits for the last one.
+        """
+        rendered = [self.network.forward_with_masks(p["x"], p["w_plus"], p["degree"]) for p in batches]
+        before = copy.deepcopy(self.discriminator)
+        judged = [
+            (softplus(self.judge(self.discriminator, y.detach(), pair)).mean())
+            + softplus(-self.judge(self.discriminator, pair["y"], pair)).mean()
+            for (y, _), pair in zip(rendered, batches, strict=True)
+        ]
+        discriminator_loss = ADV * sum(judged) / len(judged)
+        self.discriminator_adam.descend(discriminator_loss)
+        judges = [before] * (len(batches) - 1) + [self.discriminator]
+        found = [
+            self.generator_losses(*result, pair, judge, ramp)
+            for result, pair, judge in zip(rendered, batches, judges, strict=True)
+        ]
+        return {"discriminator": discriminator_loss.item()} | self.finish(found)
+
+    def generator_losses(self, y: Tensor, masks: list, pair: dict, judge: nn.Module, ramp: float) -> dict[str, Tensor]:
+        target, degree, half = pair["y"], pair["degree"], 2 * SIDE
+        found = {
+            "mse": REC * mean_square(y, target),
+            # Summed over the batch of 4 that the published program gives to a GPU, the mean times 4 for any other.
+            "lpips": PERC * 4 * Distance()(averaged(y, half), averaged(target, half)).mean(),
+            "adversarial": ADV * softplus(-self.judge(judge, y, pair)).mean(),
+        }
+        if masks:
+            bound = 0.9 * (1 - degree) ** 2 + 0.1
+            excess = [(mask.mean((1, 2, 3)) - bound).clamp(min=0) for mask in masks]
+            assert any((0 < item.count_nonzero() < BATCH) for item in excess)  # on both sides of the bound
+            found["mask"] = MSK * sum(item.mean() for item in excess)
+        if ramp:
+            moved, side = self.network(pair["moved"], pair["w_plus"], degree), 4 * WINDOW
+            corners = pair["offset"].tolist()
+            still = torch.stack([item[:, r : r + side, c : c + side] for item, (r, c) in zip(y, corners, strict=True)])
+            found["flicker"] = TMP * ramp * mean_square(still, moved)
+        return found
+
+    def judge(self, discriminator: nn.Module, pictures: Tensor, pair: dict) -> Tensor:
+        """Logits of the pictures, averaged to the discriminator's size, in groups."""
+        small, unknown = averaged(pictures, 64), discriminator.num_styles is None
+        groups = [slice(i, i + GROUP) for i in range(0, len(small), GROUP)]
+        condition = (lambda g: ()) if unknown else (lambda g: (pair["degree"][g], pair["style"][g]))
+        return torch.cat([discriminator(small[group], *condition(group)) for group in groups])
+
+    def finish(self, found: list[dict[str, Tensor]]) -> dict[str, float]:
+        """One step along the mean gradient of all batches, and the average's: the losses' means."""
+        self.adam.descend(sum(sum(losses.values()) for losses in found) / len(found))
+        decay = 0.5 ** (BATCH * len(found) / HALF_LIFE)
+        for name, value in self.adam.parameters.items():
+            self.average[name] = decay * self.average[name] + (1 - decay) * value.detach()
+        return {name: sum(losses[name].item() for losses in found) / len(found) for name in found[0]}
+
+
+def assert_close(found: dict, wanted: dict) -> None:
+    """Nearly as exact as float64 is; moments of the gradient span many orders of magnitude."""
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        value = torch.as_tensor(value).detach()
+        atol = 1e-11 * value.abs().max().item()
+        torch.testing.assert_close(torch.as_tensor(found[name]).detach(), value, rtol=1e-9, atol=atol, msg=name)
+
+
+def assert_same_run(run: Run, hand: ByHand) -> None:
+    """Weights, average and moments of the gradients: of the network, and of the discriminator where there is one."""
+    own, learning = dict(run.network.named_parameters()), hand.adam.parameters
+    averaged = dict(run.ema.named_parameters())
+    assert_close({name: own[name] for name in run.learning}, learning)
+    assert_close({name: averaged[name] for name in run.learning}, hand.average)
+    compared = [(run.optimizer, own, hand.adam)]
+    if isinstance(run, Distillation):
+        critic = dict(run.critic.discriminator.named_parameters())
+        assert_close(critic, hand.discriminator_adam.parameters)
+        compared.append((run.critic_optimizer, critic, hand.discriminator_adam))
+    for optimizer, parameters, adam in compared:
+        for key, wanted in (("exp_avg", adam.mean), ("exp_avg_sq", adam.square)):
+            assert_close({name: optimizer.state[parameters[name]][key] for name in wanted}, wanted)
+
+
+def assert_only_these_changed(run: Run, before: dict[str, Tensor], parts: set[str]) -> None:
+    """Parts of the network with other weights than `before`; the rest is the same to the bit, in the average, too."""
+    for state in (run.network.state_dict(), run.ema.state_dict()):
+        assert {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])} == parts
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("variant", [TOONIFY, DUAL], ids=["T", "D"])
+def test_two_steps_of_distillation(make_run, variant, accumulate):
+    run = make_run(variant, accumulate=accumulate)
+    parts = ("encoder", "fusion_out", "fusion_skip")
+    hand, before = ByHand(run, parts), copy.deepcopy(run.network.state_dict())
+    for step, ramp in ((2, 0.0), (3, 0.5)):
+        batches = [draw_pair(variant, seed=10 * step + i) for i in range(accumulate)]
+        assert run.step == step
+        found, wanted = run.advance(batches), hand.distil(batches, ramp)
+        assert ("flicker" in found, "mask" in found) == (step == 3, variant is DUAL)
+        assert_close(found, wanted)
+        assert_same_run(run, hand)
+    assert_only_these_changed(run, before, set(parts))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("variant", [TOONIFY, DUAL], ids=["T", "D"])
+def test_two_steps_of_pretraining(make_run, variant, accumulate):
+    run = make_run(variant, pretrain=True, accumulate=accumulate)
+    hand, before = ByHand(run, ("encoder",)), copy.deepcopy(run.network.state_dict())
+    for step in (2, 3):
+        batches = [draw_pair(variant, seed=10 * step + i) for i in range(accumulate)]
+        assert_close(run.advance(batches), hand.pretrain(batches))
+        assert_same_run(run, hand)
+    assert_only_these_changed(run, before, {"encoder"})
+
+
+@pytest.mark.parametrize("adversarial", [0.0, ADV])
+def test_two_batches_of_four_are_as_one_of_eight(make_run, adversarial):
+    """All but what the generator learns from the discriminator, whose step lies between the two batches."""
+    batches = [draw_pair(DUAL, seed) for seed in (1, 2)]
+    whole = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    states = []
+    for settings, given in (({"accumulate": 2}, batches), ({"batch": 2 * BATCH}, [whole])):
+        run = make_run(DUAL, start_iter=3, adv_loss=adversarial, **settings)
+        found = run.advance(given)
+        found.pop("adversarial", None)
+        part = run.critic.discriminator if adversarial else run.network
+        states.append((found, part.state_dict()))
+    (found, weights), (wanted, wanted_weights) = states
+    assert_close(found, wanted)
+    assert_close(weights, wanted_weights)

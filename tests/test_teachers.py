@@ -1,0 +1,472 @@
+"""Network teachers, against the formulas written down once more in the plainest way."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model import checkpoints
+from model.dualstylegan import DualStyleGAN
+from model.errors import InputError
+from model.ops import blur_downsample
+from model.stylegan2 import Generator, GeneratorConfig
+from model.training.augment import apply_affine
+from model.training.network_teacher import move_pictures
+from model.training.options import RECIPES, DualOptions, ToonifyOptions
+from model.training.sampling import Sample, draw, layer_noise
+from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers import DualStyleTeacher, ToonifyTeacher, fill_backbone
+from model.training.views import moved_input, student_input
+from model.vtoonify import VToonify
+from model.weight_files import write_contents
+
+SMALL = GeneratorConfig(
+    size=64, style_dim=6, mapping_layers=2, channels=dict.fromkeys((4, 8, 16, 32, 64), 4), structure_size=16
+)
+ROWS, STRUCTURE = SMALL.rows, SMALL.structure_rows
+NUMBERS = [7, 3, 11, 20, 21, 22]
+
+
+class Eye(nn.Module):
+    """Stands in for pSp: codes from the mean colours of the face's rows of pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * ROWS * 6).view(3, ROWS, 6).double())
+
+    def style_codes(self, face: Tensor) -> Tensor:
+        assert face.shape[1:] == (3, 256, 256)
+        self.calls += 1
+        return torch.einsum("bc,crd->brd", face.mean((2, 3)), self.weight.to(face))
+
+
+class Parser(nn.Module):
+    """Stands in for BiSeNet: 19 logits that are products of the colours."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, torch.arange(19) % 3] * torch.arange(1, 20).view(-1, 1, 1)
+
+
+def spread(network: nn.Module, seed: int) -> nn.Module:
+    """`network` with weights in which noise, styles and exemplars matter, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.normal_(generator=generator)
+            if "modulation.bias" in name:
+                parameter.add_(1)
+            if name.startswith(("style.", "generator.style.")) and name.endswith("weight"):
+                parameter.mul_(100)  # the learning-rate multiplier takes it back
+            if "to_rgb" in name and name.endswith("conv.weight"):
+                parameter.mul_(0.1)
+    return network.double().eval()
+
+
+EXEMPLARS = {name: np.random.default_rng(i).normal(size=(1, ROWS, 6)) for i, name in enumerate(("a.jpg", "b.jpg", "c"))}
+DIRECTIONS = np.random.default_rng(9).normal(size=(4, ROWS, 6))
+
+
+def toonify(**helpers) -> ToonifyTeacher:
+    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | helpers
+    return ToonifyTeacher(spread(Generator(SMALL), 1), spread(Generator(SMALL), 2), ToonifyOptions(seed=5), **helpers)
+
+
+def dual(helpers: dict | None = None, **options) -> DualStyleTeacher:
+    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | (helpers or {})
+    options = DualOptions(**{"seed": 5, "style_id": 1} | options)
+    return DualStyleTeacher(spread(DualStyleGAN(SMALL), 1), EXEMPLARS, options, **helpers)
+
+
+@torch.no_grad()
+def intrinsic(teacher, sample: Sample) -> Tensor:
+    """0.5·(w + d) item by item, for what `NUMBERS` draw."""
+    codes = []
+    for z, attribute in zip(draw(5, NUMBERS, SMALL).z.double(), sample.attribute.tolist(), strict=True):
+        w = teacher.photos.mapping(z).repeat(ROWS, 1)
+        if attribute >= 0:
+            w[STRUCTURE // 2 : STRUCTURE] += torch.from_numpy(DIRECTIONS)[attribute, STRUCTURE // 2 : STRUCTURE]
+        codes.append(0.5 * w)
+    return torch.stack(codes)
+
+
+def noise() -> list[Tensor]:
+    return layer_noise(SMALL, draw(5, NUMBERS, SMALL).noise_seeds, torch.device("cpu"))
+
+
+@torch.no_grad()
+def moved(pictures: Tensor, sample: Sample) -> Tensor:
+    return apply_affine(pictures.clamp(-1, 1), sample.affine).clamp(-1, 1)
+
+
+@torch.no_grad()
+def photo_rows(teacher, photo: Tensor) -> Tensor:
+    codes = Eye().style_codes(F.adaptive_avg_pool2d(photo.clamp(-1, 1), 256))
+    return torch.stack([torch.stack([teacher.photos.mapping(row) for row in code]) for code in codes])
+
+
+def same(a: Sample, b: Sample, **tolerance) -> None:
+    for name, value in vars(a).items():
+        torch.testing.assert_close(value, vars(b)[name], **tolerance, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def items(sample: Sample, which: list[int]) -> Sample:
+    return Sample(**{name: None if value is None else value[which] for name, value in vars(sample).items()})
+
+
+# ---- random numbers
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.8, None])
+@pytest.mark.parametrize("make", [toonify, dual])
+@pytest.mark.parametrize("method", ["sample", "sample_features"])
+def test_a_sample_does_not_depend_on_its_batch(make, method, progress):
+    teacher = make()
+    whole = getattr(teacher, method)(NUMBERS, progress)
+    for which in ([2], [4, 1, 3]):
+        part = getattr(make(), method)([NUMBERS[i] for i in which], progress)
+        same(part, items(whole, which), rtol=0, atol=1e-4)  # the affine's grid is float32
+    same(getattr(teacher, method)(NUMBERS, progress), whole, rtol=0, atol=0)
+
+
+def test_other_numbers_and_other_seeds_give_other_samples():
+    a, b = toonify().sample([1, 2], None), toonify().sample([3, 4], None)
+    assert min((x - y).abs().mean() for x in a.photo for y in b.photo) > 0.01
+    other = draw(6, [1], SMALL)
+    assert not torch.equal(draw(5, [1], SMALL).z, other.z) and draw(5, [1], SMALL).noise_seeds != other.noise_seeds
+
+
+def test_random_numbers_have_their_distributions():
+    draws = draw(0, range(4000), SMALL)
+    for codes in (draws.z, draws.other_z):
+        assert abs(codes.mean()) < 0.03 and abs(codes.std() - 1) < 0.03
+    assert abs((draws.z * draws.other_z).mean()) < 0.03
+    for values in (draws.attribute, draws.style, draws.degree, draws.progress):
+        np.testing.assert_allclose(np.quantile(values, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03)
+    assert abs((draws.affine == torch.eye(3)).all(2).all(1).double().mean() - 0.8**5) < 0.03
+    assert draws.offset.min() == 0 and draws.offset.max() == 8, "windows of 56 px, of 64"
+
+
+def test_noise_is_normal_and_differs_between_layers_and_samples():
+    layers = layer_noise(SMALL, [1, 2], torch.device("cpu"))
+    assert [layer.shape for layer in layers] == [(2, 1, s, s) for s in (4, 8, 8, 16, 16, 32, 32, 64, 64)]
+    assert abs(layers[-1].std() - 1) < 0.03 and abs(layers[-1].mean()) < 0.03
+    for a, b in ((layers[-1][0], layers[-1][1]), (layers[-1][0], layers[-2][0])):
+        assert abs((a * b).mean()) < 0.05
+
+
+# ---- variant T
+
+
+def test_toonify_pairs_follow_the_formulas():
+    teacher = toonify()
+    sample = teacher.sample(NUMBERS, 0.5)
+    w_plus = intrinsic(teacher, sample)
+    with torch.no_grad():
+        photo = teacher.photos(w_plus, noise())
+        code = torch.cat([w_plus[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
+        cartoon = teacher.cartoons(code, noise())
+    torch.testing.assert_close(sample.w_plus, code)
+    torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
+    torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
+    assert set(sample.attribute.tolist()) <= {0, 1, 2, 3} and len(set(sample.attribute.tolist())) > 1
+    assert sample.degree.tolist() == [1.0] * 6 and sample.style.tolist() == [0] * 6
+    assert len(teacher.styles) == 1
+
+
+def test_toonify_features_follow_the_formulas():
+    teacher = toonify()
+    sample = teacher.sample_features(NUMBERS, 0.5)
+    w_plus = intrinsic(teacher, sample)
+    with torch.no_grad():
+        feature, skip = teacher.cartoons.features_at(w_plus, SMALL.structure_size, noise())
+        photo = teacher.photos(w_plus, noise()).clamp(-1, 1)
+    for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo)):
+        torch.testing.assert_close(value, wanted)
+    assert sample.cartoon is None and sample.offset is None
+    assert torch.equal(sample.affine, torch.eye(3).expand(6, 3, 3))
+    assert teacher.style_encoder.calls == 0
+
+
+def test_without_helpers_there_is_no_edit_no_map_and_the_code_is_the_one_that_was_drawn():
+    teacher = toonify(style_encoder=None, parser=None, directions=None)
+    sample = teacher.sample(NUMBERS, None)
+    assert sample.attribute.tolist() == [-1] * 6 and sample.logits is None
+    torch.testing.assert_close(sample.w_plus, intrinsic(teacher, sample))
+    assert sample.pair()["x"].shape == (6, 3, 16, 16)
+
+
+# ---- variant D
+
+
+def weights_of(sample: Sample, colour: float) -> Tensor:
+    return torch.stack([torch.tensor([d] * STRUCTURE + [colour] * (ROWS - STRUCTURE)) for d in sample.degree.tolist()])
+
+
+@pytest.mark.parametrize(
+    ("fixed", "colour"), [({}, 1.0), ({"fix_color": True}, 0.0), ({"fix_style": True}, 1.0),
+                          ({"fix_style": True, "fix_color": True}, 0.0), ({"fix_degree": True}, 1.0)],
+)  # fmt: skip
+def test_dualstylegan_pairs_follow_the_formulas(fixed, colour):
+    teacher = dual(**fixed)
+    sample = teacher.sample(NUMBERS, 0.4)
+    w_plus = intrinsic(teacher, sample)
+    exemplars = torch.from_numpy(np.concatenate(list(EXEMPLARS.values())))
+    with torch.no_grad():
+        photo = teacher.photos(w_plus, noise())
+        code = teacher.photos.mapping(exemplars)[sample.style]
+        only_exemplar = fixed == {"fix_style": True}
+        if not only_exemplar:
+            code = torch.cat([code[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
+        cartoon = teacher.dual(w_plus, code, weights_of(sample, colour), noise())
+    assert teacher.style_encoder.calls == (0 if only_exemplar else 1)
+    torch.testing.assert_close(sample.w_plus, code)
+    torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
+    torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
+    assert teacher.styles == list(EXEMPLARS)
+
+
+def test_degrees_are_multiples_of_a_fifth_and_styles_are_all_taken():
+    teacher = dual()
+    draws = draw(5, range(600), SMALL)
+    degrees, counts = teacher._degree(draws, 0.3).unique(return_counts=True)
+    torch.testing.assert_close(degrees, torch.linspace(0, 1, 6))
+    assert counts.min() > 70
+    styles, counts = teacher._style(draws, 0.3).unique(return_counts=True)
+    assert styles.tolist() == [0, 1, 2] and counts.min() > 150
+
+
+def test_the_first_step_and_fixed_choices_take_what_is_given():
+    first = dual(style_degree=0.7).sample(NUMBERS, 0.0)
+    assert first.degree.tolist() == pytest.approx([0.7] * 6) and first.style.tolist() == [1] * 6
+    later = dual(style_degree=0.7).sample(NUMBERS, 0.01)
+    assert len(set(later.degree.tolist())) > 1 and len(set(later.style.tolist())) > 1
+    for progress in (0.4, None):
+        fixed = dual(style_degree=0.7, fix_degree=True).sample(NUMBERS, progress)
+        assert fixed.degree.tolist() == pytest.approx([0.7] * 6) and len(set(fixed.style.tolist())) > 1
+        fixed = dual(style_degree=0.7, fix_style=True).sample(NUMBERS, progress)
+        assert len(set(fixed.degree.tolist())) > 1 and fixed.style.tolist() == [1] * 6
+
+
+def test_late_in_a_run_the_photo_and_nothing_else_changes_colour():
+    teacher = dual()
+    early, late = teacher.sample(NUMBERS, 0.5), teacher.sample(NUMBERS, 0.8)
+    for name in ("w_plus", "cartoon", "degree", "style", "affine", "attribute"):
+        torch.testing.assert_close(vars(early)[name], vars(late)[name], rtol=0, atol=1e-4)
+    other = draw(5, NUMBERS, SMALL).other_z.double()
+    share = 2 * 0.8 - 1
+    with torch.no_grad():
+        w_plus = intrinsic(teacher, early)
+        other = 0.5 * torch.stack([teacher.photos.mapping(z) for z in other])
+        w_plus[:, STRUCTURE:] = (1 - share) * w_plus[:, STRUCTURE:] + share * other[:, None]
+        photo = teacher.photos(w_plus, noise())
+    torch.testing.assert_close(late.photo, moved(photo, late), rtol=0, atol=1e-4)
+    assert (late.photo - early.photo).abs().mean() > 0.01
+    for fixed in ({"fix_color": True}, {"fix_style": True}):
+        same(dual(**fixed).sample(NUMBERS, 0.5), dual(**fixed).sample(NUMBERS, 0.9), rtol=0, atol=0)
+
+
+def test_half_of_the_stored_samples_have_other_colours():
+    teacher = dual({"style_encoder": None, "parser": None})
+    early, late, stored = (teacher.sample(range(12), progress).photo for progress in (0.5, 1.0, None))
+    changed = [not torch.allclose(a, b, atol=1e-4) for a, b in zip(early, stored, strict=True)]
+    assert changed == (draw(5, range(12), SMALL).progress > 0.5).tolist() and 2 < sum(changed) < 10
+    assert not torch.allclose(stored[changed.index(True)], late[changed.index(True)], atol=1e-4)
+
+
+def test_dualstylegan_features_follow_the_formulas():
+    teacher = dual()
+    sample = teacher.sample_features(NUMBERS, 0.7)
+    w_plus = intrinsic(teacher, sample)
+    with torch.no_grad():
+        code = teacher.photos.mapping(torch.from_numpy(np.concatenate(list(EXEMPLARS.values()))))[sample.style]
+        weights = sample.degree[:, None].expand(-1, ROWS)
+        feature, skip = teacher.dual.features_at(w_plus, code, weights, SMALL.structure_size, noise())
+        photo = teacher.photos(w_plus, noise()).clamp(-1, 1)
+    for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo), (sample.w_plus, code)):
+        torch.testing.assert_close(value, wanted)
+    assert teacher.style_encoder.calls == 0
+
+
+def test_in_pre_training_the_degree_is_zero_for_a_quarter_then_uniform():
+    teacher = dual(style_degree=0.3)
+    draws = draw(5, range(800), SMALL)
+    assert teacher._early_degree(draws, 0.25).tolist() == [0.0] * 800
+    late, stored = teacher._early_degree(draws, 0.26), teacher._early_degree(draws, None)
+    assert len(late.unique()) > 700 and abs(late.mean() - 0.5) < 0.03
+    assert abs((stored == 0).double().mean() - 0.25) < 0.04
+    assert torch.equal(stored[stored > 0], late[stored > 0])
+    fixed = dual(style_degree=0.3, fix_degree=True, fix_style=True)
+    for progress in (0.0, 0.9, None):
+        sample = fixed.sample_features(NUMBERS, progress)
+        assert sample.degree.tolist() == pytest.approx([0.3] * 6) and sample.style.tolist() == [1] * 6
+
+
+# ---- both
+
+
+@pytest.mark.parametrize("make", [toonify, dual])
+def test_photo_and_cartoon_share_their_noise(make):
+    """Where both generators are the same and the degree is 0, so are the pictures."""
+    teacher = make(style_encoder=None) if make is toonify else make({"style_encoder": None}, fix_color=True)
+    if make is toonify:
+        teacher.cartoons.load_state_dict(teacher.photos.state_dict())
+    else:
+        teacher.options.fix_degree, teacher.options.style_degree = True, 0.0
+    sample = teacher.sample(NUMBERS, 0.3)
+    torch.testing.assert_close(sample.photo, sample.cartoon, rtol=0, atol=1e-6)
+    quiet = teacher.photos(intrinsic(teacher, sample), "none")
+    assert (moved(quiet, sample) - sample.photo).abs().mean() > 0.01, "noise matters in these networks"
+
+
+def test_photo_and_cartoon_move_alike_and_what_does_not_move_is_left_alone():
+    affine = torch.stack([torch.eye(3), torch.tensor([[0.8, 0.3, 4], [-0.3, 0.8, -5], [0, 0, 1]])])
+    photo = torch.rand(2, 3, 64, 64)
+    still, wanted = photo[0].clone(), apply_affine(photo[1:], affine[1:]).clamp(-1, 1)
+    first, second = move_pictures(affine, photo.clone(), photo.clone())
+    assert torch.equal(first, second) and torch.equal(first[0], still)
+    torch.testing.assert_close(first[1:], wanted)
+
+
+def test_the_moved_photo_is_parsed_at_half_its_size():
+    sample = toonify().sample(NUMBERS, None)
+    torch.testing.assert_close(sample.logits, Parser()(2 * blur_downsample(sample.photo)))
+    assert sample.logits.shape == (6, 19, 32, 32)
+
+
+def test_results_lie_in_their_range_and_networks_are_frozen():
+    teacher = dual()
+    sample = teacher.sample(NUMBERS, 0.9)
+    for pictures in (sample.photo, sample.cartoon):
+        assert pictures.abs().max() <= 1 and not pictures.requires_grad
+    assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("make", [toonify, dual])
+def test_bfloat16_changes_little_and_results_stay_float32(make):
+    exact, rough = (make().float() for _ in range(2))
+    rough.dtype = torch.bfloat16
+    for method in ("sample", "sample_features"):
+        a, b = (getattr(teacher, method)(NUMBERS, 0.6) for teacher in (exact, rough))
+        for name, value in vars(b).items():
+            if value is not None and value.is_floating_point():
+                assert value.dtype == torch.float32, name
+                assert (value - vars(a)[name]).abs().mean() < 0.05 * (1 + vars(a)[name].abs().mean()), name
+
+
+def test_a_sample_becomes_what_the_student_sees():
+    sample = dual().sample(NUMBERS, 0.3)
+    pair = sample.pair()
+    assert {name: value.shape[1:] for name, value in pair.items()} == {
+        "x": (22, 16, 16), "y": (3, 64, 64), "w_plus": (ROWS, 6), "degree": (), "style": (),
+        "moved": (22, 14, 14), "offset": (2,),
+    }  # fmt: skip
+    photo, logits = sample.photo.float(), sample.logits.float()
+    torch.testing.assert_close(pair["x"], student_input(photo, logits))
+    torch.testing.assert_close(pair["moved"], moved_input(photo, logits, sample.offset))
+    torch.testing.assert_close(pair["y"], sample.cartoon.float())
+    early = dual().sample_features(NUMBERS, 0.3).pair()
+    assert early.keys() == {"x", "w_plus", "degree", "style", "feature", "skip"}
+    for value in (*pair.values(), *early.values()):
+        assert value.dtype in (torch.float32, torch.int64)
+
+
+# ---- files
+
+
+TINY = RECIPES["tiny"].network
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A function that makes options for small files in a folder, but for the parser, which is not read."""
+    torch.manual_seed(0)
+    config = TINY.generator
+    for name, network in (("base", Generator(config)), ("fine", Generator(config)), ("dual", DualStyleGAN(config))):
+        write_contents(tmp_path / f"{name}.pt", {"g_ema": network.state_dict()})
+    rng = np.random.default_rng(0)
+    codes = {name: rng.normal(size=(1, config.rows, config.style_dim)) for name in ("a", "b")}
+    checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
+    np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.rows, config.style_dim)))
+    monkeypatch.setattr(checkpoints, "load_parser", lambda path: Parser())
+
+    def options(kind: type, **changes):
+        stylegan = "dual.pt" if kind is DualOptions else "base.pt"
+        names = {"stylegan_path": stylegan, "direction_path": "directions.npy"}
+        names |= {"exstyle_path": "codes.npy"} if kind is DualOptions else {"finetunegan_path": "fine.pt"}
+        paths = {option: str(tmp_path / name) for option, name in names.items()}
+        others = {"config": "tiny", "style_encoder_path": "none"}
+        others |= {"style_id": 1} if kind is DualOptions else {}
+        return kind(**paths | others | changes).resolved()
+
+    return options
+
+
+def test_teachers_come_from_files(files, tmp_path):
+    teacher = load_toonify_teacher(files(ToonifyOptions, weight=[0.25] * TINY.generator.rows), "cpu")
+    base, fine = (checkpoints.load_generator(tmp_path / f"{name}.pt", TINY.generator) for name in ("base", "fine"))
+    weight = [generator.convs[1].conv.weight for generator in (base, fine, teacher.photos, teacher.cartoons)]
+    assert torch.equal(weight[2], weight[0])
+    torch.testing.assert_close(weight[3], 0.75 * weight[0] + 0.25 * weight[1])
+    sample = teacher.sample([0, 1], 0.5)
+    assert sample.cartoon.shape == (2, 3, 256, 256) and sample.logits.shape == (2, 19, 128, 128)
+    assert sample.attribute.min() >= 0
+
+    teacher = load_dualstyle_teacher(files(DualOptions), "cpu")
+    assert teacher.styles == ["a", "b"] and teacher.sample([0, 1], 0).style.tolist() == [1, 1]
+    plain = load_dualstyle_teacher(files(DualOptions, direction_path="none"), "cpu")
+    assert plain.sample([0, 1], 0.5).attribute.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("kind", [ToonifyOptions, DualOptions])
+def test_a_student_is_put_on_the_generator_of_its_teacher(files, kind):
+    options = files(kind)
+    network = VToonify(options.recipe.network)
+    fill_backbone(network, load_backbone(options))
+    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
+    teacher = load(options, "cpu")
+    trained = teacher.cartoons if kind is ToonifyOptions else teacher.dual
+    for name, value in trained.state_dict().items():
+        assert torch.equal(network.generator.state_dict()[name], value), name
+    if kind is DualOptions:
+        assert len(network.res) == TINY.generator.structure_rows
+        for block, own in zip(network.res, teacher.dual.res, strict=False):
+            assert all(torch.equal(a, b) for a, b in zip(block.parameters(), own.parameters(), strict=True))
+        assert network.res[1].conv[0].dilation == 2, "the weights are shared, the dilation is the student's"
+
+
+def test_the_style_encoder_is_read_only_where_it_is_used(files, monkeypatch):
+    read = []
+    monkeypatch.setattr(checkpoints, "load_style_encoder", lambda path: read.append(path) or Eye())
+    with pytest.raises(InputError, match="--style_encoder_path is e.pt: .* don't fit --config tiny, so give none"):
+        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt"), "cpu")
+    for useless in ({"pretrain": True}, {"fix_style": True}):
+        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt", **useless), "cpu")
+    assert not read
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "sentence"),
+    [
+        (ToonifyOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
+        (ToonifyOptions, {"finetunegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
+        (ToonifyOptions, {"direction_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of editing directions"),
+        (DualOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a DualStyleGAN"),
+        (DualOptions, {"exstyle_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of exemplar"),
+        (DualOptions, {"style_id": 2}, "--style_id is 2: .*codes.npy has styles 0 to 1"),
+        (DualOptions, {"style_id": -1}, "--style_id is -1: .*codes.npy has styles 0 to 1"),
+        (DualOptions, {"config": "published"}, r"shape \[1, 14, 16\], but --config published takes \[1, 18, 512\]"),
+    ],
+)
+def test_files_that_do_not_serve_are_one_sentence(files, kind, changes, sentence):
+    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
+    with pytest.raises(InputError, match=sentence) as caught:
+        load(files(kind, **changes), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_directions_of_other_sizes_are_refused(files, tmp_path):
+    np.save(tmp_path / "directions.npy", np.zeros((4, 18, 512), np.float32))
+    with pytest.raises(InputError, match=r"\[4, 18, 512\], not float of shape \[N, 14, 16\]"):
+        load_toonify_teacher(files(ToonifyOptions), "cpu")

@@ -1,0 +1,22 @@
+"""Train a VToonify-T: one collection style.
+
+    python train_vtoonify_t.py --pretrain --iter 30000 --batch 1 --finetunegan_path G1.pt --name mine
+    python train_vtoonify_t.py --iter 2000 --batch 4 --finetunegan_path G1.pt --name mine
+    python style_transfer.py --ckpt checkpoint/mine/vtoonify.pt --content photo.jpg
+
+Under `torchrun --nproc_per_node=8` or `accelerate launch`, the same commands use several GPUs.
+"""
+
+from model import cli
+from model.training.loop import train
+from model.training.options import ToonifyOptions
+
+
+def main() -> None:
+    """Parse the command line, train, and say where the result is."""
+    if result := train(cli.parse(ToonifyOptions, __doc__)):
+        print(f"The trained model is {result}.")
+
+
+if __name__ == "__main__":
+    cli.run(main)
