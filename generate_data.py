@@ -13,6 +13,8 @@ missing. Under `torchrun --nproc_per_node=8`, the same commands share the shards
 
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,17 +25,11 @@ from model.inference.photos import read_photo
 from model.training.drawn.jobs import Job, describe, draw_all, list_jobs
 from model.training.drawn.pair import draw_pair
 from model.training.drawn.styles import STYLES
-from model.training.generate import Result, fill_folder, share
-from model.training.generate_options import BY_TEACHER, DrawnData, GenerateOptions
-from model.training.generate_samples import generate_samples
-from model.training.shards import encode_pair
+from model.training.shards import Result, encode_pair
 
-
-def chosen_options() -> type[GenerateOptions]:
-    """The options of the teacher that the command line names."""
-    parser = cli.OneLineParser(add_help=False)
-    parser.add_argument("--teacher", choices=BY_TEACHER, default=GenerateOptions.teacher)
-    return BY_TEACHER[parser.parse_known_args()[0].teacher]
+# What needs torch is imported where it is used: each process of the drawn teacher imports this file.
+if TYPE_CHECKING:
+    from model.training.generate_options import DrawnData
 
 
 def draw(job: Job) -> Result:
@@ -61,15 +57,17 @@ def draw(job: Job) -> Result:
     return Result(key, encode_pair(pair.photo, pair.full, pair.partial, facts))
 
 
-def generate_drawn(options: DrawnData) -> Counter[str]:
+def generate_drawn(options: "DrawnData") -> Counter[str]:
     """Draw every missing shard; returns how many photos were drawn or skipped, by outcome.
 
     Raises InputError for options that cannot work.
     """
+    from model.training.generate import fill_folder
+
     options.check()
     jobs = list_jobs(options)
 
-    def draw_shards(shards: list[range]):
+    def draw_shards(shards: list[range]) -> Iterator[Result]:
         return draw_all(draw, [jobs[number] for numbers in shards for number in numbers], options.workers)
 
     return fill_folder(options.out, describe(options, jobs), draw_shards)
@@ -77,6 +75,10 @@ def generate_drawn(options: DrawnData) -> Counter[str]:
 
 def main() -> None:
     """Parse the command line, draw, and say how many pairs there are."""
+    from model.training.generate import share
+    from model.training.generate_options import DrawnData, chosen_options
+    from model.training.generate_samples import generate_samples
+
     options = cli.parse(chosen_options(), __doc__)
     try:
         outcomes = (generate_drawn if isinstance(options, DrawnData) else generate_samples)(options)

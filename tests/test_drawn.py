@@ -1,14 +1,10 @@
-"""The drawn teacher and generate_data.py, on the public-domain portrait that scikit-image ships."""
-
-import json
-import tarfile
+"""The drawn teacher, on the public-domain portrait that scikit-image ships."""
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
-import generate_data
 from model.training.drawn import pair
 from model.training.drawn.geometry import EYES, Warp, align_portrait, alignment, overrun
 from model.training.drawn.parsing import REGIONS, parse_portrait
@@ -33,17 +29,6 @@ def parsing(portrait):
 @pytest.fixture(scope="module")
 def drawing(portrait, parsing):
     return draw_full(portrait[0], film, parsing)
-
-
-@pytest.fixture
-def photo_folder(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    astronaut = skimage.data.astronaut()
-    cv2.imwrite(str(folder / "a.png"), astronaut[:300, :400, ::-1])
-    cv2.imwrite(str(folder / "b.jpg"), astronaut[:300, 60:400, ::-1])
-    cv2.imwrite(str(folder / "c.png"), np.full((64, 64, 3), 128, np.uint8))
-    return folder
 
 
 def distance(a, b):
@@ -205,91 +190,3 @@ def test_mirrored_landmarks_swap_the_sides(portrait):
     assert points[36, 0] < points[39, 0] < points[42, 0] < points[45, 0]
     assert points[0, 0] < points[8, 0] < points[16, 0] and points[48, 0] < points[54, 0]
     np.testing.assert_allclose(pair.mirror(flipped, points)[1], landmarks, atol=1e-3)
-
-
-@pytest.fixture
-def run(call):
-    def run(photos, out, *more):
-        few = ("--size", 192, "--workers", 1, "--pairs_per_shard", 2)
-        return call(generate_data.main, "--photos", photos, "--out", out, *few, *more)
-
-    return run
-
-
-def test_generate_data_writes_pairs_and_goes_on_where_it_stopped(run, photo_folder, tmp_path, capsys):
-    out = tmp_path / "pairs"
-    assert run(photo_folder, out) == 0
-    assert "2 drawn, 1 without a face" in capsys.readouterr().out
-    with tarfile.open(out / "pairs-00000.tar") as tar:
-        names = tar.getnames()
-        facts = json.load(tar.extractfile("000000.json"))
-        photo, full = (
-            cv2.imdecode(np.frombuffer(tar.extractfile(f"000000.{name}.jpg").read(), np.uint8), cv2.IMREAD_COLOR)
-            for name in ("photo", "full")
-        )
-    assert names == [f"{key}.{part}" for key in ("000000", "000001")
-                     for part in ("photo.jpg", "full.jpg", "partial.jpg", "json")]  # fmt: skip
-    assert photo.shape == full.shape == (192, 192, 3) and distance(photo, full) > 4
-    assert facts["source"] == "a.png" and facts["style"] == "film" and 0.1 < facts["degree"] < 0.9
-    assert np.shape(facts["landmarks"]) == np.shape(facts["landmarks_full"]) == (68, 2)
-    assert (out / "preview.jpg").stat().st_size > 1000
-
-    first = (out / "pairs-00000.tar").read_bytes()
-    (out / "pairs-00000.tar").unlink()
-    untouched = (out / "pairs-00001.tar").stat().st_mtime_ns
-    assert run(photo_folder, out) == 0
-    assert (out / "pairs-00000.tar").read_bytes() == first
-    assert (out / "pairs-00001.tar").stat().st_mtime_ns == untouched
-    assert "1 of them finished" in capsys.readouterr().out
-
-
-def test_an_interrupted_shard_leaves_no_file(run, photo_folder, tmp_path, monkeypatch):
-    def interrupt(job):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(generate_data, "draw", interrupt)
-    assert run(photo_folder, tmp_path / "pairs") == 130
-    assert not list((tmp_path / "pairs").glob("*.tar*"))
-
-
-def test_other_options_for_the_same_folder_are_refused(run, photo_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate_data, "draw", lambda job: generate_data.Result("0", {}, "unreadable"))
-    assert run(photo_folder, tmp_path / "pairs") == 0
-    assert run(photo_folder, tmp_path / "pairs", "--seed", "7") == 2
-    assert "other options" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--style", "oil"], "oil"),
-        (["--teacher", "robot"], "robot"),
-        (["--count", "-1"], "--count is -1"),
-        (["--size", "8"], "--size is 8"),
-    ],
-)
-def test_impossible_options_exit_with_a_sentence(run, photo_folder, tmp_path, capsys, more, message):
-    assert run(photo_folder, tmp_path / "pairs", *more) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "pairs").exists()
-
-
-def test_missing_and_empty_folders_exit_with_a_sentence(run, photo_folder, tmp_path, capsys):
-    assert run(tmp_path / "nowhere", tmp_path / "pairs") == 2
-    assert "nowhere is not a folder" in capsys.readouterr().err
-    (tmp_path / "empty").mkdir()
-    assert run(tmp_path / "empty", tmp_path / "pairs") == 2
-    assert "o pictures (" in capsys.readouterr().err
-    (tmp_path / "file").write_text("taken")
-    assert run(photo_folder, tmp_path / "file") == 2
-    assert "annot write to" in capsys.readouterr().err
-
-
-def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
-    def jobs(count):
-        return generate_data.list_jobs(generate_data.Options([photo_folder], tmp_path, count=count))
-
-    assert [job.source for job in jobs(2)] == ["a.png", "b.jpg"]
-    assert [(job.source, job.variant) for job in jobs(5)] == [
-        ("a.png", 0), ("b.jpg", 0), ("c.png", 0), ("a.png", 1), ("b.jpg", 1)
-    ]  # fmt: skip

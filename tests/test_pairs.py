@@ -1,17 +1,13 @@
 """Stored pairs and the samples made of them."""
 
-import json
-import tarfile
-
 import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from model.errors import InputError
 from model.training.pairs import OUTPUT_SIZE, SCALE, WINDOW_SIZE, PairDataset, feature_weights, split_held_out
-from model.training.shards import encode_pair, index_shard, index_shards, list_styles, preview_sheet, write_shard
+from model.training.shards import encode_pair, index_pairs, write_shard
 from tests.portrait import LANDMARKS, pair_facts
 
 SAMPLES = 100
@@ -20,19 +16,12 @@ EYES = (slice(36, 42), slice(42, 48))
 
 @pytest.fixture(scope="module")
 def dataset(pair_folder):
-    return PairDataset(index_shards(pair_folder), ["film"], seed=3, length=SAMPLES)
+    return PairDataset(index_pairs([pair_folder]), ["film"], seed=3, length=SAMPLES)
 
 
 @pytest.fixture(scope="module")
 def samples(dataset):
     return [dataset[n] for n in range(SAMPLES)]
-
-
-@pytest.fixture
-def parts():
-    """Parts of one pair of flat 64 px pictures."""
-    grey = np.full((64, 64, 3), 99, np.uint8)
-    return encode_pair(grey, grey + 20, grey + 10, pair_facts(0.5, LANDMARKS, LANDMARKS))
 
 
 def levels(a, b):
@@ -44,82 +33,6 @@ def at_input_size(y):
     return F.avg_pool2d(y, SCALE)
 
 
-def test_a_shard_gives_back_what_was_written(tmp_path, parts):
-    shard = tmp_path / "pairs-00000.tar"
-    write_shard(shard, [("one", parts), ("two", parts)])
-    pairs = index_shards(tmp_path)
-    assert [pair.key for pair in pairs] == ["one", "two"] and list_styles(pairs) == ["film"]
-    assert pairs[1].facts()["landmarks"] == LANDMARKS.tolist()
-    means = [pairs[1].picture(name).mean() for name in ("photo", "full", "partial")]
-    assert means == pytest.approx([99, 119, 109], abs=1)
-    assert preview_sheet([shard]).shape == (2 * 256, 3 * 256, 3)
-    assert [path.name for path in tmp_path.iterdir()] == [shard.name]
-
-
-def test_colours_are_stored_as_they_are(tmp_path):
-    red = np.zeros((32, 32, 3), np.uint8) + np.uint8([200, 30, 60])
-    write_shard(tmp_path / "pairs-0.tar", [("a", encode_pair(red, red, red, pair_facts(0.5, LANDMARKS, LANDMARKS)))])
-    assert np.abs(index_shards(tmp_path)[0].picture("full").astype(int) - red).max() <= 3
-
-
-def test_a_folder_without_pairs_is_refused(tmp_path):
-    for folder in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(InputError, match="holds no pairs"):
-            index_shards(folder)
-    write_shard(tmp_path / "pairs-00000.tar", [])
-    assert index_shard(tmp_path / "pairs-00000.tar") == []
-    with pytest.raises(InputError, match="holds no pairs"):
-        index_shards(tmp_path)
-
-
-@pytest.mark.parametrize("kept", [0, 100, 3000, -3000])
-def test_a_truncated_shard_is_refused(pair_folder, tmp_path, kept):
-    whole = (pair_folder / "pairs-00000.tar").read_bytes()
-    members_end = whole.rindex(b"}") + 1
-    (tmp_path / "pairs-00000.tar").write_bytes(whole[: kept if kept >= 0 else members_end + kept])
-    with pytest.raises(InputError, match="not a readable shard"):
-        index_shards(tmp_path)
-
-
-def test_a_file_that_is_no_shard_is_refused(tmp_path):
-    (tmp_path / "pairs-00000.tar").write_bytes(np.random.default_rng(0).bytes(5000))
-    with pytest.raises(InputError, match="not a readable shard"):
-        index_shards(tmp_path)
-    with tarfile.open(tmp_path / "pairs-00000.tar", "w:gz"):
-        pass
-    with pytest.raises(InputError, match="not a readable shard"):
-        index_shards(tmp_path)
-
-
-def test_a_pair_without_one_of_its_parts_is_refused(tmp_path, parts):
-    del parts["full.jpg"]
-    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
-    with pytest.raises(InputError, match=r"one\.full\.jpg is missing"):
-        index_shards(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ({"photo.jpg": b""}, "one.photo.jpg is no picture"),
-        ({"photo.jpg": b"junk"}, "one.photo.jpg is no picture"),
-        ({"json": b"{"}, "one.json is no JSON"),
-        ({"json": b"\xff\xfe"}, "one.json is no JSON"),
-        ({"json": b"[]"}, "one.json lacks"),
-        ({"json": json.dumps({"style": "film"}).encode()}, "one.json lacks"),
-    ],
-)
-def test_a_pair_with_a_damaged_part_is_refused_when_it_is_read(tmp_path, parts, damage, message):
-    write_shard(tmp_path / "pairs-00000.tar", [("one", parts | damage)])
-    with pytest.raises(InputError, match=message):
-        PairDataset(index_shards(tmp_path), ["film"], seed=0, length=1)[0]
-
-
-def test_a_shard_that_cannot_be_written_is_refused(tmp_path, parts):
-    with pytest.raises(InputError, match="can't be written"):
-        write_shard(tmp_path / "nowhere" / "pairs-00000.tar", [("one", parts)])
-
-
 def test_every_fiftieth_pair_is_held_out():
     learnt, held_out = split_held_out(list(range(120)))
     assert held_out == [0, 50, 100]
@@ -127,11 +40,11 @@ def test_every_fiftieth_pair_is_held_out():
 
 
 def test_a_sample_depends_on_seed_and_number_only(pair_folder, dataset, samples):
-    again = PairDataset(index_shards(pair_folder), ["film"], seed=3, length=50)[7]
+    again = PairDataset(index_pairs([pair_folder]), ["film"], seed=3, length=50)[7]
     assert again.keys() == samples[7].keys()
     for key, value in samples[7].items():
         np.testing.assert_array_equal(again[key], value)
-    other = PairDataset(index_shards(pair_folder), ["film"], seed=4, length=50)[7]
+    other = PairDataset(index_pairs([pair_folder]), ["film"], seed=4, length=50)[7]
     assert not torch.equal(samples[7]["x"], other["x"])
 
 
@@ -205,7 +118,7 @@ def test_weights_follow_the_eyes_through_drawing_and_augmentation(tmp_path):
     drawn, partial = centred + np.float32([0, 12]), centred + np.float32([0, 6])
     pictures = [_bright_eyes(points) for points in (centred, drawn, partial)]
     write_shard(tmp_path / "pairs-00000.tar", [("one", encode_pair(*pictures, pair_facts(0.5, centred, drawn)))])
-    dataset = PairDataset(index_shards(tmp_path), ["film"], seed=0, length=40)
+    dataset = PairDataset(index_pairs([tmp_path]), ["film"], seed=0, length=40)
     samples = [dataset[n] for n in range(len(dataset))]
     brights = [sample["y"].mean(0) > 0.5 for sample in samples]
     seen = [sample["degree"] for sample, bright in zip(samples, brights, strict=True) if bright.any()]

@@ -2,6 +2,7 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -67,7 +68,7 @@ def distances_by_hand(weights: dict[str, Tensor], a: Tensor, b: Tensor) -> Tenso
         {name.removeprefix("features."): value for name, value in weights.items() if name.startswith("features.")},
         assign=True,
     )
-    linear = torch.load(Path(lpips.__file__).parent / "weights" / "v0.1" / "vgg.pth", weights_only=True)
+    linear = torch.load(Path(lpips.__file__).parent / "weights" / "v0.1" / "vgg.pth", map_location="cpu")
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
     x, total = ((torch.cat([a, b]) + 1) / 2 - mean) / std, 0
     for number, layer in enumerate(layers):
@@ -117,9 +118,9 @@ def test_the_gradient_is_that_of_the_distance(network):
     assert change == pytest.approx((gradient * step).sum().item(), rel=0.02)
 
 
-def test_the_gradient_stays_finite_where_all_features_are_zero(weights):
-    network = Perceptual()
-    network.load_vgg(weights | {"features.28.bias": torch.full((512,), -100.0)})
+def test_the_gradient_stays_finite_where_all_features_are_zero(network):
+    network = deepcopy(network)
+    network.lpips.net.slice5[-2].bias.fill_(-100)
     a, b = random_pictures(2, 1, 3, 32, 32)
     a.requires_grad_()
     network(a, b).sum().backward()

@@ -14,7 +14,7 @@ import torch
 from model import checkpoints
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = "--config=starter_tiny --device=cpu --precision=fp32 --workers=0 --seed=3 --log_every=1".split()
+SETTINGS = ["--config=starter_tiny", "--device=cpu", "--precision=fp32", "--workers=0", "--seed=3", "--log_every=1"]
 
 
 def command(folder: Path, pairs: Path, processes: int, *options: str) -> list[str]:

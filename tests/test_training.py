@@ -257,9 +257,9 @@ def test_the_learning_rate_warms_up_and_sinks_to_a_fiftieth():
 
 
 def test_the_average_forgets_half_in_ten_thousand_pictures():
-    for step, from_scratch in ((0, False), (10**6, False), (10**6, True)):
-        assert ema_decay(step, 8, from_scratch) ** (10_000 / 8) == pytest.approx(0.5)
-    assert ema_decay(1, 8, from_scratch=True) < 0.5
+    for step, young in ((0, False), (10**6, False), (10**6, True)):
+        assert ema_decay(step, 8, young) ** (10_000 / 8) == pytest.approx(0.5)
+    assert ema_decay(1, 8, young=True) < 0.5
 
 
 @pytest.mark.parametrize(

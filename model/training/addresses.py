@@ -18,7 +18,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from filelock import FileLock
-from torch.hub import download_url_to_file
 
 from model.errors import InputError
 
@@ -59,10 +58,10 @@ def _resolve(source: str, check: Check, base: Path | None = None) -> Iterator[Pa
     else:
         shards = [path] if path.exists() else [Path(name) for name in expand(str(path))]
         for shard in shards:
-            if shard.suffix != ".tar":
-                raise InputError(f"{shard} is no shard of pairs: {HINT}.")
             if not shard.is_file():
                 raise InputError(f"{shard} does not exist: {HINT}.")
+            if shard.suffix != ".tar":
+                raise InputError(f"{shard} is no shard of pairs: {HINT}.")
         yield from shards
 
 
@@ -136,6 +135,9 @@ def fetch(address: str, check: Check) -> Path:
 
 def _download(address: str, target: Path, check: Check) -> None:
     """Fetch `address` and put it at `target` if it is a readable shard."""
+    # Imported here: torch is slow to import, and the processes that draw pairs have no other need of it.
+    from torch.hub import download_url_to_file
+
     partial = target.with_suffix(".fetching")
     print(f"fetching {address}", file=sys.stderr)
     try:

@@ -14,18 +14,8 @@ from tqdm import tqdm
 
 from model.errors import InputError
 from model.training.preview import preview_sheet
-from model.training.shards import write_shard
+from model.training.shards import Result, write_shard
 from model.weight_files import write_whole
-
-
-@dataclass(frozen=True)
-class Result:
-    """Encoded parts of one pair, or why there are none."""
-
-    key: str
-    parts: dict[str, bytes]
-    skipped: str = ""
-
 
 Draw = Callable[[list[range]], Iterator[Result]]
 """Draws the pairs of these numbers, in order: one range for each shard."""

@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from model.cli import option
+from model.cli import OneLineParser, option
 from model.errors import InputError
 from model.training.drawn.styles import STYLES
 from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions, recipe_option
@@ -90,6 +91,8 @@ class NetworkData(GenerateOptions):
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         super().check()
+        if self.count < 1:
+            raise InputError(f"--count is {self.count}: give at least 1.")
         self.training().check()
 
 
@@ -119,3 +122,10 @@ TRAINING = {ToonifyData: ToonifyOptions, DualstyleData: DualOptions}
 """Options of training with pairs of each kind."""
 
 BY_TEACHER = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
+
+
+def chosen_options(argv: Sequence[str] | None = None) -> type[GenerateOptions]:
+    """The options of the teacher that the command line names; a wrong name ends the program with code 2."""
+    parser = OneLineParser(add_help=False)
+    parser.add_argument("--teacher", choices=BY_TEACHER, default=GenerateOptions.teacher)
+    return BY_TEACHER[parser.parse_known_args(argv)[0].teacher]

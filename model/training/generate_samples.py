@@ -12,10 +12,11 @@ import torch
 
 from model.devices import pick_device, pick_precision
 from model.errors import InputError
-from model.training.generate import Draw, Result, fill_folder
+from model.training.generate import Draw, fill_folder
 from model.training.generate_options import NetworkData, ToonifyData
 from model.training.network_teacher import NetworkTeacher
 from model.training.sampling import Sample
+from model.training.shards import Result
 from model.training.stored import encode_sample, one_of
 from model.training.teacher_files import load_dualstyle_teacher, load_toonify_teacher
 

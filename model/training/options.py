@@ -17,7 +17,8 @@ class Recipe:
     """Sizes, and what follows from them: the values of the options that are not given.
 
     With `from_scratch` nothing is trained before: the whole network learns, so the learning rate is warmed up and
-    lowered again, gradients are clipped, and the average of the weights forgets faster in the beginning.
+    lowered again, and gradients are clipped. With `young_average` the average of the weights forgets faster in the
+    beginning, for runs that are short against its memory or begin far from their end.
     """
 
     network: VToonifyConfig
@@ -33,6 +34,7 @@ class Recipe:
     tmp_loss: float = 1.0
     msk_loss: float = 0.0005
     from_scratch: bool = False
+    young_average: bool = False
 
 
 TINY = GeneratorConfig(
@@ -63,14 +65,14 @@ RECIPES = {
     "tiny": Recipe(
         VToonifyConfig(generator=TINY, stem_channels=8, dilations=(2, 1), eye_distance=16.0),
         discriminator_size=64, iter=200, pretrain_iter=400, batch=4, lr=1e-3,
-        adv_loss=0.01, grec_loss=1.0, perc_loss=0.0, l1_loss=0.0,
+        adv_loss=0.01, grec_loss=1.0, perc_loss=0.0, l1_loss=0.0, young_average=True,
     ),
     "starter": Recipe(
         VToonifyConfig(
             generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=32.0
         ),
         discriminator_size=128, iter=5000, pretrain_iter=0, batch=8, lr=4e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True,
+        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True, young_average=True,
     ),
     "starter_tiny": Recipe(
         VToonifyConfig(
@@ -78,7 +80,7 @@ RECIPES = {
             eye_distance=32.0,
         ),
         discriminator_size=64, iter=200, pretrain_iter=0, batch=8, lr=4e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True,
+        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True, young_average=True,
     ),
 }  # fmt: skip
 """Named sizes. `published` is the paper's model. `tiny` has its layers at a quarter of the resolution and few channels:

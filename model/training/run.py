@@ -52,13 +52,13 @@ def learning_rate(step: int, options: TrainOptions) -> float:
     return options.lr * warm * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
 
-def ema_decay(step: int, batch: int, from_scratch: bool = False) -> float:
+def ema_decay(step: int, batch: int, young: bool = False) -> float:
     """Decay for one step of `batch` pictures of all processes (the published program always assumes 32).
 
-    From scratch the memory is shorter in the beginning, when old weights are worthless.
+    A `young` average has a shorter memory in the beginning, when old weights are worthless.
     """
     decay = 0.5 ** (batch / EMA_HALF_LIFE)
-    return min(decay, (step + 1) / (step + 10)) if from_scratch else decay
+    return min(decay, (step + 1) / (step + 10)) if young else decay
 
 
 def fingerprint(network: nn.Module) -> float:
@@ -223,7 +223,7 @@ class Run(ABC):
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = ema_decay(self.step, global_batch(self.options, self.engine), self.options.recipe.from_scratch)
+        decay = ema_decay(self.step, global_batch(self.options, self.engine), self.options.recipe.young_average)
         own, averaged = dict(self.network.named_parameters()), dict(self.ema.named_parameters())
         torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
 

@@ -85,6 +85,15 @@ class StoredPair:
         return _damaged(self.shard, f"{self.key}.{reason}")
 
 
+@dataclass(frozen=True)
+class Result:
+    """Encoded parts of one pair, or why there are none."""
+
+    key: str
+    parts: dict[str, bytes]
+    skipped: str = ""
+
+
 def _damaged(shard: Path, reason: str) -> InputError:
     return InputError(f"{shard} is not a readable shard of pairs ({reason}): delete it and draw or fetch it again.")
 

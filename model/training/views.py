@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.ops import blur_downsample
+from model.ops import BLUR_TAPS, blur_downsample
 
 PARSING_SCALE = 16.0
 """Parsing logits are divided by this, as in inference."""
@@ -30,14 +30,34 @@ def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:
 def moved_input(photo: Tensor, logits: Tensor | None, offsets: Tensor) -> Tensor:
     """Frame of the camera moved by `offsets [B, 2]` (row, column, in pixels of the photo): `[B, 3 + C, k/4, k/4]`.
 
-    The window is cut at full size, so that the move is a fraction of a pixel at the input's size; the parsing map moves
-    with the photo, as in the published program (the paper doesn't say). Arguments otherwise as for `student_input`.
+    The window is cut at full size, so that the move is a fraction of a pixel at the input's size; the parsing map,
+    enlarged to that size by repetition, moves with the photo, as in the published program (the paper doesn't say).
+    Arguments otherwise as for `student_input`.
     """
-    if logits is not None:
-        photo = torch.cat([photo, F.interpolate(logits, scale_factor=2, mode="nearest") / PARSING_SCALE], dim=1)
-    side = window_side(photo.shape[-1])
+    side, places = window_side(photo.shape[-1]), offsets.tolist()
     windows = [
-        item[:, row : row + side, column : column + side]
-        for item, (row, column) in zip(photo, offsets.tolist(), strict=True)
+        item[:, row : row + side, column : column + side] for item, (row, column) in zip(photo, places, strict=True)
     ]
-    return blur_downsample(blur_downsample(torch.stack(windows)))
+    moved = blur_downsample(blur_downsample(torch.stack(windows)))
+    if logits is None:
+        return moved
+    maps = [
+        window_operator(item, row, side) @ item @ window_operator(item, column, side).T
+        for item, (row, column) in zip(logits, places, strict=True)
+    ]
+    return torch.cat([moved, torch.stack(maps) / PARSING_SCALE], dim=1)
+
+
+def window_operator(item: Tensor, first: int, side: int) -> Tensor:
+    """What `moved_input` does to the columns of `item [C, h, h]`, as a matrix `[side/4, h]`; to rows it does the same.
+
+    Repeating, cutting and blurring are linear and act on rows and columns apart. As two products they cost a fifth of
+    what they do at the photo's size, where a map of many classes is large.
+    """
+    line = torch.eye(item.shape[-1], dtype=item.dtype, device=item.device)
+    line = line.repeat_interleave(2, dim=0)[first : first + side]
+    for _ in range(2):
+        line = F.pad(line, (0, 0, 1, 1))
+        taps = [tap / sum(BLUR_TAPS) * line[k : len(line) - 3 + k : 2] for k, tap in enumerate(BLUR_TAPS)]
+        line = torch.stack(taps).sum(dim=0)
+    return line

@@ -7,12 +7,15 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
 from model.errors import InputError
-from model.training.generate import Result
-from model.training.generate_options import DrawnData
+from model.training.shards import Result
+
+if TYPE_CHECKING:
+    from model.training.generate_options import DrawnData
 
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
@@ -30,7 +33,7 @@ class Job:
     seed: int
 
 
-def list_jobs(options: DrawnData) -> list[Job]:
+def list_jobs(options: "DrawnData") -> list[Job]:
     """Photos in the order of folders and names: evenly spaced ones for a small count, repeated for a large one."""
     photos = []
     for folder in options.photos:
@@ -50,7 +53,7 @@ def list_jobs(options: DrawnData) -> list[Job]:
     return jobs
 
 
-def describe(options: DrawnData, jobs: Sequence[Job]) -> dict:
+def describe(options: "DrawnData", jobs: Sequence[Job]) -> dict:
     """What tells these pairs from others, for `fill_folder`."""
     return {
         "photos": len(options.photos),

@@ -1,0 +1,89 @@
+"""Counting what operations cost, whether they are computed or, on fake tensors, only gone through."""
+
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from torch.utils.module_tracker import ModuleTracker
+
+
+class Meter(TorchDispatchMode):
+    """Memory, arithmetic and time of all operations within the context, with those of backward passes.
+
+    Time is that of a roofline: each operation takes as long as its arithmetic or its memory traffic, whichever is more.
+
+    Args:
+        rates: floating-point operations a second by the type of result; those of other types take no time.
+        bandwidth: bytes a second, to and from memory.
+        parts: names for classes of modules; the arithmetic of all else is under "".
+    """
+
+    def __init__(
+        self, rates: Mapping[torch.dtype, float], bandwidth: float, parts: Mapping[str, str] | None = None
+    ):
+        super().__init__()
+        self.rates, self.bandwidth, self.parts = rates, bandwidth, parts or {}
+        self.flops: Counter[tuple[str, bool]] = Counter()
+        """Floating-point operations by part and by whether the pass was a backward one."""
+        self.seconds = 0.0
+        self.peak = 0
+        """Most bytes that were alive at once, of those that were allocated within."""
+        self._modules = ModuleTracker()
+        self._live = 0
+        self._known: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._modules.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._modules.__exit__(*error)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if func.is_view:
+            return result
+        read, written = _tensors((args, kwargs)), _tensors(result)
+        self._note_memory(read, written)
+        arithmetic = 0.0
+        if count := flop_registry.get(func.overloadpacket):
+            flops = count(*args, **kwargs, out_val=result)
+            self.flops[self._part(), self._modules.is_bw] += flops
+            arithmetic = flops / self.rates.get(written[0].dtype, float("inf"))
+        self.seconds += max(arithmetic, sum(map(_extent, read + written)) / self.bandwidth)
+        return result
+
+    def _part(self) -> str:
+        return next((name for module, name in self.parts.items() if module in self._modules.parents), "")
+
+    def _note_memory(self, read: list[Tensor], written: list[Tensor]) -> None:
+        """Add what `written` takes, until it is freed; what an operation changes in place is not new."""
+        changed = {id(tensor.untyped_storage()) for tensor in read}
+        for storage in (tensor.untyped_storage() for tensor in written):
+            if id(storage) in changed or id(storage) in self._known:
+                continue
+            self._known.add(id(storage))
+            self._live += storage.nbytes()
+            weakref.finalize(storage, self._release, id(storage), storage.nbytes())
+        self.peak = max(self.peak, self._live)
+
+    def _release(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._live -= size
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes that an operation touches: where a tensor is expanded, only what there is."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())

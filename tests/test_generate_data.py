@@ -1,0 +1,135 @@
+"""generate_data.py with the drawn teacher."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+import generate_data
+from model.training.drawn.jobs import list_jobs
+from model.training.generate_options import DrawnData
+from model.training.shards import Result
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    astronaut = skimage.data.astronaut()
+    cv2.imwrite(str(folder / "a.png"), astronaut[:300, :400, ::-1])
+    cv2.imwrite(str(folder / "b.jpg"), astronaut[:300, 60:400, ::-1])
+    cv2.imwrite(str(folder / "c.png"), np.full((64, 64, 3), 128, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def run(call):
+    def run(photos, out, *more):
+        few = ("--size", 192, "--workers", 1, "--pairs_per_shard", 2)
+        return call(generate_data.main, "--photos", photos, "--out", out, *few, *more)
+
+    return run
+
+
+def test_generate_data_writes_pairs_and_goes_on_where_it_stopped(run, photo_folder, tmp_path, capsys):
+    out = tmp_path / "pairs"
+    assert run(photo_folder, out) == 0
+    assert "2 drawn, 1 without a face" in capsys.readouterr().out
+    with tarfile.open(out / "pairs-00000.tar") as tar:
+        names = tar.getnames()
+        facts = json.load(tar.extractfile("000000.json"))
+        photo, full = (
+            cv2.imdecode(np.frombuffer(tar.extractfile(f"000000.{name}.jpg").read(), np.uint8), cv2.IMREAD_COLOR)
+            for name in ("photo", "full")
+        )
+    assert names == [f"{key}.{part}" for key in ("000000", "000001")
+                     for part in ("photo.jpg", "full.jpg", "partial.jpg", "json")]  # fmt: skip
+    assert photo.shape == full.shape == (192, 192, 3) and np.abs(photo.astype(float) - full).mean() > 4
+    assert (
+        facts["kind"] == "drawn"
+        and facts["source"] == "a.png"
+        and facts["style"] == "film"
+        and 0.1 < facts["degree"] < 0.9
+    )
+    assert np.shape(facts["landmarks"]) == np.shape(facts["landmarks_full"]) == (68, 2)
+    assert (out / "preview.jpg").stat().st_size > 1000
+
+    first = (out / "pairs-00000.tar").read_bytes()
+    (out / "pairs-00000.tar").unlink()
+    untouched = (out / "pairs-00001.tar").stat().st_mtime_ns
+    assert run(photo_folder, out) == 0
+    assert (out / "pairs-00000.tar").read_bytes() == first
+    assert (out / "pairs-00001.tar").stat().st_mtime_ns == untouched
+    assert "1 of them finished" in capsys.readouterr().out
+
+
+def test_an_interrupted_shard_leaves_no_file(run, photo_folder, tmp_path, monkeypatch):
+    def interrupt(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generate_data, "draw", interrupt)
+    assert run(photo_folder, tmp_path / "pairs") == 130
+    assert not list((tmp_path / "pairs").glob("*.tar*"))
+
+
+def test_other_options_for_the_same_folder_are_refused(run, photo_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generate_data, "draw", lambda job: Result("0", {}, "unreadable"))
+    assert run(photo_folder, tmp_path / "pairs") == 0
+    assert run(photo_folder, tmp_path / "pairs", "--seed", "7") == 2
+    assert "other options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--style", "oil"], "oil"),
+        (["--teacher", "robot"], "robot"),
+        (["--count", "-1"], "--count is -1"),
+        (["--size", "8"], "--size is 8"),
+        (["--finetunegan_path", "G1.pt"], "--finetunegan_path G1.pt belongs to no option"),
+    ],
+)
+def test_impossible_options_exit_with_a_sentence(run, photo_folder, tmp_path, capsys, more, message):
+    assert run(photo_folder, tmp_path / "pairs", *more) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "pairs").exists()
+
+
+def test_missing_and_empty_folders_exit_with_a_sentence(run, photo_folder, tmp_path, capsys):
+    assert run(tmp_path / "nowhere", tmp_path / "pairs") == 2
+    assert "nowhere is not a folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", tmp_path / "pairs") == 2
+    assert "o pictures (" in capsys.readouterr().err
+    (tmp_path / "file").write_text("taken")
+    assert run(photo_folder, tmp_path / "file") == 2
+    assert "annot write to" in capsys.readouterr().err
+
+
+def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
+    def jobs(count):
+        return list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count))
+
+    assert [job.source for job in jobs(2)] == ["a.png", "b.jpg"]
+    assert [(job.source, job.variant) for job in jobs(5)] == [
+        ("a.png", 0), ("b.jpg", 0), ("c.png", 0), ("a.png", 1), ("b.jpg", 1)
+    ]  # fmt: skip
+
+
+def test_processes_that_draw_beside_each_other_change_nothing(run, photo_folder, tmp_path):
+    (photo_folder / "c.png").unlink()  # faces are sought longest where there are none
+    for workers, out in (("1", "alone"), ("2", "pool")):
+        assert run(photo_folder, tmp_path / out, "--workers", workers) == 0
+    for name in ("pairs-00000.tar", "preview.jpg"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "pool" / name).read_bytes()
+
+
+def test_processes_that_draw_do_not_load_torch():
+    command = "import sys; import generate_data; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], cwd=Path(__file__).parents[1], check=False).returncode == 0

@@ -1,0 +1,198 @@
+"""Shards of stored pairs: what is written comes back, also to WebDataset, and what is damaged is refused."""
+
+import json
+import resource
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import webdataset
+
+from model.errors import InputError
+from model.training.pairs import PairDataset
+from model.training.preview import class_colours, preview_sheet
+from model.training.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
+from tests.portrait import LANDMARKS, pair_facts
+from tests.stand_in import CLASSES, DIM, ROWS, SIZE, StandIn, write_samples
+
+
+@pytest.fixture
+def parts():
+    """Parts of one pair of flat 64 px pictures."""
+    grey = np.full((64, 64, 3), 99, np.uint8)
+    return encode_pair(grey, grey + 20, grey + 10, pair_facts(0.5, LANDMARKS, LANDMARKS))
+
+
+def test_a_shard_gives_back_what_was_written(tmp_path, parts):
+    shard = tmp_path / "pairs-00000.tar"
+    write_shard(shard, [("one", parts), ("two", parts)])
+    pairs = index_pairs([tmp_path])
+    assert [pair.key for pair in pairs] == ["one", "two"] and list_styles(pairs) == ["film"]
+    assert pairs[1].facts()["landmarks"] == LANDMARKS.tolist()
+    means = [pairs[1].picture(name).mean() for name in ("photo", "full", "partial")]
+    assert means == pytest.approx([99, 119, 109], abs=1)
+    assert preview_sheet([shard]).shape == (2 * 256, 3 * 256, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [shard.name]
+
+
+def test_colours_are_stored_as_they_are(tmp_path):
+    red = np.zeros((32, 32, 3), np.uint8) + np.uint8([200, 30, 60])
+    write_shard(tmp_path / "pairs-0.tar", [("a", encode_pair(red, red, red, pair_facts(0.5, LANDMARKS, LANDMARKS)))])
+    assert np.abs(index_pairs([tmp_path])[0].picture("full").astype(int) - red).max() <= 3
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        index_pairs([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match="holds no pairs"):
+        index_pairs([tmp_path])
+    write_shard(tmp_path / "pairs-00000.tar", [])
+    assert index_shard(tmp_path / "pairs-00000.tar") == []
+    with pytest.raises(InputError, match="holds no pairs"):
+        index_pairs([tmp_path])
+
+
+@pytest.mark.parametrize("kept", [0, 100, 3000, -3000])
+def test_a_truncated_shard_is_refused(pair_folder, tmp_path, kept):
+    whole = (pair_folder / "pairs-00000.tar").read_bytes()
+    members_end = whole.rindex(b"}") + 1
+    (tmp_path / "pairs-00000.tar").write_bytes(whole[: kept if kept >= 0 else members_end + kept])
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_pairs([tmp_path])
+
+
+def test_a_file_that_is_no_shard_is_refused(tmp_path):
+    (tmp_path / "pairs-00000.tar").write_bytes(np.random.default_rng(0).bytes(5000))
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_pairs([tmp_path])
+    with tarfile.open(tmp_path / "pairs-00000.tar", "w:gz"):
+        pass
+    with pytest.raises(InputError, match="not a readable shard"):
+        index_pairs([tmp_path])
+
+
+def test_a_pair_without_one_of_its_parts_is_refused(tmp_path, parts):
+    del parts["full.jpg"]
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
+    with pytest.raises(InputError, match=r"one\.full\.jpg is missing"):
+        index_pairs([tmp_path])
+
+
+def test_a_shard_without_its_end_is_refused(tmp_path, parts):
+    shard = tmp_path / "pairs-00000.tar"
+    write_shard(shard, [("one", parts), ("two", parts)])
+    whole = shard.read_bytes()
+    second = whole.index(b"two.photo.jpg")
+    # Cut between two pairs, and with the name of a member damaged: tarfile itself takes both for the end.
+    for damaged in (whole[:second], whole[:second] + b"T" + whole[second + 1 :]):
+        shard.write_bytes(damaged)
+        with pytest.raises(InputError, match="its end is missing"):
+            index_pairs([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"photo.jpg": b""}, "one.photo.jpg is no picture"),
+        ({"photo.jpg": b"junk"}, "one.photo.jpg is no picture"),
+        ({"json": b"{"}, "one.json is no JSON"),
+        ({"json": b"\xff\xfe"}, "one.json is no JSON"),
+        ({"json": b"[]"}, "one.json lacks"),
+        ({"json": b'{"kind": "oil"}'}, "one.json tells of an unknown kind, 'oil'"),
+        ({"json": b'{"kind": ["drawn"]}'}, "one.json tells of an unknown kind"),
+        ({"json": json.dumps({"style": "film"}).encode()}, "one.json lacks"),
+    ],
+)
+def test_a_pair_with_a_damaged_part_is_refused_when_it_is_read(tmp_path, parts, damage, message):
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts | damage)])
+    with pytest.raises(InputError, match=message):
+        PairDataset(index_pairs([tmp_path]), ["film"], seed=0, length=1)[0]
+
+
+def test_a_shard_that_cannot_be_written_is_refused(tmp_path, parts):
+    with pytest.raises(InputError, match="can't be written"):
+        write_shard(tmp_path / "nowhere" / "pairs-00000.tar", [("one", parts)])
+
+
+def test_a_full_disk_leaves_no_shard(tmp_path, parts):
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, previous[1]))
+    try:
+        with pytest.raises(InputError, match=r"pairs-00001\.tar can't be written \(File too large\)"):
+            write_shard(tmp_path / "pairs-00001.tar", [(str(n), parts) for n in range(20)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs-00000.tar"]
+
+
+def test_pairs_tell_their_kind_and_style(tmp_path, parts):
+    assert "kind" not in json.loads(parts["json"])  # as in shards of before there were kinds
+    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
+    write_samples(tmp_path / "pairs-00001.tar", StandIn(), range(8))
+    write_samples(tmp_path / "pairs-00002.tar", StandIn(), range(8), pretrain=True)
+    pairs = index_pairs([tmp_path])
+    assert [pair.kind for pair in pairs] == ["drawn"] + 8 * ["stylised"] + 8 * ["features"]
+    assert list_styles(pairs) == ["film", "pine", "rust"]
+    assert list_styles(pairs[1:]) == ["pine", "rust"]
+
+
+@pytest.mark.parametrize(
+    ("pretrain", "part"),
+    [(False, "cartoon.jpg"), (False, "code.npy"), (False, "parsing.npz"), (True, "target.npz"), (True, "json")],
+)
+def test_a_sample_without_one_of_its_parts_is_refused(tmp_path, pretrain, part):
+    shard = tmp_path / "pairs-00000.tar"
+    write_samples(shard, StandIn(), range(1), pretrain, leave_out=part)
+    with pytest.raises(InputError, match=rf"000000\.{part} is missing"):
+        index_pairs([tmp_path])
+
+
+def test_webdataset_reads_shards_of_drawn_pairs(pair_folder):
+    (first, *others) = webdataset.WebDataset(str(pair_folder / "pairs-00000.tar"), shardshuffle=False).decode("rgb8")
+    assert len(others) == 2 and first["__key__"] == "a"
+    assert first["photo.jpg"].shape == first["full.jpg"].shape == first["partial.jpg"].shape == (192, 192, 3)
+    assert first["json"]["style"] == "film" and np.shape(first["json"]["landmarks"]) == (68, 2)
+
+
+def test_webdataset_reads_shards_of_teacher_networks(tmp_path):
+    for name, pretrain in (("distil", False), ("features", True)):
+        write_samples(tmp_path / f"{name}.tar", StandIn(), range(3), pretrain)
+    distil, features = (
+        list(webdataset.WebDataset(str(tmp_path / f"{name}.tar"), shardshuffle=False).decode("rgb8"))
+        for name in ("distil", "features")
+    )
+    assert [item["__key__"] for item in distil] == ["000000", "000001", "000002"]
+    for item in distil + features:
+        assert item["photo.jpg"].shape == (SIZE, SIZE, 3)
+        assert item["parsing.npz"]["logits"].shape == (CLASSES, SIZE // 2, SIZE // 2)
+        assert item["parsing.npz"]["logits"].dtype == np.int8 and item["parsing.npz"]["step"].shape == (CLASSES,)
+        assert item["code.npy"].shape == (ROWS, DIM) and item["code.npy"].dtype == np.float32
+    sample = StandIn().sample([2], None)
+    assert distil[2]["cartoon.jpg"].shape == (SIZE, SIZE, 3)
+    assert distil[2]["json"]["kind"] == "stylised" and distil[2]["json"]["offset"] == sample.offset[0].tolist()
+    assert distil[2]["json"]["affine"] == sample.affine[0].tolist()
+    assert features[2]["target.npz"]["feature"].shape == (6, 8, 8) and features[2]["target.npz"]["skip"].dtype == "f2"
+    assert features[2]["json"]["kind"] == "features"
+
+
+def test_previews_show_what_belongs_together(tmp_path):
+    for name, columns, teacher, pretrain in (
+        ("distil", 3, StandIn(), False),
+        ("unparsed", 2, StandIn(parser=False), False),
+        ("features", 2, StandIn(), True),
+    ):
+        shards = [tmp_path / f"{name}-{i}.tar" for i in range(2)]
+        for shard in shards:
+            write_samples(shard, teacher, range(3), pretrain)
+        assert preview_sheet(shards).shape == (6 * 256, columns * 256, 3)
+    photo = cv2.resize(index_shard(shards[0])[0].picture("photo"), (256, 256), interpolation=cv2.INTER_NEAREST)
+    assert np.abs(preview_sheet(shards)[:256, :256].astype(int) - photo).mean() < 3
+    assert preview_sheet([]) is None
+
+
+def test_every_class_has_a_colour_of_its_own():
+    logits = torch.eye(19).reshape(19, 1, 19)
+    assert len({tuple(colour.tolist()) for colour in class_colours(logits).reshape(3, 19).T}) == 19

@@ -1,0 +1,229 @@
+"""Samples of teacher networks on disk: they come back as they were drawn, but for JPEG and whole numbers."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader
+
+from model.errors import InputError
+from model.ops import blur_downsample
+from model.stylegan2 import GeneratorConfig
+from model.training.pairs import PairDataset, kind_of, open_pairs
+from model.training.shards import index_pairs, list_styles
+from model.training.stored import check_sizes, decode_sample, encode_sample, quantise
+from model.training.views import PARSING_SCALE, moved_input, window_side
+from model.vtoonify import VToonifyConfig
+from tests.stand_in import CLASSES, DIM, SIZE, STYLES, StandIn, write_samples
+
+COUNT = 5
+
+JPEG_LOSS = 0.02
+"""Largest mean error of pictures in [-1, 1], a few levels of 255."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """One folder for each kind of samples, by whether they are for pre-training."""
+    folders = {pretrain: tmp_path_factory.mktemp("samples") for pretrain in (False, True)}
+    for pretrain, folder in folders.items():
+        write_samples(folder / "pairs-00000.tar", StandIn(), range(COUNT), pretrain)
+    return folders
+
+
+def live(number, pretrain=False, teacher=None):
+    """The teacher's own pair, without batch axis."""
+    teacher = teacher or StandIn()
+    pair = (teacher.sample_features if pretrain else teacher.sample)([number], None).pair()
+    return {name: value[0] for name, value in pair.items()}
+
+
+def assert_near(stored, drawn, names):
+    for name in names:
+        assert stored[name].shape == drawn[name].shape and stored[name].dtype == drawn[name].dtype == torch.float32
+        error = (stored[name] - drawn[name]).abs()
+        assert error.mean() < JPEG_LOSS and drawn[name].std() > 10 * JPEG_LOSS, name
+
+
+def test_a_stored_sample_makes_the_pair_that_the_teacher_makes(folders):
+    dataset = open_pairs(index_pairs([folders[False]]), STYLES, seed=0)
+    for number in range(COUNT):
+        stored, drawn = dataset[number], live(number)
+        assert stored.keys() == drawn.keys() == {"x", "y", "w_plus", "degree", "style", "moved", "offset"}
+        for name in ("w_plus", "degree", "style", "offset"):
+            assert torch.equal(stored[name], drawn[name]) and stored[name].dtype == drawn[name].dtype, name
+        assert_near({"y": stored["y"]}, {"y": drawn["y"]}, ["y"])
+        logits = StandIn().sample([number], None).logits[0]
+        # Blurring is a mean, so what remains is half a step of the coarsest class.
+        half_step = logits.abs().amax(dim=(1, 2)).max() / 127 / 2 / PARSING_SCALE
+        for name in ("x", "moved"):
+            assert_near({name: stored[name][:3]}, {name: drawn[name][:3]}, [name])
+            assert (stored[name][3:] - drawn[name][3:]).abs().max() <= half_step + 1e-6
+
+
+def test_a_stored_sample_of_pre_training_makes_the_pair_that_the_teacher_makes(folders):
+    dataset = open_pairs(index_pairs([folders[True]]), STYLES, seed=0)
+    stored, drawn = dataset[3], live(3, pretrain=True)
+    assert stored.keys() == drawn.keys() == {"x", "w_plus", "degree", "style", "feature", "skip"}
+    for name in ("feature", "skip"):
+        torch.testing.assert_close(stored[name], drawn[name], rtol=1e-3, atol=1e-4)
+    assert torch.equal(stored["w_plus"], drawn["w_plus"]) and torch.equal(stored["style"], drawn["style"])
+    assert_near({"x": stored["x"][:3]}, {"x": drawn["x"][:3]}, ["x"])
+
+
+def test_without_a_parser_there_are_no_maps(tmp_path):
+    teacher = StandIn(parser=False)
+    write_samples(tmp_path / "pairs-00000.tar", teacher, range(2))
+    (pair, _) = index_pairs([tmp_path])
+    assert "parsing.npz" not in pair.parts
+    stored, drawn = open_pairs([pair], STYLES, seed=0)[0], live(0, teacher=teacher)
+    assert stored["x"].shape == drawn["x"].shape == (3, SIZE // 4, SIZE // 4)
+    assert stored["moved"].shape == drawn["moved"].shape
+
+
+def test_what_was_drawn_is_remembered(folders):
+    drawn = StandIn().sample(range(COUNT), None)
+    for number, pair in enumerate(index_pairs([folders[False]])):
+        sample = decode_sample(pair, STYLES)
+        assert torch.equal(sample.affine[0], drawn.affine[number])
+        assert torch.equal(sample.attribute[0], drawn.attribute[number])
+        facts = pair.facts()
+        assert facts["number"] == number and facts["style"] == STYLES[facts["style_index"]]
+
+
+def test_samples_are_taken_in_turn_and_make_batches(folders):
+    dataset = open_pairs(index_pairs([folders[False]]), STYLES, seed=0)
+    assert len(dataset) == COUNT and len(open_pairs(dataset.pairs, STYLES, seed=0, length=99)) == 99
+    for name, value in dataset[COUNT + 2].items():
+        assert torch.equal(value, dataset[2][name])
+    (batch,) = DataLoader(dataset, batch_sampler=[[4, 1, 7]])
+    drawn = StandIn().sample([4, 1, 2], None).pair()
+    assert {name: value.shape for name, value in batch.items()} == {name: value.shape for name, value in drawn.items()}
+    assert torch.equal(batch["w_plus"], drawn["w_plus"]) and torch.equal(batch["offset"], drawn["offset"])
+
+
+def test_styles_are_numbered_as_the_reader_says(folders):
+    pairs = index_pairs([folders[False]])
+    assert set(list_styles(pairs)) == set(STYLES)
+    backwards = open_pairs(pairs, STYLES[::-1], seed=0)
+    assert [int(backwards[n]["style"]) for n in range(COUNT)] == [1 - int(live(n)["style"]) for n in range(COUNT)]
+    with pytest.raises(InputError, match="holds pairs of the style (pine|rust), which is none of oak"):
+        open_pairs(pairs, ["oak"], seed=0)[0]
+
+
+def test_kinds_are_not_mixed(folders, pair_folder):
+    drawn, samples, features = ([folder] for folder in (pair_folder, folders[False], folders[True]))
+    kinds = [kind_of(index_pairs(sources)) for sources in (drawn, samples, features)]
+    assert kinds == ["drawn", "stylised", "features"]
+    assert isinstance(open_pairs(index_pairs(drawn), ["film"], seed=0), PairDataset)
+    with pytest.raises(InputError, match="holds drawn pairs and .* stylised ones: give --pairs of one kind"):
+        open_pairs(index_pairs(drawn + samples), STYLES, seed=0)
+
+
+def test_parsing_maps_lose_half_a_step_at_most():
+    logits = (
+        torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0)) * torch.tensor([9.0, 1, 0])[:, None, None]
+    )
+    stored = quantise(logits)
+    assert stored["logits"].dtype == np.int8 and stored["step"][2] == 0
+    error = np.abs(stored["logits"] * stored["step"][:, None, None] - logits.numpy()).max((1, 2))
+    assert (error <= stored["step"] / 2 * 1.001).all() and stored["step"][0] > 4 * stored["step"][1]
+    assert np.abs(stored["logits"][:2]).max((1, 2)).tolist() == [127, 127]
+
+
+@pytest.mark.parametrize("part", ["w_plus", "photo", "logits"])
+def test_numbers_that_are_not_finite_are_not_stored(part):
+    sample = StandIn().sample([0], None)
+    getattr(sample, part).view(-1)[3] = float("nan")
+    with pytest.raises(InputError, match="not finite"):
+        encode_sample(sample, STYLES, {})
+
+
+def test_features_beyond_half_precision_are_not_stored():
+    sample = StandIn().sample_features([0], None)
+    sample.feature[0, 0, 0, 0] = 1e5
+    with pytest.raises(InputError, match="not finite"):
+        encode_sample(sample, STYLES, {})
+
+
+def written(save, *arrays, **named):
+    file = io.BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+SIDE = SIZE // 2
+PICKLED = written(np.save, np.array([{"a": 1}], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "message"),
+    [
+        ("code.npy", b"junk", r"code\.npy lacks array"),
+        ("code.npy", PICKLED, r"code\.npy lacks array"),
+        ("code.npy", written(np.save, np.zeros((3, DIM))), r"code\.npy has the shape \[3, 8\], not \[10, 8\]"),
+        ("parsing.npz", b"", r"parsing\.npz lacks logits or step"),
+        ("parsing.npz", written(np.savez, step=np.zeros(CLASSES)), r"parsing\.npz lacks logits or step"),
+        (
+            "parsing.npz",
+            written(np.savez, logits=np.zeros((CLASSES, SIDE, SIDE - 1), np.int8), step=np.zeros(CLASSES)),
+            r"parsing\.npz has the shape",
+        ),
+        ("cartoon.jpg", b"junk", r"cartoon\.jpg is no picture"),
+    ],
+)
+def test_a_damaged_part_is_one_sentence(tmp_path, part, data, message):
+    write_samples(tmp_path / "pairs-00000.tar", StandIn(), range(1), **{part: data})
+    with pytest.raises(InputError, match=rf"pairs-00000\.tar is not a readable shard of pairs \(000000\.{message}"):
+        open_pairs(index_pairs([tmp_path]), STYLES, seed=0)[0]
+
+
+def test_a_picture_of_another_size_is_one_sentence(tmp_path):
+    small = StandIn().sample([0], None)
+    small.cartoon = F.avg_pool2d(small.cartoon, 2)
+    other = encode_sample(small, STYLES, {})["cartoon.jpg"]
+    write_samples(tmp_path / "pairs-00000.tar", StandIn(), range(1), **{"cartoon.jpg": other})
+    with pytest.raises(InputError, match=r"cartoon\.jpg is not of 64 px"):
+        open_pairs(index_pairs([tmp_path]), STYLES, seed=0)[0]
+
+
+def test_arrays_cut_off_or_overwritten_are_one_sentence(tmp_path):
+    parts = encode_sample(StandIn().sample([0], None), STYLES, {})
+    rng = np.random.default_rng(0)
+    for name in ("parsing.npz", "code.npy"):
+        for _ in range(20):
+            data = bytearray(parts[name][: rng.integers(20, len(parts[name]))])
+            data[rng.integers(len(data))] ^= 0xFF
+            write_samples(tmp_path / "pairs-00000.tar", StandIn(), range(1), **{name: bytes(data)})
+            with pytest.raises(InputError, match="not a readable shard"):
+                open_pairs(index_pairs([tmp_path]), STYLES, seed=0)[0]
+
+
+def test_pairs_for_a_network_of_other_sizes_are_refused(folders):
+    pairs = index_pairs([folders[False]])
+    generator = GeneratorConfig(size=SIZE, style_dim=DIM, channels=dict.fromkeys((4, 8, 16, 32, 64), 4))
+    check_sizes(pairs, VToonifyConfig(generator=generator, parsing_channels=CLASSES))
+    larger = replace(generator, size=2 * SIZE)
+    for other in (
+        VToonifyConfig(generator=larger, parsing_channels=CLASSES),
+        VToonifyConfig(generator=replace(generator, style_dim=9), parsing_channels=CLASSES),
+        VToonifyConfig(generator=generator, parsing_channels=0),
+    ):
+        message = r"pairs-00000\.tar holds pairs for another network \(64 px, codes \[10, 8\], 5 parsing classes, not"
+        with pytest.raises(InputError, match=message):
+            check_sizes(pairs, other)
+
+
+def test_the_moved_frame_is_the_blurred_window_of_photo_and_map():
+    rng = torch.Generator().manual_seed(0)
+    photo, logits = torch.randn(4, 3, 64, 64, generator=rng), torch.randn(4, 5, 32, 32, generator=rng)
+    offsets = torch.tensor([[0, 0], [3, 8], [8, 1], [5, 7]])
+    side = window_side(64)
+    both = torch.cat([photo, F.interpolate(logits, scale_factor=2, mode="nearest") / PARSING_SCALE], dim=1)
+    windows = [item[:, r : r + side, c : c + side] for item, (r, c) in zip(both, offsets.tolist(), strict=True)]
+    expected = blur_downsample(blur_downsample(torch.stack(windows)))
+    torch.testing.assert_close(moved_input(photo, logits, offsets), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(moved_input(photo, None, offsets), expected[:, :3], rtol=1e-5, atol=1e-6)
