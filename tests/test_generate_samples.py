@@ -140,6 +140,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_whole_shards(run, tmp_path, monk
     assert sorted(contents(tmp_path / "pairs")) == ["options.json", *SHARDS[:2]]
 
 
+def test_what_goes_wrong_in_a_later_process_is_told(run, process, tmp_path, monkeypatch, capsys):
+    def fail(path, pairs):
+        raise InputError(f"{path} can't be written (No space left on device).")
+
+    monkeypatch.setattr(generate, "write_shard", fail)
+    process(1, 2)
+    assert run(tmp_path / "pairs") == 2
+    assert "pairs-00001.tar can't be written (No space left on device)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "differing"),
     [

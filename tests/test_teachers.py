@@ -4,79 +4,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from model import checkpoints
-from model.dualstylegan import DualStyleGAN
-from model.errors import InputError
 from model.ops import blur_downsample
-from model.stylegan2 import Generator, GeneratorConfig
 from model.training.augment import apply_affine
 from model.training.network_teacher import move_pictures
-from model.training.options import RECIPES, DualOptions, ToonifyOptions
 from model.training.sampling import Sample, draw, layer_noise
-from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
-from model.training.teachers import DualStyleTeacher, ToonifyTeacher, fill_backbone
 from model.training.views import moved_input, student_input
-from model.vtoonify import VToonify
-from model.weight_files import write_contents
+from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 
-SMALL = GeneratorConfig(
-    size=64, style_dim=6, mapping_layers=2, channels=dict.fromkeys((4, 8, 16, 32, 64), 4), structure_size=16
-)
-ROWS, STRUCTURE = SMALL.rows, SMALL.structure_rows
 NUMBERS = [7, 3, 11, 20, 21, 22]
-
-
-class Eye(nn.Module):
-    """Stands in for pSp: codes from the mean colours of the face's rows of pixels."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-        self.weight = nn.Parameter(torch.linspace(-1, 1, 3 * ROWS * 6).view(3, ROWS, 6).double())
-
-    def style_codes(self, face: Tensor) -> Tensor:
-        assert face.shape[1:] == (3, 256, 256)
-        self.calls += 1
-        return torch.einsum("bc,crd->brd", face.mean((2, 3)), self.weight.to(face))
-
-
-class Parser(nn.Module):
-    """Stands in for BiSeNet: 19 logits that are products of the colours."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, torch.arange(19) % 3] * torch.arange(1, 20).view(-1, 1, 1)
-
-
-def spread(network: nn.Module, seed: int) -> nn.Module:
-    """`network` with weights in which noise, styles and exemplars matter, in float64."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.normal_(generator=generator)
-            if "modulation.bias" in name:
-                parameter.add_(1)
-            if name.startswith(("style.", "generator.style.")) and name.endswith("weight"):
-                parameter.mul_(100)  # the learning-rate multiplier takes it back
-            if "to_rgb" in name and name.endswith("conv.weight"):
-                parameter.mul_(0.1)
-    return network.double().eval()
-
-
-EXEMPLARS = {name: np.random.default_rng(i).normal(size=(1, ROWS, 6)) for i, name in enumerate(("a.jpg", "b.jpg", "c"))}
-DIRECTIONS = np.random.default_rng(9).normal(size=(4, ROWS, 6))
-
-
-def toonify(**helpers) -> ToonifyTeacher:
-    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | helpers
-    return ToonifyTeacher(spread(Generator(SMALL), 1), spread(Generator(SMALL), 2), ToonifyOptions(seed=5), **helpers)
-
-
-def dual(helpers: dict | None = None, **options) -> DualStyleTeacher:
-    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | (helpers or {})
-    options = DualOptions(**{"seed": 5, "style_id": 1} | options)
-    return DualStyleTeacher(spread(DualStyleGAN(SMALL), 1), EXEMPLARS, options, **helpers)
 
 
 @torch.no_grad()
@@ -370,103 +307,3 @@ def test_a_sample_becomes_what_the_student_sees():
     assert early.keys() == {"x", "w_plus", "degree", "style", "feature", "skip"}
     for value in (*pair.values(), *early.values()):
         assert value.dtype in (torch.float32, torch.int64)
-
-
-# ---- files
-
-
-TINY = RECIPES["tiny"].network
-
-
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A function that makes options for small files in a folder, but for the parser, which is not read."""
-    torch.manual_seed(0)
-    config = TINY.generator
-    for name, network in (("base", Generator(config)), ("fine", Generator(config)), ("dual", DualStyleGAN(config))):
-        write_contents(tmp_path / f"{name}.pt", {"g_ema": network.state_dict()})
-    rng = np.random.default_rng(0)
-    codes = {name: rng.normal(size=(1, config.rows, config.style_dim)) for name in ("a", "b")}
-    checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.rows, config.style_dim)))
-    monkeypatch.setattr(checkpoints, "load_parser", lambda path: Parser())
-
-    def options(kind: type, **changes):
-        stylegan = "dual.pt" if kind is DualOptions else "base.pt"
-        names = {"stylegan_path": stylegan, "direction_path": "directions.npy"}
-        names |= {"exstyle_path": "codes.npy"} if kind is DualOptions else {"finetunegan_path": "fine.pt"}
-        paths = {option: str(tmp_path / name) for option, name in names.items()}
-        others = {"config": "tiny", "style_encoder_path": "none"}
-        others |= {"style_id": 1} if kind is DualOptions else {}
-        return kind(**paths | others | changes).resolved()
-
-    return options
-
-
-def test_teachers_come_from_files(files, tmp_path):
-    teacher = load_toonify_teacher(files(ToonifyOptions, weight=[0.25] * TINY.generator.rows), "cpu")
-    base, fine = (checkpoints.load_generator(tmp_path / f"{name}.pt", TINY.generator) for name in ("base", "fine"))
-    weight = [generator.convs[1].conv.weight for generator in (base, fine, teacher.photos, teacher.cartoons)]
-    assert torch.equal(weight[2], weight[0])
-    torch.testing.assert_close(weight[3], 0.75 * weight[0] + 0.25 * weight[1])
-    sample = teacher.sample([0, 1], 0.5)
-    assert sample.cartoon.shape == (2, 3, 256, 256) and sample.logits.shape == (2, 19, 128, 128)
-    assert sample.attribute.min() >= 0
-
-    teacher = load_dualstyle_teacher(files(DualOptions), "cpu")
-    assert teacher.styles == ["a", "b"] and teacher.sample([0, 1], 0).style.tolist() == [1, 1]
-    plain = load_dualstyle_teacher(files(DualOptions, direction_path="none"), "cpu")
-    assert plain.sample([0, 1], 0.5).attribute.tolist() == [-1, -1]
-
-
-@pytest.mark.parametrize("kind", [ToonifyOptions, DualOptions])
-def test_a_student_is_put_on_the_generator_of_its_teacher(files, kind):
-    options = files(kind)
-    network = VToonify(options.recipe.network)
-    fill_backbone(network, load_backbone(options))
-    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
-    teacher = load(options, "cpu")
-    trained = teacher.cartoons if kind is ToonifyOptions else teacher.dual
-    for name, value in trained.state_dict().items():
-        assert torch.equal(network.generator.state_dict()[name], value), name
-    if kind is DualOptions:
-        assert len(network.res) == TINY.generator.structure_rows
-        for block, own in zip(network.res, teacher.dual.res, strict=False):
-            assert all(torch.equal(a, b) for a, b in zip(block.parameters(), own.parameters(), strict=True))
-        assert network.res[1].conv[0].dilation == 2, "the weights are shared, the dilation is the student's"
-
-
-def test_the_style_encoder_is_read_only_where_it_is_used(files, monkeypatch):
-    read = []
-    monkeypatch.setattr(checkpoints, "load_style_encoder", lambda path: read.append(path) or Eye())
-    with pytest.raises(InputError, match="--style_encoder_path is e.pt: .* don't fit --config tiny, so give none"):
-        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt"), "cpu")
-    for useless in ({"pretrain": True}, {"fix_style": True}):
-        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt", **useless), "cpu")
-    assert not read
-
-
-@pytest.mark.parametrize(
-    ("kind", "changes", "sentence"),
-    [
-        (ToonifyOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
-        (ToonifyOptions, {"finetunegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
-        (ToonifyOptions, {"direction_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of editing directions"),
-        (DualOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a DualStyleGAN"),
-        (DualOptions, {"exstyle_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of exemplar"),
-        (DualOptions, {"style_id": 2}, "--style_id is 2: .*codes.npy has styles 0 to 1"),
-        (DualOptions, {"style_id": -1}, "--style_id is -1: .*codes.npy has styles 0 to 1"),
-        (DualOptions, {"config": "published"}, r"shape \[1, 14, 16\], but --config published takes \[1, 18, 512\]"),
-    ],
-)
-def test_files_that_do_not_serve_are_one_sentence(files, kind, changes, sentence):
-    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
-    with pytest.raises(InputError, match=sentence) as caught:
-        load(files(kind, **changes), "cpu")
-    assert "\n" not in str(caught.value)
-
-
-def test_directions_of_other_sizes_are_refused(files, tmp_path):
-    np.save(tmp_path / "directions.npy", np.zeros((4, 18, 512), np.float32))
-    with pytest.raises(InputError, match=r"\[4, 18, 512\], not float of shape \[N, 14, 16\]"):
-        load_toonify_teacher(files(ToonifyOptions), "cpu")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -63,17 +64,28 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
         print(f"{settings['count']} pairs in {len(shards)} shards, {len(shards) - len(missing)} of them finished")
     own = [shard for shard in shards[rank::processes] if shard in missing]
 
-    outcomes: Counter[str] = Counter()
-    total = sum(len(shard.numbers) for shard in own)
-    with (
-        closing(draw([shard.numbers for shard in own])) as results,
-        tqdm(total=total, unit="pair", disable=rank != 0) as progress,
-    ):
-        for shard in own:
-            write_shard(shard.path, _counted(islice(results, len(shard.numbers)), outcomes, progress))
+    outcomes = write_shards(own, draw, rank)
     # Whoever finishes last sees all shards; should several, they write the same.
     if all(shard.path.exists() for shard in shards):
         write_preview([shard.path for shard in shards], folder / "preview.jpg")
+    return outcomes
+
+
+def write_shards(shards: Sequence[Shard], draw: Draw, rank: int) -> Counter[str]:
+    """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
+    outcomes: Counter[str] = Counter()
+    total = sum(len(shard.numbers) for shard in shards)
+    with (
+        closing(draw([shard.numbers for shard in shards])) as results,
+        tqdm(total=total, unit="pair", disable=rank != 0) as progress,
+    ):
+        try:
+            for shard in shards:
+                write_shard(shard.path, _counted(islice(results, len(shard.numbers)), outcomes, progress))
+        except InputError as error:
+            if rank != 0:  # what went wrong here need not go wrong in the first process, which speaks for all
+                print(f"process {rank}: {error}", file=sys.stderr)
+            raise
     return outcomes
 
 

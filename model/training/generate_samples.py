@@ -21,7 +21,8 @@ from model.training.stored import encode_sample, one_of
 from model.training.teacher_files import load_dualstyle_teacher, load_toonify_teacher
 
 OF_NO_CONSEQUENCE = {"out", "batch", "device", "precision"}
-"""Options that the pairs don't depend on, or that are noted as what came of them; files are noted by their contents."""
+"""Options that the pairs don't depend on, or that are noted as what came of them; files are noted by their contents.
+The batch is one: it changes the last bits of the arithmetic at most."""
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:

@@ -1,0 +1,136 @@
+"""The whole training chain of the tiny configuration, with the commands of the README: from nothing to a video."""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import generate_data
+import style_transfer
+import train_vtoonify_d
+import train_vtoonify_t
+from model import checkpoints
+from model.training import finetune, losses, selfmade
+from model.training.options import RECIPES
+from model.training.pairs import open_pairs
+from model.training.shards import index_pairs
+from tests.clips import make_clip
+from tests.small_models import face_picture
+
+TINY = ["--config", "tiny", "--device", "cpu", "--precision", "fp32"]
+QUIET_SIDE = 256
+PAIRS = 26
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("chain")
+
+
+@pytest.fixture(autouse=True)
+def there(folder, monkeypatch):
+    """All of the chain happens in one folder, as if a user had gone there."""
+    monkeypatch.chdir(folder)
+
+
+def helpers(*names: str) -> list[str]:
+    """Options for the self-made files."""
+    files = {"direction": "directions.npy", "faceparsing": "faceparsing.pth", "exstyle": "exstyle_code.npy"}
+    given = [word for name in names for word in (f"--{name}_path", f"selfmade/{files[name]}")]
+    return [*given, "--style_encoder_path", "none"]
+
+
+T_FILES = ["--stylegan_path", "selfmade/stylegan.pt", "--finetunegan_path", "finetuned.pt"]
+D_FILES = ["--stylegan_path", "selfmade/dualstylegan.pt"]
+
+
+def log_of(run: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in Path("runs", run, "log.jsonl").read_text().splitlines()]
+
+
+def cartoons() -> None:
+    """Flat, warm pictures with a bright disc, in the folder `cartoons`."""
+    Path("cartoons").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        picture = np.full((QUIET_SIDE, QUIET_SIDE, 3), rng.integers(150, 200, 3), np.uint8)
+        cv2.circle(picture, tuple(rng.integers(80, 176, 2).tolist()), 60, (120, 200, 250), -1, cv2.LINE_AA)
+        cv2.imwrite(f"cartoons/{i}.png", picture)
+
+
+def encoder_error(run: str) -> float:
+    last = log_of(f"{run}/pretrain")[-1]
+    return last["held_out_feature"] + last["held_out_skip"]
+
+
+@torch.no_grad()
+def flicker_of(model: str) -> float:
+    """Flicker loss of a model on stored pairs."""
+    network = checkpoints.load_vtoonify(model)
+    pairs = open_pairs(index_pairs(["pairs"]), ["t"], seed=0)
+    found = []
+    for n in range(8):
+        pair = {name: value[None] for name, value in pairs[n].items()}
+        still, moved = (network(pair[name], pair["w_plus"]) for name in ("x", "moved"))
+        found.append(losses.flicker(still, moved, pair["offset"]).item())
+    return float(np.mean(found))
+
+
+def decoded(path: str) -> list[np.ndarray]:
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_variant_t_from_nothing_to_a_video(call):
+    assert call(selfmade.main, "--out", "selfmade") == 0
+    cartoons()
+    teach = ("--stylegan_path", "selfmade/stylegan.pt", "--data", "cartoons", "--out", "finetuned.pt")
+    assert call(finetune.main, *teach, *TINY, "--iter", 12) == 0
+    base, fine = (checkpoints.load_generator(name, RECIPES["tiny"].network.generator).state_dict() for name in (
+        "selfmade/stylegan.pt", "finetuned.pt"))  # fmt: skip
+    assert base.keys() == fine.keys() and not torch.equal(base["to_rgb1.conv.weight"], fine["to_rgb1.conv.weight"])
+
+    pretrain = (*T_FILES, *helpers("direction", "faceparsing"), *TINY, "--pretrain", "--lr", 3e-3, "--batch", 4)
+    for name, steps in (("start", 1), ("t", 80)):
+        assert call(train_vtoonify_t.main, *pretrain, "--name", name, "--iter", steps) == 0
+    assert encoder_error("t") < encoder_error("start") / 1.8
+
+    draw = ("--teacher", "toonify", "--count", PAIRS, "--out", "pairs", "--pairs_per_shard", 16)
+    assert call(generate_data.main, *draw, *T_FILES, *helpers("direction", "faceparsing"), *TINY[:2]) == 0
+    assert Path("pairs/preview.jpg").exists()
+    train = (*T_FILES, *TINY, "--pairs", "pairs", "--encoder_path", "checkpoint/t/pretrain.pt", "--iter", 30)
+    for name, weight in (("t", 30), ("flickering", 0)):
+        assert call(train_vtoonify_t.main, *train, "--workers", 0, "--name", name, "--tmp_loss", weight) == 0
+    assert flicker_of("checkpoint/t/vtoonify.pt") < 0.7 * flicker_of("checkpoint/flickering/vtoonify.pt")
+
+    make_clip(Path("clip.mp4"), [face_picture()] * 3)
+    stylise = ("--ckpt", "checkpoint/t/vtoonify.pt", "--faceparsing_path", "selfmade/faceparsing.pth")
+    assert call(style_transfer.main, *stylise, "--content", "clip.mp4", "--device", "cpu") == 0
+    frames = decoded("output/clip_vtoonify_t.mp4")
+    assert len(frames) == 3 and np.std(frames[0]) > 5
+
+
+def test_variant_d_from_stored_features_to_a_photo(call):
+    assert call(selfmade.main, "--out", "selfmade") == 0
+    files = (*D_FILES, *helpers("direction", "faceparsing", "exstyle"), *TINY)
+    draw = ("--teacher", "dualstyle", "--pretrain", "--count", 9, "--out", "features", "--style_id", 1)
+    assert call(generate_data.main, *draw, *files[:-2]) == 0
+    pretrain = (*files, "--pretrain", "--pairs", "features", "--style_id", 1, "--batch", 2, "--workers", 0)
+    assert call(train_vtoonify_d.main, *pretrain, "--name", "d", "--iter", 4) == 0
+    live = (*files, "--name", "d", "--iter", 3, "--batch", 2, "--fix_style", "--style_id", 1, "--log_every", 1)
+    assert call(train_vtoonify_d.main, *live) == 0
+    assert {"mse", "adversarial", "discriminator", "mask", "flicker"} <= log_of("d")[-1].keys()
+
+    network = checkpoints.load_vtoonify("checkpoint/d/vtoonify_s001_d_c.pt")
+    teacher = checkpoints.load_dualstylegan("selfmade/dualstylegan.pt", RECIPES["tiny"].network.generator)
+    for name, value in teacher.state_dict().items():
+        assert torch.equal(network.generator.state_dict()[name], value)
+    stylise = ("--ckpt", "checkpoint/d/vtoonify_s001_d_c.pt", "--faceparsing_path", "selfmade/faceparsing.pth")
+    for degree in (0, 1):
+        assert call(style_transfer.main, *stylise, "--style_degree", degree, "--output_path", degree) == 0
+    results = [cv2.imread(f"{degree}/astronaut_vtoonify_d.jpg") for degree in (0, 1)]
+    assert results[0].shape == results[1].shape and np.abs(results[0].astype(int) - results[1]).mean() > 1

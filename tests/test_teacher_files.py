@@ -1,0 +1,112 @@
+"""Network teachers and backbones from files, and what is said about files that do not serve."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import checkpoints
+from model.dualstylegan import DualStyleGAN
+from model.errors import InputError
+from model.stylegan2 import Generator
+from model.training.options import RECIPES, DualOptions, ToonifyOptions
+from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers import fill_backbone
+from model.vtoonify import VToonify
+from model.weight_files import write_contents
+from tests.small_teachers import Eye, Parser
+
+TINY = RECIPES["tiny"].network
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A function that makes options for small files in a folder, but for the parser, which is not read."""
+    torch.manual_seed(0)
+    config = TINY.generator
+    for name, network in (("base", Generator(config)), ("fine", Generator(config)), ("dual", DualStyleGAN(config))):
+        write_contents(tmp_path / f"{name}.pt", {"g_ema": network.state_dict()})
+    rng = np.random.default_rng(0)
+    codes = {name: rng.normal(size=(1, config.rows, config.style_dim)) for name in ("a", "b")}
+    checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
+    np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.rows, config.style_dim)))
+    monkeypatch.setattr(checkpoints, "load_parser", lambda path: Parser())
+
+    def options(kind: type, **changes):
+        stylegan = "dual.pt" if kind is DualOptions else "base.pt"
+        names = {"stylegan_path": stylegan, "direction_path": "directions.npy"}
+        names |= {"exstyle_path": "codes.npy"} if kind is DualOptions else {"finetunegan_path": "fine.pt"}
+        paths = {option: str(tmp_path / name) for option, name in names.items()}
+        others = {"config": "tiny", "style_encoder_path": "none"}
+        others |= {"style_id": 1} if kind is DualOptions else {}
+        return kind(**paths | others | changes).resolved()
+
+    return options
+
+
+def test_teachers_come_from_files(files, tmp_path):
+    teacher = load_toonify_teacher(files(ToonifyOptions, weight=[0.25] * TINY.generator.rows), "cpu")
+    base, fine = (checkpoints.load_generator(tmp_path / f"{name}.pt", TINY.generator) for name in ("base", "fine"))
+    weight = [generator.convs[1].conv.weight for generator in (base, fine, teacher.photos, teacher.cartoons)]
+    assert torch.equal(weight[2], weight[0])
+    torch.testing.assert_close(weight[3], 0.75 * weight[0] + 0.25 * weight[1])
+    sample = teacher.sample([0, 1], 0.5)
+    assert sample.cartoon.shape == (2, 3, 256, 256) and sample.logits.shape == (2, 19, 128, 128)
+    assert sample.attribute.min() >= 0
+
+    teacher = load_dualstyle_teacher(files(DualOptions), "cpu")
+    assert teacher.styles == ["a", "b"] and teacher.sample([0, 1], 0).style.tolist() == [1, 1]
+    plain = load_dualstyle_teacher(files(DualOptions, direction_path="none"), "cpu")
+    assert plain.sample([0, 1], 0.5).attribute.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("kind", [ToonifyOptions, DualOptions])
+def test_a_student_is_put_on_the_generator_of_its_teacher(files, kind):
+    options = files(kind)
+    network = VToonify(options.recipe.network)
+    fill_backbone(network, load_backbone(options))
+    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
+    teacher = load(options, "cpu")
+    trained = teacher.cartoons if kind is ToonifyOptions else teacher.dual
+    for name, value in trained.state_dict().items():
+        assert torch.equal(network.generator.state_dict()[name], value), name
+    if kind is DualOptions:
+        assert len(network.res) == TINY.generator.structure_rows
+        for block, own in zip(network.res, teacher.dual.res, strict=False):
+            assert all(torch.equal(a, b) for a, b in zip(block.parameters(), own.parameters(), strict=True))
+        assert network.res[1].conv[0].dilation == 2, "the weights are shared, the dilation is the student's"
+
+
+def test_the_style_encoder_is_read_only_where_it_is_used(files, monkeypatch):
+    read = []
+    monkeypatch.setattr(checkpoints, "load_style_encoder", lambda path: read.append(path) or Eye())
+    with pytest.raises(InputError, match="--style_encoder_path is e.pt: .* don't fit --config tiny, so give none"):
+        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt"), "cpu")
+    for useless in ({"pretrain": True}, {"fix_style": True}):
+        load_dualstyle_teacher(files(DualOptions, style_encoder_path="e.pt", **useless), "cpu")
+    assert not read
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "sentence"),
+    [
+        (ToonifyOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
+        (ToonifyOptions, {"finetunegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a StyleGAN2 generator"),
+        (ToonifyOptions, {"direction_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of editing directions"),
+        (DualOptions, {"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist: a DualStyleGAN"),
+        (DualOptions, {"exstyle_path": "nowhere.npy"}, "nowhere.npy does not exist: a file of exemplar"),
+        (DualOptions, {"style_id": 2}, "--style_id is 2: .*codes.npy has styles 0 to 1"),
+        (DualOptions, {"style_id": -1}, "--style_id is -1: .*codes.npy has styles 0 to 1"),
+        (DualOptions, {"config": "published"}, r"shape \[1, 14, 16\], but --config published takes \[1, 18, 512\]"),
+    ],
+)
+def test_files_that_do_not_serve_are_one_sentence(files, kind, changes, sentence):
+    load = load_toonify_teacher if kind is ToonifyOptions else load_dualstyle_teacher
+    with pytest.raises(InputError, match=sentence) as caught:
+        load(files(kind, **changes), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_directions_of_other_sizes_are_refused(files, tmp_path):
+    np.save(tmp_path / "directions.npy", np.zeros((4, 18, 512), np.float32))
+    with pytest.raises(InputError, match=r"\[4, 18, 512\], not float of shape \[N, 14, 16\]"):
+        load_toonify_teacher(files(ToonifyOptions), "cpu")
