@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from model.bisenet import BiSeNet
+from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.errors import InputError
 from model.psp import PSPEncoder
@@ -35,6 +36,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 EMA_KEY = "g_ema"
 """Where the published files of every generator keep their weights (an exponential moving average)."""
+
+DISCRIMINATOR_KEY = "d"
+"""Where a StyleGAN2 file has the discriminator, if it comes with one."""
 
 CONFIG_KEY = "config"
 """Where our files keep sizes that differ from the published ones."""
@@ -160,6 +164,21 @@ def load_optical_flow(path: str | Path) -> RAFT:
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:
     """A StyleGAN2 generator (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
     return _load_ema(lambda: Generator(config), path, "a StyleGAN2 generator")
+
+
+def save_generator(path: str | Path, generator: Generator) -> None:
+    """Write what `load_generator` reads."""
+    write_contents(path, {EMA_KEY: {name: _stored(value) for name, value in generator.state_dict().items()}})
+
+
+def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminator | None:
+    """The discriminator that comes with a StyleGAN2 generator of these sizes; None where the file has none."""
+    expected = "a StyleGAN2 with its discriminator"
+    contents = read_contents(path, expected)
+    if DISCRIMINATOR_KEY not in contents:
+        return None
+    weights = named_tensors(contents[DISCRIMINATOR_KEY], path, expected, DISCRIMINATOR_KEY)
+    return _filled(lambda: Discriminator(None, config.size, config.channels), weights, path, expected)
 
 
 def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None) -> DualStyleGAN:

@@ -14,7 +14,7 @@ import style_transfer
 import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
-from model.training import finetune, losses, selfmade
+from model.training import losses, selfmade
 from model.training.options import RECIPES
 from model.training.pairs import open_pairs
 from model.training.shards import index_pairs

@@ -9,7 +9,7 @@ from model.cli import option
 from model.devices import DEVICES
 from model.errors import InputError
 from model.stylegan2 import GeneratorConfig
-from model.training.options import BACKBONES, RECIPES, ToonifyOptions
+from model.training.options import BACKBONES, RECIPES, Recipe, ToonifyOptions
 
 SHARED = ToonifyOptions()
 """What it shares with the training that takes its result."""
@@ -22,7 +22,7 @@ ACCUMULATE = {"published": 8, "tiny": 1}
 class Options:
     """Options of the command line."""
 
-    data: str = option("", "folder of aligned cartoon faces, searched with its subfolders", metavar="FOLDER")
+    data: str | None = option(None, "folder of aligned cartoon faces, searched with its subfolders", metavar="FOLDER")
     stylegan_path: str = option(SHARED.stylegan_path, "StyleGAN2 of photos, to start from", metavar="FILE")
     out: str = option(SHARED.finetunegan_path, "file of the result, for --finetunegan_path", metavar="FILE")
     iter: int = option(600, "last training step")
@@ -44,9 +44,14 @@ class Options:
     dry_run: bool = option(False, "show the options and stop")
 
     @property
+    def recipe(self) -> Recipe:
+        """Sizes, and whether the average starts young."""
+        return RECIPES[self.config]
+
+    @property
     def generator(self) -> GeneratorConfig:
         """Sizes of the generator."""
-        return RECIPES[self.config].network.generator
+        return self.recipe.network.generator
 
     @property
     def folder(self) -> Path:

@@ -14,7 +14,7 @@ from model.training import losses
 from model.training.blending import SHARED_PARTS
 from model.training.finetune_options import Options
 from model.training.pictures import PictureFolder
-from model.training.run import fingerprint, learnt_weights
+from model.training.run import ema_decay, fingerprint, learnt_weights
 from model.training.sampling import layer_noise
 
 MIXING = 0.9
@@ -22,9 +22,6 @@ MIXING = 0.9
 
 PENALTY_EVERY = 16
 """Steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)."""
-
-EMA_HALF_LIFE = 10_000
-"""Pictures after which an old weight counts half in the average (StyleGAN2)."""
 
 
 def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
@@ -84,32 +81,32 @@ class Game:
     def advance(self) -> dict[str, float]:
         """One step of each network; returns the losses. What it draws depends on the seed and the step alone.
 
-        Raises InputError, before weights are touched, when a loss or the gradient is not finite.
+        Raises NotFiniteError when a loss or its gradient is not finite.
         """
         rng = np.random.default_rng((self.options.seed, self.step))
-        found = {"discriminator": self._descend(self.discriminator_optimizer, lambda: self._discrimination(rng))}
+        judge, draw = self.discriminator_optimizer, self.generator_optimizer
+        found = {"discriminator": self._descend(judge, "discriminator", lambda: self._discrimination(rng))}
         if self.options.r1 and self.step % PENALTY_EVERY == 0:
-            found["penalty"] = self._descend(self.discriminator_optimizer, lambda: self._penalty(rng))
+            found["penalty"] = self._descend(judge, "penalty", lambda: self._penalty(rng))
         self.discriminator.requires_grad_(False)  # it only passes gradients on
-        found["generator"] = self._descend(self.generator_optimizer, lambda: self._adversarial(rng))
+        found["generator"] = self._descend(draw, "generator", lambda: self._adversarial(rng))
         self.discriminator.requires_grad_(True)
         self.step += 1
         self._average()
         return found
 
-    def _descend(self, optimizer: torch.optim.Optimizer, loss_of_batch: Callable[[], Tensor]) -> float:
-        """A step of `optimizer` down the mean loss of all batches, which is returned."""
-        parts = self.options.accumulate
+    def _descend(self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable[[], Tensor]) -> float:
+        """A step of `optimizer` down the mean loss of all batches, which is returned; `name` is for the message."""
         optimizer.zero_grad()
         total = 0.0
-        for _ in range(parts):
-            loss = loss_of_batch() / parts
+        for _ in range(self.options.accumulate):
+            loss = loss_of_batch() / self.options.accumulate
             loss.backward()
             total += loss.item()
         learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(learning, math.inf).item()
         if not math.isfinite(total + norm):
-            raise NotFiniteError(f"loss {total}, norm of the gradient {norm}")
+            raise NotFiniteError(f"{name} is {total}, its gradient {norm}")
         optimizer.step()
         return total
 
@@ -145,7 +142,7 @@ class Game:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = ema_decay(self.options)
+        decay = ema_decay(self.step, self.options.pictures_a_step, self.options.recipe.young_average)
         own, averaged = dict(self.generator.named_parameters()), dict(self.ema.named_parameters())
         torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
 
@@ -175,16 +172,6 @@ class Game:
             optimizer.load_state_dict(stored)
             optimizer.param_groups[0]["lr"] = rate
         self.step = state["step"]
-
-
-def ema_decay(options: Options) -> float:
-    """Decay of the average in one step.
-
-    A run as long as the published one (19 200 pictures) ends with a quarter of the start in its average; in a shorter
-    run the memory is as much shorter, else it would hardly leave the start.
-    """
-    half_life = min(EMA_HALF_LIFE, options.iter * options.pictures_a_step / 2)
-    return 0.5 ** (options.pictures_a_step / half_life)
 
 
 class NotFiniteError(ArithmeticError):
