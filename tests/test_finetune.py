@@ -132,7 +132,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, t
     assert one["generator_optimizer"]["state"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["generator"][name], value) for name, value in one["ema"].items())
     assert_same(*(checkpoints.read_contents(run.out, "a generator") for run in (whole, parted)))
-    assert log_of(whole)[1:] == log_of(parted)[1:]  # the first line of the other is of the steps after the stop
+    assert [line["step"] for line in log_of(parted)] == [6, 12, 18] and log_of(parted)[-1] == log_of(whole)[-1]
 
 
 def test_another_seed_or_batch_gives_another_result(game):
@@ -164,5 +164,237 @@ def test_the_result_is_the_average_with_the_mapping_network_and_input_of_the_bas
     averaged = state_of(run)["ema"]
     assert list(tuned) == list(base)
     for name, value in tuned.items():
-        assert torch.equal(value, averaged.get(name, base[name])), name
-        assert (name in averaged) == name.endswith((".weight", ".bias")) and not name.startswith(("style.", "input."))
+        learns = name in averaged
+        assert learns != (name.startswith(("style.", "input.", "noises.")) or name.endswith(".kernel")), name
+        assert torch.equal(value, averaged[name] if learns else base[name]), name
+        assert torch.equal(value, base[name]) != learns, name
+
+
+def test_the_log_and_the_sheet_show_progress(options):
+    run = options(iter=18, log_every=9)
+    finetune(run)
+    lines = log_of(run)
+    assert [line["step"] for line in lines] == [9, 18]
+    assert all(line.keys() == {"step", "discriminator", "penalty", "generator"} for line in lines)
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    assert cv2.imread(str(run.folder / "preview-000018.jpg")).shape == (6 * 256, 3 * 256, 3)
+    assert json.loads((run.folder / "options.json").read_text())["accumulate"] == 1
+
+
+def test_the_penalty_of_a_linear_discriminator_is_the_square_of_its_weights():
+    class Linear(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * 3).flatten(1).sum(1, keepdim=True)
+
+    penalty = gradient_penalty(Linear(), torch.rand(5, 3, 4, 4))
+    assert penalty.item() == pytest.approx(9 * 3 * 4 * 4)
+
+
+def test_the_penalty_and_its_gradient_are_those_of_finite_differences():
+    torch.manual_seed(0)
+    critic = Discriminator(None, 8, {4: 2, 8: 2}).double()
+    pictures = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    step = 1e-5
+
+    @torch.no_grad()
+    def by_hand() -> float:
+        total = 0.0
+        for i in range(pictures.numel()):
+            moved = torch.zeros(pictures.numel(), dtype=torch.float64)
+            moved[i] = step
+            moved = moved.view_as(pictures)
+            total += ((critic(pictures + moved) - critic(pictures - moved)).sum() / (2 * step)).item() ** 2
+        return total / len(pictures)
+
+    penalty = gradient_penalty(critic, pictures)
+    assert penalty.item() == pytest.approx(by_hand(), rel=1e-6)
+    weight = critic.convs[1].conv1[0].weight
+    (slope,) = torch.autograd.grad(penalty, weight)
+    with torch.no_grad():
+        weight[0, 0, 0, 0] += 1e-4
+        above = by_hand()
+        weight[0, 0, 0, 0] -= 2e-4
+        below = by_hand()
+    assert slope[0, 0, 0, 0].item() == pytest.approx((above - below) / 2e-4, rel=1e-3)
+
+
+def test_losses_are_those_of_the_formulas(game, files):
+    for path in (files / "faces").rglob("*.png"):  # all pictures are one, which looks the same in a mirror
+        Image.new("RGB", (32, 32), TAN).save(path)
+    played = game(lr=1e-12, r1=5.0)
+    rng = np.random.default_rng((0, 0))
+    real = (torch.tensor(TAN) / 127.5 - 1).view(1, 3, 1, 1).repeat(4, 1, 32, 32)
+    critic = played.discriminator
+    played.pictures.draw(rng, 4)
+    of_real, of_fake = critic(real), critic(fakes(played, rng))
+    penalty = gradient_penalty(critic, real).item()
+    played.pictures.draw(rng, 4)
+    judged = critic(fakes(played, rng))
+
+    found = played.advance()
+    expected = (1 + of_fake.exp()).log().mean() + (1 + (-of_real).exp()).log().mean()
+    assert found["discriminator"] == pytest.approx(expected.item(), rel=1e-4)
+    assert found["penalty"] == pytest.approx(5 / 2 * 16 * penalty, rel=1e-4)
+    assert found["generator"] == pytest.approx((1 + (-judged).exp()).log().mean().item(), rel=1e-4)
+
+
+def fakes(game: Game, rng: np.random.Generator) -> Tensor:
+    """Pictures of the base from the numbers that come next: codes, then seeds of the noise, which weighs nothing."""
+    codes = mixed_codes(game.base, rng, 4)
+    rng.integers(2**63, size=4)
+    return game.base(codes)
+
+
+def test_the_penalty_comes_every_16_steps_and_without_r1_never(game):
+    played = game()
+    assert [step for step in range(18) if "penalty" in played.advance()] == [0, 16]
+    assert "penalty" not in game(r1=0.0).advance()
+
+
+def test_a_step_of_several_batches_has_the_mean_of_their_gradients(game, monkeypatch):
+    """With all batches alike, it is the step of one of them."""
+    codes, real = 0.3 * torch.randn(4, SMALL.rows, 8), torch.rand(4, 3, 32, 32)
+    monkeypatch.setattr(Game, "_real", lambda *_: real)
+    monkeypatch.setattr(Game, "_fake", lambda game, _: game.generator(codes))
+    one, three = game(), game(accumulate=3)
+    found, of_three = one.advance(), three.advance()
+    assert of_three == pytest.approx(found, rel=1e-4)
+    for name in one.learning:
+        if "noise" not in name:
+            gradients = [played.generator.get_parameter(name).grad for played in (one, three)]
+            torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def test_codes_are_those_of_one_or_two_pictures(game):
+    base = game().base
+    codes = mixed_codes(base, np.random.default_rng(0), 400)
+    assert codes.shape == (400, SMALL.rows, 8)
+    differ = (codes[:, 1:] != codes[:, :-1]).any(2)
+    changes = differ.sum(1)
+    assert changes.max() == 1 and 0.85 < (changes == 1).float().mean() < 0.95
+    assert differ.any(0).all()  # any row may be the first of the other picture
+    assert torch.equal(codes, mixed_codes(base, np.random.default_rng(0), 400))
+
+
+def test_the_published_sizes_learn_from_32_pictures_a_step():
+    options = Options(data="faces").resolved()
+    options.check()
+    assert options.pictures_a_step == 32 and options.generator == GeneratorConfig()
+    assert (options.iter, options.lr, options.r1) == (600, 0.002, 10)
+
+
+def test_the_discriminator_of_the_file_goes_on(game, files):
+    fresh = game().discriminator.state_dict()
+    torch.manual_seed(7)
+    trained = Discriminator(None, 32, SMALL.channels).state_dict()
+    base = checkpoints.read_contents(files / "stylegan.pt", "a generator")
+    write_contents(files / "stylegan.pt", base | {"d": trained})
+    taken = game().discriminator
+    assert_same(dict(taken.state_dict()), dict(trained))
+    assert not torch.equal(fresh["final_conv.0.weight"], trained["final_conv.0.weight"])
+    assert taken.training and all(parameter.requires_grad for parameter in taken.parameters())
+
+    write_contents(files / "stylegan.pt", base | {"d": Discriminator(None, 16, SMALL.channels).state_dict()})
+    with pytest.raises(InputError, match="is not a StyleGAN2 with its discriminator: parameter .* has shape"):
+        game()
+
+
+def test_bfloat16_comes_close_to_float32(game):
+    exact, fast = game().advance(), game(torch.bfloat16).advance()
+    assert fast == pytest.approx(exact, rel=0.1) and fast != exact
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(options, monkeypatch):
+    run, penalties = options(iter=20, save_every=8), []
+
+    def breaks_down_the_second_time(critic: nn.Module, pictures: Tensor) -> Tensor:
+        penalties.append(gradient_penalty(critic, pictures))
+        return penalties[-1] * (1 if len(penalties) == 1 else float("nan"))
+
+    monkeypatch.setattr(gan, "gradient_penalty", breaks_down_the_second_time)
+    with pytest.raises(InputError, match=r"at step 16 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
+        finetune(run)
+    state = state_of(run)
+    assert state["step"] == 16 and not Path(run.out).exists()
+    assert all(value.isfinite().all() for value in leaves(state).values() if isinstance(value, Tensor))
+
+
+def test_a_resumed_run_takes_the_new_learning_rate(options):
+    finetune(options(iter=1))
+    run = options(resume=True, iter=2, lr=0.0005)
+    finetune(run)
+    rates = [state_of(run)[f"{name}_optimizer"]["param_groups"][0]["lr"] for name in ("generator", "discriminator")]
+    assert rates == pytest.approx([0.0005, 0.0005 * 16 / 17])
+
+
+def with_paths(files: Path, changes: dict) -> dict:
+    """`changes`, the names of files among them in the folder `files`."""
+    paths = ("data", "stylegan_path")
+    return {name: str(files / value) if name in paths and value else value for name, value in changes.items()}
+
+
+def test_a_run_goes_on_with_its_own_options_only(options, files):
+    finetune(options(iter=1))
+    torch.manual_seed(1)
+    checkpoints.save_generator(files / "other.pt", Generator(SMALL))
+    for changes, sentence in (
+        ({"seed": 1}, "was started with --seed 0, not 1"),
+        ({"r1": 1.0}, "was started with --r1 10.0, not 1.0"),
+        ({"batch": 2}, "was started with 4 pictures a step, not 2"),
+        ({"data": "faces/more"}, "was started with other pictures"),
+        ({"stylegan_path": "other.pt"}, "was started with another generator"),
+        ({"name": "elsewhere"}, "state.pt does not exist"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            finetune(options(resume=True, iter=2, **with_paths(files, changes)))
+    assert state_of(options())["step"] == 1
+
+
+def test_a_state_of_another_program_is_refused(options):
+    run = options(iter=1)
+    checkpoints.save_state(run.state_file, {"step": 1})
+    with pytest.raises(InputError, match="is of another version of this program"):
+        finetune(replace(run, resume=True))
+
+
+def test_results_are_not_overwritten(options):
+    run = options(iter=1)
+    finetune(run)
+    written = Path(run.out).read_bytes()
+    with pytest.raises(InputError, match="already holds a run"):
+        finetune(run)
+    with pytest.raises(InputError, match="finetuned.pt already exists"):
+        finetune(replace(run, name="again"))
+    assert Path(run.out).read_bytes() == written and not (Path(run.runs) / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data": None}, "--data is missing"),
+        ({"iter": 0}, "--iter is 0"),
+        ({"accumulate": 0}, "--accumulate is 0"),
+        ({"lr": float("nan")}, "--lr is nan"),
+        ({"r1": -1.0}, "--r1 is -1.0"),
+        ({"name": "a/b"}, "--name is 'a/b'"),
+        ({"data": "nowhere"}, "nowhere is no folder"),
+        ({"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist"),
+        ({"config": "published"}, "is only 40 pixels wide or high: remove it or give at least 256"),
+    ],
+)
+def test_what_can_not_work_is_refused_before_anything_is_written(options, files, changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        finetune(options(**with_paths(files, changes)))
+    assert not (files / "runs").exists()
+
+
+def test_the_command_line_runs_and_says_one_sentence_when_it_can_not(call, files, capsys):
+    words = ["--stylegan_path", files / "stylegan.pt", "--out", files / "out.pt", "--runs", files / "runs"]
+    words += ["--config", "tiny", "--device", "cpu", "--iter", 1]
+    assert call(main, *words, "--data", files / "faces", "--dry_run") == 0
+    assert "accumulate: 1" in capsys.readouterr().out and not (files / "runs").exists()
+    assert call(main, *words, "--data", files / "faces") == 0
+    assert f"The fine-tuned generator is {files / 'out.pt'}." in capsys.readouterr().out
+    assert call(main, *words, "--data", files / "empty") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("program.py: ") and error.count("\n") == 1

@@ -77,7 +77,7 @@ def write_shards(shards: Sequence[Shard], draw: Draw, rank: int) -> Counter[str]
     total = sum(len(shard.numbers) for shard in shards)
     with (
         closing(draw([shard.numbers for shard in shards])) as results,
-        tqdm(total=total, unit="pair", disable=rank != 0) as progress,
+        tqdm(total=total, unit="pair", disable=rank != 0 or not shards) as progress,
     ):
         try:
             for shard in shards:
