@@ -14,10 +14,10 @@ import style_transfer
 import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
-from model.training import losses, selfmade
+from model.training import finetune, losses, selfmade
 from model.training.options import RECIPES
 from model.training.pairs import open_pairs
-from model.training.shards import index_pairs
+from model.training.shards import index_pairs, list_styles
 from tests.clips import make_clip
 from tests.small_models import face_picture
 
@@ -71,7 +71,8 @@ def encoder_error(run: str) -> float:
 def flicker_of(model: str) -> float:
     """Flicker loss of a model on stored pairs."""
     network = checkpoints.load_vtoonify(model)
-    pairs = open_pairs(index_pairs(["pairs"]), ["t"], seed=0)
+    stored = index_pairs(["pairs"])
+    pairs = open_pairs(stored, list_styles(stored), seed=0)
     found = []
     for n in range(8):
         pair = {name: value[None] for name, value in pairs[n].items()}
@@ -90,8 +91,9 @@ def test_variant_t_from_nothing_to_a_video(call):
     cartoons()
     teach = ("--stylegan_path", "selfmade/stylegan.pt", "--data", "cartoons", "--out", "finetuned.pt")
     assert call(finetune.main, *teach, *TINY, "--iter", 12) == 0
-    base, fine = (checkpoints.load_generator(name, RECIPES["tiny"].network.generator).state_dict() for name in (
-        "selfmade/stylegan.pt", "finetuned.pt"))  # fmt: skip
+    sizes = RECIPES["tiny"].network.generator
+    files = ("selfmade/stylegan.pt", "finetuned.pt")
+    base, fine = (checkpoints.load_generator(file, sizes).state_dict() for file in files)
     assert base.keys() == fine.keys() and not torch.equal(base["to_rgb1.conv.weight"], fine["to_rgb1.conv.weight"])
 
     pretrain = (*T_FILES, *helpers("direction", "faceparsing"), *TINY, "--pretrain", "--lr", 3e-3, "--batch", 4)
@@ -105,7 +107,8 @@ def test_variant_t_from_nothing_to_a_video(call):
     train = (*T_FILES, *TINY, "--pairs", "pairs", "--encoder_path", "checkpoint/t/pretrain.pt", "--iter", 30)
     for name, weight in (("t", 30), ("flickering", 0)):
         assert call(train_vtoonify_t.main, *train, "--workers", 0, "--name", name, "--tmp_loss", weight) == 0
-    assert flicker_of("checkpoint/t/vtoonify.pt") < 0.7 * flicker_of("checkpoint/flickering/vtoonify.pt")
+    flickers = [flicker_of(f"checkpoint/{name}/vtoonify.pt") for name in ("t", "flickering")]
+    assert flickers[0] < 0.7 * flickers[1]
 
     make_clip(Path("clip.mp4"), [face_picture()] * 3)
     stylise = ("--ckpt", "checkpoint/t/vtoonify.pt", "--faceparsing_path", "selfmade/faceparsing.pth")

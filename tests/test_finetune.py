@@ -1,4 +1,4 @@
-"""Fine-tuning of a 32 px generator: resuming, learning, refusing, and what comes out."""
+"""Fine-tuning of a 16 px generator: resuming, learning, refusing, and what comes out."""
 
 import json
 import signal
@@ -24,9 +24,7 @@ from model.training.options import RECIPES
 from model.training.pictures import PictureFolder
 from model.weight_files import write_contents
 
-SMALL = GeneratorConfig(
-    size=32, style_dim=8, mapping_layers=2, channels={4: 8, 8: 8, 16: 6, 32: 4}, structure_size=8
-)  # fmt: skip
+SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
 TEAL, TAN = (30, 120, 140), (220, 180, 140)
 CPU = torch.device("cpu")
 
@@ -36,6 +34,12 @@ def small_sizes(monkeypatch):
     """`--config tiny` is smaller still."""
     tiny = RECIPES["tiny"]
     monkeypatch.setitem(RECIPES, "tiny", replace(tiny, network=replace(tiny.network, generator=SMALL)))
+
+
+@pytest.fixture
+def frequent_penalty(monkeypatch):
+    """The gradient penalty comes every 4 steps."""
+    monkeypatch.setattr(gan, "PENALTY_EVERY", 4)
 
 
 @pytest.fixture
@@ -114,25 +118,25 @@ def assert_same(a: dict, b: dict) -> None:
         assert torch.equal(value, b[place]) if isinstance(value, Tensor) else value == b[place], place
 
 
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, terminate_in_step):
-    # Steps 0 and 16 have a gradient penalty: one before the stop, one after it.
-    settings = {"iter": 18, "batch": 2, "accumulate": 2, "log_every": 6}
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, terminate_in_step, frequent_penalty):
+    # Steps 0 and 4 have a gradient penalty: one before the stop, one after it.
+    settings = {"iter": 6, "batch": 2, "accumulate": 2, "log_every": 2}
     whole = options(name="whole", out=str(files / "whole.pt"), **settings)
     finetune(whole)
     parted = options(name="parted", out=str(files / "parted.pt"), **settings)
-    terminate_in_step(7)
-    with pytest.raises(KeyboardInterrupt, match="stopped at step 7; --resume goes on from .*state.pt"):
+    terminate_in_step(3)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 3; --resume goes on from .*state.pt"):
         finetune(parted)
-    assert state_of(parted)["step"] == 7 and not Path(parted.out).exists()
+    assert state_of(parted)["step"] == 3 and not Path(parted.out).exists()
 
     finetune(replace(parted, resume=True))
     one, other = state_of(whole), state_of(parted)
-    assert one["step"] == 18
+    assert one["step"] == 6
     assert_same({**one, "options": 0}, {**other, "options": 0})
     assert one["generator_optimizer"]["state"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["generator"][name], value) for name, value in one["ema"].items())
     assert_same(*(checkpoints.read_contents(run.out, "a generator") for run in (whole, parted)))
-    assert [line["step"] for line in log_of(parted)] == [6, 12, 18] and log_of(parted)[-1] == log_of(whole)[-1]
+    assert [line["step"] for line in log_of(parted)] == [2, 4, 6] and log_of(parted)[-1] == log_of(whole)[-1]
 
 
 def test_another_seed_or_batch_gives_another_result(game):
@@ -147,9 +151,9 @@ def test_another_seed_or_batch_gives_another_result(game):
 
 
 def test_the_generator_moves_to_the_colours_of_the_pictures(options, files):
-    run = options(iter=60, lr=0.01)
+    run = options(iter=30, lr=0.02)
     path = finetune(run)
-    wanted = torch.stack(list(PictureFolder(run.data, 32))).mean((0, 2, 3))
+    wanted = torch.stack(list(PictureFolder(run.data, 16))).mean((0, 2, 3))
     base, tuned = (checkpoints.load_generator(file, SMALL) for file in (run.stylegan_path, path))
     z = torch.randn(16, 1, 8, generator=torch.Generator().manual_seed(1)).repeat(1, SMALL.rows, 1)
     with torch.no_grad():
@@ -170,14 +174,14 @@ def test_the_result_is_the_average_with_the_mapping_network_and_input_of_the_bas
         assert torch.equal(value, base[name]) != learns, name
 
 
-def test_the_log_and_the_sheet_show_progress(options):
-    run = options(iter=18, log_every=9)
+def test_the_log_and_the_sheet_show_progress(options, frequent_penalty):
+    run = options(iter=8, log_every=4)
     finetune(run)
     lines = log_of(run)
-    assert [line["step"] for line in lines] == [9, 18]
+    assert [line["step"] for line in lines] == [4, 8]
     assert all(line.keys() == {"step", "discriminator", "penalty", "generator"} for line in lines)
     assert all(np.isfinite(list(line.values())).all() for line in lines)
-    assert cv2.imread(str(run.folder / "preview-000018.jpg")).shape == (6 * 256, 3 * 256, 3)
+    assert cv2.imread(str(run.folder / "preview-000008.jpg")).shape == (6 * 256, 3 * 256, 3)
     assert json.loads((run.folder / "options.json").read_text())["accumulate"] == 1
 
 
@@ -220,10 +224,10 @@ def test_the_penalty_and_its_gradient_are_those_of_finite_differences():
 
 def test_losses_are_those_of_the_formulas(game, files):
     for path in (files / "faces").rglob("*.png"):  # all pictures are one, which looks the same in a mirror
-        Image.new("RGB", (32, 32), TAN).save(path)
+        Image.new("RGB", (16, 16), TAN).save(path)
     played = game(lr=1e-12, r1=5.0)
     rng = np.random.default_rng((0, 0))
-    real = (torch.tensor(TAN) / 127.5 - 1).view(1, 3, 1, 1).repeat(4, 1, 32, 32)
+    real = (torch.tensor(TAN) / 127.5 - 1).view(1, 3, 1, 1).repeat(4, 1, 16, 16)
     critic = played.discriminator
     played.pictures.draw(rng, 4)
     of_real, of_fake = critic(real), critic(fakes(played, rng))
@@ -253,7 +257,7 @@ def test_the_penalty_comes_every_16_steps_and_without_r1_never(game):
 
 def test_a_step_of_several_batches_has_the_mean_of_their_gradients(game, monkeypatch):
     """With all batches alike, it is the step of one of them."""
-    codes, real = 0.3 * torch.randn(4, SMALL.rows, 8), torch.rand(4, 3, 32, 32)
+    codes, real = 0.3 * torch.randn(4, SMALL.rows, 8), torch.rand(4, 3, 16, 16)
     monkeypatch.setattr(Game, "_real", lambda *_: real)
     monkeypatch.setattr(Game, "_fake", lambda game, _: game.generator(codes))
     one, three = game(), game(accumulate=3)
@@ -286,7 +290,7 @@ def test_the_published_sizes_learn_from_32_pictures_a_step():
 def test_the_discriminator_of_the_file_goes_on(game, files):
     fresh = game().discriminator.state_dict()
     torch.manual_seed(7)
-    trained = Discriminator(None, 32, SMALL.channels).state_dict()
+    trained = Discriminator(None, 16, SMALL.channels).state_dict()
     base = checkpoints.read_contents(files / "stylegan.pt", "a generator")
     write_contents(files / "stylegan.pt", base | {"d": trained})
     taken = game().discriminator
@@ -294,7 +298,7 @@ def test_the_discriminator_of_the_file_goes_on(game, files):
     assert not torch.equal(fresh["final_conv.0.weight"], trained["final_conv.0.weight"])
     assert taken.training and all(parameter.requires_grad for parameter in taken.parameters())
 
-    write_contents(files / "stylegan.pt", base | {"d": Discriminator(None, 16, SMALL.channels).state_dict()})
+    write_contents(files / "stylegan.pt", base | {"d": Discriminator(None, 8, SMALL.channels).state_dict()})
     with pytest.raises(InputError, match="is not a StyleGAN2 with its discriminator: parameter .* has shape"):
         game()
 
@@ -304,18 +308,18 @@ def test_bfloat16_comes_close_to_float32(game):
     assert fast == pytest.approx(exact, rel=0.1) and fast != exact
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(options, monkeypatch):
-    run, penalties = options(iter=20, save_every=8), []
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(options, monkeypatch, frequent_penalty):
+    run, penalties = options(iter=6, save_every=2), []
 
     def breaks_down_the_second_time(critic: nn.Module, pictures: Tensor) -> Tensor:
         penalties.append(gradient_penalty(critic, pictures))
         return penalties[-1] * (1 if len(penalties) == 1 else float("nan"))
 
     monkeypatch.setattr(gan, "gradient_penalty", breaks_down_the_second_time)
-    with pytest.raises(InputError, match=r"at step 16 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
+    with pytest.raises(InputError, match=r"at step 4 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
         finetune(run)
     state = state_of(run)
-    assert state["step"] == 16 and not Path(run.out).exists()
+    assert state["step"] == 4 and not Path(run.out).exists()
     assert all(value.isfinite().all() for value in leaves(state).values() if isinstance(value, Tensor))
 
 

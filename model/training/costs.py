@@ -16,15 +16,14 @@ from model.dualstylegan import DualStyleGAN
 from model.perceptual import Perceptual
 from model.psp import CODE_COUNT, CODE_SIZE, PSPEncoder
 from model.stylegan2 import Generator
-from model.training.distill import Critic, Distillation
+from model.training.distill import Distillation
 from model.training.engine import make_engine, to_device
-from model.training.meter import Meter
+from model.training.meter import Meter, Work
 from model.training.network_teacher import NetworkTeacher, pool_face
 from model.training.options import DualOptions, ToonifyOptions
 from model.training.pair import Pair
 from model.training.pretrain import Pretraining
 from model.training.run import Run
-from model.training.student import DistillStudent, EncoderStudent
 from model.training.teachers import DualStyleTeacher, ToonifyTeacher
 from model.training.views import window_side
 from model.vtoonify import Backbone
@@ -37,12 +36,8 @@ TF32_SHARE = 1 / 2
 UPDATE_PASSES = 16
 """Times that Adam and the average go over the learning weights, about: each reads and writes several arrays."""
 
-PARTS = {
-    DistillStudent.__name__: "VToonify",
-    EncoderStudent.__name__: "VToonify",
-    Critic.__name__: "discriminator",
-    Perceptual.__name__: "LPIPS",
-}
+HELPERS = {"critic": "discriminator", "perceptual": "LPIPS"}
+"""Networks that judge results in distillation, by their names in a run."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Hardware:
     def meter(self) -> Meter:
         """A meter for work on it."""
         rates = {torch.bfloat16: self.tflops * TERA, torch.float32: self.tflops * TF32_SHARE * TERA}
-        return Meter(rates, self.bandwidth * TERA, PARTS)
+        return Meter(rates, self.bandwidth * TERA)
 
 
 @dataclass(frozen=True)
@@ -74,28 +69,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, in bytes, floating-point operations and seconds."""
+    """Of one step, or of a teacher's part in it."""
 
     static: int
-    """Weights of all networks, the average, Adam's moments."""
+    """Bytes that are always there: weights, and what learns has an average and Adam's moments, too."""
     peak: int
-    """What lives beside them at the worst moment: the batch, activations, gradients, passing results."""
-    flops: dict[str, int]
+    """Bytes beside them at the worst moment: the batch, activations, gradients, passing results."""
+    flops: dict[str, float]
+    """Floating-point operations, forward and backward."""
     seconds: float
-    teacher_static: int = 0
-    teacher_peak: int = 0
-    teacher_flops: int = 0
-    teacher_seconds: float = 0.0
-
-    @property
-    def memory(self) -> int:
-        """At the worst moment of training on live pairs; the teacher is at rest while VToonify learns."""
-        return self.static + self.teacher_static + max(self.peak, self.teacher_peak)
-
-    @property
-    def rate(self) -> float:
-        """Steps a second on live pairs."""
-        return 1 / (self.seconds + self.teacher_seconds)
 
 
 def make_run(case: Case, device: str = "cpu") -> Run:
@@ -138,60 +120,87 @@ def halves(run: Run) -> list[int]:
     return [0] if run.options.pretrain else [0, run.options.iter - 1]
 
 
-def estimate(run: Run, case: Case, hardware: Hardware) -> Cost:
-    """The mean step of `run`, which lies on the CPU and doesn't change, in the way of `case`."""
+def estimate_step(run: Run, case: Case, hardware: Hardware) -> Cost:
+    """The mean step of `run`, which lies on the CPU and doesn't change, in the way of `case`; without a teacher."""
     run.network.checkpointing = case.checkpointing
-    steps, pair = halves(run), make_pair(run, case.batch)
-    run.descend = lambda optimizer, losses: _descend_blindly(run, optimizer, losses)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        with hardware.meter() as learning:
-            for run.step in steps:
-                run.learn(_to_device(pair, run))
-        teacher = make_teacher(run)
-        with hardware.meter() as teaching:
-            for step in steps:
-                teach(teacher, case, late=step > 0)
-    del run.descend
-    learnt = 4 * sum(p.numel() for module in modules(run) for p in module.parameters() if p.requires_grad)
-    updates = UPDATE_PASSES * learnt / (hardware.bandwidth * TERA)
+    pair = make_pair(run, case.batch)
+    work, learning = go_through(run, pair, hardware), 4 * sum(count_parameters(run, True).values())
     return Cost(
-        static=size_of(*modules(run), run.ema) + 2 * learnt,
-        peak=learning.peak + sum(value.nbytes for value in pair.values()),
-        flops={
-            f"{part}, {'backward' if back else 'forward'}": flops // len(steps)
-            for (part, back), flops in learning.flops.items()
-        },
-        seconds=learning.seconds / len(steps) + updates,
-        teacher_static=size_of(teacher),
-        teacher_peak=teaching.peak,
-        teacher_flops=sum(teaching.flops.values()) // len(steps),
-        teacher_seconds=teaching.seconds / len(steps),
+        static=size_of(run.ema, *networks(run).values()) + 2 * learning,
+        peak=work.peak + sum(value.nbytes for value in pair.values()),
+        flops=work.flops,
+        seconds=work.seconds + UPDATE_PASSES * learning / (hardware.bandwidth * TERA),
     )
 
 
-def _descend_blindly(run: Run, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
-    """In place of `Run.descend`: losses without contents can't be looked at, nor may they move weights."""
-    run.engine.backward(sum(losses.values()))
-    optimizer.zero_grad()
-    return {}
+def go_through(run: Run, pair: Pair, hardware: Hardware) -> Work:
+    """The work of the mean step of `run`, up to the gradients, on fake tensors."""
+    meter, steps = hardware.meter(), halves(run)
+
+    def descend(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
+        """In place of `Run.descend`: losses without contents can't be looked at, nor may they move the weights."""
+        meter.phase = "backward"
+        run.engine.backward(sum(losses.values()))
+        optimizer.zero_grad()
+        meter.phase = "forward"
+        return {}
+
+    meter.phase, run.descend = "forward", descend
+    with FakeTensorMode(allow_non_fake_inputs=True), meter:
+        for run.step in steps:
+            tensors = {key: value for key, value in pair.items() if key != "offset"}
+            # Offsets stay numbers: the flicker loss reads them.
+            run.learn(to_device(tensors, run.engine) | {"offset": np.zeros((len(pair["x"]), 2), np.int64)})
+    del run.descend
+    return meter.work(len(steps))
 
 
-def _to_device(pair: Pair, run: Run) -> Pair:
-    """As in training, but that offsets stay numbers: the flicker loss reads them."""
-    tensors = {key: value for key, value in pair.items() if key != "offset"}
-    return to_device(tensors, run.engine) | {"offset": np.zeros((len(pair["x"]), 2), np.int64)}
+def flops_by_network(run: Run, hardware: Hardware) -> dict[str, dict[str, float]]:
+    """Floating-point operations of the mean step for one pair, forward and backward: what each network adds."""
+    run.network.checkpointing = False
+    pair, found = make_pair(run, 1), {}
+    helpers = {name: getattr(run, name) for name in HELPERS if getattr(run, name, None) is not None}
+    whole = go_through(run, pair, hardware).flops
+    for name in helpers:
+        setattr(run, name, None)
+        rest = go_through(run, pair, hardware).flops
+        found[HELPERS[name]] = {phase: whole[phase] - rest[phase] for phase in whole}
+        whole = rest
+    for name, helper in helpers.items():
+        setattr(run, name, helper)
+    return {"VToonify": whole} | found
 
 
-def modules(run: Run) -> list[nn.Module]:
-    """The networks of a run."""
-    found = (run.network, getattr(run, "critic", None), getattr(run, "perceptual", None))
-    return [module for module in found if module is not None]
+def networks(run: Run) -> dict[str, nn.Module]:
+    """The networks of a run by name, but for the average."""
+    found = {"VToonify": run.network} | {HELPERS[name]: getattr(run, name, None) for name in HELPERS}
+    return {name: network for name, network in found.items() if network is not None}
 
 
-def size_of(*networks: nn.Module) -> int:
-    """Bytes of all parameters and buffers; what networks share counts once."""
-    tensors = {id(t): t.nbytes for network in networks for t in (*network.parameters(), *network.buffers())}
+def count_parameters(run: Run, learning: bool) -> dict[str, int]:
+    """Parameters of each network that learn, or that don't."""
+    return {
+        name: sum(value.numel() for value in network.parameters() if value.requires_grad == learning)
+        for name, network in networks(run).items()
+    }
+
+
+def size_of(*modules: nn.Module) -> int:
+    """Bytes of all parameters and buffers; what modules share counts once."""
+    tensors = {id(t): t.nbytes for module in modules for t in (*module.parameters(), *module.buffers())}
     return sum(tensors.values())
+
+
+def estimate_teacher(run: Run, batch: int, hardware: Hardware) -> Cost:
+    """What a teacher of `run` does for the mean step."""
+    steps, meter = halves(run), hardware.meter()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        teacher = make_teacher(run)
+        with meter:
+            for step in steps:
+                teach(teacher, run.options.pretrain, batch, late=step > 0)
+    work = meter.work(len(steps))
+    return Cost(size_of(teacher), work.peak, {"forward": sum(work.flops.values())}, work.seconds)
 
 
 def make_teacher(run: Run) -> NetworkTeacher:
@@ -206,58 +215,57 @@ def make_teacher(run: Run) -> NetworkTeacher:
 
 
 @torch.no_grad()
-def teach(teacher: NetworkTeacher, case: Case, late: bool) -> None:
+def teach(teacher: NetworkTeacher, pretrain: bool, batch: int, late: bool) -> None:
     """What `teacher` does for a batch, but for the affine transform, whose extent depends on the numbers drawn.
 
     late: whether in the second half of a run, where variant D makes another photo, with the colours that are shown.
     """
-    numbers = range(case.batch)
-    if case.pretrain:
+    numbers, dual = range(batch), isinstance(teacher, DualStyleTeacher)
+    if pretrain:
         teacher.sample_features(numbers, float(late)).pair()
         return
-    latent, dual = teacher.latent(numbers), isinstance(teacher, DualStyleTeacher)
+    latent = teacher.latent(numbers)
     for _ in range(2 if dual and late else 1):
         photo = teacher.render(teacher.photos, latent.w_plus, noise=latent.noise)
     code = latent.w_plus.clone()
     code[:, teacher.config.structure_rows :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
     if dual:
-        weights = torch.ones(case.batch, teacher.config.rows)
+        weights = torch.ones(batch, teacher.config.rows)
         teacher.render(teacher.dual, latent.w_plus, code, weights, noise=latent.noise)
     else:
         teacher.render(teacher.cartoons, code, noise=latent.noise)
     teacher.parse(photo)
 
 
-def measure(run: Run, case: Case, hardware: Hardware, count: int) -> tuple[int, float]:
-    """Bytes at the worst moment and seconds for a step: about `count` steps of `run`, on its device, without a teacher.
+def measure_step(run: Run, case: Case, hardware: Hardware, count: int) -> tuple[int, float]:
+    """Bytes at the worst moment and seconds of the mean step, from about `count` of `run` on its device.
 
-    On a CPU, memory is counted, not asked for.
+    They are real steps, on random pairs, without a teacher. On a CPU memory is counted, for it can't be asked for.
     """
     run.network.checkpointing = case.checkpointing
-    device, seconds, steps = run.engine.device, 0.0, halves(run)
+    device, steps, seconds = run.engine.device, halves(run), 0.0
     pair = to_device(make_pair(run, case.batch), run.engine)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    timed = max(count // len(steps), 1)
+    turns = max(count // len(steps), 1)
     for step in steps:
-        for turn in range(-1, timed):  # the first one chooses algorithms and isn't timed
-            if turn == 0:
-                _wait(device)
-                start = time.perf_counter()
-            run.step = step
-            run.advance([pair])
-        _wait(device)
-        seconds += (time.perf_counter() - start) / timed / len(steps)
+        _advance(run, pair, step)  # chooses algorithms, so it isn't timed
+        start = time.perf_counter()
+        for _ in range(turns):
+            _advance(run, pair, step)
+        seconds += (time.perf_counter() - start) / turns / len(steps)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), seconds
     with hardware.meter() as meter:
-        run.step = steps[-1]
-        run.advance([pair])
-    moments = 2 * 4 * sum(p.numel() for module in modules(run) for p in module.parameters() if p.requires_grad)
-    return size_of(*modules(run), run.ema) + moments + sum(v.nbytes for v in pair.values()) + meter.peak, seconds
+        _advance(run, pair, steps[-1])
+    moments = 8 * sum(count_parameters(run, True).values())
+    static = size_of(run.ema, *networks(run).values()) + moments
+    return static + sum(value.nbytes for value in pair.values()) + meter.work().peak, seconds
 
 
-def _wait(device: torch.device) -> None:
-    """Until all work that was handed to `device` is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _advance(run: Run, pair: Pair, step: int) -> None:
+    """One step, as if the run had come to `step`; done when this returns, for the run looks at its losses."""
+    run.step = step
+    run.advance([pair])
+    if run.engine.device.type == "cuda":
+        torch.cuda.synchronize(run.engine.device)

@@ -3,14 +3,25 @@
 import weakref
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
-from torch.utils.module_tracker import ModuleTracker
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was counted."""
+
+    peak: int
+    """Most bytes that were alive at once, of those that were allocated on the way."""
+    flops: dict[str, float]
+    """Floating-point operations by phase."""
+    seconds: float
 
 
 class Meter(TorchDispatchMode):
@@ -21,30 +32,23 @@ class Meter(TorchDispatchMode):
     Args:
         rates: floating-point operations a second by the type of result; those of other types take no time.
         bandwidth: bytes a second, to and from memory.
-        parts: names for classes of modules; the arithmetic of all else is under "".
     """
 
-    def __init__(
-        self, rates: Mapping[torch.dtype, float], bandwidth: float, parts: Mapping[str, str] | None = None
-    ):
+    phase = ""
+    """What arithmetic is booked under; whoever uses the meter sets it."""
+
+    def __init__(self, rates: Mapping[torch.dtype, float], bandwidth: float):
         super().__init__()
-        self.rates, self.bandwidth, self.parts = rates, bandwidth, parts or {}
-        self.flops: Counter[tuple[str, bool]] = Counter()
-        """Floating-point operations by part and by whether the pass was a backward one."""
-        self.seconds = 0.0
-        self.peak = 0
-        """Most bytes that were alive at once, of those that were allocated within."""
-        self._modules = ModuleTracker()
-        self._live = 0
+        self.rates, self.bandwidth = rates, bandwidth
+        self._flops: Counter[str] = Counter()
+        self._seconds = 0.0
+        self._live = self._peak = 0
         self._known: set[int] = set()
 
-    def __enter__(self) -> Self:
-        self._modules.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self._modules.__exit__(*error)
+    def work(self, steps: int = 1) -> Work:
+        """What a step cost in the mean, if the context saw `steps`; of memory, the most of all."""
+        flops = {phase: flops / steps for phase, flops in self._flops.items()}
+        return Work(self._peak, flops, self._seconds / steps)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
         kwargs = kwargs or {}
@@ -56,13 +60,10 @@ class Meter(TorchDispatchMode):
         arithmetic = 0.0
         if count := flop_registry.get(func.overloadpacket):
             flops = count(*args, **kwargs, out_val=result)
-            self.flops[self._part(), self._modules.is_bw] += flops
+            self._flops[self.phase] += flops
             arithmetic = flops / self.rates.get(written[0].dtype, float("inf"))
-        self.seconds += max(arithmetic, sum(map(_extent, read + written)) / self.bandwidth)
+        self._seconds += max(arithmetic, sum(map(_extent, read + written)) / self.bandwidth)
         return result
-
-    def _part(self) -> str:
-        return next((name for module, name in self.parts.items() if module in self._modules.parents), "")
 
     def _note_memory(self, read: list[Tensor], written: list[Tensor]) -> None:
         """Add what `written` takes, until it is freed; what an operation changes in place is not new."""
@@ -73,7 +74,7 @@ class Meter(TorchDispatchMode):
             self._known.add(id(storage))
             self._live += storage.nbytes()
             weakref.finalize(storage, self._release, id(storage), storage.nbytes())
-        self.peak = max(self.peak, self._live)
+        self._peak = max(self._peak, self._live)
 
     def _release(self, key: int, size: int) -> None:
         self._known.discard(key)
