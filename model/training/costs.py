@@ -3,7 +3,6 @@
 Only the weights are real, so the published size needs two or three GiB and no GPU.
 """
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -218,14 +217,14 @@ def make_teacher(run: Run) -> NetworkTeacher:
 def teach(teacher: NetworkTeacher, pretrain: bool, batch: int, late: bool) -> None:
     """What `teacher` does for a batch, but for the affine transform, whose extent depends on the numbers drawn.
 
-    late: whether in the second half of a run, where variant D makes another photo, with the colours that are shown.
+    late: whether in the second half of a run, where variant D shows another photo than its style encoder sees.
     """
     numbers, dual = range(batch), isinstance(teacher, DualStyleTeacher)
     if pretrain:
         teacher.sample_features(numbers, float(late)).pair()
         return
     latent = teacher.latent(numbers)
-    for _ in range(2 if dual and late else 1):
+    for _ in range(2 if dual and late and teacher.style_encoder is not None else 1):
         photo = teacher.render(teacher.photos, latent.w_plus, noise=latent.noise)
     code = latent.w_plus.clone()
     code[:, teacher.config.structure_rows :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
@@ -235,37 +234,3 @@ def teach(teacher: NetworkTeacher, pretrain: bool, batch: int, late: bool) -> No
     else:
         teacher.render(teacher.cartoons, code, noise=latent.noise)
     teacher.parse(photo)
-
-
-def measure_step(run: Run, case: Case, hardware: Hardware, count: int) -> tuple[int, float]:
-    """Bytes at the worst moment and seconds of the mean step, from about `count` of `run` on its device.
-
-    They are real steps, on random pairs, without a teacher. On a CPU memory is counted, for it can't be asked for.
-    """
-    run.network.checkpointing = case.checkpointing
-    device, steps, seconds = run.engine.device, halves(run), 0.0
-    pair = to_device(make_pair(run, case.batch), run.engine)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    turns = max(count // len(steps), 1)
-    for step in steps:
-        _advance(run, pair, step)  # chooses algorithms, so it isn't timed
-        start = time.perf_counter()
-        for _ in range(turns):
-            _advance(run, pair, step)
-        seconds += (time.perf_counter() - start) / turns / len(steps)
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device), seconds
-    with hardware.meter() as meter:
-        _advance(run, pair, steps[-1])
-    moments = 8 * sum(count_parameters(run, True).values())
-    static = size_of(run.ema, *networks(run).values()) + moments
-    return static + sum(value.nbytes for value in pair.values()) + meter.work().peak, seconds
-
-
-def _advance(run: Run, pair: Pair, step: int) -> None:
-    """One step, as if the run had come to `step`; done when this returns, for the run looks at its losses."""
-    run.step = step
-    run.advance([pair])
-    if run.engine.device.type == "cuda":
-        torch.cuda.synchronize(run.engine.device)

@@ -51,7 +51,10 @@ class Distillation(Run):
             network = Critic(Discriminator(styles, size, _widths(size, options))).to(self.engine.device)
             self.critic, self.critic_optimizer = self.prepare(network)
             self.models.append(self.critic)
-        self.perceptual = load_perceptual().to(self.engine.device) if options.perc_loss else None
+        self.perceptual = None
+        if options.perc_loss:
+            with self.engine.local_main_process_first():  # it may have to be fetched
+                self.perceptual = load_perceptual().to(self.engine.device)
 
     def make_student(self) -> nn.Module:
         scratch = self.options.recipe.from_scratch

@@ -1,252 +1,255 @@
-"""Estimate what a training step costs, without a GPU: memory, arithmetic, time.
+"""Estimate what training costs, without a GPU: memory, arithmetic, time.
 
     python -m model.training.estimate
-    python -m model.training.estimate --measure --device cuda --batches 1 4
+    python -m model.training.estimate --measure --device cuda
 
-The steps of the training program are gone through with tensors that have shapes but no contents, so the published size
-takes a few minutes and little memory on any machine. Memory is what PyTorch would hold at the worst moment: weights,
-average, Adam's moments, the batch, activations, gradients and passing results; not the CUDA context, cuDNN's workspaces
-or fragmentation, which take another one to three GiB. Of the teacher's work, random affine transforms are left out.
-Time takes each operation by itself to be bound by arithmetic or by memory (roofline), at the rates that are given; a
-step of distillation is the mean of the halves without and with the flicker loss. With --measure, steps with random
-weights and random pairs are really run on --device and shown beside the estimate.
+Steps of the training program are gone through with tensors that have shapes but no contents. Memory is all that PyTorch
+holds at the worst moment: weights, the average, Adam's moments, the batch, activations, gradients and passing results,
+and the teacher's weights; not the CUDA context, cuDNN's workspaces and fragmentation, which add one to three GiB. Time
+takes each operation to be bound by arithmetic or by memory traffic, whichever is more, at the given rates; a step of
+distillation is the mean of the halves without and with the flicker loss. Affine transforms of photos are left out.
+With --measure, steps with random weights and random pairs are really taken and shown beside their estimates.
 """
 
-from dataclasses import dataclass, replace
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any
 
-import numpy as np
 import torch
-from accelerate.state import AcceleratorState, GradientState
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from tqdm import tqdm
 
-from model.bisenet import BiSeNet
+from model import cli
 from model.cli import option
-from model.devices import DEVICES
-from model.dualstylegan import DualStyleGAN
+from model.devices import DEVICES, pick_device
 from model.errors import InputError
-from model.perceptual import Perceptual
-from model.psp import CODE_COUNT, CODE_SIZE, PSPEncoder
-from model.stylegan2 import Generator
-from model.training.distill import Critic, Distillation
-from model.training.engine import make_engine, to_device
-from model.training.meter import Meter
-from model.training.network_teacher import NetworkTeacher, pool_face
-from model.training.options import BACKBONES, DualOptions, ToonifyOptions
-from model.training.pair import Pair
-from model.training.pretrain import Pretraining
-from model.training.run import Run
-from model.training.student import DistillStudent, EncoderStudent
-from model.training.teachers import DualStyleTeacher, ToonifyTeacher
-from model.training.views import window_side
-from model.vtoonify import Backbone
+from model.training import costs
+from model.training.costs import TERA, Case, Cost, Hardware
+from model.training.measure import measure as measure_all
+from model.training.options import BACKBONES
 
-GIB, TERA = 1 << 30, 1e12
+GIB, MILLION, HOUR = 1 << 30, 1e6, 3600
 
-TF32_SHARE = 1 / 2
-"""Of the bfloat16 rate: PyTorch lets convolutions of float32 use tensor cores in their TF32 mode."""
+VARIANTS = {"toonify": "T", "dualstylegan": "D"}
+PRECISIONS = ("fp32", "bf16")
 
-UPDATE_PASSES = 16
-"""Times that Adam and the average go over the learning weights, about: each reads and writes several arrays."""
-
-PARTS = {
-    DistillStudent.__name__: "VToonify",
-    EncoderStudent.__name__: "VToonify",
-    Critic.__name__: "discriminator",
-    Perceptual.__name__: "LPIPS",
-}
-
-OPTIONS = {"toonify": ToonifyOptions, "dualstylegan": DualOptions}
-VARIANT = {"toonify": "T", "dualstylegan": "D"}
+Measured = dict[Case, tuple[int, float] | None]
+"""Bytes and seconds of a step; None where memory was too small."""
 
 
 @dataclass
 class Options:
     """Options of the command line."""
 
-    config: str = option("published", "sizes", choices=list(BACKBONES["toonify"]))
-    backbones: list[str] = option(list(OPTIONS), "variants", nargs="+", choices=list(OPTIONS))
+    config: str = option("published", "sizes", choices=BACKBONES["toonify"])
+    backbones: list[str] = option(list(VARIANTS), "variants", nargs="+", choices=list(VARIANTS))
+    stages: list[str] = option(["pretrain", "distill"], "stages", nargs="+", choices=["pretrain", "distill"])
+    precisions: list[str] = option(list(PRECISIONS), "arithmetic", nargs="+", choices=PRECISIONS)
     batches: list[int] = option([1, 2, 4, 8], "pairs in a step", nargs="+", metavar="B")
-    tflops: float = option(
-        100.0, "rate of bfloat16 arithmetic in TFLOP/s, half of it in float32; 100 is a third of an A100's peak"
-    )
-    bandwidth: float = option(1.2, "rate of memory in TB/s; 1.2 is 60% of an 80 GB A100's, a quarter of an H200's")
-    measure: bool = option(False, "really run steps, on --device")
+    tflops: float = option(100.0, "bfloat16 TFLOP/s that are achieved, twice those of float32; an A100's peak is 312")
+    bandwidth: float = option(1.2, "TB/s of memory that are achieved; the peak of an A100 with 80 GB is 2.0")
+    measure: bool = option(False, "really take steps, on --device")
     device: str = option("auto", "where to measure", choices=DEVICES)
-    steps: int = option(10, "steps to be timed, half of them with the flicker loss")
-    json: bool = option(False, "print JSON instead of tables")
+    steps: int = option(10, "steps to be timed")
+    json: bool = option(False, "print JSON, with more figures, instead of tables")
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         for name in ("batches", "tflops", "bandwidth", "steps"):
             value = getattr(self, name)
-            if min(value if isinstance(value, list) else [value]) <= 0:
+            if not min(value if isinstance(value, list) else [value]) > 0:
                 raise InputError(f"--{name} is {value}: give more than 0.")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A way to train."""
-
-    backbone: Backbone
-    pretrain: bool
-    precision: str
-    checkpointing: bool = False
-    batch: int = 1
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one step, in bytes, floating-point operations and seconds."""
-
-    static: int
-    """Weights, average and Adam's moments."""
-    peak: int
-    """What lives beside them at the worst moment, the batch with it."""
-    flops: dict[str, int]
-    seconds: float
-    teacher_static: int = 0
-    teacher_peak: int = 0
-    teacher_seconds: float = 0.0
-    measured_peak: int | None = None
-    measured_seconds: float | None = None
+        if self.measure:
+            pick_device(self.device)
 
     @property
-    def memory(self) -> int:
-        """Largest memory in training on live pairs; the teacher is at rest while VToonify learns."""
-        return self.static + self.teacher_static + max(self.peak, self.teacher_peak)
+    def hardware(self) -> Hardware:
+        """The rates."""
+        return Hardware(self.tflops, self.bandwidth)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a case."""
+
+    case: Case
+    step: Cost
+    teacher: Cost
+    iterations: int
+    """Steps of the whole stage."""
+
+    @property
+    def memory(self) -> float:
+        """GiB in training on live pairs; the teacher is at rest while VToonify learns."""
+        return (self.step.static + self.teacher.static + max(self.step.peak, self.teacher.peak)) / GIB
+
+    @property
+    def flops(self) -> float:
+        """10^12 operations of a step, the teacher's with them."""
+        return (sum(self.step.flops.values()) + sum(self.teacher.flops.values())) / TERA
 
     @property
     def rate(self) -> float:
         """Steps a second on live pairs."""
-        return 1 / (self.seconds + self.teacher_seconds)
+        return 1 / (self.step.seconds + self.teacher.seconds)
+
+    @property
+    def hours(self) -> float:
+        """Of the whole stage, on live pairs."""
+        return self.iterations / self.rate / HOUR
 
 
-def make_run(case: Case, config: str, device: str) -> Run:
-    """A run with random weights, as the training program makes it; no file is read."""
-    # Accelerate keeps one state for a process, which has one precision.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    settings = {"precision": case.precision, "pretrain": case.pretrain, "batch": case.batch}
-    options = OPTIONS[case.backbone](config=config, device=device, **settings).resolved()
-    with_perceptual = options.perc_loss > 0
-    options = replace(options, encoder_path="", perc_loss=0.0)
-    generator = (DualStyleGAN if case.backbone == "dualstylegan" else Generator)(options.recipe.network.generator)
-    make = Pretraining if case.pretrain else Distillation
-    run = make(options, make_engine(options), ["style"], generator.state_dict())
-    if with_perceptual and not case.pretrain:
-        run.perceptual = Perceptual().to(run.engine.device)
-    return run
+@dataclass(frozen=True)
+class Stage:
+    """What is known of a stage of a variant in one arithmetic."""
+
+    learning: dict[str, int]
+    """Parameters by network."""
+    frozen: dict[str, int]
+    flops: dict[str, dict[str, float]]
+    """Operations for one pair, by network, forward and backward."""
+    results: list[Result]
 
 
-def make_pair(run: Run, batch: int) -> Pair:
-    """Random numbers of the shapes of real pairs, for both stages."""
-    network = run.options.recipe.network
-    generator, side = network.generator, network.in_size
-    channels, window, low = 3 + network.parsing_channels, window_side(side), generator.structure_size
-    pair = Pair(
-        x=torch.rand(batch, channels, side, side),
-        w_plus=torch.randn(batch, generator.rows, generator.style_dim),
-        degree=torch.rand(batch),
-        style=torch.zeros(batch, dtype=torch.int64),
+def variations(case: Case, options: Options) -> list[Case]:
+    """`case` without and with checkpointing, for all batches."""
+    ways = product((False, True), options.batches)
+    return [replace(case, checkpointing=checkpointing, batch=batch) for checkpointing, batch in ways]
+
+
+def examine(case: Case, options: Options) -> Stage:
+    """Estimate all variations of `case`."""
+    run, hardware = costs.make_run(case), options.hardware
+    parameters = [costs.count_parameters(run, learning) for learning in (True, False)]
+    flops = costs.flops_by_network(run, hardware)
+    teachers = {batch: costs.estimate_teacher(run, batch, hardware) for batch in options.batches}
+    results = [
+        Result(now, costs.estimate_step(run, now, hardware), teachers[now.batch], run.options.iter)
+        for now in variations(case, options)
+    ]
+    return Stage(*parameters, flops, results)
+
+
+def measure(case: Case, options: Options) -> Measured:
+    """Measure all variations of `case`."""
+    return measure_all(variations(case, options), options.device, options.hardware, options.steps)
+
+
+def each_by_itself(work: Callable[[Case], Any], options: Options, at_once: int) -> list:
+    """`work` for each variant, stage and arithmetic, in a process of its own: Accelerate keeps the first arithmetic."""
+    asked = product(options.backbones, options.stages, options.precisions)
+    cases = [Case(backbone, stage == "pretrain", precision, options.config) for backbone, stage, precision in asked]
+    processes = multiprocessing.get_context("spawn").Pool(at_once, _leave_ctrl_c_to_the_parent, maxtasksperchild=1)
+    with processes as pool:
+        return list(tqdm(pool.imap(work, cases), total=len(cases), desc=work.func.__name__))
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; all but the first column is to the right."""
+    header = list(header)
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def title(case: Case) -> str:
+    """Variant and stage."""
+    return f"{VARIANTS[case.backbone]}, {'pre-training' if case.pretrain else 'distillation'}"
+
+
+def way(case: Case) -> str:
+    """How it is computed."""
+    return case.precision + (", checkpointing" if case.checkpointing else "")
+
+
+def cost_table(results: list[Result], figure: Callable[[Result], str]) -> str:
+    """One row for each variant, stage and batch; a column for each way to compute."""
+    ways = list(dict.fromkeys(way(result.case) for result in results))
+    rows: dict[tuple[str, int], dict[str, str]] = {}
+    for result in results:
+        row = rows.setdefault((title(result.case), result.case.batch), {})
+        row[way(result.case)] = figure(result)
+    return table(
+        ["", "batch", *ways],
+        ([name, str(batch), *(row.get(way, "") for way in ways)] for (name, batch), row in rows.items()),
     )
-    if run.options.pretrain:
-        feature = torch.randn(batch, generator.channels[low], low, low)
-        return pair | Pair(feature=feature, skip=torch.randn(batch, 3, low, low))
-    target = side * network.scale
-    moved = torch.rand(batch, channels, window, window)
-    offset = torch.zeros(batch, 2, dtype=torch.int64)
-    return pair | Pair(y=torch.rand(batch, 3, target, target), moved=moved, offset=offset)
 
 
-def halves(run: Run) -> list[int]:
-    """A step of each part of a run that costs the same throughout."""
-    return [0] if run.options.pretrain else [0, run.options.iter - 1]
+def network_table(stages: list[Stage]) -> str:
+    """Parameters, and the arithmetic for one pair, by network."""
+    header = [
+        "for one pair", "M parameters: learning", "frozen", "teacher's weights, GiB", "TFLOP: VToonify forward",
+        "backward", "discriminator", "LPIPS", "teacher", "all",
+    ]  # fmt: skip
+    rows: dict[str, list[str]] = {}
+    for stage in stages:
+        first = stage.results[0]
+        own = stage.flops["VToonify"]
+        parts = [own["forward"], own["backward"]]
+        parts += [sum(stage.flops.get(name, {}).values()) for name in costs.HELPERS.values()]
+        parts.append(sum(first.teacher.flops.values()) / first.case.batch)
+        counts = [sum(count.values()) / MILLION for count in (stage.learning, stage.frozen)]
+        figures = [*(f"{count:.1f}" for count in counts), f"{first.teacher.static / GIB:.2f}"]
+        figures += [f"{flops / TERA:.2f}" for flops in (*parts, sum(parts))]
+        rows.setdefault(title(first.case), figures)
+    return table(header, ([name, *figures] for name, figures in rows.items()))
 
 
-def estimate(run: Run, case: Case, options: Options) -> Cost:
-    """Go through steps of `run`; its own weights stay as they are."""
-    run.network.checkpointing = case.checkpointing
-    rates = options.tflops * TERA * (1 if case.precision == "bf16" else TF32_SHARE), options.bandwidth * TERA
-    steps, pair = halves(run), make_pair(run, case.batch)
-    run.descend = lambda optimizer, losses: _descend_blindly(run, optimizer, losses)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        with Meter(*rates, PARTS) as learning:
-            for run.step in steps:
-                run.learn(_to_device(pair, run))
-        teacher = make_teacher(run)
-        with Meter(*rates) as teaching:
-            for step in steps:
-                teach(teacher, case, late=step > 0)
-    del run.descend
-    flops = {f"{part} {'backward' if back else 'forward'}": n for (part, back), n in learning.flops.items() if part}
-    flops["teacher"] = sum(teaching.flops.values())
-    weights = sum(p.numel() for module in _modules(run) for p in module.parameters() if p.requires_grad) * 4
-    return Cost(
-        static=_size(*_modules(run)) + 2 * weights,
-        peak=learning.peak + sum(value.nbytes for value in pair.values()),
-        flops={name: n // len(steps) for name, n in flops.items()},
-        seconds=learning.seconds / len(steps) + UPDATE_PASSES * weights / rates[1],
-        teacher_static=_size(teacher),
-        teacher_peak=teaching.peak,
-        teacher_seconds=teaching.seconds / len(steps),
-    )
+def measured_table(results: list[Result], measured: Measured) -> str:
+    """Steps that were really taken beside their estimates, without a teacher."""
+    rows = []
+    for result in results:
+        case, step, found = result.case, result.step, measured[result.case]
+        memory, rate = ("too small", "") if found is None else (f"{found[0] / GIB:.2f}", f"{1 / found[1]:.2f}")
+        estimated = f"{(step.static + step.peak) / GIB:.2f}", f"{1 / step.seconds:.2f}"
+        rows.append([f"{title(case)}, {way(case)}", str(case.batch), estimated[0], memory, estimated[1], rate])
+    header = ["without a teacher", "batch", "GiB: estimated", "measured", "steps/s: estimated", "measured"]
+    return table(header, rows)
 
 
-def _descend_blindly(run: Run, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
-    """In place of `Run.descend`: losses without contents can't be looked at, nor may they move weights."""
-    run.engine.backward(sum(losses.values()))
-    optimizer.zero_grad()
-    return {}
+def report(stages: list[Stage], measured: Measured, options: Options) -> str:
+    """All tables, each under a sentence that says what it holds."""
+    results = [result for stage in stages for result in stage.results]
+    stage_names = dict.fromkeys(f"{result.iterations} steps of {title(result.case)}" for result in results)
+    parts = [
+        f"Estimated, not measured, for --config {options.config} on a GPU that achieves {options.tflops:g} TFLOP/s in "
+        f"bfloat16, half of that in float32, and {options.bandwidth:g} TB/s of memory.",
+        network_table(stages),
+        "GPU memory in GiB, live pairs:",
+        cost_table(results, lambda result: f"{result.memory:.1f}"),
+        f"Steps a second on one GPU, live pairs, and hours for {', '.join(stage_names)}:",
+        cost_table(results, lambda result: f"{result.rate:.2f}, {result.hours:.1f} h"),
+    ]
+    if measured:
+        device = pick_device(options.device)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
+        parts += [f"Measured on {name}:", measured_table(results, measured)]
+    return "\n\n".join(parts)
 
 
-def _to_device(pair: Pair, run: Run) -> Pair:
-    """As in training, but windows stay numbers, for the flicker loss reads them."""
-    rest = {key: value for key, value in pair.items() if key != "offset"}
-    return to_device(rest, run.engine) | {"offset": np.zeros((len(pair["x"]), 2), np.int64)}
-
-
-def _modules(run: Run) -> list[nn.Module]:
-    modules = [run.network, run.ema, getattr(run, "critic", None), getattr(run, "perceptual", None)]
-    return [module for module in modules if module is not None]
-
-
-def _size(*modules: nn.Module) -> int:
-    """Bytes of all parameters and buffers; what modules share counts once."""
-    tensors = {id(t): t.nbytes for module in modules for t in (*module.parameters(), *module.buffers())}
-    return sum(tensors.values())
-
-
-def make_teacher(run: Run) -> NetworkTeacher:
-    """The teacher of `run` with random weights."""
-    options, config = run.options, run.options.recipe.network.generator
-    has_encoder = not options.pretrain and (config.rows, config.style_dim) == (CODE_COUNT, CODE_SIZE)
-    helpers = {"style_encoder": PSPEncoder() if has_encoder else None, "parser": BiSeNet(), "dtype": run.dtype}
-    if options.backbone == "toonify":
-        return ToonifyTeacher(Generator(config), Generator(config), options, **helpers)
-    exemplars = {"style": np.zeros((1, config.rows, config.style_dim), np.float32)}
-    return DualStyleTeacher(DualStyleGAN(config), exemplars, options, **helpers)
-
-
-@torch.no_grad()
-def teach(teacher: NetworkTeacher, case: Case, late: bool) -> None:
-    """What `teacher` does for a batch, but for the affine transform, whose size depends on the numbers drawn.
-
-    `late`: in the second half of a run, where variant D makes a second photo, for the colours that are shown.
-    """
-    numbers = range(case.batch)
-    if case.pretrain:
-        teacher.sample_features(numbers, float(late)).pair()
+def main() -> None:
+    """Parse the command line and print tables."""
+    options = cli.parse(Options, __doc__)
+    options.check()
+    stages = each_by_itself(partial(examine, options=options), options, at_once=os.cpu_count() or 1)
+    measured: Measured = {}
+    if options.measure:
+        for found in each_by_itself(partial(measure, options=options), options, at_once=1):
+            measured |= found
+    if not options.json:
+        print(report(stages, measured, options))
         return
-    latent = teacher.latent(numbers)
-    dual = isinstance(teacher, DualStyleTeacher)
-    for _ in range(2 if dual and late else 1):
-        photo = teacher.render(teacher.photos, latent.w_plus, noise=latent.noise)
-    code = latent.w_plus.clone()
-    code[:, teacher.config.structure_rows :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
-    weights = torch.ones(case.batch, teacher.config.rows)
-    if dual:
-        teacher.render(teacher.dual, latent.w_plus, code, weights, noise=latent.noise)
-    else:
-        teacher.render(teacher.cartoons, code, noise=latent.noise)
-    teacher.parse(photo)
+    found = [{"case": asdict(case), "bytes_and_seconds": found} for case, found in measured.items()]
+    print(json.dumps({"estimated": [asdict(stage) for stage in stages], "measured": found}, indent=2))
+
+
+if __name__ == "__main__":
+    cli.run(main)
