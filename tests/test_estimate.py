@@ -1,6 +1,7 @@
 """The estimate of what training costs, held against arithmetic by hand and against steps that are really taken."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -27,6 +28,12 @@ def fresh_run(case: Case) -> Run:
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return costs.make_run(case)
+
+
+@pytest.fixture
+def second_half(monkeypatch):
+    """Steps of the second half alone: they have all losses."""
+    monkeypatch.setattr(costs, "halves", lambda run: [run.options.iter - 1])
 
 
 def test_arithmetic_of_a_convolution():
@@ -56,11 +63,12 @@ def test_memory_is_what_lives_at_once(fake):
     assert meter.work().peak == 12000
 
 
-def test_time_is_bound_by_arithmetic_or_by_memory():
+def test_time_is_bound_by_arithmetic_by_memory_or_by_the_launch():
     a, b = torch.ones(50, 200), torch.ones(200, 100)
     bytes_moved, flops = 4 * (50 * 200 + 200 * 100 + 50 * 100), 2 * 50 * 200 * 100
-    for rate, bandwidth, expected in ((1e3, 1e30, flops / 1e3), (1e30, 1e3, bytes_moved / 1e3)):
-        with Meter({torch.float32: rate}, bandwidth) as meter:
+    cases = (1e3, 1e30, 1, flops / 1e3), (1e30, 1e3, 1, bytes_moved / 1e3), (1e30, 1e30, 1, 1)
+    for rate, bandwidth, launch, expected in cases:
+        with Meter({torch.float32: rate}, bandwidth, launch) as meter:
             a @ b
         assert meter.work().seconds == pytest.approx(expected)
 
@@ -69,12 +77,12 @@ def test_time_is_bound_by_arithmetic_or_by_memory():
     "case",
     [
         replace(TOONIFY, checkpointing=True),
-        replace(DUAL, precision="bf16"),
-        replace(DUAL, pretrain=True, batch=4),
+        DUAL,
+        replace(DUAL, pretrain=True, precision="bf16", batch=4),
     ],
-    ids=["T, checkpointing", "D, bf16", "D, pretrain"],
+    ids=["T, checkpointing", "D", "D, pretrain, bf16"],
 )
-def test_memory_is_that_of_real_steps(case):
+def test_memory_is_that_of_real_steps(case, second_half):
     run = fresh_run(case)
     before = [parameter.clone() for parameter in run.network.parameters()]
     found = costs.estimate_step(run, case, HARDWARE)
@@ -84,7 +92,7 @@ def test_memory_is_that_of_real_steps(case):
     assert not all(torch.equal(old, new) for old, new in zip(before, run.network.parameters(), strict=True))
 
 
-def test_what_autograd_saves_is_most_of_the_memory():
+def test_what_autograd_saves_is_most_of_the_memory(second_half):
     run = fresh_run(TOONIFY)
     pair, saved = costs.make_pair(run, 2), {}
 
@@ -101,30 +109,38 @@ def test_what_autograd_saves_is_most_of_the_memory():
     del rendered
 
 
-def test_checkpointing_and_bf16_save_memory_and_a_batch_takes_it_in_proportion():
-    run = fresh_run(DUAL)
-    once, twice, thrice = (costs.estimate_step(run, replace(DUAL, batch=batch), HARDWARE) for batch in (1, 2, 3))
-    again = costs.estimate_step(run, replace(DUAL, batch=2, checkpointing=True), HARDWARE)
-    half = costs.estimate_step(fresh_run(replace(DUAL, precision="bf16")), replace(DUAL, batch=2), HARDWARE)
+def test_checkpointing_saves_memory_for_a_second_forward_pass(second_half):
+    run = fresh_run(TOONIFY)
+    kept, again = (costs.estimate_step(run, replace(TOONIFY, checkpointing=on), HARDWARE) for on in (False, True))
+    assert again.peak < 0.7 * kept.peak and again.static == kept.static
+    assert again.seconds > kept.seconds
 
-    assert thrice.peak - twice.peak == pytest.approx(twice.peak - once.peak, rel=0.01)
-    assert thrice.flops["forward"] == pytest.approx(3 * once.flops["forward"], rel=0.01)
-    assert again.peak < 0.7 * twice.peak and half.peak < 0.8 * twice.peak
-    assert once.static == twice.static == again.static == half.static
-    # Nearly the whole forward pass of VToonify is computed again.
-    assert again.flops["forward"] == twice.flops["forward"] == half.flops["forward"]
-    own = 2 * costs.flops_by_network(run, HARDWARE)["VToonify"]["forward"]
-    assert again.flops["backward"] - twice.flops["backward"] == pytest.approx(own, rel=0.1)
-    assert again.seconds > twice.seconds > half.seconds
-
-
-def test_networks_add_up_to_the_whole_step():
-    run = fresh_run(DUAL)
     parts = costs.flops_by_network(run, HARDWARE)
-    whole = costs.estimate_step(run, DUAL, HARDWARE).flops
     assert parts.keys() == {"VToonify", "discriminator"} and run.critic is not None
-    for phase, flops in whole.items():
+    for phase, flops in kept.flops.items():
         assert sum(part[phase] for part in parts.values()) == pytest.approx(flops) and flops > 0
+    # Nearly the whole forward pass of VToonify is computed again.
+    assert again.flops["forward"] == kept.flops["forward"]
+    own = parts["VToonify"]["forward"]
+    assert again.flops["backward"] - kept.flops["backward"] == pytest.approx(own, rel=0.1)
+
+
+def test_bf16_saves_memory_and_time(second_half):
+    full, half = (
+        costs.estimate_step(fresh_run(case), replace(case, batch=2), Hardware(tflops=1e-3, bandwidth=1.0))
+        for case in (TOONIFY, replace(TOONIFY, precision="bf16"))
+    )
+    assert half.peak < 0.8 * full.peak and half.static == full.static
+    assert half.flops == full.flops and half.seconds < 0.8 * full.seconds
+
+
+def test_memory_and_arithmetic_grow_with_the_batch():
+    case = replace(DUAL, pretrain=True)
+    run = fresh_run(case)
+    one, three, five = (costs.estimate_step(run, replace(case, batch=batch), HARDWARE) for batch in (1, 3, 5))
+    assert one.static == three.static == five.static
+    assert five.peak - three.peak == pytest.approx(three.peak - one.peak, rel=0.01)
+    assert three.peak > 2 * one.peak and three.flops["backward"] == pytest.approx(3 * one.flops["backward"], rel=0.01)
 
 
 def test_what_is_always_there_is_counted_once():
@@ -142,6 +158,7 @@ def test_what_is_always_there_is_counted_once():
 def test_a_teacher_costs_what_its_samples_do(case, pretrain, monkeypatch):
     run = fresh_run(replace(case, pretrain=pretrain))
     found = costs.estimate_teacher(run, 2, HARDWARE)
+    run.options.style_id = 0
     teacher = costs.make_teacher(run)
     monkeypatch.setattr(network_teacher, "move_pictures", lambda affine, *pictures: pictures)
     draw = teacher.sample_features if pretrain else teacher.sample
@@ -207,11 +224,16 @@ def test_memory_that_does_not_suffice_is_said(in_this_process, call, capsys, mon
     assert capsys.readouterr().out.count("too small") == 4
 
 
+def name_and_process(case: Case) -> tuple[str, int]:
+    return repr(case), os.getpid()
+
+
 def test_each_stage_and_arithmetic_has_a_process_of_its_own():
-    options = estimate.Options(config="tiny", backbones=["toonify"])
-    found = estimate.each_by_itself(partial(repr), options, at_once=2)
-    asked = [(stage, precision) for stage in (True, False) for precision in ("fp32", "bf16")]
-    assert found == [repr(replace(TOONIFY, pretrain=pretrain, precision=precision)) for pretrain, precision in asked]
+    options = estimate.Options(config="tiny", backbones=["toonify"], stages=["distill"])
+    found = estimate.each_by_itself(partial(name_and_process), options, at_once=2)
+    names, processes = zip(*found, strict=True)
+    assert names == (repr(TOONIFY), repr(replace(TOONIFY, precision="bf16")))
+    assert len({os.getpid(), *processes}) == 3
 
 
 @pytest.mark.parametrize("wrong", [["--batches", 0], ["--tflops", 0], ["--bandwidth", "nan"], ["--steps", -1]])

@@ -32,6 +32,9 @@ TERA = 1e12
 TF32_SHARE = 1 / 2
 """Of the bfloat16 rate: PyTorch lets convolutions of float32 run on tensor cores, in their TF32 mode."""
 
+LAUNCH = 1e-5
+"""Seconds that PyTorch needs to start an operation on a GPU, about: small ones take no less."""
+
 UPDATE_PASSES = 16
 """Times that Adam and the average go over the learning weights, about: each reads and writes several arrays."""
 
@@ -51,7 +54,7 @@ class Hardware:
     def meter(self) -> Meter:
         """A meter for work on it."""
         rates = {torch.bfloat16: self.tflops * TERA, torch.float32: self.tflops * TF32_SHARE * TERA}
-        return Meter(rates, self.bandwidth * TERA)
+        return Meter(rates, self.bandwidth * TERA, LAUNCH)
 
 
 @dataclass(frozen=True)

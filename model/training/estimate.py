@@ -6,7 +6,7 @@
 Steps of the training program are gone through with tensors that have shapes but no contents. Memory is all that PyTorch
 holds at the worst moment: weights, the average, Adam's moments, the batch, activations, gradients and passing results,
 and the teacher's weights; not the CUDA context, cuDNN's workspaces and fragmentation, which add one to three GiB. Time
-takes each operation to be bound by arithmetic or by memory traffic, whichever is more, at the given rates; a step of
+takes each operation to be bound by arithmetic or by memory traffic at the given rates, or by its launch; a step of
 distillation is the mean of the halves without and with the flicker loss. Affine transforms of photos are left out.
 With --measure, steps with random weights and random pairs are really taken and shown beside their estimates.
 """

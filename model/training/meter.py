@@ -27,19 +27,21 @@ class Work:
 class Meter(TorchDispatchMode):
     """Memory, arithmetic and time of all operations within the context, with those of backward passes.
 
-    Time is that of a roofline: each operation takes as long as its arithmetic or its memory traffic, whichever is more.
+    Time is that of a roofline: each operation takes as long as its arithmetic, its memory traffic or its launch,
+    whichever is most.
 
     Args:
         rates: floating-point operations a second by the type of result; those of other types take no time.
         bandwidth: bytes a second, to and from memory.
+        launch: seconds.
     """
 
     phase = ""
     """What arithmetic is booked under; whoever uses the meter sets it."""
 
-    def __init__(self, rates: Mapping[torch.dtype, float], bandwidth: float):
+    def __init__(self, rates: Mapping[torch.dtype, float], bandwidth: float, launch: float = 0.0):
         super().__init__()
-        self.rates, self.bandwidth = rates, bandwidth
+        self.rates, self.bandwidth, self.launch = rates, bandwidth, launch
         self._flops: Counter[str] = Counter()
         self._seconds = 0.0
         self._live = self._peak = 0
@@ -53,7 +55,7 @@ class Meter(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if func.is_view:
+        if func.is_view or func.namespace != "aten":  # fake tensors are asked for their device, too
             return result
         read, written = _tensors((args, kwargs)), _tensors(result)
         self._note_memory(read, written)
@@ -62,7 +64,8 @@ class Meter(TorchDispatchMode):
             flops = count(*args, **kwargs, out_val=result)
             self._flops[self.phase] += flops
             arithmetic = flops / self.rates.get(written[0].dtype, float("inf"))
-        self._seconds += max(arithmetic, sum(map(_extent, read + written)) / self.bandwidth)
+        traffic = sum(map(_extent, read + written)) / self.bandwidth
+        self._seconds += max(arithmetic, traffic, self.launch)
         return result
 
     def _note_memory(self, read: list[Tensor], written: list[Tensor]) -> None:
