@@ -16,7 +16,7 @@ from model.stylegan2 import Generator
 from model.training import distill
 from model.training.distill import Distillation
 from model.training.engine import make_engine
-from model.training.options import TINY, DualOptions, ToonifyOptions
+from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.pretrain import Pretraining
 from model.training.run import Run
 
@@ -56,8 +56,10 @@ class Distance(nn.Module):
 
 @pytest.fixture
 def make_run(monkeypatch):
-    """A function that makes a run of variant T or D on a random generator."""
+    """A function that makes a run of variant T or D on a random generator, averaged as at the published size."""
     monkeypatch.setattr(distill, "load_perceptual", Distance)
+    averaging = {"young_average": RECIPES["published"].young_average}
+    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], **averaging))
 
     def make_run(variant: tuple, pretrain: bool = False, **changes) -> Run:
         make_options, make_backbone = variant
@@ -158,7 +160,7 @@ class ByHand:
         rendered = [self.network.forward_with_masks(p["x"], p["w_plus"], p["degree"]) for p in batches]
         before = copy.deepcopy(self.discriminator)
         judged = [
-            (softplus(self.judge(self.discriminator, y.detach(), pair)).mean())
+            softplus(self.judge(self.discriminator, y.detach(), pair)).mean()
             + softplus(-self.judge(self.discriminator, pair["y"], pair)).mean()
             for (y, _), pair in zip(rendered, batches, strict=True)
         ]
