@@ -240,8 +240,7 @@ def assert_only_these_changed(run: Run, before: dict[str, Tensor], parts: set[st
         assert {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])} == parts
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("variant", [TOONIFY, DUAL], ids=["T", "D"])
+@pytest.mark.parametrize(("variant", "accumulate"), [(TOONIFY, 1), (DUAL, 1), (DUAL, 2)], ids=["T", "D", "D-2"])
 def test_two_steps_of_distillation(make_run, variant, accumulate):
     run = make_run(variant, accumulate=accumulate)
     parts = ("encoder", "fusion_out", "fusion_skip")
@@ -256,8 +255,7 @@ def test_two_steps_of_distillation(make_run, variant, accumulate):
     assert_only_these_changed(run, before, set(parts))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("variant", [TOONIFY, DUAL], ids=["T", "D"])
+@pytest.mark.parametrize(("variant", "accumulate"), [(TOONIFY, 2), (DUAL, 1)], ids=["T-2", "D"])
 def test_two_steps_of_pretraining(make_run, variant, accumulate):
     run = make_run(variant, pretrain=True, accumulate=accumulate)
     hand, before = ByHand(run, ("encoder",)), copy.deepcopy(run.network.state_dict())
