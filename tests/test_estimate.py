@@ -198,7 +198,7 @@ def test_tables_have_a_row_for_every_batch(in_this_process, call, capsys):
     assert all(len({line.count("|") for line in lines}) == 1 for lines in tables)
     parts, memory, speed, measured = tables
     assert len(parts) == 3 and parts[2].startswith("| T, pre-training |")
-    assert memory[0] == speed[0] == "|  | batch | fp32 | fp32, checkpointing |"
+    assert memory[0] == speed[0] == "|  | batch | fp32 | fp32 + checkpointing |"
     assert [line.split(" | ")[1] for line in memory[2:]] == ["1", "3"]
     assert len(measured) == 2 + 4 and all("| T, pre-training, fp32" in line for line in measured[2:])
 
@@ -211,7 +211,11 @@ def test_json_holds_the_figures(in_this_process, call, capsys):
     for result, measured in zip(stage["results"], found["measured"], strict=True):
         assert measured["case"] == result["case"]
         memory, seconds = measured["bytes_and_seconds"]
-        step = result["step"]
+        step, teacher = result["step"], result["teacher"]
+        assert result["gib"] * 2**30 == pytest.approx(
+            step["static"] + teacher["static"] + max(step["peak"], teacher["peak"])
+        )
+        assert 1 / result["steps_per_second"] == pytest.approx(step["seconds"] + teacher["seconds"])
         assert memory == pytest.approx(step["static"] + step["peak"], rel=0.005) and seconds > 0
 
 
@@ -245,5 +249,6 @@ def test_options_that_cannot_work_are_one_sentence(call, capsys, wrong):
 
 def test_a_gpu_that_is_not_there_is_said_before_work_begins(call, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(estimate, "each_by_itself", None)
     assert call(estimate.main, "--measure", "--device", "cuda") == 2
     assert "cuda is not available" in capsys.readouterr().err

@@ -7,7 +7,8 @@ Steps of the training program are gone through with tensors that have shapes but
 holds at the worst moment: weights, the average, Adam's moments, the batch, activations, gradients and passing results,
 and the teacher's weights; not the CUDA context, cuDNN's workspaces and fragmentation, which add one to three GiB. Time
 takes each operation to be bound by arithmetic or by memory traffic at the given rates, or by its launch; a step of
-distillation is the mean of the halves without and with the flicker loss. Affine transforms of photos are left out.
+distillation is the mean of the halves without and with the flicker loss. Affine transforms of photos are left out. The
+published runs had eight GPUs, each with a batch of 1 in pre-training and of 4 in distillation.
 With --measure, steps with random weights and random pairs are really taken and shown beside their estimates.
 """
 
@@ -15,7 +16,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -29,17 +30,26 @@ from model.cli import option
 from model.devices import DEVICES, pick_device
 from model.errors import InputError
 from model.training import costs
-from model.training.costs import TERA, Case, Cost, Hardware
+from model.training.cost_tables import (
+    GIB,
+    VARIANTS,
+    Measured,
+    Result,
+    Stage,
+    cost_table,
+    measured_table,
+    network_table,
+    savings,
+    title,
+)
+from model.training.costs import Case, Hardware
 from model.training.measure import measure as measure_all
 from model.training.options import BACKBONES
 
-GIB, MILLION, HOUR = 1 << 30, 1e6, 3600
-
-VARIANTS = {"toonify": "T", "dualstylegan": "D"}
 PRECISIONS = ("fp32", "bf16")
 
-Measured = dict[Case, tuple[int, float] | None]
-"""Bytes and seconds of a step; None where memory was too small."""
+AT_ONCE = 4
+"""Processes that estimate at the same time, at most: each takes about two GiB at the published size."""
 
 
 @dataclass
@@ -73,49 +83,6 @@ class Options:
         return Hardware(self.tflops, self.bandwidth)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What is known of a case."""
-
-    case: Case
-    step: Cost
-    teacher: Cost
-    iterations: int
-    """Steps of the whole stage."""
-
-    @property
-    def memory(self) -> float:
-        """GiB in training on live pairs; the teacher is at rest while VToonify learns."""
-        return (self.step.static + self.teacher.static + max(self.step.peak, self.teacher.peak)) / GIB
-
-    @property
-    def flops(self) -> float:
-        """10^12 operations of a step, the teacher's with them."""
-        return (sum(self.step.flops.values()) + sum(self.teacher.flops.values())) / TERA
-
-    @property
-    def rate(self) -> float:
-        """Steps a second on live pairs."""
-        return 1 / (self.step.seconds + self.teacher.seconds)
-
-    @property
-    def hours(self) -> float:
-        """Of the whole stage, on live pairs."""
-        return self.iterations / self.rate / HOUR
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What is known of a stage of a variant in one arithmetic."""
-
-    learning: dict[str, int]
-    """Parameters by network."""
-    frozen: dict[str, int]
-    flops: dict[str, dict[str, float]]
-    """Operations for one pair, by network, forward and backward."""
-    results: list[Result]
-
-
 def variations(case: Case, options: Options) -> list[Case]:
     """`case` without and with checkpointing, for all batches."""
     ways = product((False, True), options.batches)
@@ -144,8 +111,8 @@ def each_by_itself(work: Callable[[Case], Any], options: Options, at_once: int) 
     """`work` for each variant, stage and arithmetic, in a process of its own: Accelerate keeps the first arithmetic."""
     asked = product(options.backbones, options.stages, options.precisions)
     cases = [Case(backbone, stage == "pretrain", precision, options.config) for backbone, stage, precision in asked]
-    processes = multiprocessing.get_context("spawn").Pool(at_once, _leave_ctrl_c_to_the_parent, maxtasksperchild=1)
-    with processes as pool:
+    context, at_once = multiprocessing.get_context("spawn"), min(at_once, len(cases))
+    with context.Pool(at_once, _leave_ctrl_c_to_the_parent, maxtasksperchild=1) as pool:
         return list(tqdm(pool.imap(work, cases), total=len(cases), desc=work.func.__name__))
 
 
@@ -153,80 +120,19 @@ def _leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; all but the first column is to the right."""
-    header = list(header)
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def title(case: Case) -> str:
-    """Variant and stage."""
-    return f"{VARIANTS[case.backbone]}, {'pre-training' if case.pretrain else 'distillation'}"
-
-
-def way(case: Case) -> str:
-    """How it is computed."""
-    return case.precision + (", checkpointing" if case.checkpointing else "")
-
-
-def cost_table(results: list[Result], figure: Callable[[Result], str]) -> str:
-    """One row for each variant, stage and batch; a column for each way to compute."""
-    ways = list(dict.fromkeys(way(result.case) for result in results))
-    rows: dict[tuple[str, int], dict[str, str]] = {}
-    for result in results:
-        row = rows.setdefault((title(result.case), result.case.batch), {})
-        row[way(result.case)] = figure(result)
-    return table(
-        ["", "batch", *ways],
-        ([name, str(batch), *(row.get(way, "") for way in ways)] for (name, batch), row in rows.items()),
-    )
-
-
-def network_table(stages: list[Stage]) -> str:
-    """Parameters, and the arithmetic for one pair, by network."""
-    header = [
-        "for one pair", "M parameters: learning", "frozen", "teacher's weights, GiB", "TFLOP: VToonify forward",
-        "backward", "discriminator", "LPIPS", "teacher", "all",
-    ]  # fmt: skip
-    rows: dict[str, list[str]] = {}
-    for stage in stages:
-        first = stage.results[0]
-        own = stage.flops["VToonify"]
-        parts = [own["forward"], own["backward"]]
-        parts += [sum(stage.flops.get(name, {}).values()) for name in costs.HELPERS.values()]
-        parts.append(sum(first.teacher.flops.values()) / first.case.batch)
-        counts = [sum(count.values()) / MILLION for count in (stage.learning, stage.frozen)]
-        figures = [*(f"{count:.1f}" for count in counts), f"{first.teacher.static / GIB:.2f}"]
-        figures += [f"{flops / TERA:.2f}" for flops in (*parts, sum(parts))]
-        rows.setdefault(title(first.case), figures)
-    return table(header, ([name, *figures] for name, figures in rows.items()))
-
-
-def measured_table(results: list[Result], measured: Measured) -> str:
-    """Steps that were really taken beside their estimates, without a teacher."""
-    rows = []
-    for result in results:
-        case, step, found = result.case, result.step, measured[result.case]
-        memory, rate = ("too small", "") if found is None else (f"{found[0] / GIB:.2f}", f"{1 / found[1]:.2f}")
-        estimated = f"{(step.static + step.peak) / GIB:.2f}", f"{1 / step.seconds:.2f}"
-        rows.append([f"{title(case)}, {way(case)}", str(case.batch), estimated[0], memory, estimated[1], rate])
-    header = ["without a teacher", "batch", "GiB: estimated", "measured", "steps/s: estimated", "measured"]
-    return table(header, rows)
-
-
 def report(stages: list[Stage], measured: Measured, options: Options) -> str:
     """All tables, each under a sentence that says what it holds."""
     results = [result for stage in stages for result in stage.results]
-    stage_names = dict.fromkeys(f"{result.iterations} steps of {title(result.case)}" for result in results)
+    iterations = dict.fromkeys(f"{r.iterations} steps of {title(r.case).split()[-1]}" for r in results)
     parts = [
         f"Estimated, not measured, for --config {options.config} on a GPU that achieves {options.tflops:g} TFLOP/s in "
         f"bfloat16, half of that in float32, and {options.bandwidth:g} TB/s of memory.",
         network_table(stages),
-        "GPU memory in GiB, live pairs:",
-        cost_table(results, lambda result: f"{result.memory:.1f}"),
-        f"Steps a second on one GPU, live pairs, and hours for {', '.join(stage_names)}:",
-        cost_table(results, lambda result: f"{result.rate:.2f}, {result.hours:.1f} h"),
+        "GPU memory in GiB on live pairs, in brackets what goes up and down in a step: batch, activations, gradients:",
+        cost_table(results, lambda result: f"{result.memory:.3g} ({result.step.peak / GIB:.3g})"),
+        savings(results),
+        f"Steps a second of one GPU on live pairs, in brackets hours for {', '.join(iterations)}:",
+        cost_table(results, lambda result: f"{result.rate:.3g} ({result.hours:.2g})"),
     ]
     if measured:
         device = pick_device(options.device)
@@ -235,20 +141,32 @@ def report(stages: list[Stage], measured: Measured, options: Options) -> str:
     return "\n\n".join(parts)
 
 
+def figures(stages: list[Stage], measured: Measured) -> dict[str, list]:
+    """All that is known, in plain containers."""
+    estimated = []
+    for stage in stages:
+        results = [
+            asdict(result) | {"gib": result.memory, "steps_per_second": result.rate, "hours": result.hours}
+            for result in stage.results
+        ]
+        estimated.append(asdict(stage) | {"results": results})
+    found = [{"case": asdict(case), "bytes_and_seconds": found} for case, found in measured.items()]
+    return {"estimated": estimated, "measured": found}
+
+
 def main() -> None:
     """Parse the command line and print tables."""
     options = cli.parse(Options, __doc__)
     options.check()
-    stages = each_by_itself(partial(examine, options=options), options, at_once=os.cpu_count() or 1)
+    stages = each_by_itself(partial(examine, options=options), options, min(AT_ONCE, os.cpu_count() or 1))
     measured: Measured = {}
     if options.measure:
         for found in each_by_itself(partial(measure, options=options), options, at_once=1):
             measured |= found
-    if not options.json:
+    if options.json:
+        print(json.dumps(figures(stages, measured), indent=2))
+    else:
         print(report(stages, measured, options))
-        return
-    found = [{"case": asdict(case), "bytes_and_seconds": found} for case, found in measured.items()]
-    print(json.dumps({"estimated": [asdict(stage) for stage in stages], "measured": found}, indent=2))
 
 
 if __name__ == "__main__":
