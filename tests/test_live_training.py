@@ -151,6 +151,12 @@ def test_another_generator_is_another_run(options, teachers):
         train(options("t", pretrain=True, iter=2, resume=True, seed=7))
 
 
+def test_drawn_pairs_are_for_variant_d(pair_folder, call, capsys, tmp_path):
+    assert call(train_vtoonify_t.main, "--pairs", pair_folder, "--runs", tmp_path / "runs") == 2
+    assert "holds drawn pairs, which have degrees" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("variant", "wrong", "message"),
     [

@@ -171,6 +171,8 @@ class TrainOptions:
 
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
+        if self.config not in BACKBONES[self.backbone]:  # chosen for drawn pairs
+            raise InputError(f"{self.pairs[0]} holds drawn pairs, which have degrees: give it to train_vtoonify_d.py.")
         for name in ("iter", "batch", "accumulate", "save_every", "save_begin", "log_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} is {getattr(self, name)}: give a number of at least 1.")
