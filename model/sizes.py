@@ -5,3 +5,6 @@ INPUT_MULTIPLE = 8
 
 EYE_DISTANCE = 64.0
 """Pixels between the eyes in the inputs of the published models; paddings are given at this size."""
+
+PARSING_SCALE = 16.0
+"""The encoder takes parsing logits divided by this, which brings them to the range of the picture."""

@@ -25,10 +25,8 @@ from model.inference.parsing import parse
 from model.inference.portrait import Portrait, search_face
 from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
 from model.inference.tensors import out_of_memory_is_input_error, rgb_of, take_logits, to_pictures, to_tensor
+from model.sizes import PARSING_SCALE
 from model.vtoonify import VToonify
-
-PARSING_SCALE = 16.0
-"""The encoder takes parsing logits divided by this, which brings them to the range of the picture."""
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
 

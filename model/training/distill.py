@@ -57,8 +57,12 @@ class Distillation(Run):
                 self.perceptual = load_perceptual().to(self.engine.device)
 
     def make_student(self) -> nn.Module:
-        scratch = self.options.recipe.from_scratch
-        return DistillStudent(self.network, self._codes(), FLICKER_PART if scratch else 1)
+        return DistillStudent(self.network, self._codes(), self.flicker_part)
+
+    @property
+    def flicker_part(self) -> int:
+        """The flicker loss takes one in so many samples."""
+        return FLICKER_PART if self.options.recipe.from_scratch else 1
 
     def _codes(self) -> Tensor | None:
         """The exemplars `[n, rows, D]` in z+, which a network that learns from scratch maps itself."""
@@ -95,7 +99,7 @@ class Distillation(Run):
         if rendered.masks and options.msk_loss:
             found["mask"] = options.msk_loss * losses.mask_excess(rendered.masks, pair["degree"])
         if rendered.moved is not None:
-            some = slice(None, None, FLICKER_PART if options.recipe.from_scratch else 1)
+            some = slice(None, None, self.flicker_part)
             found["flicker"] = flicker_weight * losses.flicker(y[some], rendered.moved, pair["offset"][some])
         return found
 

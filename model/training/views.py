@@ -5,9 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.ops import BLUR_TAPS, blur_downsample
-
-PARSING_SCALE = 16.0
-"""Parsing logits are divided by this, as in inference."""
+from model.sizes import PARSING_SCALE
 
 WINDOW_SHARE = 7 / 8
 """Side of the moved camera's window as a share of the target's: 896 of 1024 px (VToonify, Sec. 4.1.3)."""
