@@ -298,7 +298,7 @@ def test_a_run_starts_from_a_finished_model_and_its_codes(options):
 
 def test_a_model_of_another_size_is_no_start(options):
     model = ROOT / "checkpoint/starter/vtoonify_s_d.pt"
-    with pytest.raises(InputError, match="vtoonify_s_d.pt is not a VToonify model of this size: parameter .* has shape"):
+    with pytest.raises(InputError, match="vtoonify_s_d.pt is not a VToonify model of this size: parameter"):
         train(options(init_path=str(model)))
 
 
