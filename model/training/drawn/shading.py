@@ -1,4 +1,4 @@
-"""The picture as a whole: abstraction, cel tones, colour, background, ink, glow. Each step paints on the canvas."""
+"""The picture as a whole: abstraction, brush, cel tones, colour, background. Each step paints on the canvas."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,9 @@ from model.training.drawn.filters import (
     Flow,
     bilateral,
     blur,
+    brush_strokes,
     edge_flow,
+    guided_filter,
     masked_blur,
     rolling_guidance,
     smooth_along,
@@ -23,8 +25,10 @@ CHROMA_LIMIT = 68.0
 # Skin more colourful than this (typical of warm studio light) is not saturated further.
 COLOURFUL_SKIN = (24.0, 40.0)
 
-# Chroma that nine tenths of a photo's pixels stay below: black and white, and surely in colour.
-GREY_PHOTO = (3.0, 8.0)
+# Lightness to both sides of the step from light to shadow that still counts as the step.
+TERMINATOR_WIDTH = 4.5
+# Backgrounds darker than the first are not lifted towards paper, those lighter than the second fully.
+LIFTED_BACKGROUND = (20.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,16 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
     canvas.lab[..., 0] += style.hair_gloss * canvas.hair * gloss
 
 
+def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
+    """Strokes along the edges; broad on clothes and background, half as strong on the features."""
+    if style.brush_size <= 0:
+        return
+    size = style.brush_size * canvas.eye_distance
+    strokes = brush_strokes(canvas.lab, canvas.flow, 1.6 * size, 0.8 * size)
+    weight = 1 - 0.75 * blur(np.maximum(canvas.features, thin_dark_lines(canvas)), 0.0125 * canvas.eye_distance)
+    canvas.lab += (strokes - canvas.lab) * weight[..., None]
+
+
 def thin_dark_lines(canvas: Canvas) -> np.ndarray:
     """Soft mask of dark lines around the eyes that are neither brow nor lid: the frames of glasses."""
     unit = canvas.eye_distance
@@ -139,6 +153,8 @@ def cel_skin(canvas: Canvas, style: DrawnStyle) -> None:
     lightness += (tones - lightness) * 0.85 * style.skin_cel * weight
     shade = smoothstep(median - 3, median + 1.2 * shadow * spread, lightness) * canvas.skin
     canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint)
+    edge = np.exp(-(((smoothed - thresholds[0]) / TERMINATOR_WIDTH) ** 2)) * weight
+    canvas.lab[..., 1:] += edge[..., None] * np.float32(style.terminator_tint)
 
 
 def _steps(lightness: np.ndarray, levels: tuple, thresholds: tuple, softness: float) -> np.ndarray:
@@ -160,7 +176,9 @@ def cel_hair(canvas: Canvas, style: DrawnStyle) -> None:
     strands = cv2.resize(strands, lightness.shape[::-1], interpolation=cv2.INTER_LINEAR)
     low, middle, high = np.percentile(strands[mask], [20, 55, 90])
     levels = middle + min(low - middle - 3, -5.0), middle, middle + max(high - middle + 3, 7.0)
-    tones = _steps(strands, levels, ((low + middle) / 2, (middle + high) / 2 + 0.5), max(1.8, style.tone_softness))
+    # Steps as soft as the hair is varied: hard ones turn the gentle shades of fair hair into blotches.
+    softness = max(1.8, style.tone_softness, 0.22 * (high - low))
+    tones = _steps(strands, levels, ((low + middle) / 2, (middle + high) / 2 + 0.5), softness)
     lightness += (tones - lightness) * style.hair_cel * canvas.hair
 
 
@@ -174,10 +192,11 @@ def cel_elsewhere(canvas: Canvas, style: DrawnStyle, step: float = 9.0) -> None:
 
 
 def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
-    """Fine detail back, saturation by region, warmth, split toning."""
+    """Fine detail back, contrast, saturation by region, warmth, split toning."""
     lab = canvas.lab
     detail = canvas.photo[..., 0] - blur(canvas.photo[..., 0], 1.5)
     lab[..., 0] += style.photo_detail * detail * (1 - 0.7 * canvas.skin)
+    lab[..., 0] = 50 + style.contrast * (lab[..., 0] - 50)
 
     room = float(smoothstep(COLOURFUL_SKIN[1], COLOURFUL_SKIN[0], canvas.tone.chroma))
     skin_gain = 1 + (style.skin_saturation - 1) * room
@@ -194,46 +213,21 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def soften_background(canvas: Canvas, style: DrawnStyle) -> None:
-    """Blur what lies behind the person; less below the chin, where shoulders may pass for background."""
-    far = masked_blur(canvas.lab, canvas.background, style.background_blur * canvas.eye_distance, 1e-2)
+    """Blur and tone what lies behind the person; less below the chin, where shoulders may pass for background."""
+    unit = canvas.eye_distance
+    far = masked_blur(canvas.lab, canvas.background, style.background_blur * unit, 1e-2)
+    x = far[..., 0].clip(0, 100) / 100
+    reach = smoothstep(*LIFTED_BACKGROUND, far[..., 0]) if style.background_lift > 0 else 1
+    far[..., 0] += style.background_lift * 4 * x * (1 - x) * reach
+    far[..., 1:] += np.float32(style.background_tint)
     height = canvas.frame.to_face(_grid(canvas))[..., 1] - canvas.frame.to_face(canvas.landmarks[8])[1]
     behind = 0.2 + 0.8 * smoothstep(0.05, 0.5, height)
-    weight = blur(canvas.background, 1.2) * behind * style.background_mix
+    weight = backdrop(canvas) * behind * style.background_mix
     canvas.lab += (far - canvas.lab) * weight[..., None]
 
 
-def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
-    """Lines where the difference of two Gaussians along the flow finds a dark ridge; few on skin and background."""
-    unit = canvas.eye_distance
-    source = 0.55 * canvas.smooth[..., 0] + 0.45 * canvas.lab[..., 0]
-    sigma = max(0.0133 * unit, 1.0)
-    ridge = smooth_along(blur(source, 1.6 * sigma) - blur(source, sigma), canvas.flow, max(3, int(0.03 * unit)), 1.5)
-    threshold = style.ink_threshold * (1 + 2.2 * canvas.skin + 0.75 * canvas.background + 0.35 * canvas.hair)
-    ink = np.clip((ridge - threshold) / style.ink_softness, 0, 1)
-    ink = blur(_without_speckle(ink, 0.1 * unit), 0.5)
-    # Coloured lines: the local colour, darkened, mixed with the ink's.
-    line = 0.5 * canvas.lab * np.float32([0.35, 1, 1]) + 0.5 * np.float32(style.ink_colour)
-    canvas.lab += (line - canvas.lab) * (ink * style.ink)[..., None]
-
-
-def _without_speckle(ink: np.ndarray, length: float) -> np.ndarray:
-    """Drop connected pieces shorter than `length` pixels."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
-    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    long = (extent > length) & (stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2)
-    long[0] = False  # the paper
-    return ink * blur(long[pieces].astype(np.float32), 0.6)
-
-
-def glow(canvas: Canvas, style: DrawnStyle) -> None:
-    """Light parts shine over their surroundings (screen blending of a wide blur)."""
-    lightness = canvas.lab[..., 0]
-    halo = np.maximum(blur(lightness, 0.083 * canvas.eye_distance) - 35, 0) * 0.6
-    screened = 100 - (100 - lightness) * (100 - halo) / 100
-    lightness += (screened - lightness) * style.glow
-
-
-def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
-    """A black-and-white photo makes a black-and-white drawing."""
-    chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
-    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90)))
+def backdrop(canvas: Canvas) -> np.ndarray:
+    """The background's mask with the edges of the photo: sharp where it has one, a soft fade where the mask cuts
+    through hair."""
+    mask = canvas.background[..., None]
+    return guided_filter(canvas.photo[..., 0], mask, max(2, int(0.06 * canvas.eye_distance)), 40.0)[..., 0].clip(0, 1)

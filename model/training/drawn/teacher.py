@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.training.drawn import eyes, features, shading
+from model.training.drawn import eyes, features, finish, shading
 from model.training.drawn.filters import blur, smoothstep
 from model.training.drawn.geometry import EYES, Warp, displace, face_frame
 from model.training.drawn.parsing import REGIONS, Parsing, parse_portrait
@@ -16,6 +16,7 @@ from model.training.drawn.styles import DrawnStyle
 STEPS = (
     shading.lift_exposure,
     shading.abstract,
+    shading.lay_brush_strokes,
     shading.clean_skin,
     shading.cel_skin,
     shading.cel_hair,
@@ -26,12 +27,16 @@ STEPS = (
     features.draw_lips,
     features.draw_teeth,
     features.draw_brows,
-    shading.draw_ink,
+    finish.draw_ink,
     eyes.draw_eyes,
     features.draw_mouth_line,
     features.draw_nose,
-    shading.glow,
-    shading.keep_grey,
+    finish.light_rim,
+    finish.glow,
+    finish.pool_pigment,
+    finish.hold_skin,
+    finish.bare_paper,
+    finish.keep_grey,
 )
 # The colours are those of the drawing from this degree on; the shapes go on changing up to 1.
 FULL_COLOUR_DEGREE = 0.75

@@ -99,7 +99,7 @@ class DrawnStyle:
     ink_threshold: float = within(0.05, 20, 1.6)  # contrast in L from which a line is drawn
     ink_softness: float = within(0.1, 20, 4.0)  # contrast in L over which it grows to full strength
     ink_colour: tuple[float, float, float] = within(-60, 100, (22.0, 10.0, 6.0))
-    skin_lines: float = strength(0.45)  # share of the lines on skin that is drawn
+    skin_threshold: float = within(1, 20, 3.2)  # how many times that contrast a line on skin needs
     outline: float = strength(0.0)  # around person, face and hair, where the photo has an edge
 
     # Eyes.

@@ -1,0 +1,140 @@
+"""What is laid over the painted picture: ink, light, pigment, paper; and the promises that every style keeps."""
+
+import cv2
+import numpy as np
+
+from model.training.drawn.filters import blur, smooth_along, smoothstep
+from model.training.drawn.shading import Canvas, backdrop
+from model.training.drawn.strokes import paint, pixel_grid
+from model.training.drawn.styles import DrawnStyle
+
+# Contrast in L of an edge of the photo from which, and at which, an outline is drawn along it.
+OUTLINE_CONTRAST = (5.0, 16.0)
+RIM_COLOUR = (74.0, -9.0, -22.0)
+PAPER_COLOUR = (96.5, 0.0, 3.5)
+# Half axes of the painted oval, in eye distances from its centre: paint everywhere, and bare paper.
+PAPER_OVAL = (2.3, 2.6)
+PAPER_FADE = (0.80, 1.25)
+# Skin this dark in a picture without light parts is underexposed, and may be lightened by up to NIGHT_LIFT.
+NIGHT_SKIN, NIGHT_WHITE, NIGHT_LIFT = (26.0, 14.0), (70.0, 45.0), 8.0
+# Chroma that nine tenths of a photo's pixels stay below: black and white, and surely in colour.
+GREY_PHOTO = (3.0, 8.0)
+
+
+def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
+    """Lines where the difference of two Gaussians along the flow finds a dark ridge; few on skin and background.
+    Outlines of person, face and hair are added where the photo has an edge."""
+    if style.ink <= 0:
+        return
+    unit = canvas.eye_distance
+    source = 0.55 * canvas.smooth[..., 0] + 0.45 * canvas.lab[..., 0]
+    sigma = max(style.ink_width * unit, 1.0)
+    ridge = blur(source, 1.6 * sigma) - blur(source, sigma)
+    lines = np.dstack([ridge, _outline(canvas, sigma)]) if style.outline > 0 else ridge
+    lines = smooth_along(lines, canvas.flow, max(3, int(0.03 * unit)), 1.5)
+    ridge = lines[..., 0] if style.outline > 0 else lines
+    threshold = style.ink_threshold * (
+        1 + (style.skin_threshold - 1) * canvas.skin + 0.75 * canvas.background + 0.35 * canvas.hair
+    )
+    ink = np.clip((ridge - threshold) / style.ink_softness, 0, 1)
+    if style.outline > 0:
+        ink = np.maximum(ink, style.outline * lines[..., 1])
+    ink = blur(_without_speckle(ink, 0.1 * unit), 0.5)
+    # Coloured lines: the local colour, darkened, mixed with the ink's; in hair mostly its own colour.
+    own = (0.5 + 0.35 * canvas.hair)[..., None]
+    line = own * canvas.lab * np.float32([0.35, 1, 1]) + (1 - own) * np.float32(style.ink_colour)
+    canvas.lab += (line - canvas.lab) * (ink * style.ink)[..., None]
+
+
+def _outline(canvas: Canvas, sigma: float) -> np.ndarray:
+    """Thin lines [H, W] in 0..1 on the edges of the photo that lie near the border of a region."""
+    border = np.zeros(canvas.shape[:2], np.float32)
+    for mask in (canvas.background, canvas.hair, canvas.face_skin + canvas.features):
+        border = np.maximum(border, _step(blur(mask, 2.5 * sigma), 2.5 * sigma))
+    contrast = _step(blur(canvas.photo[..., 0], sigma), sigma)
+    crest = np.maximum(contrast - 0.85 * blur(contrast, 2.2 * sigma), 0) * 2.5
+    inside = 1 - cv2.dilate(canvas.features, np.ones((3, 3), np.uint8), iterations=max(1, int(0.03 * canvas.eye_distance)))
+    return smoothstep(*OUTLINE_CONTRAST, crest).astype(np.float32) * smoothstep(0.2, 0.6, border) * inside
+
+
+def _step(blurred: np.ndarray, sigma: float) -> np.ndarray:
+    """Height of the steps in a picture that was blurred by `sigma` px: the gradient over that of a step of height 1."""
+    dx, dy = (cv2.Scharr(blurred, cv2.CV_32F, *axis) / 32 for axis in ((1, 0), (0, 1)))
+    return np.hypot(dx, dy) * (sigma * np.sqrt(2 * np.pi))
+
+
+def _without_speckle(ink: np.ndarray, length: float) -> np.ndarray:
+    """Drop connected pieces shorter than `length` pixels."""
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
+    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    long = (extent > length) & (stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2)
+    long[0] = False  # the paper
+    return ink * blur(long[pieces].astype(np.float32), 0.6)
+
+
+def light_rim(canvas: Canvas, style: DrawnStyle) -> None:
+    """Cool light along the right-hand side of the person, where the photo has an edge."""
+    if style.rim_light <= 0:
+        return
+    sigma = 0.035 * canvas.eye_distance
+    behind = backdrop(canvas)
+    side = cv2.Scharr(blur(behind, sigma), cv2.CV_32F, 1, 0) / 32 * sigma * np.sqrt(2 * np.pi)
+    edge = smoothstep(6, 22, _step(blur(canvas.photo[..., 0], sigma), sigma))
+    weight = np.clip(1.3 * side, 0, 1) * (1 - behind) * edge
+    paint(canvas.lab, blur(weight, 1.0), RIM_COLOUR, 0.75 * style.rim_light)
+
+
+def glow(canvas: Canvas, style: DrawnStyle) -> None:
+    """Light parts shine over their surroundings (screen blending of a wide blur)."""
+    if style.glow <= 0:
+        return
+    lightness = canvas.lab[..., 0]
+    halo = np.maximum(blur(lightness, 0.083 * canvas.eye_distance) - 35, 0) * 0.6
+    screened = 100 - (100 - lightness) * (100 - halo) / 100
+    lightness += (screened - lightness) * style.glow
+
+
+def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
+    """Paint dries darkest and most colourful at the edges of its areas."""
+    if style.pigment <= 0:
+        return
+    unit, lightness = canvas.eye_distance, canvas.lab[..., 0]
+    pooled = np.abs(blur(lightness, 0.0125 * unit) - blur(lightness, 0.042 * unit)).clip(0, 7)
+    pooled *= style.pigment * (1 - canvas.features)
+    lightness -= 0.55 * pooled
+    canvas.lab[..., 1:] *= (1 + 0.03 * pooled)[..., None]
+
+
+def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
+    """The mean lightness of skin is the photo's plus the style's lift, and its chroma no less than the photo's:
+    whatever the steps before did, nobody is drawn paler, darker or greyer."""
+    inside = canvas.skin > 0.5
+    if inside.sum() < 50:
+        return
+    before, after = canvas.photo[inside], canvas.lab[inside]
+    lift = style.skin_lift + _night_lift(canvas, float(before[:, 0].mean()))
+    canvas.lab[..., 0] += (before[:, 0].mean() + lift - after[:, 0].mean()) * canvas.skin
+    chroma = [np.hypot(colours[:, 1], colours[:, 2]).mean() for colours in (before, after)]
+    gain = max(1.0, chroma[0] / max(chroma[1], 1.0))
+    canvas.lab[..., 1:] *= (1 + (gain - 1) * canvas.skin)[..., None]
+
+
+def _night_lift(canvas: Canvas, skin: float) -> float:
+    white = np.percentile(canvas.photo[::4, ::4, 0], 98)
+    return NIGHT_LIFT * float(smoothstep(*NIGHT_SKIN, skin) * smoothstep(*NIGHT_WHITE, white))
+
+
+def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
+    """Paper shows through towards the corners, less where there is hair."""
+    if style.paper <= 0:
+        return
+    x, y = np.moveaxis(canvas.frame.to_face(pixel_grid(canvas.shape)), -1, 0)
+    bare = smoothstep(*PAPER_FADE, np.hypot(x / PAPER_OVAL[0], (y + 0.35) / PAPER_OVAL[1]))
+    hair = blur(np.clip(canvas.hair + canvas.skin, 0, 1), 0.1 * canvas.eye_distance)
+    paint(canvas.lab, bare * (1 - 0.7 * hair), PAPER_COLOUR, style.paper)
+
+
+def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
+    """A black-and-white photo makes a black-and-white drawing."""
+    chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
+    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90)))
