@@ -12,9 +12,9 @@ from model.training.drawn.styles import DrawnStyle
 OUTLINE_CONTRAST = (5.0, 16.0)
 RIM_COLOUR = (74.0, -9.0, -22.0)
 PAPER_COLOUR = (96.5, 0.0, 3.5)
-# Half axes of the painted oval, in eye distances from its centre: paint everywhere, and bare paper.
+# Half axes of the painted oval in eye distances; the paint thins out between these parts of them.
 PAPER_OVAL = (2.3, 2.6)
-PAPER_FADE = (0.80, 1.25)
+PAPER_FADE = (0.80, 1.65)
 # Skin this dark in a picture without light parts is underexposed, and may be lightened by up to NIGHT_LIFT.
 NIGHT_SKIN, NIGHT_WHITE, NIGHT_LIFT = (26.0, 14.0), (70.0, 45.0), 8.0
 # Chroma that nine tenths of a photo's pixels stay below: black and white, and surely in colour.
@@ -105,18 +105,28 @@ def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
     canvas.lab[..., 1:] *= (1 + 0.03 * pooled)[..., None]
 
 
+def hold_face(canvas: Canvas, style: DrawnStyle) -> None:
+    """Before the features are painted: the paint under them moves with the skin around."""
+    _hold(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
+
+
 def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
-    """The mean lightness of skin is the photo's plus the style's lift, and its chroma no less than the photo's:
-    whatever the steps before did, nobody is drawn paler, darker or greyer."""
-    inside = canvas.skin > 0.5
+    """What make-up, light and pigment did to the skin since."""
+    _hold(canvas, style, canvas.skin)
+
+
+def _hold(canvas: Canvas, style: DrawnStyle, weight: np.ndarray) -> None:
+    """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its chroma no less than the
+    photo's: nobody is drawn paler, darker or greyer."""
+    inside = canvas.face_skin > 0.6
     if inside.sum() < 50:
         return
     before, after = canvas.photo[inside], canvas.lab[inside]
     lift = style.skin_lift + _night_lift(canvas, float(before[:, 0].mean()))
-    canvas.lab[..., 0] += (before[:, 0].mean() + lift - after[:, 0].mean()) * canvas.skin
+    canvas.lab[..., 0] += (before[:, 0].mean() + lift - after[:, 0].mean()) * weight
     chroma = [np.hypot(colours[:, 1], colours[:, 2]).mean() for colours in (before, after)]
     gain = max(1.0, chroma[0] / max(chroma[1], 1.0))
-    canvas.lab[..., 1:] *= (1 + (gain - 1) * canvas.skin)[..., None]
+    canvas.lab[..., 1:] *= (1 + (gain - 1) * weight)[..., None]
 
 
 def _night_lift(canvas: Canvas, skin: float) -> float:
@@ -125,13 +135,19 @@ def _night_lift(canvas: Canvas, skin: float) -> float:
 
 
 def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
-    """Paper shows through towards the corners, less where there is hair."""
+    """Paint thins out towards the corners, in an uneven oval, less where there is hair or skin. Thin paint is light
+    and still colourful: its density fades, so that dark washes turn to colour and not to grey fog."""
     if style.paper <= 0:
         return
     x, y = np.moveaxis(canvas.frame.to_face(pixel_grid(canvas.shape)), -1, 0)
-    bare = smoothstep(*PAPER_FADE, np.hypot(x / PAPER_OVAL[0], (y + 0.35) / PAPER_OVAL[1]))
-    hair = blur(np.clip(canvas.hair + canvas.skin, 0, 1), 0.1 * canvas.eye_distance)
-    paint(canvas.lab, bare * (1 - 0.7 * hair), PAPER_COLOUR, style.paper)
+    x, y = x / PAPER_OVAL[0], (y + 0.35) / PAPER_OVAL[1]
+    turn = np.arctan2(y, x)
+    bare = smoothstep(*PAPER_FADE, np.hypot(x, y) + 0.05 * np.sin(5 * turn + 1) + 0.03 * np.sin(11 * turn))
+    person = blur(np.clip(canvas.hair + canvas.skin, 0, 1), 0.1 * canvas.eye_distance)
+    thin = style.paper * bare * (1 - 0.6 * person)
+    lightness, colour, paper = canvas.lab[..., 0], canvas.lab[..., 1:], np.float32(PAPER_COLOUR)
+    lightness[:] = paper[0] * (lightness.clip(1, 99) / paper[0]) ** (1 - thin)
+    colour += (paper[1:] - colour) * (thin**2)[..., None]
 
 
 def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:

@@ -197,6 +197,7 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
     detail = canvas.photo[..., 0] - blur(canvas.photo[..., 0], 1.5)
     lab[..., 0] += style.photo_detail * detail * (1 - 0.7 * canvas.skin)
     lab[..., 0] = 50 + style.contrast * (lab[..., 0] - 50)
+    lab[..., 0] = style.darkest + lab[..., 0].clip(0) * (1 - style.darkest / 100)
 
     room = float(smoothstep(COLOURFUL_SKIN[1], COLOURFUL_SKIN[0], canvas.tone.chroma))
     skin_gain = 1 + (style.skin_saturation - 1) * room
@@ -209,7 +210,7 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
 
     light = smoothstep(12, 75, lab[..., 0])[..., None]
     tint = np.float32(style.split_shadow) * (1 - light) + np.float32(style.split_light) * light
-    lab[..., 1:] += tint * (1 - 0.55 * canvas.skin)[..., None]
+    lab[..., 1:] += tint * (1 - 0.55 * canvas.skin - 0.4 * canvas.hair)[..., None]
 
 
 def soften_background(canvas: Canvas, style: DrawnStyle) -> None:

@@ -23,6 +23,7 @@ STEPS = (
     shading.cel_elsewhere,
     shading.grade_colour,
     shading.soften_background,
+    finish.hold_face,
     features.draw_blush,
     features.draw_lips,
     features.draw_teeth,

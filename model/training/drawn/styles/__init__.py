@@ -71,6 +71,7 @@ class DrawnStyle:
 
     # Tone and colour.
     contrast: float = within(0.5, 2, 1.0)  # of lightness, around the middle
+    darkest: float = within(0, 40, 0.0)  # lightness of the darkest paint
     saturation: float = within(0, 3, 1.18)
     skin_saturation: float = within(0, 3, 1.14)
     hair_saturation: float = within(0, 3, 1.20)
