@@ -53,8 +53,9 @@ def _outline(canvas: Canvas, sigma: float) -> np.ndarray:
         border = np.maximum(border, _step(blur(mask, 2.5 * sigma), 2.5 * sigma))
     contrast = _step(blur(canvas.photo[..., 0], sigma), sigma)
     crest = np.maximum(contrast - 0.85 * blur(contrast, 2.2 * sigma), 0) * 2.5
-    inside = 1 - cv2.dilate(canvas.features, np.ones((3, 3), np.uint8), iterations=max(1, int(0.03 * canvas.eye_distance)))
-    return smoothstep(*OUTLINE_CONTRAST, crest).astype(np.float32) * smoothstep(0.2, 0.6, border) * inside
+    reach = max(1, int(0.03 * canvas.eye_distance))
+    features = cv2.dilate(canvas.features, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return smoothstep(*OUTLINE_CONTRAST, crest).astype(np.float32) * smoothstep(0.2, 0.6, border) * (1 - features)
 
 
 def _step(blurred: np.ndarray, sigma: float) -> np.ndarray:

@@ -99,12 +99,13 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
-    """Strokes along the edges; broad on clothes and background, half as strong on the features."""
+    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves."""
     if style.brush_size <= 0:
         return
     size = style.brush_size * canvas.eye_distance
     strokes = brush_strokes(canvas.lab, canvas.flow, 1.6 * size, 0.8 * size)
-    weight = 1 - 0.75 * blur(np.maximum(canvas.features, thin_dark_lines(canvas)), 0.0125 * canvas.eye_distance)
+    spared = np.maximum(canvas.features, thin_dark_lines(canvas))
+    weight = 1 - np.maximum(0.75 * blur(spared, 0.0125 * canvas.eye_distance), 0.5 * canvas.hair)
     canvas.lab += (strokes - canvas.lab) * weight[..., None]
 
 
