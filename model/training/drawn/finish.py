@@ -31,18 +31,21 @@ def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     sigma = max(style.ink_width * unit, 1.0)
     ridge = blur(source, 1.6 * sigma) - blur(source, sigma)
     lines = np.dstack([ridge, _outline(canvas, sigma)]) if style.outline > 0 else ridge
-    lines = smooth_along(lines, canvas.flow, max(3, int(0.03 * unit)), 1.5)
+    lines = smooth_along(lines, canvas.flow, max(3, int(0.03 * unit)), 2.0)
     ridge = lines[..., 0] if style.outline > 0 else lines
-    threshold = style.ink_threshold * (
-        1 + (style.skin_threshold - 1) * canvas.skin + 0.75 * canvas.background + 0.35 * canvas.hair
-    )
+    # Features get lines of their own; between the strands of fair hair every shadow would become a blot.
+    hair = canvas.hair * (0.35 + 2.0 * smoothstep(30, 65, canvas.lab[..., 0]))
+    skin = (style.skin_threshold - 1) * np.clip(canvas.skin + canvas.features, 0, 1)
+    threshold = style.ink_threshold * (1 + skin + 0.75 * canvas.background + hair)
     ink = np.clip((ridge - threshold) / style.ink_softness, 0, 1)
     if style.outline > 0:
         ink = np.maximum(ink, style.outline * lines[..., 1])
-    ink = blur(_without_speckle(ink, 0.1 * unit), 0.5)
+    ink = blur(_without_speckle(ink, 0.14 * unit), 0.5)
     # Coloured lines: the local colour, darkened, mixed with the ink's; in hair mostly its own colour.
-    own = (0.5 + 0.35 * canvas.hair)[..., None]
-    line = own * canvas.lab * np.float32([0.35, 1, 1]) + (1 - own) * np.float32(style.ink_colour)
+    hair = blur(canvas.hair, 0.04 * unit)[..., None]
+    own = 0.5 + 0.4 * hair
+    line = own * canvas.lab + (1 - own) * np.float32(style.ink_colour)
+    line[..., 0] -= (own * canvas.lab[..., :1] * (0.65 - 0.2 * hair))[..., 0]
     canvas.lab += (line - canvas.lab) * (ink * style.ink)[..., None]
 
 
