@@ -85,8 +85,8 @@ def smooth_along(image: np.ndarray, flow: Flow, steps: int, stride: float = 1.0)
             weight_sum += weight
             ahead = cv2.remap(field, position, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
             # The tensor gives an axis, not a direction: keep going the way we came.
-            backwards = (ahead * direction).sum(-1, keepdims=True) < 0
-            direction = np.where(backwards, -ahead, ahead)
+            same = ahead[..., 0] * direction[..., 0] + ahead[..., 1] * direction[..., 1]
+            direction = ahead * np.copysign(np.float32(1), same)[..., None]
     return total / weight_sum
 
 

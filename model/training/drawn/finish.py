@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from model.training.drawn.filters import blur, smooth_along, smoothstep
-from model.training.drawn.shading import Canvas, backdrop
+from model.training.drawn.shading import Canvas
 from model.training.drawn.strokes import paint, pixel_grid
 from model.training.drawn.styles import DrawnStyle
 
@@ -81,10 +81,9 @@ def light_rim(canvas: Canvas, style: DrawnStyle) -> None:
     if style.rim_light <= 0:
         return
     sigma = 0.035 * canvas.eye_distance
-    behind = backdrop(canvas)
-    side = cv2.Scharr(blur(behind, sigma), cv2.CV_32F, 1, 0) / 32 * sigma * np.sqrt(2 * np.pi)
+    side = cv2.Scharr(blur(canvas.background, sigma), cv2.CV_32F, 1, 0) / 32 * sigma * np.sqrt(2 * np.pi)
     edge = smoothstep(6, 22, _step(blur(canvas.photo[..., 0], sigma), sigma))
-    weight = np.clip(1.3 * side, 0, 1) * (1 - behind) * edge
+    weight = np.clip(1.3 * side, 0, 1) * (1 - canvas.background) * edge
     paint(canvas.lab, blur(weight, 1.0), RIM_COLOUR, 0.75 * style.rim_light)
 
 

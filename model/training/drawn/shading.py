@@ -11,7 +11,6 @@ from model.training.drawn.filters import (
     blur,
     brush_strokes,
     edge_flow,
-    guided_filter,
     masked_blur,
     rolling_guidance,
     smooth_along,
@@ -52,7 +51,7 @@ class Canvas:
     photo: np.ndarray  # the warped photo, to measure on
     landmarks: np.ndarray  # [68, 2], warped
     frame: FaceFrame
-    background: np.ndarray
+    background: np.ndarray  # sharp where the photo has an edge, a soft fade where the parsing cuts through hair
     skin: np.ndarray  # face, ears and neck without the features
     face_skin: np.ndarray
     hair: np.ndarray
@@ -223,13 +222,6 @@ def soften_background(canvas: Canvas, style: DrawnStyle) -> None:
     far[..., 0] += style.background_lift * 4 * x * (1 - x) * reach
     far[..., 1:] += np.float32(style.background_tint)
     height = canvas.frame.to_face(_grid(canvas))[..., 1] - canvas.frame.to_face(canvas.landmarks[8])[1]
-    behind = 0.2 + 0.8 * smoothstep(0.05, 0.5, height)
-    weight = backdrop(canvas) * behind * style.background_mix
+    behind = 0.3 + 0.7 * smoothstep(-0.8, 0.8, height)
+    weight = canvas.background * behind * style.background_mix
     canvas.lab += (far - canvas.lab) * weight[..., None]
-
-
-def backdrop(canvas: Canvas) -> np.ndarray:
-    """The background's mask with the edges of the photo: sharp where it has one, a soft fade where the mask cuts
-    through hair."""
-    mask = canvas.background[..., None]
-    return guided_filter(canvas.photo[..., 0], mask, max(2, int(0.06 * canvas.eye_distance)), 40.0)[..., 0].clip(0, 1)
