@@ -31,7 +31,7 @@ def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     sigma = max(style.ink_width * unit, 1.0)
     ridge = blur(source, 1.6 * sigma) - blur(source, sigma)
     lines = np.dstack([ridge, _outline(canvas, sigma)]) if style.outline > 0 else ridge
-    lines = smooth_along(lines, canvas.flow, max(3, int(0.03 * unit)), 2.0)
+    lines = smooth_along(lines, canvas.flow, max(3, int(0.04 * unit)), 2.0)
     ridge = lines[..., 0] if style.outline > 0 else lines
     # Features get lines of their own; between the strands of fair hair every shadow would become a blot.
     hair = canvas.hair * (0.35 + 2.0 * smoothstep(30, 65, canvas.lab[..., 0]))
@@ -119,22 +119,22 @@ def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def _hold(canvas: Canvas, style: DrawnStyle, weight: np.ndarray) -> None:
-    """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its chroma no less than the
-    photo's: nobody is drawn paler, darker or greyer."""
+    """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its saturation (chroma over
+    lightness) no less than the photo's: nobody is drawn paler, darker or greyer."""
     inside = canvas.face_skin > 0.6
     if inside.sum() < 50:
         return
     before, after = canvas.photo[inside], canvas.lab[inside]
-    lift = style.skin_lift + _night_lift(canvas, float(before[:, 0].mean()))
-    canvas.lab[..., 0] += (before[:, 0].mean() + lift - after[:, 0].mean()) * weight
+    lightness = float(before[:, 0].mean())
+    wanted = lightness + style.skin_lift + _night_lift(canvas, lightness)
+    canvas.lab[..., 0] += (wanted - after[:, 0].mean()) * weight
     chroma = [np.hypot(colours[:, 1], colours[:, 2]).mean() for colours in (before, after)]
-    gain = max(1.0, chroma[0] / max(chroma[1], 1.0))
+    gain = max(1.0, chroma[0] * max(1.0, wanted / max(lightness, 4.0)) / max(chroma[1], 1.0))
     canvas.lab[..., 1:] *= (1 + (gain - 1) * weight)[..., None]
 
 
 def _night_lift(canvas: Canvas, skin: float) -> float:
-    white = np.percentile(canvas.photo[::4, ::4, 0], 98)
-    return NIGHT_LIFT * float(smoothstep(*NIGHT_SKIN, skin) * smoothstep(*NIGHT_WHITE, white))
+    return NIGHT_LIFT * float(smoothstep(*NIGHT_SKIN, skin) * smoothstep(*NIGHT_WHITE, canvas.white))
 
 
 def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
@@ -154,6 +154,6 @@ def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
-    """A black-and-white photo makes a black-and-white drawing."""
+    """A black-and-white photo makes a black-and-white drawing; a dark one has little chroma, but may be in colour."""
     chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
-    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90)))
+    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90) / canvas.exposure))

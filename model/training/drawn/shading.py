@@ -24,6 +24,8 @@ CHROMA_LIMIT = 68.0
 # Skin more colourful than this (typical of warm studio light) is not saturated further.
 COLOURFUL_SKIN = (24.0, 40.0)
 
+# Lightness of the lightest parts of a photo from which it counts as well exposed.
+WELL_EXPOSED = 75.0
 # Lightness to both sides of the step from light to shadow that still counts as the step.
 TERMINATOR_WIDTH = 4.5
 # Backgrounds darker than the first are not lifted towards paper, those lighter than the second fully.
@@ -57,12 +59,18 @@ class Canvas:
     hair: np.ndarray
     features: np.ndarray  # eyes, brows, mouth
     tone: SkinTone
+    white: float  # lightness of the photo's lightest parts
     smooth: np.ndarray | None = None  # edge-preserving version of the photo
     flow: Flow | None = None
 
     @property
     def eye_distance(self) -> float:
         return self.frame.eye_distance
+
+    @property
+    def exposure(self) -> float:
+        """1 for a well exposed photo, less for a dark one."""
+        return float(np.clip(self.white / WELL_EXPOSED, 0.3, 1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,8 +80,7 @@ class Canvas:
 def lift_exposure(canvas: Canvas, style: DrawnStyle) -> None:
     """Lighten the midtones of underexposed pictures. The measure is the white point of the whole picture, not the
     skin, so that dark skin stays dark."""
-    white = np.percentile(canvas.lab[::4, ::4, 0], 98)
-    lift = np.clip((88 - white) * 0.3, 0, 8) + style.exposure_lift
+    lift = np.clip((88 - canvas.white) * 0.3, 0, 8) + style.exposure_lift
     x = canvas.lab[..., 0] / 100
     canvas.lab[..., 0] += lift * 4 * x * (1 - x)
 
@@ -152,7 +159,7 @@ def cel_skin(canvas: Canvas, style: DrawnStyle) -> None:
     weight = canvas.skin * (1 - canvas.features)
     lightness += (tones - lightness) * 0.85 * style.skin_cel * weight
     shade = smoothstep(median - 3, median + 1.2 * shadow * spread, lightness) * canvas.skin
-    canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint)
+    canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint) * canvas.exposure
     edge = np.exp(-(((smoothed - thresholds[0]) / TERMINATOR_WIDTH) ** 2)) * weight
     canvas.lab[..., 1:] += edge[..., None] * np.float32(style.terminator_tint)
 
@@ -210,7 +217,8 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
 
     light = smoothstep(12, 75, lab[..., 0])[..., None]
     tint = np.float32(style.split_shadow) * (1 - light) + np.float32(style.split_light) * light
-    lab[..., 1:] += tint * (1 - 0.55 * canvas.skin - 0.4 * canvas.hair)[..., None]
+    spared = 0.55 * np.clip(canvas.skin + 1.5 * canvas.features, 0, 1.5) + 0.4 * canvas.hair
+    lab[..., 1:] += tint * (canvas.exposure * (1 - spared.clip(0, 1)))[..., None]
 
 
 def soften_background(canvas: Canvas, style: DrawnStyle) -> None:

@@ -124,6 +124,7 @@ def _prepare(rgb: np.ndarray, parsing: Parsing, warp: Warp) -> Canvas:
         hair=np.clip(region["hair"] * (1 - drawn_over), 0, 1),
         features=drawn_over,
         tone=_skin_tone(lab, face_skin),
+        white=float(np.percentile(lab[::4, ::4, 0], 98)),
     )
 
 
