@@ -147,6 +147,7 @@ def test_night_faces_come_out_of_the_dark_and_not_grey(portrait, parsing):
     for name in STYLE_NAMES:
         before, after = skin_colours(draw_full(night, load_style(name), parsing), parsing)
         assert 3 < after[:, 0].mean() - before[:, 0].mean() < 15
+        assert np.hypot(after[:, 1], after[:, 2]).mean() > np.hypot(before[:, 1], before[:, 2]).mean()
 
 
 def test_ink_has_more_lines_than_film(portrait, parsing):

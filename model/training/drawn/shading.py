@@ -23,7 +23,6 @@ from model.training.drawn.styles import DrawnStyle
 CHROMA_LIMIT = 68.0
 # Skin more colourful than this (typical of warm studio light) is not saturated further.
 COLOURFUL_SKIN = (24.0, 40.0)
-
 # Lightness of the lightest parts of a photo from which it counts as well exposed.
 WELL_EXPOSED = 75.0
 # Lightness to both sides of the step from light to shadow that still counts as the step.
@@ -123,7 +122,7 @@ def thin_dark_lines(canvas: Canvas) -> np.ndarray:
     lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
     x, y = np.moveaxis(canvas.frame.to_face(_grid(canvas)), -1, 0)
     zone = smoothstep(1.25, 1.05, abs(x)) * smoothstep(0.45, 0.3, abs(y + 0.12))
-    return (smoothstep(10, 18, lines) * zone * (1 - canvas.hair)).astype(np.float32)
+    return (smoothstep(10, 18, lines / canvas.exposure) * zone * (1 - canvas.hair)).astype(np.float32)
 
 
 def _grid(canvas: Canvas) -> np.ndarray:
@@ -204,7 +203,8 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
     detail = canvas.photo[..., 0] - blur(canvas.photo[..., 0], 1.5)
     lab[..., 0] += style.photo_detail * detail * (1 - 0.7 * canvas.skin)
     lab[..., 0] = 50 + style.contrast * (lab[..., 0] - 50)
-    lab[..., 0] = style.darkest + lab[..., 0].clip(0) * (1 - style.darkest / 100)
+    darkest = style.darkest * canvas.exposure
+    lab[..., 0] = darkest + lab[..., 0].clip(0) * (1 - darkest / 100)
 
     room = float(smoothstep(COLOURFUL_SKIN[1], COLOURFUL_SKIN[0], canvas.tone.chroma))
     skin_gain = 1 + (style.skin_saturation - 1) * room
