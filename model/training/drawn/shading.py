@@ -208,16 +208,17 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
 
     room = float(smoothstep(COLOURFUL_SKIN[1], COLOURFUL_SKIN[0], canvas.tone.chroma))
     skin_gain = 1 + (style.skin_saturation - 1) * room
-    gain = style.saturation + canvas.skin * (skin_gain - style.saturation)
+    face = np.clip(canvas.skin + canvas.features, 0, 1)
+    gain = style.saturation + face * (skin_gain - style.saturation)
     gain += canvas.hair * (style.hair_saturation - style.saturation)
     lab[..., 1:] *= gain[..., None]
     chroma = np.hypot(lab[..., 1], lab[..., 2]) + 1e-3
     lab[..., 1:] *= np.minimum(1, CHROMA_LIMIT * np.tanh(chroma / CHROMA_LIMIT) * 1.02 / chroma)[..., None]
-    lab[..., 2] += style.warmth * (0.4 + 0.6 * room * canvas.skin)
+    lab[..., 2] += style.warmth * (0.4 + 0.6 * room * face)
 
     light = smoothstep(12, 75, lab[..., 0])[..., None]
     tint = np.float32(style.split_shadow) * (1 - light) + np.float32(style.split_light) * light
-    spared = 0.55 * np.clip(canvas.skin + 1.5 * canvas.features, 0, 1.5) + 0.4 * canvas.hair
+    spared = 0.55 * face + 0.25 * canvas.features + 0.4 * canvas.hair
     lab[..., 1:] += tint * (canvas.exposure * (1 - spared.clip(0, 1)))[..., None]
 
 

@@ -83,7 +83,7 @@ class DrawnStyle:
     # Background.
     background_blur: float = within(0, 0.3, 0.060)
     background_mix: float = strength(0.80)
-    background_lift: float = within(-30, 30, 0.0)  # lightness added to it; lifting spares what is dark
+    background_lift: float = within(-40, 40, 0.0)  # lightness added to it; lifting spares what is dark
     background_tint: tuple[float, float] = within(-40, 40, (0.0, 0.0))  # a, b added to it
 
     # Make-up.
