@@ -13,8 +13,10 @@ from model.training.drawn.shading import Canvas
 from model.training.drawn.strokes import curve, disk, paint, pixel_grid, polygon, stroke
 from model.training.drawn.styles import DrawnStyle
 
-# An eye less open than this (height over width) is drawn closed.
-OPEN_EYE = 0.13
+# Height over width from which an eye begins to open, and at which it is open; in between the drawing blends.
+OPENING = (0.13, 0.26)
+# Width relative to the other eye's: gone in profile, and whole.
+FAR_EYE = (0.30, 0.55)
 # Hue of brown irises as a unit vector (a, b), for eyes too dark to show one.
 BROWN = np.float32([0.45, 0.90])
 # Hue of light irises without a colour of their own: a cool grey.
@@ -23,6 +25,10 @@ PALE = np.float32([-0.35, -0.94])
 DARK_IRIS = (46.0, 30.0)
 # Its b, light taken out: blue, and not.
 BLUE_TINT = (-8.0, -2.0)
+# Its a, light taken out: none, and surely brown.
+WARM_TINT = (1.0, 7.0)
+# Chroma below which an iris has no colour of its own, and above which it has.
+TELLING_CHROMA = (1.5, 5.0)
 # Skin below the eyes darker than this part of the face's lightness: sunglasses, no eye is painted over them.
 BEHIND_GLASS = (0.45, 0.58)
 
@@ -50,8 +56,9 @@ class _Eye:
         self.opening = polygon(self.lab.shape, np.vstack([self.upper, self.lower]), 0.8)
 
     @property
-    def is_open(self) -> bool:
-        return self.height > OPEN_EYE * self.width
+    def openness(self) -> float:
+        """0 closed to 1 open, smoothly."""
+        return float(smoothstep(*OPENING, self.height / (self.width + 1e-3)))
 
     def rise(self, origin: np.ndarray, unit: float) -> np.ndarray:
         """Height [H, W] above `origin` in units of `unit`."""
@@ -63,18 +70,46 @@ class _Eye:
         return 1 - along if self.outer_first != lower else along
 
 
+@dataclass
+class _Irises:
+    """What both irises have in common."""
+
+    radius: float  # pixels
+    gaze: np.ndarray  # offset from the eye's centre along (right, up), in widths of the eye
+    lightness: float
+    chroma: float
+    hue: np.ndarray  # unit vector (a, b)
+
+
 def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
     seen = _visibility(canvas)
-    for index, part in enumerate(EYES):
-        eye = _window(canvas, part, outer_first=index == 0)
-        if eye is None or seen <= 0:
-            continue
-        kohl = _lash_darkness(eye)
-        if eye.is_open:
-            _draw_eyeball(eye, style, seen)
-        _draw_lashes(eye, style, kohl, seen)
-        if eye.is_open:
-            _draw_crease(eye, canvas, seen)
+    eyes = [_window(canvas, part, outer_first=index == 0) for index, part in enumerate(EYES)]
+    eyes = [eye for eye in eyes if eye is not None]
+    if not eyes or seen <= 0:
+        return
+    widest = max(eye.width for eye in eyes)
+    irises, kohl = _shared_irises(eyes, style), float(np.mean([_lash_darkness(eye) for eye in eyes]))
+    for eye in eyes:
+        visible = seen * float(smoothstep(*FAR_EYE, eye.width / (widest + 1e-3)))
+        _draw_eyeball(eye, irises, style, visible * eye.openness)
+        _draw_lashes(eye, style, kohl, visible)
+        _draw_crease(eye, canvas, visible * eye.openness)
+
+
+def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
+    """One size, gaze and colour for both eyes; the wider and more open eye counts for more."""
+    weights = np.array([eye.width * (0.02 + eye.openness) for eye in eyes])
+    weights /= weights.sum()
+    width, height = weights @ [eye.width for eye in eyes], weights @ [eye.height for eye in eyes]
+    radius = max(0.215 * width * style.iris_size, 0.5 * height * min(1.0, style.iris_size))
+    radius = min(radius, 0.34 * width)
+    centres = [_iris_centre(eye) for eye in eyes]
+    gaze = weights @ [
+        np.stack([eye.right, eye.up]) @ (centre - eye.centre) / (eye.width + 1e-3)
+        for eye, centre in zip(eyes, centres, strict=True)
+    ]
+    samples = np.stack([_iris_sample(eye, c, radius) for eye, c in zip(eyes, centres, strict=True)])
+    return _Irises(radius, gaze, *_iris_colour(weights @ samples, style))
 
 
 def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
@@ -123,43 +158,51 @@ def _iris_centre(eye: _Eye) -> np.ndarray:
     return eye.centre + np.clip(mass - eye.centre, -0.2 * eye.width, 0.2 * eye.width) * (0.9, 0.5)
 
 
-def _iris_colour(eye: _Eye, distance: np.ndarray, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
-    """Lightness, chroma and hue (unit vector a, b) to paint the iris in; `distance` from its centre in radii."""
+def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
+    """Lab colour [3] of the photo's iris, the colour of the light taken out."""
+    offset = eye.grid - centre.astype(np.float32)
+    distance = np.hypot(offset[..., 0], offset[..., 1]) / radius
     inside = eye.opening > 0.6
     ring = eye.photo[inside & (distance > 0.35) & (distance < 0.85)]
     white = eye.photo[inside & (distance > 1.05)]
     if len(ring) < 8:
-        return 25.0, 12.0, BROWN
+        return np.float32([25, *(9 * BROWN)])
     # The middle half by lightness leaves out pupil, lashes and reflections.
     ring = ring[np.argsort(ring[:, 0])][len(ring) // 4 : max(3 * len(ring) // 4, len(ring) // 4 + 1)]
     colour = ring.mean(0)
     # The white of the eye tells the colour of the light; a warm lamp turns blue irises brown otherwise.
     cast = np.median(white, 0)[1:] if len(white) >= 8 else np.zeros(2)
-    tint = colour[1:] - 0.6 * np.clip(cast, -12, 12)
-    lightness, chroma = float(colour[0]), float(np.hypot(*tint)) + 1e-3
-    hue = tint / chroma if chroma > 3 else PALE
-    # Dark irises are brown, whatever little colour the reflections leave them; clearly blue ones stay blue.
-    brown = float(smoothstep(*DARK_IRIS, lightness) * smoothstep(*BLUE_TINT, tint[1]))
+    return np.float32([colour[0], *(colour[1:] - 0.6 * np.clip(cast, -12, 12))])
+
+
+def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
+    """Lightness, chroma and hue (unit vector a, b) to paint an iris in whose Lab colour in the photo is `sample`."""
+    lightness, tint = float(sample[0]), sample[1:]
+    chroma = float(np.hypot(*tint)) + 1e-3
+    telling = smoothstep(*TELLING_CHROMA, chroma)
+    hue = telling * tint / chroma + (1 - telling) * PALE
+    # Dark irises are brown, whatever little colour the reflections leave them, and so are warm ones; clearly blue
+    # ones stay blue.
+    brown = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*WARM_TINT, tint[0])))
+    brown *= float(smoothstep(*BLUE_TINT, tint[1]))
     hue = brown * BROWN + (1 - brown) * hue
-    wanted = np.clip(chroma * style.iris_saturation, 9 + 7 * brown, 36 - 10 * brown)
+    wanted = np.clip(chroma * style.iris_saturation, 15 + 4 * brown, 36 - 8 * brown)
     return lightness, float(wanted), (hue / (np.hypot(*hue) + 1e-3)).astype(np.float32)
 
 
-def _draw_eyeball(eye: _Eye, style: DrawnStyle, seen: float) -> None:
-    centre = _iris_centre(eye)
-    radius = max(0.215 * eye.width * style.iris_size, 0.5 * eye.height * min(1.0, style.iris_size))
-    radius = min(radius, 0.34 * eye.width)
+def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) -> None:
+    centre = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up)
+    radius = irises.radius
     height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
     ball = _white(eye, height)
     offset = eye.grid - centre.astype(np.float32)
     distance = np.hypot(offset[..., 0], offset[..., 1]) / radius
-    iris = _iris(eye, centre, radius, distance, style)
-    paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), iris)
+    paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), _iris(eye, centre, distance, irises, style))
     ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
-    large = centre + (-0.30 * eye.right + 0.36 * eye.up) * radius
-    paint(ball, disk(ball.shape, large, 0.30 * radius, 0.27 * radius, 0.8), [98, 0, 0], style.catch_lights)
-    small = centre + (0.34 * eye.right - 0.38 * eye.up) * radius
-    paint(ball, disk(ball.shape, small, 0.15 * radius, 0.15 * radius, 0.8), [94, 0, -2], 0.65 * style.catch_lights)
+    large = centre + (-0.30 * eye.right + 0.34 * eye.up) * radius
+    paint(ball, disk(ball.shape, large, 0.33 * radius, 0.30 * radius, 0.8), [98, 0, 0], style.catch_lights)
+    small = centre + (0.36 * eye.right - 0.38 * eye.up) * radius
+    paint(ball, disk(ball.shape, small, 0.18 * radius, 0.18 * radius, 0.8), [95, 0, -2], 0.8 * style.catch_lights)
     paint(eye.lab, eye.opening, ball, style.eyes * seen)
 
 
@@ -173,11 +216,13 @@ def _white(eye: _Eye, height: np.ndarray) -> np.ndarray:
     return ball
 
 
-def _iris(eye: _Eye, centre: np.ndarray, radius: float, distance: np.ndarray, style: DrawnStyle) -> np.ndarray:
+def _iris(
+    eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle
+) -> np.ndarray:
     """Iris [h, w, 3]: lit from below as if light fell through it, dark rim, pupil."""
-    photo_lightness, chroma, hue = _iris_colour(eye, distance, style)
-    level = float(np.clip(photo_lightness + style.iris_lift, 20, 52))
-    height = eye.rise(centre, radius)
+    chroma, hue = irises.chroma, irises.hue
+    level = float(np.clip(irises.lightness + style.iris_lift, 20, 52))
+    height = eye.rise(centre, irises.radius)
     lit = smoothstep(0.2, -0.9, height)
     iris = np.empty_like(eye.lab)
     iris[..., 0] = level + 12 * lit - 12 * smoothstep(-0.1, 1.0, height)
@@ -190,11 +235,13 @@ def _iris(eye: _Eye, centre: np.ndarray, radius: float, distance: np.ndarray, st
 
 def _draw_lashes(eye: _Eye, style: DrawnStyle, kohl: float, seen: float) -> None:
     """Upper lash line with a small wing, and a faint lower one."""
-    lash, width, shape = style.lashes * (0.45 + 0.55 * kohl), eye.width, eye.lab.shape
+    lash, width, shape = style.lashes * (0.30 + 0.70 * kohl), eye.width, eye.lab.shape
     colour = np.float32([9, 5, 4] if eye.skin < 70 else [13, 7, 5])
     along = eye.from_inner(len(eye.upper))
     taper = 0.030 + 0.075 * np.sin(np.clip(0.85 * along + 0.12, 0, 1) * np.pi) ** 0.8 + 0.025 * along
-    line = eye.upper + eye.up * 0.012 * width
+    # As the eye closes, the upper lid comes down to the lower one.
+    shut = 1 - eye.openness
+    line = eye.upper + 0.6 * shut * (eye.lower[::-1] - eye.upper) + eye.up * 0.012 * width * eye.openness
     paint(eye.lab, stroke(shape, line, width * taper * (0.55 + 0.45 * lash)), colour, (0.60 + 0.35 * lash) * seen)
 
     outer, inner = eye.points[[0, 3]] if eye.outer_first else eye.points[[3, 0]]
@@ -207,7 +254,7 @@ def _draw_lashes(eye: _Eye, style: DrawnStyle, kohl: float, seen: float) -> None
     taper = 0.012 + 0.022 * eye.from_inner(len(eye.lower), lower=True)
     line = eye.lower - eye.up * 0.008 * width
     faint = colour * np.float32([2.2, 2, 2])
-    paint(eye.lab, stroke(shape, line, width * taper), faint, 0.42 * (0.4 + 0.6 * lash) * seen)
+    paint(eye.lab, stroke(shape, line, width * taper), faint, 0.42 * (0.4 + 0.6 * lash) * seen * eye.openness)
 
 
 def _draw_crease(eye: _Eye, canvas: Canvas, seen: float) -> None:
@@ -217,4 +264,4 @@ def _draw_crease(eye: _Eye, canvas: Canvas, seen: float) -> None:
     fold = fold[int(0.12 * len(fold)) : int(0.9 * len(fold))]
     taper = np.sin(np.linspace(0.05, 0.95, len(fold)) * np.pi)
     colour = [0.45 * canvas.tone.lightness, canvas.tone.a + 6, 0.9 * canvas.tone.b]
-    paint(eye.lab, stroke(eye.lab.shape, fold, 0.028 * eye.width * taper), colour, 0.55 * seen)
+    paint(eye.lab, stroke(eye.lab.shape, fold, 0.028 * eye.width * taper), colour, 0.42 * seen)

@@ -11,8 +11,10 @@ from model.training.drawn.styles import DrawnStyle
 
 UPPER_LIP = ([48, 49, 50, 51, 52, 53, 54], [60, 61, 62, 63, 64])
 LOWER_LIP = ([54, 55, 56, 57, 58, 59, 48], [60, 67, 66, 65, 64])
-# A mouth is open when the inner lips are this far apart, in eye distances.
-OPEN_MOUTH = 0.04
+# Distance of the inner lips, in eye distances, from which a mouth begins to open, and at which it is open.
+OPEN_MOUTH = (0.02, 0.07)
+# Contrast in L from which a brow begins to show, and at which it shows.
+VISIBLE_BROW = (3.0, 8.0)
 
 
 def brow_mask(shape: tuple[int, ...], line: np.ndarray, up: np.ndarray, unit: float) -> np.ndarray:
@@ -76,19 +78,25 @@ def draw_lips(canvas: Canvas, style: DrawnStyle) -> None:
     lab[..., 0] += 10 * style.lips * shine * lower
 
 
+def _mouth_openness(canvas: Canvas) -> float:
+    gap = np.linalg.norm(canvas.landmarks[62] - canvas.landmarks[66])
+    return float(smoothstep(*OPEN_MOUTH, gap / (canvas.eye_distance + 1e-3)))
+
+
 def draw_teeth(canvas: Canvas, style: DrawnStyle) -> None:
     """Teeth become one clean light shape; the dark of the mouth and the tongue stay as they are."""
     unit = canvas.eye_distance
-    if np.linalg.norm(canvas.landmarks[62] - canvas.landmarks[66]) < OPEN_MOUTH * unit:
+    openness = _mouth_openness(canvas)
+    if openness <= 0:
         return
     inside = blur(lip_masks(canvas.shape, canvas.landmarks)[2], 0.0067 * unit)
     target = blur(canvas.lab, 0.0167 * unit)
     photo = blur(canvas.photo, 0.0167 * unit)
     teeth = smoothstep(38, 62, target[..., 0]) * smoothstep(26, 14, photo[..., 1])
-    target[..., 0] += 0.6 * teeth * (92 - target[..., 0])
+    target[..., 0] += 0.5 * teeth * (90 - target[..., 0])
     target[..., 1] *= 1 - 0.7 * teeth
     target[..., 2] *= 1 - 0.6 * teeth
-    paint(canvas.lab, inside, target, style.teeth)
+    paint(canvas.lab, inside, target, style.teeth * openness)
 
 
 def draw_brows(canvas: Canvas, style: DrawnStyle) -> None:
@@ -108,17 +116,18 @@ def draw_brows(canvas: Canvas, style: DrawnStyle) -> None:
         skin = masked_blur(canvas.photo[..., 0], around, 0.075 * unit, 1e-4)
         contrast = skin - combed
         strength = float(np.percentile(contrast[core], 80))
-        if strength < 3.5:  # no brow to be seen
+        if strength <= VISIBLE_BROW[0]:
             continue
         reach = max(strength, 7.0)
         hairs = smoothstep(0.22 * reach, 0.72 * reach, contrast) * np.clip(1.5 * blur(wide, 0.0125 * unit), 0, 1)
         dark = core & (combed <= np.median(combed[core]))
         colour = np.median(canvas.lab[dark], 0)
-        colour[0] = 0.72 * min(colour[0], skin[core].mean() - 6)
+        # Fair brows stay fair.
+        colour[0] = (0.92 - 0.20 * smoothstep(8, 30, strength)) * min(colour[0], skin[core].mean() - 3)
         shape = _brow_stroke(canvas, line, strength, inner_first=index == 1)
-        shape = blur(shape, 0.005 * unit) * float(smoothstep(3, 16, strength))
+        shape = blur(shape, 0.005 * unit) * float(smoothstep(4, 20, strength))
         weight = np.clip(np.maximum(0.8 * hairs, 0.9 * shape), 0, 1) * (1 - under_hair)
-        paint(canvas.lab, weight, colour, 0.85 * style.brows)
+        paint(canvas.lab, weight, colour, 0.85 * style.brows * float(smoothstep(*VISIBLE_BROW, strength)))
 
 
 def _brow_stroke(canvas: Canvas, line: np.ndarray, strength: float, inner_first: bool) -> np.ndarray:
@@ -133,12 +142,12 @@ def _brow_stroke(canvas: Canvas, line: np.ndarray, strength: float, inner_first:
 def draw_mouth_line(canvas: Canvas, style: DrawnStyle) -> None:
     """The line between the lips, or under the upper lip of an open mouth."""
     unit, points = canvas.eye_distance, canvas.landmarks
-    is_open = np.linalg.norm(points[62] - points[66]) > OPEN_MOUTH * unit
-    middle = points[61:64] if is_open else (points[61:64] + points[[67, 66, 65]]) / 2
+    lower = 0.5 * (1 - _mouth_openness(canvas))
+    middle = (1 - lower) * points[61:64] + lower * points[[67, 66, 65]]
     # Landmarks of the corners lie a little outside the mouth when it smiles.
     corners = 0.65 * points[[48, 54]] + 0.35 * points[[60, 64]]
     line = curve(np.vstack([corners[0], middle, corners[1]]))
     taper = 0.2 + 0.8 * np.sin(np.linspace(0, np.pi, len(line)))
-    width = taper * 0.024 * unit * (0.6 + 0.5 * style.lashes)
+    width = taper * 0.020 * unit * (0.6 + 0.5 * style.lashes)
     dark = min(22.0, 0.45 * canvas.tone.lightness)
     paint(canvas.lab, stroke(canvas.shape, line, width), [dark, 20, 10], 0.75)

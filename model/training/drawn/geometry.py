@@ -26,6 +26,10 @@ PROFILE_RATIO = 0.95
 GRID_STEP = 8
 # In eye distances: the warp is whole up to the first radius and gone beyond the second.
 WARP_FULL, WARP_GONE = 2.5, 4.2
+# Height over width of an eye from closed to open: closed lids are hardly enlarged upwards, so that they stay closed.
+LIDS = (0.10, 0.24)
+# From nose root to chin in eye distances, adult and child: children's large eyes grow by less, this much of it.
+CHILD_FACE, CHILD_GROWTH = (1.65, 1.35), 0.6
 # Ring of points that the warp leaves where they are.
 ANCHOR_RADIUS, ANCHOR_COUNT = 3.9, 16
 # Softening of the thin-plate spline: it need not pass through noisy landmarks exactly.
@@ -193,11 +197,22 @@ def _move_mouth_and_nose(source: np.ndarray, target: np.ndarray, shape: Exaggera
 def _move_eye(source: np.ndarray, target: np.ndarray, shape: Exaggeration, eye: slice, brow: slice) -> None:
     centre = source[eye].mean(0)
     outwards = np.sign(centre[0] - source[27, 0]) * shape.eye_apart
-    target[eye] = centre + (outwards, shape.eye_rise) + (source[eye] - centre) * (shape.eye_width, shape.eye_height)
-    lift = (source[eye, 1].max() - centre[1]) * (shape.eye_height - 1) + shape.eye_rise + shape.brow_rise
+    eye_width, eye_height = _eye_growth(source, shape, eye)
+    target[eye] = centre + (outwards, shape.eye_rise) + (source[eye] - centre) * (eye_width, eye_height)
+    lift = (source[eye, 1].max() - centre[1]) * (eye_height - 1) + shape.eye_rise + shape.brow_rise
     middle = source[brow].mean(0)
-    wider = (1 + (shape.eye_width - 1) / 2, 1)
+    wider = (1 + (eye_width - 1) / 2, 1)
     target[brow] = middle + (source[brow] - middle) * wider + (outwards, lift)
+
+
+def _eye_growth(source: np.ndarray, shape: Exaggeration, eye: slice) -> tuple[float, float]:
+    """Factors for an eye's width and height."""
+    points = source[eye]
+    lids = np.linalg.norm(points[[1, 2]] - points[[5, 4]], axis=1).mean()
+    openness = smoothstep(*LIDS, lids / (np.linalg.norm(points[3] - points[0]) + 1e-3))
+    growth = 1 - (1 - CHILD_GROWTH) * smoothstep(*CHILD_FACE, source[27, 1] - source[8, 1])
+    wider, taller = (growth * (factor - 1) for factor in (shape.eye_width, shape.eye_height))
+    return float(1 + wider), float(1 + taller * (0.3 + 0.7 * openness))
 
 
 @dataclass(frozen=True)
