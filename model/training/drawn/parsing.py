@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.training.drawn.filters import blur, guided_filter, smoothstep
+from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep
 from model.training.drawn.geometry import (
     BROWS,
     EYES,
@@ -232,8 +232,9 @@ def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.nd
     lips = polygon(lightness.shape, landmarks[48:60], 0)
     lips = cv2.dilate(lips, np.ones((3, 3), np.uint8), iterations=max(1, round(unit / 60)))
     mask *= 1 - cv2.GaussianBlur(lips, (0, 0), 0.015 * unit)
-    # A fold or a lip is one strong edge, hair is many: clipping tells them apart.
-    texture = blur(np.minimum(np.abs(lightness - blur(lightness, 0.025 * unit)), 4.0), 0.09 * unit)
+    # A fold is one strong edge, hair is many: clipping tells them apart. Lips, nostrils and the jaw's edge don't count.
+    detail = np.minimum(np.abs(lightness - blur(lightness, 0.025 * unit)), 4.0)
+    texture = masked_blur(detail, mask, 0.09 * unit)
     level = blur(lightness, 0.04 * unit)
     dark = smoothstep(0.72, 0.52, level / max(float(cheek[0]), 1.0)) * smoothstep(0.8, 1.4, texture)
     rough = smoothstep(1.9, 2.6, texture)
