@@ -227,7 +227,7 @@ def _beard_to_hair(regions: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray) 
 def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
     """Soft mask [H, W] of facial hair, given Lab colours [H, W, 3], the eye distance and the cheeks' colour [3]."""
     lightness = np.ascontiguousarray(lab[..., 0])
-    zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.04 * unit)])
+    zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.08 * unit)])
     mask = polygon(lightness.shape, zone, 0.04 * unit)
     lips = polygon(lightness.shape, landmarks[48:60], 0)
     lips = cv2.dilate(lips, np.ones((3, 3), np.uint8), iterations=max(1, round(unit / 60)))
