@@ -1,8 +1,8 @@
-"""A stand-in for face parsing that needs no network: landmarks, GrabCut and colour mixtures.
+"""A stand-in for face parsing: a small matte network, landmarks and colour mixtures.
 
-It finds the person with GrabCut from head-and-shoulder priors, scores each pixel under Gaussian colour mixtures
-learnt from the picture itself (skin from the cheeks, hair from the ring around the forehead, cloth from below), and
-carries the soft result to full size with a guided filter.
+The network finds the person. Each pixel of the person is scored under Gaussian colour mixtures learnt from the picture
+itself (skin from the cheeks, hair from the ring around the forehead, cloth from below), and the soft result is carried
+to full size with a guided filter.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.training.drawn.filters import blur, guided_filter, smoothstep
+from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep
 from model.training.drawn.geometry import (
     BROWS,
     EYES,
@@ -20,6 +20,7 @@ from model.training.drawn.geometry import (
     forehead_arc,
     refine_brows,
 )
+from model.training.drawn.matte import person_matte
 from model.training.drawn.strokes import pixel_grid, polygon
 
 REGIONS = ("background", "skin", "ears", "neck", "hair", "cloth")
@@ -29,7 +30,10 @@ WORK_SIZE = 192
 UNKNOWN = -30.0
 # Below this a colour is not taken for skin when the hair and cloth colours are learnt.
 NOT_SKIN = -13.0
-HAIR_LIKE = -9.5
+# Cloth may be of any colour: what no mixture explains is cloth.
+CLOTH_FLOOR = -14.0
+# Cheeks with less colour (Lab chroma) than this, as in grey photos, say nothing about grey beards.
+LEAST_COLOUR = 8.0
 # Scores are log-likelihoods; dividing them softens the decision between regions.
 TEMPERATURE = 2.0
 
@@ -54,14 +58,12 @@ class _Layout:
     face_height: float
     chin: float
     top: float
-    seed: tuple[int, int]  # (row, column) of a point surely on the person: the tip of the nose
 
     @staticmethod
     def of(shape: tuple[int, ...], landmarks: np.ndarray, frame: FaceFrame) -> "_Layout":
         coordinates = frame.to_face(pixel_grid(shape)) * frame.eye_distance
         chin = float((landmarks[8] - frame.origin) @ frame.up)
         top = float((forehead_arc(landmarks)[6] - frame.origin) @ frame.up)
-        column, row = np.clip(landmarks[30], 0, (shape[1] - 1, shape[0] - 1)).astype(int)
         return _Layout(
             across=coordinates[..., 0],
             up=coordinates[..., 1],
@@ -70,21 +72,10 @@ class _Layout:
             face_height=top - chin,
             chin=chin,
             top=top,
-            seed=(row, column),
         )
-
-    def ellipse(self, half_width: float, centre: float, half_height: float) -> np.ndarray:
-        """Inside of an ellipse given in face widths and face heights above the chin."""
-        x = self.across / (half_width * self.face_width)
-        y = (self.up - self.chin - centre * self.face_height) / (half_height * self.face_height)
-        return x * x + y * y < 1
 
     def above_chin(self, fraction: float) -> float:
         return self.chin + fraction * self.face_height
-
-
-GRABCUT_LEAST = 64
-"""Pixels of person and of background that GrabCut's colour mixtures need at least."""
 
 
 def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
@@ -98,51 +89,19 @@ def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
     small_landmarks = landmarks * scale
     layout = _Layout.of(lab.shape, small_landmarks, face_frame(small_landmarks))
 
-    person = _find_person(small, layout)
+    # Whatever the network says, the middle of the face is no background.
+    matte = np.maximum(person_matte(small), cv2.erode(layout.face, np.ones((9, 9), np.uint8)))
+    person = matte > 0.5
     skin_score = _likelihood(_skin_colours(lab, small_landmarks), lab)
     hair_score = _likelihood(_hair_colours(lab, layout, person, skin_score), lab)
-    cloth_score = _likelihood(_cloth_colours(lab, layout, person, np.maximum(skin_score, hair_score + 2)), lab)
-    person = _grow_into_hair(lab, layout, person, hair_score)
+    cloth_score = _likelihood(_cloth_colours(lab, layout, person, skin_score, hair_score), lab)
 
-    scores = _region_scores(layout, person.astype(np.float32), skin_score, hair_score, cloth_score)
-    regions = np.exp((scores - scores.max(-1, keepdims=True)) / TEMPERATURE)
-    regions = cv2.GaussianBlur(regions / regions.sum(-1, keepdims=True), (0, 0), 1.2)
+    scores = _region_scores(layout, skin_score, hair_score, cloth_score)
+    parts = np.exp((scores - scores.max(-1, keepdims=True)) / TEMPERATURE)
+    parts *= (matte / parts.sum(-1))[..., None]
+    regions = cv2.GaussianBlur(np.dstack([1 - matte, parts]), (0, 0), 1.2)
     regions = _to_full_size(regions, rgb)
     return Parsing(_beard_to_hair(regions, rgb, landmarks), landmarks)
-
-
-def _find_person(small: np.ndarray, layout: _Layout) -> np.ndarray:
-    across, up = abs(layout.across), layout.up
-    labels = np.full(small.shape[:2], cv2.GC_PR_BGD, np.uint8)
-    head = layout.ellipse(0.80, 0.60, 0.80)
-    shoulders = (up < layout.above_chin(-0.10)) & (
-        across < 0.75 * layout.face_width + 1.2 * np.maximum(0, layout.chin - up)
-    )
-    labels[head | shoulders] = cv2.GC_PR_FGD
-    neck = (up < layout.above_chin(0.10)) & (up > layout.above_chin(-0.45)) & (across < 0.30 * layout.face_width)
-    below_chin = layout.above_chin(-0.06) - up
-    chest = (below_chin > 0) & (across < 0.45 * layout.face_width + 1.3 * below_chin)
-    labels[(layout.face > 0.5) | neck | chest | layout.ellipse(0.52, 0.58, 0.60)] = cv2.GC_FGD
-    far = (up > layout.above_chin(0.15)) & (across > 1.25 * layout.face_width)
-    labels[far | (up > layout.top + 0.62 * layout.face_height)] = cv2.GC_BGD
-    border = np.ones_like(head)
-    border[3:, 3:-3] = False
-    labels[border & (up > layout.above_chin(0.10)) & (labels != cv2.GC_FGD) & ~head] = cv2.GC_BGD
-
-    seen_as_person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).sum()
-    if min(seen_as_person, labels.size - seen_as_person) < GRABCUT_LEAST:
-        return _connected(labels != cv2.GC_BGD, layout.seed, 5)  # a face that fills the picture leaves nothing to learn
-    cv2.setRNGSeed(0)  # GrabCut starts from a random clustering
-    cv2.grabCut(small, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
-    person = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    return _connected(person, layout.seed, 5)
-
-
-def _connected(mask: np.ndarray, seed: tuple[int, int], closing: int) -> np.ndarray:
-    """The part of `mask` that hangs together with `seed`, small holes closed."""
-    components = cv2.connectedComponents(mask.astype(np.uint8))[1]
-    part = (components == components[seed]).astype(np.uint8)
-    return cv2.morphologyEx(part, cv2.MORPH_CLOSE, np.ones((closing, closing), np.uint8)) > 0
 
 
 def _fit_mixture(colours: np.ndarray, count: int = 3) -> list[tuple[float, np.ndarray, np.ndarray, float]]:
@@ -196,31 +155,21 @@ def _hair_colours(lab: np.ndarray, layout: _Layout, person: np.ndarray, skin_sco
     return _fit_mixture(lab[around & (layout.up > layout.above_chin(0.55)) & (skin_score < NOT_SKIN)])
 
 
-def _cloth_colours(lab: np.ndarray, layout: _Layout, person: np.ndarray, known_score: np.ndarray) -> list:
-    """Mixture of what lies below and beside the chin and is neither skin nor hair."""
+def _cloth_colours(
+    lab: np.ndarray, layout: _Layout, person: np.ndarray, skin_score: np.ndarray, hair_score: np.ndarray
+) -> list:
+    """Mixture of what lies below and beside the chin and is not skin; nor hair, except on the chest.
+
+    A suit is often as dark as the hair: on the chest its position tells them apart.
+    """
     across = abs(layout.across) / layout.face_width
     below = (layout.up < layout.above_chin(-0.02)) & (across > 0.2) | (layout.up < layout.above_chin(-0.2))
-    return _fit_mixture(lab[person & below & (known_score < NOT_SKIN)])
+    chest = layout.up < layout.above_chin(-0.12)
+    return _fit_mixture(lab[person & below & (skin_score < NOT_SKIN) & ((hair_score < NOT_SKIN - 2) | chest)])
 
 
-def _grow_into_hair(lab: np.ndarray, layout: _Layout, person: np.ndarray, hair_score: np.ndarray) -> np.ndarray:
-    """Add connected hair-coloured pixels: big hair reaches beyond the GrabCut priors."""
-    hair_like = hair_score > HAIR_LIKE
-    beyond = hair_like & ~person
-    backdrop = _likelihood(_fit_mixture(lab[~person & ~hair_like], 4), lab)
-    grown = beyond & (hair_score > backdrop + 1) & (layout.up > layout.above_chin(-0.5))
-    grown = cv2.morphologyEx(grown.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    candidate = _connected(person | grown, layout.seed, 7)
-    # A backdrop of the colour of the hair would be swallowed whole.
-    if candidate.mean() > 0.93 or beyond.sum() > 0.40 * (~person).sum():
-        return person
-    return candidate
-
-
-def _region_scores(
-    layout: _Layout, person: np.ndarray, skin: np.ndarray, hair: np.ndarray, cloth: np.ndarray
-) -> np.ndarray:
-    """Score [H, W, 6] of each region: colour likelihood plus what the position says."""
+def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: np.ndarray) -> np.ndarray:
+    """Score [H, W, 5] of each region of the person: colour likelihood plus what the position says."""
 
     def prior(mask: np.ndarray, weight: float) -> np.ndarray:
         return weight * np.log(np.clip(mask, 1e-3, 1))
@@ -230,17 +179,18 @@ def _region_scores(
     below_brows = smoothstep(layout.above_chin(0.72), layout.above_chin(0.62), up)
     below_chin = smoothstep(layout.above_chin(0.05), layout.above_chin(-0.12), up)
     at_ears = (across > 0.42 * width) & (across < 0.64 * width) & (up < 0.12 * height) & (up > -0.36 * height)
-    on_chest = smoothstep(layout.above_chin(-0.12), layout.above_chin(-0.40), up) * (across < 0.9 * width)
+    on_chest = smoothstep(layout.above_chin(0.05), layout.above_chin(-0.20), up)
+    # Low beside the face, hair falls close to it; what lies further out is a shoulder.
+    on_shoulder = on_chest * smoothstep(0.55 * width, 0.8 * width, across)
     crown = (layout.face < 0.5) & (up > layout.above_chin(0.6))
     low = smoothstep(layout.above_chin(0.05), layout.above_chin(-0.06), up)
     scores = np.dstack(
         [
-            np.where(person > 0.5, -22.0, -4.0) - 6 * face,
             skin + prior(np.maximum(face, 0.002), 1.6) + (1.0 + 3.5 * below_brows) * face,
             skin + prior(at_ears, 1.0) + prior(1 - face, 1.0) - 0.3,
             skin + prior(below_chin * (1 - face), 1.0) - 0.2,
-            hair + prior(1 - below_brows * face, 1.2) + prior(person, 0.9) + 2.0 * crown - 2.2 * on_chest,
-            cloth + prior(low, 1.3) + prior(person, 0.8),
+            hair + prior(1 - below_brows * face, 1.2) + 2.0 * crown - 2.2 * on_chest - 2.0 * on_shoulder,
+            np.maximum(cloth, CLOTH_FLOOR) + prior(low, 1.3) + prior(1 - face, 1.5),
         ]
     )
     return np.maximum(scores, UNKNOWN).astype(np.float32)
@@ -258,31 +208,38 @@ def _to_full_size(regions: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 def _beard_to_hair(regions: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Hand beard and moustache over from skin to hair.
 
-    Stubble and beards of any colour differ from skin by their fine texture, dark ones by their lightness too.
+    Beards of any colour differ from skin by their fine texture, dark ones by their lightness too, grey and white ones
+    by their lack of colour.
     """
     skin, hair = REGIONS.index("skin"), REGIONS.index("hair")
     unit = face_frame(landmarks).eye_distance
-    lightness = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
     if cheeks.sum() < 50:
         return regions
-    beard = beard_mask(lightness, landmarks, unit, float(np.median(lightness[cheeks])))
+    beard = beard_mask(lab, landmarks, unit, np.median(lab[cheeks], 0))
     regions = regions.copy()
     regions[..., hair] += regions[..., skin] * beard
     regions[..., skin] *= 1 - beard
     return regions
 
 
-def beard_mask(lightness: np.ndarray, landmarks: np.ndarray, unit: float, cheek: float) -> np.ndarray:
-    """Soft mask [H, W] of facial hair, given lightness [H, W], the eye distance and the lightness of the cheeks."""
-    zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.04 * unit)])
+def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
+    """Soft mask [H, W] of facial hair, given Lab colours [H, W, 3], the eye distance and the cheeks' colour [3]."""
+    lightness = np.ascontiguousarray(lab[..., 0])
+    zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.08 * unit)])
     mask = polygon(lightness.shape, zone, 0.04 * unit)
     lips = polygon(lightness.shape, landmarks[48:60], 0)
     lips = cv2.dilate(lips, np.ones((3, 3), np.uint8), iterations=max(1, round(unit / 60)))
     mask *= 1 - cv2.GaussianBlur(lips, (0, 0), 0.015 * unit)
-    # A fold or a lip is one strong edge, hair is many: clipping tells them apart.
-    texture = blur(np.minimum(np.abs(lightness - blur(lightness, 0.025 * unit)), 4.0), 0.09 * unit)
+    # A fold is one strong edge, hair is many: clipping tells them apart. Lips, nostrils and the jaw's edge don't count.
+    detail = np.minimum(np.abs(lightness - blur(lightness, 0.025 * unit)), 4.0)
+    texture = masked_blur(detail, mask, 0.09 * unit)
     level = blur(lightness, 0.04 * unit)
-    dark = smoothstep(0.72, 0.52, level / max(cheek, 1.0)) * smoothstep(0.8, 1.4, texture)
+    dark = smoothstep(0.72, 0.52, level / max(float(cheek[0]), 1.0)) * smoothstep(0.8, 1.4, texture)
     rough = smoothstep(1.9, 2.6, texture)
-    return (mask * np.maximum(dark, rough)).astype(np.float32)
+    colour = blur(np.hypot(lab[..., 1], lab[..., 2]), 0.04 * unit)
+    cheek_colour = float(np.hypot(cheek[1], cheek[2]))
+    grey = smoothstep(0.6, 0.42, colour / max(cheek_colour, 1.0)) * smoothstep(1.1, 1.7, texture)
+    grey *= smoothstep(LEAST_COLOUR, 1.5 * LEAST_COLOUR, cheek_colour)
+    return (mask * np.maximum.reduce([dark, rough, grey])).astype(np.float32)
