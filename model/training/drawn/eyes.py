@@ -22,11 +22,13 @@ BROWN = np.float32([0.45, 0.90])
 # Hue of light irises without a colour of their own: a cool grey.
 PALE = np.float32([-0.35, -0.94])
 # Lightness of the iris at which it is taken for light, and for dark.
-DARK_IRIS = (46.0, 30.0)
-# Its b, light taken out: blue, and not.
-BLUE_TINT = (-8.0, -2.0)
+DARK_IRIS = (27.0, 20.0)
+# Its b, light taken out: blue even where it is dark, and not.
+BLUE_TINT = (-8.0, -4.0)
 # Its a, light taken out: none, and surely brown.
-WARM_TINT = (1.0, 7.0)
+WARM_TINT = (1.0, 6.0)
+# What skin and lashes mirrored in an iris add to its b.
+MIRRORED_WARMTH = 3.0
 # Chroma below which an iris has no colour of its own, and above which it has.
 TELLING_CHROMA = (1.5, 5.0)
 # Skin below the eyes darker than this part of the face's lightness: sunglasses, no eye is painted over them.
@@ -177,7 +179,7 @@ def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
 
 def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
     """Lightness, chroma and hue (unit vector a, b) to paint an iris in whose Lab colour in the photo is `sample`."""
-    lightness, tint = float(sample[0]), sample[1:]
+    lightness, tint = float(sample[0]), sample[1:] - np.float32([0, MIRRORED_WARMTH])
     chroma = float(np.hypot(*tint)) + 1e-3
     telling = smoothstep(*TELLING_CHROMA, chroma)
     hue = telling * tint / chroma + (1 - telling) * PALE
@@ -186,7 +188,7 @@ def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, n
     brown = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*WARM_TINT, tint[0])))
     brown *= float(smoothstep(*BLUE_TINT, tint[1]))
     hue = brown * BROWN + (1 - brown) * hue
-    wanted = np.clip(chroma * style.iris_saturation, 15 + 4 * brown, 36 - 8 * brown)
+    wanted = np.clip(chroma * style.iris_saturation, 11 + 8 * brown, 36 - 8 * brown)
     return lightness, float(wanted), (hue / (np.hypot(*hue) + 1e-3)).astype(np.float32)
 
 
