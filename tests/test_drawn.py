@@ -9,11 +9,12 @@ from model.training.drawn import pair
 from model.training.drawn.geometry import EYES, Warp, align_portrait, alignment, overrun
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.strokes import curve
-from model.training.drawn.styles import film
+from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw, draw_full
 from tests.portrait import LANDMARKS
 
 SIZE = 256
+film = load_style("film")
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,8 @@ def masked_blur(image: np.ndarray, mask: np.ndarray, sigma: float, floor: float 
 def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
     """Guided filter (He et al. 2010): `image` [H, W, C] smoothed with the edges of `guide` [H, W]."""
     def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
+        size = (2 * radius + 1, 2 * radius + 1)
+        return cv2.blur(x.squeeze(), size, borderType=cv2.BORDER_REFLECT).reshape(x.shape)
 
     deep = guide[..., None]
     mean_guide, mean_image = mean(guide), mean(image)
@@ -84,6 +85,27 @@ def smooth_along(image: np.ndarray, flow: Flow, steps: int, stride: float = 1.0)
             weight_sum += weight
             ahead = cv2.remap(field, position, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
             # The tensor gives an axis, not a direction: keep going the way we came.
-            backwards = (ahead * direction).sum(-1, keepdims=True) < 0
-            direction = np.where(backwards, -ahead, ahead)
+            same = ahead[..., 0] * direction[..., 0] + ahead[..., 1] * direction[..., 1]
+            direction = ahead * np.copysign(np.float32(1), same)[..., None]
+    return total / weight_sum
+
+
+def brush_strokes(lab: np.ndarray, flow: Flow, length: float, width: float) -> np.ndarray:
+    """Anisotropic Kuwahara filter (Kyprianidis et al. 2009) from shifted Gaussians: each pixel of `lab` [H, W, 3] takes
+    the colour of the calmest of eight patches around it, `length` px away along `flow` and `width` px across."""
+    sigma = 0.6 * width
+    mean = blur(lab, sigma)
+    variance = np.maximum(blur(lab[..., 0] ** 2, sigma) - mean[..., 0] ** 2, 0)
+    patches = np.dstack([mean, variance])
+    along = np.dstack(flow)
+    across = along[..., ::-1] * np.float32([-1, 1])
+    height, width_px = lab.shape[:2]
+    grid = np.stack(np.meshgrid(np.arange(width_px), np.arange(height)), -1).astype(np.float32)
+    total, weight_sum = np.zeros_like(lab), np.zeros_like(lab[..., :1])
+    for angle in np.arange(8) * np.pi / 4:
+        place = grid + np.float32(np.cos(angle) * length) * along + np.float32(np.sin(angle) * width) * across
+        patch = cv2.remap(patches, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        weight = 1 / (0.5 + patch[..., 3:]) ** 3
+        total += weight * patch[..., :3]
+        weight_sum += weight
     return total / weight_sum

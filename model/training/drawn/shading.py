@@ -1,4 +1,4 @@
-"""The picture as a whole: abstraction, cel tones, colour, background, ink, glow. Each step paints on the canvas."""
+"""The picture as a whole: abstraction, brush, cel tones, colour, background. Each step paints on the canvas."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from model.training.drawn.filters import (
     Flow,
     bilateral,
     blur,
+    brush_strokes,
     edge_flow,
     masked_blur,
     rolling_guidance,
@@ -22,9 +23,12 @@ from model.training.drawn.styles import DrawnStyle
 CHROMA_LIMIT = 68.0
 # Skin more colourful than this (typical of warm studio light) is not saturated further.
 COLOURFUL_SKIN = (24.0, 40.0)
-
-# Chroma that nine tenths of a photo's pixels stay below: black and white, and surely in colour.
-GREY_PHOTO = (3.0, 8.0)
+# Lightness of the lightest parts of a photo from which it counts as well exposed.
+WELL_EXPOSED = 75.0
+# Lightness to both sides of the step from light to shadow that still counts as the step.
+TERMINATOR_WIDTH = 4.5
+# Backgrounds darker than the first are not lifted towards paper, those lighter than the second fully.
+LIFTED_BACKGROUND = (20.0, 60.0)
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,24 @@ class Canvas:
     photo: np.ndarray  # the warped photo, to measure on
     landmarks: np.ndarray  # [68, 2], warped
     frame: FaceFrame
-    background: np.ndarray
+    background: np.ndarray  # sharp where the photo has an edge, a soft fade where the parsing cuts through hair
     skin: np.ndarray  # face, ears and neck without the features
     face_skin: np.ndarray
     hair: np.ndarray
     features: np.ndarray  # eyes, brows, mouth
     tone: SkinTone
+    white: float  # lightness of the photo's lightest parts
     smooth: np.ndarray | None = None  # edge-preserving version of the photo
     flow: Flow | None = None
 
     @property
     def eye_distance(self) -> float:
         return self.frame.eye_distance
+
+    @property
+    def exposure(self) -> float:
+        """1 for a well exposed photo, less for a dark one."""
+        return float(np.clip(self.white / WELL_EXPOSED, 0.3, 1))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -69,8 +79,7 @@ class Canvas:
 def lift_exposure(canvas: Canvas, style: DrawnStyle) -> None:
     """Lighten the midtones of underexposed pictures. The measure is the white point of the whole picture, not the
     skin, so that dark skin stays dark."""
-    white = np.percentile(canvas.lab[::4, ::4, 0], 98)
-    lift = np.clip((88 - white) * 0.3, 0, 8) + style.exposure_lift
+    lift = np.clip((88 - canvas.white) * 0.3, 0, 8) + style.exposure_lift
     x = canvas.lab[..., 0] / 100
     canvas.lab[..., 0] += lift * 4 * x * (1 - x)
 
@@ -94,6 +103,17 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
     canvas.lab[..., 0] += style.hair_gloss * canvas.hair * gloss
 
 
+def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
+    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves."""
+    if style.brush_size <= 0:
+        return
+    size = style.brush_size * canvas.eye_distance
+    strokes = brush_strokes(canvas.lab, canvas.flow, 1.6 * size, 0.8 * size)
+    spared = np.maximum(canvas.features, thin_dark_lines(canvas))
+    weight = 1 - np.maximum(0.75 * blur(spared, 0.0125 * canvas.eye_distance), 0.5 * canvas.hair)
+    canvas.lab += (strokes - canvas.lab) * weight[..., None]
+
+
 def thin_dark_lines(canvas: Canvas) -> np.ndarray:
     """Soft mask of dark lines around the eyes that are neither brow nor lid: the frames of glasses."""
     unit = canvas.eye_distance
@@ -102,7 +122,7 @@ def thin_dark_lines(canvas: Canvas) -> np.ndarray:
     lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
     x, y = np.moveaxis(canvas.frame.to_face(_grid(canvas)), -1, 0)
     zone = smoothstep(1.25, 1.05, abs(x)) * smoothstep(0.45, 0.3, abs(y + 0.12))
-    return (smoothstep(10, 18, lines) * zone * (1 - canvas.hair)).astype(np.float32)
+    return (smoothstep(10, 18, lines / canvas.exposure) * zone * (1 - canvas.hair)).astype(np.float32)
 
 
 def _grid(canvas: Canvas) -> np.ndarray:
@@ -138,7 +158,9 @@ def cel_skin(canvas: Canvas, style: DrawnStyle) -> None:
     weight = canvas.skin * (1 - canvas.features)
     lightness += (tones - lightness) * 0.85 * style.skin_cel * weight
     shade = smoothstep(median - 3, median + 1.2 * shadow * spread, lightness) * canvas.skin
-    canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint)
+    canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint) * canvas.exposure
+    edge = np.exp(-(((smoothed - thresholds[0]) / TERMINATOR_WIDTH) ** 2)) * weight
+    canvas.lab[..., 1:] += edge[..., None] * np.float32(style.terminator_tint)
 
 
 def _steps(lightness: np.ndarray, levels: tuple, thresholds: tuple, softness: float) -> np.ndarray:
@@ -160,7 +182,9 @@ def cel_hair(canvas: Canvas, style: DrawnStyle) -> None:
     strands = cv2.resize(strands, lightness.shape[::-1], interpolation=cv2.INTER_LINEAR)
     low, middle, high = np.percentile(strands[mask], [20, 55, 90])
     levels = middle + min(low - middle - 3, -5.0), middle, middle + max(high - middle + 3, 7.0)
-    tones = _steps(strands, levels, ((low + middle) / 2, (middle + high) / 2 + 0.5), max(1.8, style.tone_softness))
+    # Steps as soft as the hair is varied: hard ones turn the gentle shades of fair hair into blotches.
+    softness = max(1.8, style.tone_softness, 0.22 * (high - low))
+    tones = _steps(strands, levels, ((low + middle) / 2, (middle + high) / 2 + 0.5), softness)
     lightness += (tones - lightness) * style.hair_cel * canvas.hair
 
 
@@ -174,66 +198,39 @@ def cel_elsewhere(canvas: Canvas, style: DrawnStyle, step: float = 9.0) -> None:
 
 
 def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
-    """Fine detail back, saturation by region, warmth, split toning."""
+    """Fine detail back, contrast, saturation by region, warmth, split toning."""
     lab = canvas.lab
     detail = canvas.photo[..., 0] - blur(canvas.photo[..., 0], 1.5)
     lab[..., 0] += style.photo_detail * detail * (1 - 0.7 * canvas.skin)
+    lab[..., 0] = 50 + style.contrast * (lab[..., 0] - 50)
+    darkest = style.darkest * canvas.exposure
+    lab[..., 0] = darkest + lab[..., 0].clip(0) * (1 - darkest / 100)
 
     room = float(smoothstep(COLOURFUL_SKIN[1], COLOURFUL_SKIN[0], canvas.tone.chroma))
     skin_gain = 1 + (style.skin_saturation - 1) * room
-    gain = style.saturation + canvas.skin * (skin_gain - style.saturation)
+    face = np.clip(canvas.skin + canvas.features, 0, 1)
+    gain = style.saturation + face * (skin_gain - style.saturation)
     gain += canvas.hair * (style.hair_saturation - style.saturation)
     lab[..., 1:] *= gain[..., None]
     chroma = np.hypot(lab[..., 1], lab[..., 2]) + 1e-3
     lab[..., 1:] *= np.minimum(1, CHROMA_LIMIT * np.tanh(chroma / CHROMA_LIMIT) * 1.02 / chroma)[..., None]
-    lab[..., 2] += style.warmth * (0.4 + 0.6 * room * canvas.skin)
+    lab[..., 2] += style.warmth * (0.4 + 0.6 * room * face)
 
     light = smoothstep(12, 75, lab[..., 0])[..., None]
     tint = np.float32(style.split_shadow) * (1 - light) + np.float32(style.split_light) * light
-    lab[..., 1:] += tint * (1 - 0.55 * canvas.skin)[..., None]
+    spared = 0.55 * face + 0.25 * canvas.features + 0.4 * canvas.hair
+    lab[..., 1:] += tint * (canvas.exposure * (1 - spared.clip(0, 1)))[..., None]
 
 
 def soften_background(canvas: Canvas, style: DrawnStyle) -> None:
-    """Blur what lies behind the person; less below the chin, where shoulders may pass for background."""
-    far = masked_blur(canvas.lab, canvas.background, style.background_blur * canvas.eye_distance, 1e-2)
-    height = canvas.frame.to_face(_grid(canvas))[..., 1] - canvas.frame.to_face(canvas.landmarks[8])[1]
-    behind = 0.2 + 0.8 * smoothstep(0.05, 0.5, height)
-    weight = blur(canvas.background, 1.2) * behind * style.background_mix
-    canvas.lab += (far - canvas.lab) * weight[..., None]
-
-
-def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
-    """Lines where the difference of two Gaussians along the flow finds a dark ridge; few on skin and background."""
+    """Blur and tone what lies behind the person; less below the chin, where shoulders may pass for background."""
     unit = canvas.eye_distance
-    source = 0.55 * canvas.smooth[..., 0] + 0.45 * canvas.lab[..., 0]
-    sigma = max(0.0133 * unit, 1.0)
-    ridge = smooth_along(blur(source, 1.6 * sigma) - blur(source, sigma), canvas.flow, max(3, int(0.03 * unit)), 1.5)
-    threshold = style.ink_threshold * (1 + 2.2 * canvas.skin + 0.75 * canvas.background + 0.35 * canvas.hair)
-    ink = np.clip((ridge - threshold) / style.ink_softness, 0, 1)
-    ink = blur(_without_speckle(ink, 0.1 * unit), 0.5)
-    # Coloured lines: the local colour, darkened, mixed with the ink's.
-    line = 0.5 * canvas.lab * np.float32([0.35, 1, 1]) + 0.5 * np.float32(style.ink_colour)
-    canvas.lab += (line - canvas.lab) * (ink * style.ink)[..., None]
-
-
-def _without_speckle(ink: np.ndarray, length: float) -> np.ndarray:
-    """Drop connected pieces shorter than `length` pixels."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
-    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    long = (extent > length) & (stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2)
-    long[0] = False  # the paper
-    return ink * blur(long[pieces].astype(np.float32), 0.6)
-
-
-def glow(canvas: Canvas, style: DrawnStyle) -> None:
-    """Light parts shine over their surroundings (screen blending of a wide blur)."""
-    lightness = canvas.lab[..., 0]
-    halo = np.maximum(blur(lightness, 0.083 * canvas.eye_distance) - 35, 0) * 0.6
-    screened = 100 - (100 - lightness) * (100 - halo) / 100
-    lightness += (screened - lightness) * style.glow
-
-
-def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
-    """A black-and-white photo makes a black-and-white drawing."""
-    chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
-    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90)))
+    far = masked_blur(canvas.lab, canvas.background, style.background_blur * unit, 1e-2)
+    x = far[..., 0].clip(0, 100) / 100
+    reach = smoothstep(*LIFTED_BACKGROUND, far[..., 0]) if style.background_lift > 0 else 1
+    far[..., 0] += style.background_lift * 4 * x * (1 - x) * reach
+    far[..., 1:] += np.float32(style.background_tint)
+    height = canvas.frame.to_face(_grid(canvas))[..., 1] - canvas.frame.to_face(canvas.landmarks[8])[1]
+    behind = 0.3 + 0.7 * smoothstep(-0.8, 0.8, height)
+    weight = canvas.background * behind * style.background_mix
+    canvas.lab += (far - canvas.lab) * weight[..., None]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.training.drawn import eyes, features, shading
-from model.training.drawn.filters import blur, smoothstep
+from model.training.drawn import eyes, features, finish, shading
+from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep
 from model.training.drawn.geometry import EYES, Warp, displace, face_frame
 from model.training.drawn.parsing import REGIONS, Parsing, parse_portrait
 from model.training.drawn.shading import Canvas, SkinTone
@@ -16,27 +16,35 @@ from model.training.drawn.styles import DrawnStyle
 STEPS = (
     shading.lift_exposure,
     shading.abstract,
+    shading.lay_brush_strokes,
     shading.clean_skin,
     shading.cel_skin,
     shading.cel_hair,
     shading.cel_elsewhere,
     shading.grade_colour,
     shading.soften_background,
+    finish.hold_face,
     features.draw_blush,
     features.draw_lips,
     features.draw_teeth,
     features.draw_brows,
-    shading.draw_ink,
+    finish.draw_ink,
     eyes.draw_eyes,
     features.draw_mouth_line,
     features.draw_nose,
-    shading.glow,
-    shading.keep_grey,
+    finish.light_rim,
+    finish.glow,
+    finish.pool_pigment,
+    finish.hold_skin,
+    finish.bare_paper,
+    finish.keep_grey,
 )
 # The colours are those of the drawing from this degree on; the shapes go on changing up to 1.
 FULL_COLOUR_DEGREE = 0.75
 # Lab colour taken for the skin's where a face shows none (all hair, masks).
 TYPICAL_SKIN = (60.0, 15.0, 18.0)
+# Lab distance to the background's colour at which a pixel near it belongs to it, and at which it does not.
+SAME_COLOUR = (7.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -110,14 +118,26 @@ def _prepare(rgb: np.ndarray, parsing: Parsing, warp: Warp) -> Canvas:
         photo=lab.copy(),
         landmarks=landmarks,
         frame=frame,
-        # A margin around the person stays sharp.
-        background=smoothstep(0.6, 0.98, blur(region["background"], 0.015 * frame.eye_distance)).astype(np.float32),
+        background=_background_along_edges(region["background"], face_skin, lab, frame.eye_distance),
         skin=blur(skin, 1.5),
         face_skin=face_skin,
         hair=np.clip(region["hair"] * (1 - drawn_over), 0, 1),
         features=drawn_over,
         tone=_skin_tone(lab, face_skin),
+        white=float(np.percentile(lab[::4, ::4, 0], 98)),
     )
+
+
+def _background_along_edges(background: np.ndarray, face: np.ndarray, lab: np.ndarray, unit: float) -> np.ndarray:
+    """The parsing's `background` [H, W] with the edges of the picture. What lies close to it and has its very colour
+    belongs to it: around a head, a margin left out would show as a halo."""
+    mask = smoothstep(0.45, 0.95, background).astype(np.float32)
+    colour = masked_blur(lab, mask, 0.2 * unit)
+    unlike = np.linalg.norm(blur(lab, 0.02 * unit) - colour, axis=-1)
+    close = smoothstep(0.02, 0.12, blur(mask, 0.2 * unit)) * (1 - face)
+    mask = np.maximum(mask, smoothstep(*SAME_COLOUR, unlike) * close)
+    lightness = np.ascontiguousarray(lab[..., 0])
+    return guided_filter(lightness, mask[..., None], max(2, int(0.08 * unit)), 40.0)[..., 0].clip(0, 1)
 
 
 def _feature_mask(shape: tuple[int, ...], landmarks: np.ndarray, up: np.ndarray, unit: float) -> np.ndarray:

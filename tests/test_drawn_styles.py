@@ -1,0 +1,179 @@
+"""The four drawn styles, their files, and what each of them promises for every face."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from model.errors import InputError
+from model.training.drawn.geometry import align_portrait, displace
+from model.training.drawn.parsing import REGIONS, parse_portrait
+from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
+from model.training.drawn.teacher import Drawing, draw_full
+from tests.portrait import LANDMARKS
+
+SIZE = 256
+STYLE_NAMES = ["film", "ink", "painterly", "watercolour"]
+
+
+def to_lab(rgb):
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+
+def scale_lightness(rgb, factor):
+    lab = to_lab(rgb)
+    lab[..., 0] *= factor
+    return np.round(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).astype(np.uint8)
+
+
+def skin_colours(drawing: Drawing, parsing):
+    """Lab colours [N, 3] of the face's skin in the photo, and in the drawing."""
+    skin = np.ascontiguousarray(parsing.regions[..., REGIONS.index("skin")])
+    drawn_skin = displace(skin, drawing.warp.field(skin.shape, 1.0), cv2.INTER_LINEAR)
+    return to_lab(drawing.photo)[skin > 0.6], to_lab(drawing.full)[drawn_skin > 0.6]
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.22)
+
+
+@pytest.fixture(scope="module")
+def parsing(portrait):
+    return parse_portrait(*portrait)
+
+
+@pytest.fixture(scope="module")
+def drawings(portrait, parsing):
+    return {name: draw_full(portrait[0], load_style(name), parsing) for name in STYLE_NAMES}
+
+
+def written(folder, text, name="mine.toml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_four_styles_are_shipped():
+    assert style_names() == STYLE_NAMES
+    assert all(load_style(name).name == name for name in STYLE_NAMES)
+
+
+def test_film_is_the_default():
+    assert load_style("film") == DrawnStyle("film")
+
+
+def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
+    text = (SHIPPED / "ink.toml").read_text(encoding="utf-8")
+    assert replace(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
+    changed = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
+    assert changed.name == "mine" and changed.ink_colour == (9.0, 0.0, -5.0) and changed.shape.eye_width == 1.1
+    assert changed.glow == DrawnStyle("mine").glow and changed.shape.jaw_width == DrawnStyle("mine").shape.jaw_width
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inc = 0.5", r"mine\.toml has an unknown key 'inc'.*\bink\b"),
+        ("name = 'mine'", r"unknown key 'name'"),
+        ("[shape]\nears = 1", r"mine\.toml has an unknown key 'shape\.ears'.*eye_width"),
+        ("shape = 1", r"mine\.toml: 'shape' must be a table, written \[shape\]"),
+        ("ink = 'much'", r"mine\.toml: 'ink' must be a number, not 'much'"),
+        ("ink = true", r"'ink' must be a number, not True"),
+        ("ink = nan", r"'ink' must lie between 0 and 1"),
+        ("ink = 1.5", r"mine\.toml: 'ink' must lie between 0 and 1, not 1\.5"),
+        ("[shape]\njaw_width = 0.1", r"'shape\.jaw_width' must lie between 0\.7 and 1\.2"),
+        ("skin_tones = [1, 2]", r"'skin_tones' must be a list of 3 numbers"),
+        ("skin_tones = 4", r"'skin_tones' must be a list of 3 numbers"),
+        ("skin_tones = [1, 2, '3']", r"'skin_tones' must be a number, not '3'"),
+        ("skin_tones = [1, 2, 300]", r"'skin_tones' must lie between -40 and 30"),
+        ("ink =", r"mine\.toml is not a TOML file"),
+    ],
+)
+def test_mistakes_in_a_style_are_named(tmp_path, text, said):
+    with pytest.raises(InputError, match=said) as caught:
+        load_style(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_styles_that_cannot_be_found_or_read_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no drawn style 'charcoal'.*film, ink, painterly, watercolour"):
+        load_style("charcoal")
+    with pytest.raises(InputError, match=r"none\.toml cannot be read"):
+        load_style(tmp_path / "none.toml")
+    with pytest.raises(InputError, match="rename the file"):
+        load_style(written(tmp_path, "", "My Style.toml"))
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not a TOML file"):
+        load_style(binary)
+
+
+@pytest.mark.parametrize("name", STYLE_NAMES)
+def test_a_style_draws_the_same_picture_twice_and_starts_at_the_photo(portrait, parsing, drawings, name):
+    again = draw_full(portrait[0], load_style(name), parsing)
+    np.testing.assert_array_equal(again.full, drawings[name].full)
+    np.testing.assert_array_equal(again.at_degree(0.0), portrait[0])
+
+
+def test_styles_differ_clearly(portrait, drawings):
+    pictures = [drawing.full.astype(float) for drawing in drawings.values()] + [portrait[0].astype(float)]
+    for index, picture in enumerate(pictures):
+        assert all(np.abs(picture - other).mean() > 6 for other in pictures[:index])
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.75, 0.5])
+@pytest.mark.parametrize("name", STYLE_NAMES)
+def test_skin_of_every_shade_keeps_its_lightness_and_colour(portrait, name, factor):
+    rgb = scale_lightness(portrait[0], factor)
+    parsing, style = parse_portrait(rgb, portrait[1]), load_style(name)
+    before, after = skin_colours(draw_full(rgb, style, parsing), parsing)
+    assert abs(after[:, 0].mean() - before[:, 0].mean() - style.skin_lift) < 3
+    chroma = [np.hypot(colours[:, 1], colours[:, 2]).mean() for colours in (before, after)]
+    assert chroma[1] > 0.95 * chroma[0]
+
+
+@pytest.mark.parametrize("name", STYLE_NAMES)
+def test_grey_photos_stay_grey_in_every_style(portrait, parsing, name):
+    grey = np.repeat(cv2.cvtColor(portrait[0], cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    full = draw_full(grey, load_style(name), parsing).full.astype(int)
+    assert np.ptp(full, axis=-1).max() <= 2
+
+
+def test_night_faces_come_out_of_the_dark_and_not_grey(portrait, parsing):
+    night = scale_lightness(portrait[0], 0.2)
+    for name in STYLE_NAMES:
+        before, after = skin_colours(draw_full(night, load_style(name), parsing), parsing)
+        assert 3 < after[:, 0].mean() - before[:, 0].mean() < 15
+        assert np.hypot(after[:, 1], after[:, 2]).mean() > np.hypot(before[:, 1], before[:, 2]).mean()
+
+
+def test_ink_has_more_lines_than_film(portrait, parsing):
+    def line_pixels(name):
+        style = load_style(name)
+        drawn, bare = (draw_full(portrait[0], s, parsing).full for s in (style, replace(style, ink=0.0)))
+        return (to_lab(bare)[..., 0] - to_lab(drawn)[..., 0] > 10).mean()
+
+    assert line_pixels("ink") > 5 * line_pixels("film")
+    assert line_pixels("ink") > 0.01
+
+
+def test_paper_shows_in_the_corners_and_not_on_the_face(portrait, parsing):
+    style = load_style("watercolour")
+    far = align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.12)
+    parsing = parse_portrait(*far)
+    with_paper, without = (draw_full(far[0], s, parsing).full.astype(int) for s in (style, replace(style, paper=0.0)))
+    difference = (with_paper - without).sum(-1)
+    middle = np.s_[SIZE // 2 - 20 : SIZE // 2 + 20]
+    assert abs(difference[middle, middle]).max() <= 3
+    assert difference[:20, :20].mean() > 30
+
+
+@pytest.mark.parametrize("step", ["brush_size", "outline", "rim_light", "pigment", "glow"])
+def test_steps_at_zero_change_nothing_and_otherwise_something(portrait, parsing, step):
+    plain = DrawnStyle("plain", ink=0.5, glow=0.0)
+    bare = draw_full(portrait[0], plain, parsing).full.astype(int)
+    value = 0.05 if step == "brush_size" else 0.9
+    assert np.abs(draw_full(portrait[0], replace(plain, **{step: value}), parsing).full - bare).mean() > 0.05
