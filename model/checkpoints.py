@@ -51,6 +51,9 @@ LARGEST_SIZE = 1 << 14
 
 VTOONIFY = "a VToonify model"
 
+EXEMPLAR_FILE = "exstyle_code.npy"
+"""Name of the file beside a VToonify-D model that holds the codes of its exemplars."""
+
 
 def load_vtoonify(path: str | Path) -> VToonify:
     """A VToonify model, float32, on the CPU, in evaluation mode.
@@ -62,6 +65,13 @@ def load_vtoonify(path: str | Path) -> VToonify:
     weights = named_tensors(contents.get(EMA_KEY), path, VTOONIFY, EMA_KEY)
     config = _stored_config(contents, path)
     return _filled(lambda: VToonify(config), weights, path, VTOONIFY)
+
+
+def fill_vtoonify(path: str | Path, network: VToonify) -> None:
+    """Fill `network` from a VToonify model of the same variant and sizes; InputError for another one."""
+    weights = load_vtoonify(path).state_dict()
+    _check_match(network, weights, path, f"{VTOONIFY} of this size")
+    network.load_state_dict(weights)
 
 
 def read_vtoonify_config(path: str | Path) -> VToonifyConfig:

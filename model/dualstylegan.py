@@ -15,7 +15,8 @@ from model.ops import BiasedLeakyReLU
 from model.stylegan2 import EqualConv2d, EqualLinear, Generator, GeneratorConfig, Noise, PixelNorm
 
 RESIDUAL_INIT = 0.01
-"""ModRes blocks begin as nearly nothing, so that training starts from the plain generator."""
+"""ModRes blocks begin as nearly nothing, so that training starts from the plain generator. It is the second convolution
+that is scaled: what the first one makes is normalised again."""
 
 
 class AdaptiveInstanceNorm(nn.Module):
@@ -44,7 +45,7 @@ class ModRes(nn.Module):
         self.conv2 = self._layer(channels, dilation)
         self.norm = AdaptiveInstanceNorm(channels, style_dim)
         self.norm2 = AdaptiveInstanceNorm(channels, style_dim)
-        self.conv[0].weight.data.mul_(RESIDUAL_INIT)
+        self.conv2[0].weight.data.mul_(RESIDUAL_INIT)
 
     @staticmethod
     def _layer(channels: int, dilation: int) -> nn.Sequential:

@@ -68,7 +68,8 @@ class BiasedLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return scaled_leaky_relu(x + self.bias.view(1, -1, *[1] * (x.ndim - 2)))
+        # In the input's arithmetic: a float32 bias would widen bfloat16 activations.
+        return scaled_leaky_relu(x + self.bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2)))
 
 
 class Blur(nn.Module):

@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoints import read_vtoonify_config
+from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
 from model.errors import InputError
 from model.hub import CHECKPOINTS, SHIPPED
 from model.stylegan2 import GeneratorConfig
 from model.vtoonify import Backbone, VToonify
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
-
-EXEMPLAR_FILE = "exstyle_code.npy"
-"""Exemplar codes lie beside the model, under this name."""
 
 PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
 """How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer."""

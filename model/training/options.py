@@ -17,7 +17,9 @@ class Recipe:
     """Sizes, and what follows from them: the values of the options that are not given.
 
     With `from_scratch` nothing is trained before: the whole network learns, so the learning rate is warmed up and
-    lowered again, and gradients are clipped. With `young_average` the average of the weights forgets faster in the
+    lowered again, and gradients are clipped. Weights with an equalised learning rate (Karras et al., 2018) are stored
+    with unit variance, dozens of times larger than those of ordinary convolutions; `equalised_lr` multiplies their
+    rate, so that both kinds learn equally fast. With `young_average` the average of the weights forgets faster in the
     beginning, for runs that are short against its memory or begin far from their end.
     """
 
@@ -34,6 +36,7 @@ class Recipe:
     tmp_loss: float = 1.0
     msk_loss: float = 0.0005
     from_scratch: bool = False
+    equalised_lr: float = 1.0
     young_average: bool = False
 
 
@@ -69,18 +72,20 @@ RECIPES = {
     ),
     "starter": Recipe(
         VToonifyConfig(
-            generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=32.0
+            generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=40.0
         ),
-        discriminator_size=128, iter=5000, pretrain_iter=0, batch=8, lr=4e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True, young_average=True,
+        discriminator_size=128, iter=5000, pretrain_iter=0, batch=8, lr=8e-4,
+        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        from_scratch=True, equalised_lr=10.0, young_average=True,
     ),
     "starter_tiny": Recipe(
         VToonifyConfig(
             generator=STARTER_TINY, parsing_channels=0, stem_channels=8, dilations=(2, 1), subpixel=4,
-            eye_distance=32.0,
+            eye_distance=40.0,
         ),
-        discriminator_size=64, iter=200, pretrain_iter=0, batch=8, lr=4e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, from_scratch=True, young_average=True,
+        discriminator_size=64, iter=200, pretrain_iter=0, batch=8, lr=8e-4,
+        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        from_scratch=True, equalised_lr=10.0, young_average=True,
     ),
 }  # fmt: skip
 """Named sizes. `published` is the paper's model. `tiny` has its layers at a quarter of the resolution and few channels:
@@ -123,6 +128,7 @@ class TrainOptions:
     l1_loss: float | None = recipe_option("l1_loss", "weight of the L1 and gradient losses against the cartoon")
     tmp_loss: float | None = recipe_option("tmp_loss", "weight of the flicker loss; it rises from the middle on")
     encoder_path: str = option("", "pre-trained encoder (default: OUTPUT/NAME/pretrain.pt); with --pretrain a start")
+    init_path: str = option("", "finished model to start from, where everything is learnt (drawn pairs)")
     direction_path: str = option("checkpoint/directions.npy", "editing directions in w+")
     faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser")
     style_encoder_path: str = option("checkpoint/encoder.pt", "pSp style encoder; none: the code that was drawn")
@@ -190,6 +196,8 @@ class TrainOptions:
             raise InputError("--start_iter and --resume exclude each other: a state knows its step.")
         if self.pretrain and self.recipe.from_scratch:
             raise InputError(f"--pretrain needs a teacher network: --config {self.config} learns as a whole.")
+        if self.init_path and not self.recipe.from_scratch:
+            raise InputError(f"--init_path is for drawn pairs: --config {self.config} starts from its generator.")
         if self.recipe.from_scratch and not self.pairs:
             raise InputError(f"--pairs is missing: --config {self.config} learns from pairs of generate_data.py.")
 

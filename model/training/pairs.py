@@ -23,8 +23,14 @@ WINDOW_SIZE = 320
 SCALE = 4
 """Target side divided by input side."""
 
-EYE_DISTANCES = (80.0, 128.0, 224.0)
-"""Smallest, usual and largest eye distance in a target, in pixels: 20, 32 and 56 in the input."""
+EYE_DISTANCES = (80.0, 160.0, 320.0)
+"""Smallest, usual and largest eye distance in a target, in pixels: 20, 40 and 80 in the input."""
+
+FACE_SHARE, FACE_JITTER = 0.6, 0.4
+"""Share of views whose middle lies on the face, and how far from it: standard deviation in eye distances."""
+
+EYES_AND_NOSE = slice(27, 48)
+"""Landmarks whose mean is the middle of the face."""
 
 HELD_OUT_EVERY = 50
 """One photo in so many is kept for previews and the held-out error, never trained on."""
@@ -102,18 +108,23 @@ def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(weights, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def random_view(rng: np.random.Generator, size: int, eye_distance: float) -> np.ndarray:
-    """Affine matrix `[2, 3]` from a pair of side `size` to a target: mirror, zoom, rotation and shift."""
+def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> np.ndarray:
+    """Affine matrix `[2, 3]` from a pair of side `size` to a target: mirror, zoom, rotation and shift.
+
+    `landmarks [68, 2]` in pixels of the pair. Most views look at the face, the others anywhere.
+    """
     smallest, usual, largest = EYE_DISTANCES
-    zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance
+    zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance(landmarks)
     angle = math.radians(rng.normal(0, 9))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     matrix = np.array([[cos * mirror, -sin], [sin * mirror, cos]])
     # Slack between the picture and the window, plus a little beyond the border.
-    slack = max(size * zoom - OUTPUT_SIZE, 0) / 2 + 0.08 * OUTPUT_SIZE
-    shift = rng.uniform(-1, 1, 2) * slack
-    offset = OUTPUT_SIZE / 2 + shift - matrix @ np.array([size / 2, size / 2])
+    slack = max(size - OUTPUT_SIZE / zoom, 0) / 2 + 0.08 * OUTPUT_SIZE / zoom
+    seen, jitter, on_face = size / 2 + rng.uniform(-1, 1, 2) * slack, rng.normal(0, FACE_JITTER, 2), rng.random()
+    if on_face < FACE_SHARE:
+        seen = landmarks[EYES_AND_NOSE].mean(0) + jitter * eye_distance(landmarks)
+    offset = OUTPUT_SIZE / 2 - matrix @ np.clip(seen, size / 2 - slack, size / 2 + slack)
     return np.column_stack([matrix, offset]).astype(np.float32)
 
 
@@ -163,7 +174,7 @@ class PairDataset(Dataset):
         target, degree = self._target(rng, pair, facts, photo)
         landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
         weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
-        view = random_view(rng, len(photo), eye_distance(landmarks))
+        view = random_view(rng, len(photo), landmarks)
         photo, target, weight = (self._show(picture, view) for picture in (photo, target, weight))
         photo, target = relight(rng, photo, target)
         offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)

@@ -17,7 +17,7 @@ from model.errors import InputError
 from model.training.engine import arithmetic, global_batch, to_device
 from model.training.options import TrainOptions
 from model.training.pair import Pair
-from model.training.student import average_of, build_network, parts_that_learn
+from model.training.student import average_of, build_network, equalised_weights, parts_that_learn
 
 EMA_HALF_LIFE = 10_000
 """Pictures after which an old weight counts half in the average (StyleGAN2; VToonify keeps it)."""
@@ -37,7 +37,7 @@ WEIGHT_DECAY = 0.01
 FREE_ON_RESUME = {
     "resume", "iter", "lr", "batch", "accumulate", "save_every", "save_begin", "log_every", "workers", "device",
     "precision", "runs", "output", "checkpointing", "dry_run", "pairs", "encoder_path", "stylegan_path",
-    "finetunegan_path", "exstyle_path", "direction_path", "faceparsing_path", "style_encoder_path",
+    "finetunegan_path", "exstyle_path", "init_path", "direction_path", "faceparsing_path", "style_encoder_path",
 }  # fmt: skip
 """Options that may differ between a run and its continuation: files may have moved, hardware may be another. Others
 would make it another run. The batch of all processes together and what the backbone holds are compared as such."""
@@ -98,9 +98,11 @@ class Run(ABC):
         self.step = options.start_iter
         if options.encoder_path and not options.resume:
             checkpoints.load_encoder_pretrain(options.encoder_path, self.network)
+        if options.init_path and not options.resume:
+            checkpoints.fill_vtoonify(options.init_path, self.network)
         self.network.to(engine.device)
         self.ema = average_of(self.network)
-        self.student, self.optimizer = self.prepare(self.make_student())
+        self.student, self.optimizer = self.prepare(self.make_student(), options.recipe.equalised_lr)
         self.models: list[nn.Module] = [self.student]
 
     @abstractmethod
@@ -123,11 +125,16 @@ class Run(ABC):
     def write_weights(self, path: Path) -> None:
         """Write the average in the published layout."""
 
-    def prepare(self, module: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """`module` and its optimiser for this engine."""
+    def prepare(self, module: nn.Module, equalised_lr: float = 1.0) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """`module` and its optimiser for this engine; `equalised_lr` as in Recipe."""
         decay = WEIGHT_DECAY if self.options.recipe.from_scratch else 0.0
-        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=self.options.lr, betas=BETAS, weight_decay=decay)
+        groups = [{"params": [], "lr_factor": factor} for factor in (1.0, equalised_lr)]
+        unit = {id(weight) for weight in equalised_weights(module)}
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                groups[id(parameter) in unit]["params"].append(parameter)
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=BETAS, weight_decay=decay)
         return self.engine.prepare(module, optimizer)
 
     @property
@@ -201,7 +208,7 @@ class Run(ABC):
         if self.engine.is_main_process:
             self.write_weights(path)
             if self.exemplars is not None:
-                checkpoints.save_exemplars(self.result_folder / "exstyle_code.npy", self.exemplars)
+                checkpoints.save_exemplars(self.result_folder / checkpoints.EXEMPLAR_FILE, self.exemplars)
         self.engine.wait_for_everyone()
         return path
 
@@ -212,7 +219,7 @@ class Run(ABC):
         """
         rate = learning_rate(self.step, self.options)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_factor"]
         found = []
         for pair in batches:
             with self.engine.accumulate(*self.models):

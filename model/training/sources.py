@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -96,6 +97,9 @@ class StoredPairs:
             self.styles, self.backbone = list_styles(pairs), None
             generator = options.recipe.network.generator
             self.exemplars = draw_exemplars(self.styles, generator.rows, generator.style_dim, options.seed)
+            if options.init_path:
+                known = checkpoints.load_exemplars(Path(options.init_path).with_name(checkpoints.EXEMPLAR_FILE))
+                self.exemplars |= {name: code for name, code in known.items() if name in self.styles}
 
     def batches(self, first_step: int) -> Iterator[Pair]:
         steps = range(first_step, self.options.iter)

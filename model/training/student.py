@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model.ops import LEAK
+from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.options import TrainOptions
 from model.training.pair import Pair
 from model.training.teachers import fill_backbone
@@ -70,6 +71,13 @@ def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Pa
     idle += [value for name, value in network.named_parameters() if name.endswith("noise.weight")]
     known = {id(parameter) for parameter in idle}
     yield from (parameter for parameter in network.parameters() if id(parameter) not in known)
+
+
+def equalised_weights(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Weights of `module` that are stored with unit variance; the mapping network, slow by design, has none."""
+    for layer in module.modules():
+        if isinstance(layer, EqualConv2d | ModulatedConv2d) or (isinstance(layer, EqualLinear) and layer.lr_mul == 1):
+            yield layer.weight
 
 
 def average_of(network: VToonify) -> VToonify:
