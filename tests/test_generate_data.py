@@ -130,7 +130,7 @@ def test_processes_that_draw_beside_each_other_change_nothing(run, photo_folder,
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "pool" / name).read_bytes()
 
 
-OWN_STYLE = 'name = "mine"\nsaturation = {saturation}\n'
+OWN_STYLE = "saturation = {saturation}\nexposure_lift = 15\n"
 
 
 @pytest.fixture
