@@ -1,14 +1,16 @@
 """Write training pairs to tar shards: photo and cartoon, with all that training needs to know about them.
 
     python generate_data.py --teacher drawn --style film --photos FOLDER --out pairs
+    python generate_data.py --teacher drawn --style film ink mine.toml --photos FOLDER --out pairs
     python generate_data.py --teacher toonify --finetunegan_path G1.pt --count 10000 --out pairs
     python generate_data.py --teacher dualstyle --stylegan_path generator.pt --count 10000 --out pairs
     python generate_data.py --teacher dualstyle --pretrain --count 10000 --out features
 
-The drawn teacher makes cartoons of your photos (at degree 1 and at one in between); the networks make photos and
-cartoons from random codes, or with --pretrain what encoder pre-training matches. A sheet of samples, preview.jpg, is
-written beside the shards. The same options give the same shards; a run that was stopped goes on with those that are
-missing. Under `torchrun --nproc_per_node=8`, the same commands share the shards out over several processes or GPUs.
+The drawn teacher makes cartoons of your photos (at degree 1 and at one in between), each in every style; the networks
+make photos and cartoons from random codes, or with --pretrain what encoder pre-training matches. A sheet of samples,
+preview.jpg, is written beside the shards. The same options give the same shards; a run that was stopped goes on with
+those that are missing. Under `torchrun --nproc_per_node=8`, the same commands share the shards out over several
+processes or GPUs.
 """
 
 import zlib
@@ -22,9 +24,9 @@ from model import cli
 from model.errors import InputError
 from model.inference.face import find_landmarks
 from model.inference.photos import read_photo
-from model.training.drawn.jobs import Job, describe, draw_all, list_jobs
-from model.training.drawn.pair import draw_pair
-from model.training.drawn.styles import STYLES
+from model.training.drawn.jobs import Job, describe, draw_all, jobs_of, list_jobs
+from model.training.drawn.pair import DrawnPair, draw_pairs
+from model.training.drawn.styles import DrawnStyle
 from model.training.shards import Result, encode_pair
 
 # What needs torch is imported where it is used: each process of the drawn teacher imports this file.
@@ -32,22 +34,27 @@ if TYPE_CHECKING:
     from model.training.generate_options import DrawnData
 
 
-def draw(job: Job) -> Result:
-    """Read, align and draw one photo."""
-    key = f"{job.index:06d}"
+def draw(job: Job) -> list[Result]:
+    """Read and align one photo, and draw it in each style."""
+    keys = job.keys
     try:
         rgb = read_photo(job.path)
     except InputError:
-        return Result(key, {}, "unreadable")
+        return [Result(key, {}, "unreadable") for key in keys]
     landmarks = find_landmarks(rgb)
     if landmarks is None:
-        return Result(key, {}, "without a face")
+        return [Result(key, {}, "without a face") for key in keys]
     rng = np.random.default_rng([job.seed, zlib.crc32(job.source.encode()), job.variant])
-    pair = draw_pair(rgb, landmarks, STYLES[job.style], job.size, rng, mirrored=job.variant % 2 == 1)
+    pairs = draw_pairs(rgb, landmarks, job.styles, job.size, rng, mirrored=job.variant % 2 == 1)
+    return [encode(job, *parts) for parts in zip(keys, job.styles, pairs, strict=True)]
+
+
+def encode(job: Job, key: str, style: DrawnStyle, pair: DrawnPair) -> Result:
+    """One pair of a shard."""
     facts = {
         "kind": "drawn",
         "source": job.source,
-        "style": job.style,
+        "style": style.name,
         "degree": pair.degree,
         "seed": job.seed,
         "variant": job.variant,
@@ -58,7 +65,7 @@ def draw(job: Job) -> Result:
 
 
 def generate_drawn(options: "DrawnData") -> Counter[str]:
-    """Draw every missing shard; returns how many photos were drawn or skipped, by outcome.
+    """Draw every missing shard; returns how many pairs were drawn or skipped, by outcome.
 
     Raises InputError for options that cannot work.
     """
@@ -68,7 +75,7 @@ def generate_drawn(options: "DrawnData") -> Counter[str]:
     jobs = list_jobs(options)
 
     def draw_shards(shards: list[range]) -> Iterator[Result]:
-        return draw_all(draw, [jobs[number] for numbers in shards for number in numbers], options.workers)
+        return draw_all(draw, jobs_of(shards, jobs), options.workers)
 
     return fill_folder(options.out, describe(options, jobs), draw_shards)
 

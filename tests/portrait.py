@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
-from model.training.drawn.pair import draw_pair
-from model.training.drawn.styles import STYLES
+from model.training.drawn.pair import draw_pairs
+from model.training.drawn.styles import load_style
 from model.training.shards import encode_pair, write_shard
 
 LANDMARKS = np.array(
@@ -36,7 +36,7 @@ def write_drawn_pairs(folder: Path, size: int = 192) -> None:
     photo = skimage.data.astronaut()[:300, :400]
     members = []
     for key, rgb, mirrored in (("a", photo, False), ("b", photo, True), ("c", photo // 2 + 20, False)):
-        pair = draw_pair(rgb, LANDMARKS, STYLES["film"], size, rng, mirrored)
+        [pair] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored)
         facts = pair_facts(pair.degree, pair.landmarks, pair.landmarks_full)
         members.append((key, encode_pair(pair.photo, pair.full, pair.partial, facts)))
     write_shard(folder / "pairs-00000.tar", members)

@@ -14,7 +14,7 @@ import skimage.data
 import generate_data
 from model.training.drawn.jobs import list_jobs
 from model.training.generate_options import DrawnData
-from model.training.shards import Result
+from model.training.shards import Result, index_pairs, list_styles
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_interrupted_shard_leaves_no_file(run, photo_folder, tmp_path, monkey
 
 
 def test_other_options_for_the_same_folder_are_refused(run, photo_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate_data, "draw", lambda job: Result("0", {}, "unreadable"))
+    monkeypatch.setattr(generate_data, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
     assert run(photo_folder, tmp_path / "pairs") == 0
     assert run(photo_folder, tmp_path / "pairs", "--seed", "7") == 2
     assert "other options" in capsys.readouterr().err
@@ -128,6 +128,59 @@ def test_processes_that_draw_beside_each_other_change_nothing(run, photo_folder,
         assert run(photo_folder, tmp_path / out, "--workers", workers) == 0
     for name in ("pairs-00000.tar", "preview.jpg"):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "pool" / name).read_bytes()
+
+
+OWN_STYLE = "saturation = {saturation}\nexposure_lift = 15\n"
+
+
+@pytest.fixture
+def own_style(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(OWN_STYLE.format(saturation=0.5))
+    return file
+
+
+def test_every_photo_is_drawn_in_every_style_from_one_framing(run, photo_folder, own_style, tmp_path, capsys):
+    out, alone = tmp_path / "pairs", tmp_path / "alone"
+    assert run(photo_folder, out, "--style", "film", own_style, "--pairs_per_shard", 5) == 0
+    assert "4 drawn, 2 without a face" in capsys.readouterr().out
+    assert run(photo_folder, alone, "--pairs_per_shard", 5) == 0
+    pairs, film_alone = index_pairs([out]), index_pairs([alone])
+    # Five pairs would part a photo: four is what fits.
+    assert [(pair.shard.name, pair.key, pair.style, pair.source) for pair in pairs] == [
+        ("pairs-00000.tar", "000000", "film", "a.png"), ("pairs-00000.tar", "000001", "mine", "a.png"),
+        ("pairs-00000.tar", "000002", "film", "b.jpg"), ("pairs-00000.tar", "000003", "mine", "b.jpg"),
+    ]  # fmt: skip
+    assert list_styles(pairs) == ["film", "mine"]
+    for film, mine, single in zip(pairs[::2], pairs[1::2], film_alone, strict=True):
+        assert film.read("photo.jpg") == mine.read("photo.jpg") == single.read("photo.jpg")
+        assert film.read("full.jpg") == single.read("full.jpg") and film.facts() == single.facts()
+        assert np.abs(film.picture("full").astype(int) - mine.picture("full")).mean() > 2
+        assert film.facts()["landmarks"] == mine.facts()["landmarks"]
+        assert film.facts()["degree"] != mine.facts()["degree"]
+
+
+def test_several_styles_are_the_same_from_any_number_of_processes(run, photo_folder, own_style, tmp_path):
+    (photo_folder / "c.png").unlink()
+    for workers in (1, 2):
+        assert run(photo_folder, tmp_path / str(workers), "--style", own_style, "film", "--workers", workers) == 0
+    assert len(list((tmp_path / "1").glob("pairs-*.tar"))) == 2
+    for shard in (tmp_path / "1").glob("pairs-*.tar"):
+        assert shard.read_bytes() == (tmp_path / "2" / shard.name).read_bytes()
+
+
+def test_a_style_that_was_changed_since_is_another_option(run, photo_folder, own_style, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(generate_data, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
+    for _ in range(2):
+        assert run(photo_folder, tmp_path / "pairs", "--style", own_style) == 0
+    own_style.write_text(OWN_STYLE.format(saturation=0.6))
+    assert run(photo_folder, tmp_path / "pairs", "--style", own_style) == 2
+    assert "other options (styles)" in capsys.readouterr().err
+
+
+def test_two_styles_of_one_name_are_refused(run, photo_folder, tmp_path, capsys):
+    assert run(photo_folder, tmp_path / "pairs", "--style", "film", "film") == 2
+    assert "film 2 times" in capsys.readouterr().err
 
 
 def test_processes_that_draw_do_not_load_torch():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from model.training.pairs import OUTPUT_SIZE, SCALE, WINDOW_SIZE, PairDataset, feature_weights, split_held_out
-from model.training.shards import encode_pair, index_pairs, write_shard
+from model.training.shards import StoredPair, encode_pair, index_pairs, write_shard
 from tests.portrait import LANDMARKS, pair_facts
 
 SAMPLES = 100
@@ -33,10 +33,25 @@ def at_input_size(y):
     return F.avg_pool2d(y, SCALE)
 
 
-def test_every_fiftieth_pair_is_held_out():
-    learnt, held_out = split_held_out(list(range(120)))
-    assert held_out == [0, 50, 100]
-    assert sorted(learnt + held_out) == list(range(120))
+def stored(*photos, styles=("film",)):
+    """A pair of each photo in each style."""
+    return [StoredPair(None, f"{i}", "drawn", style, photo, {}) for i, photo in enumerate(photos) for style in styles]
+
+
+def test_every_fiftieth_photo_is_held_out_in_all_styles():
+    framings = [f"{n}.jpg" for n in range(120)] * 2
+    pairs = stored(*framings, styles=("film", "ink"))
+    learnt, held_out = split_held_out(pairs)
+    wanted = [(photo, style) for photo in ("0.jpg", "50.jpg", "100.jpg") for style in ("film", "ink")]
+    assert [(pair.source, pair.style) for pair in held_out] == 2 * wanted
+    assert sorted(learnt + held_out, key=pairs.index) == pairs
+
+
+def test_of_a_single_photo_every_fiftieth_pair_is_held_out():
+    pairs = stored(*["me.jpg"] * 120)
+    learnt, held_out = split_held_out(pairs)
+    assert held_out == pairs[::50] and len(learnt) == 117
+    assert split_held_out(pairs[:1]) == ([], pairs[:1])
 
 
 def test_a_sample_depends_on_seed_and_number_only(pair_folder, dataset, samples):

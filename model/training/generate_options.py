@@ -9,7 +9,7 @@ from typing import Any
 
 from model.cli import OneLineParser, option
 from model.errors import InputError
-from model.training.drawn.styles import STYLES
+from model.training.drawn.styles import style_names
 from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions, recipe_option
 
 SMALLEST = {"count": 0, "size": 128, "seed": 0, "workers": 1, "pairs_per_shard": 1}
@@ -38,7 +38,7 @@ class GenerateOptions:
     )  # fmt: skip
     out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
     seed: int = shared(TrainOptions, "seed", "seed of all that is random")
-    pairs_per_shard: int = option(256, "pairs in one tar file")
+    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together")
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
@@ -56,8 +56,14 @@ class DrawnData(GenerateOptions):
     photos: list[Path] = option(
         [], "folders of photos, one face each, searched with their subfolders", nargs="+", metavar="FOLDER"
     )
-    style: str = option("film", "style of the drawn teacher", choices=sorted(STYLES))
-    count: int = option(0, "pairs to draw; 0: one for each photo; more than photos: again in other framings, mirrored")
+    style: list[str] = option(
+        ["film"], f"styles to draw each photo in: {', '.join(style_names())}, or .toml files of your own",
+        nargs="+", metavar="STYLE",
+    )  # fmt: skip
+    count: int = option(
+        0, "photos to draw; 0: each once; more than there are: again in other framings, mirrored; for each photo there "
+        "is a pair in every style",
+    )  # fmt: skip
     size: int = option(512, "side of the pictures in pixels, at least 128")
     workers: int = option(os.cpu_count() or 1, "processes that draw")
 

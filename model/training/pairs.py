@@ -33,7 +33,7 @@ EYES_AND_NOSE = slice(27, 48)
 """Landmarks whose mean is the middle of the face."""
 
 HELD_OUT_EVERY = 50
-"""One pair in so many is kept for previews and the held-out error, never trained on."""
+"""One photo in so many is kept for previews and the held-out error, never trained on."""
 
 WEIGHT_REDUCTION = 4
 """Loss weights are smooth: they are drawn at a quarter of the size, which is much faster."""
@@ -49,9 +49,18 @@ FULL_SHARE, PARTIAL_SHARE = 0.55, 0.30
 
 
 def split_held_out(pairs: list[StoredPair]) -> tuple[list[StoredPair], list[StoredPair]]:
-    """Split into pairs for training and pairs held out (every 50th, at least one)."""
-    held_out = pairs[::HELD_OUT_EVERY]
-    return [pair for i, pair in enumerate(pairs) if i % HELD_OUT_EVERY], held_out
+    """Split into pairs for training and pairs held out: those of every 50th photo, at least one, in all styles.
+
+    Where there is a single photo, every 50th pair is held out.
+    """
+    photos = [pair.source for pair in pairs]
+    if len(set(photos)) == 1:
+        photos = [f"{number}" for number in range(len(pairs))]
+    held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
+    parts = {True: [], False: []}
+    for photo, pair in zip(photos, pairs, strict=True):
+        parts[photo in held_out].append(pair)
+    return parts[False], parts[True]
 
 
 def kind_of(pairs: list[StoredPair]) -> str:

@@ -4,7 +4,7 @@ A pair KEY is a few members KEY.PART. KEY.json holds facts about it, among them 
 
     drawn      photo.jpg, full.jpg (the cartoon at style degree 1), partial.jpg (at a degree in between), json: `degree`
                of the partial cartoon, `landmarks` and `landmarks_full` (`[68, 2]`, (x, y) in pixels of the photo and of
-               the full cartoon). A json without a kind is of this one.
+               the full cartoon), `source` (name of the photo). A json without a kind is of this one.
     stylised   photo.jpg, cartoon.jpg, parsing.npz (not where the network has no parser), code.npy, json
     features   photo.jpg, parsing.npz (likewise), code.npy, target.npz, json; for encoder pre-training
 
@@ -50,12 +50,16 @@ JPEG_FLAGS = [
 
 @dataclass(frozen=True)
 class StoredPair:
-    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard."""
+    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard.
+
+    `source` is the same for all pairs of one photo, whatever the style and framing.
+    """
 
     shard: Path
     key: str
     kind: str
     style: str
+    source: str
     parts: dict[str, tuple[int, int]]
 
     def read(self, part: str) -> bytes:
@@ -139,7 +143,8 @@ def _index_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], facts:
     needed = (*PARTS[facts["kind"]], *(["parsing.npz"] if facts.get("classes") else []))
     if missing := [part for part in needed if part not in parts]:
         raise _damaged(shard, f"{key}.{missing[0]} is missing")
-    return StoredPair(shard, key, facts["kind"], str(facts["style"]), parts)
+    source = str(facts.get("source", f"{shard}/{key}"))
+    return StoredPair(shard, key, facts["kind"], str(facts["style"]), source, parts)
 
 
 def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:

@@ -1,5 +1,6 @@
-"""One training pair from a photo: framed with a little variety, drawn at degree 1 and at one degree in between."""
+"""Training pairs from a photo: framed with a little variety, drawn at degree 1 and at one degree in between."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,21 +41,29 @@ class DrawnPair:
     landmarks_full: np.ndarray  # in the full drawing; in the partial one they are `degree` of the way there
 
 
-def draw_pair(
+def draw_pairs(
     rgb: np.ndarray,
     landmarks: np.ndarray,
-    style: DrawnStyle,
+    styles: Sequence[DrawnStyle],
     size: int,
     rng: np.random.Generator,
     mirrored: bool = False,
-) -> DrawnPair:
-    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`."""
+) -> list[DrawnPair]:
+    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`.
+
+    One pair in each style: all show the same framing, at partial degrees of their own.
+    """
     photo, aligned = frame_portrait(rgb, landmarks, size, rng)
     if mirrored:
         photo, aligned = mirror(photo, aligned)
-    drawing = draw_full(photo, style, parse_portrait(photo, aligned))
-    degree = round(float(rng.uniform(*PARTIAL_DEGREES)), 4)
-    return DrawnPair(photo, drawing.full, drawing.at_degree(degree), degree, aligned, drawing.landmarks_at(1.0))
+    parsing = parse_portrait(photo, aligned)
+    pairs = []
+    for style in styles:
+        drawing = draw_full(photo, style, parsing)
+        degree = round(float(rng.uniform(*PARTIAL_DEGREES)), 4)
+        partial = drawing.at_degree(degree)
+        pairs.append(DrawnPair(photo, drawing.full, partial, degree, aligned, drawing.landmarks_at(1.0)))
+    return pairs
 
 
 def frame_portrait(

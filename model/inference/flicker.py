@@ -1,0 +1,68 @@
+"""How much a video flickers: what is left between neighbouring frames once the motion is taken out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+CONSISTENT = 1.0
+"""Flow is believed where going there and back ends within this many pixels of the start."""
+
+
+@dataclass(frozen=True)
+class WarpedError:
+    """Mean absolute differences in levels of 255 between neighbouring frames, after warping."""
+
+    source: float
+    result: float
+
+    @property
+    def ratio(self) -> float:
+        """The result's error as a multiple of the source's: 1 is as steady as the video was; NaN for a still one."""
+        return self.result / self.source if self.source else float("nan")
+
+
+def warped_error(frames: Iterable[np.ndarray], results: Iterable[np.ndarray]) -> WarpedError:
+    """Error of a video RGB uint8 `[H, W, 3]` and of what was made of it, uint8 `[kH, kW, 3]`.
+
+    Both are measured at the result's size with the motion of the source, which is the same for both.
+    """
+    errors = []
+    for (first, drawn_first), (second, drawn_second) in pairwise(zip(frames, results, strict=True)):
+        flow, valid = motion(first, second)
+        size = drawn_first.shape[1::-1]
+        scale = np.float32([size[0] / first.shape[1], size[1] / first.shape[0]])
+        flow = cv2.resize(flow, size) * scale
+        valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        if valid.any():
+            enlarged = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in (first, second)]
+            errors.append([difference(*both, flow, valid) for both in (enlarged, (drawn_first, drawn_second))])
+    return WarpedError(*np.mean(errors, axis=0).tolist()) if errors else WarpedError(0.0, 0.0)
+
+
+def motion(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of `first` is in `second`, as displacements `[H, W, 2]` in pixels, and where that is believed.
+
+    Pixels `[H, W]` are believed that stay in the picture and come back when the flow of `second` leads on from there.
+    """
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    there, back = search.calc(grey[0], grey[1], None), search.calc(grey[1], grey[0], None)
+    height, width = grey[0].shape
+    target = pixels(height, width) + there
+    inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(-1)
+    astray = np.linalg.norm(there + cv2.remap(back, target, None, cv2.INTER_LINEAR), axis=-1)
+    return there, inside & (astray < CONSISTENT)
+
+
+def difference(first: np.ndarray, second: np.ndarray, flow: np.ndarray, valid: np.ndarray) -> float:
+    """Mean absolute difference of `first` and `second` warped back by `flow`, over the `valid` pixels."""
+    warped = cv2.remap(second, pixels(*valid.shape) + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return float(cv2.absdiff(first, warped)[valid].mean())
+
+
+def pixels(height: int, width: int) -> np.ndarray:
+    """(x, y) of each pixel, float32 `[height, width, 2]`."""
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
