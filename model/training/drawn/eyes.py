@@ -19,8 +19,10 @@ OPENING = (0.13, 0.26)
 FAR_EYE = (0.30, 0.55)
 # Hue of brown irises as a unit vector (a, b), for eyes too dark to show one.
 BROWN = np.float32([0.45, 0.90])
-# Hue of light irises without a colour of their own: a cool grey.
-PALE = np.float32([-0.35, -0.94])
+# Hues of light irises with little colour of their own: a cool grey and hazel, green in between.
+PALE, HAZEL = np.float32([-0.35, -0.94]), np.float32([0.10, 0.95])
+# Their b, light taken out: cool, and hazel.
+HAZEL_TINT = (0.5, 3.5)
 # Lightness of the iris at which it is taken for light, and for dark.
 DARK_IRIS = (27.0, 20.0)
 # Its b, light taken out: blue even where it is dark, and not.
@@ -28,7 +30,7 @@ BLUE_TINT = (-8.0, -4.0)
 # Its a, light taken out: none, and surely brown.
 WARM_TINT = (1.0, 6.0)
 # What skin and lashes mirrored in an iris add to its b.
-MIRRORED_WARMTH = 3.0
+MIRRORED_WARMTH = 1.5
 # Chroma below which an iris has no colour of its own, and above which it has.
 TELLING_CHROMA = (1.5, 5.0)
 # Skin below the eyes darker than this part of the face's lightness: sunglasses, no eye is painted over them.
@@ -182,7 +184,8 @@ def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, n
     lightness, tint = float(sample[0]), sample[1:] - np.float32([0, MIRRORED_WARMTH])
     chroma = float(np.hypot(*tint)) + 1e-3
     telling = smoothstep(*TELLING_CHROMA, chroma)
-    hue = telling * tint / chroma + (1 - telling) * PALE
+    hazel = smoothstep(*HAZEL_TINT, float(sample[2]))
+    hue = telling * tint / chroma + (1 - telling) * (PALE + (HAZEL - PALE) * hazel)
     # Dark irises are brown, whatever little colour the reflections leave them, and so are warm ones; clearly blue
     # ones stay blue.
     brown = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*WARM_TINT, tint[0])))
