@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.inference.flicker import warped_error
+from model.inference import camera
+from model.inference.flicker import main, warped_error
 
 PICTURE = skimage.data.astronaut()[:260, :260]
 
@@ -39,3 +40,13 @@ def test_noise_in_the_result_is_told_from_a_steady_source():
 def test_a_result_of_another_length_is_refused():
     with pytest.raises(ValueError, match="shorter|longer"):
         warped_error(moving(1), moving(1, count=2))
+
+
+def test_the_program_tells_the_ratio_of_each_video(call, tmp_path, capsys):
+    clip = tmp_path / "clip.mp4"
+    assert call(camera.main, clip, "--seconds", 0.12) == 0
+    assert call(main, clip) == 0
+    name, _, *figures = (cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].strip("|").split("|"))
+    source, result, ratio = map(float, figures)
+    assert name == str(clip) and source > 0 and ratio == pytest.approx(result / source, rel=0.05)
+    assert call(main, tmp_path / "none.mp4") == 2

@@ -1,11 +1,19 @@
-"""How much a video flickers: what is left between neighbouring frames once the motion is taken out."""
+"""How much a video flickers: what is left between neighbouring frames once the motion is taken out.
 
+    python -m model.inference.flicker clip.mp4 --model starter
+"""
+
+import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
+
+from model import cli
+from model.inference.frames import open_frames
+from model.inference.stylizer import Stylizer
 
 CONSISTENT = 1.0
 """Flow is believed where going there and back ends within this many pixels of the start."""
@@ -66,3 +74,33 @@ def difference(first: np.ndarray, second: np.ndarray, flow: np.ndarray, valid: n
 def pixels(height: int, width: int) -> np.ndarray:
     """(x, y) of each pixel, float32 `[height, width, 2]`."""
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+
+
+def video_errors(stylizer: Stylizer, path: str) -> dict[str | None, WarpedError]:
+    """Errors of a video's crop and of its cartoon, by style, at degree 1. InputError for no video or no face."""
+    with open_frames(path) as source:
+        portrait = stylizer.fit_source(source)
+        degree = 1.0 if stylizer.network.has_degree else None
+        errors = {}
+        for style in stylizer.exemplars or [None]:
+            crops = (portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1) for frame in source)
+            drawn = (frame.rgb for frame in stylizer.render(source, portrait, style=style, degree=degree))
+            errors[style] = warped_error(crops, drawn)
+    return errors
+
+
+def main() -> None:
+    """Print a table of the errors."""
+    parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", nargs="+", help="clips with a face")
+    parser.add_argument("--model", default="starter", help="preset or file of a VToonify model (default: starter)")
+    options = parser.parse_args()
+    stylizer = Stylizer.from_preset(options.model)
+    print("| video | style | input | result | ratio |\n|---|---|---|---|---|")
+    for video in options.videos:
+        for style, error in video_errors(stylizer, video).items():
+            print(f"| {video} | {style or ''} | {error.source:.2f} | {error.result:.2f} | {error.ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    cli.run(main)

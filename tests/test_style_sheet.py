@@ -1,0 +1,20 @@
+"""The sheet of styles has a picture for each style and degree."""
+
+import numpy as np
+
+from model.inference.frames import open_frames
+from model.inference.style_sheet import DEGREES, LABEL_HEIGHT, WIDTH, main
+from model.inference.stylizer import Stylizer
+
+
+def test_the_sheet_shows_every_style_and_degrees_lead_away_from_the_photo(call, tmp_path):
+    file = tmp_path / "sheet.png"
+    assert call(main, "--out", file) == 0
+    with open_frames(file) as frames:
+        sheet = frames.first.rgb.astype(int)
+    styles = len(Stylizer.from_preset("starter", device="cpu").exemplars)
+    assert sheet.shape[1] == (1 + len(DEGREES)) * WIDTH and sheet.shape[0] % styles == 0
+    for row in np.split(sheet, styles):
+        photo, *drawn = np.split(row[:-LABEL_HEIGHT], 1 + len(DEGREES), axis=1)
+        away = [np.abs(picture - photo).mean() for picture in drawn]
+        assert away == sorted(away) and away[-1] > away[0] + 2
