@@ -27,7 +27,7 @@ class Preset:
     """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
 
     `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
-    to choose from, where known. With `colour_transfer` the result takes the exemplar's colours, too.
+    to choose from, where known, `style_names` names a few that have telling names. With `colour_transfer` the result takes the exemplar's colours, too.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Preset:
     file: str
     exemplars: str | None = None
     styles: int | None = None
+    style_names: tuple[str, ...] = ()
     style: int | None = None
     degree: float | None = None
     colour_transfer: bool = False
@@ -71,6 +72,7 @@ def _toonify(collection: str) -> Preset:
 PRESETS = (
     Preset(
         "starter", "dualstylegan", "starter/vtoonify_s_d.pt", f"starter/{EXEMPLAR_FILE}",
+        styles=4, style_names=("film", "ink", "painterly", "watercolour"),
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
         licence="CC BY-NC-SA 4.0 (non-commercial)",
     ),
@@ -158,6 +160,8 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
 
 
 def _exemplar_range(preset: Preset) -> str:
+    if preset.style_names:
+        return ", ".join(preset.style_names)
     last = f"0-{preset.styles - 1}" if preset.styles else "any"
     return f"{last} ({preset.default_style})"
 
