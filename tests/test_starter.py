@@ -1,5 +1,6 @@
 """The starter that comes with the project, on the sample portrait."""
 
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -7,25 +8,46 @@ import numpy as np
 import pytest
 
 from model import hub
+from model.inference.camera import CameraSource
 from model.inference.face import eye_centres, find_landmarks
+from model.inference.flicker import warped_error
 from model.inference.sample import sample_portrait
 from model.inference.stylizer import Stylizer
+from model.training.figures import cheek_lightness
 
 LIMIT = 30e6
 """Bytes that all shipped weights may take together."""
 
 
+STYLES = ("film", "ink", "painterly", "watercolour")
+DEGREES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
 @pytest.fixture(scope="module")
-def results() -> dict[float, np.ndarray]:
-    """The sample portrait's crop, enlarged to the result's size (key -1), and the results by degree."""
-    stylizer = Stylizer.from_preset("starter", device="cpu")
+def stylizer() -> Stylizer:
+    return Stylizer.from_preset("starter", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo(stylizer) -> np.ndarray:
+    """The sample portrait's crop, enlarged to the size of the results."""
+    frame = sample_portrait()
+    crop = stylizer.fit(frame).crop.apply(frame)
+    return cv2.resize(crop, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def results(stylizer, photo) -> dict[str, dict[float, np.ndarray]]:
+    """What becomes of the sample portrait, by style and degree."""
     frame = sample_portrait()
     portrait = stylizer.fit(frame)
-    pictures = {degree: next(stylizer.render([frame], portrait, degree=degree)) for degree in (0.0, 0.5, 1.0)}
-    crop = portrait.crop.apply(frame)
-    assert pictures[1.0].shape == (4 * crop.shape[0], 4 * crop.shape[1], 3)
-    pictures[-1.0] = cv2.resize(crop, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
-    return pictures
+
+    def draw(style: str, degree: float) -> np.ndarray:
+        return next(stylizer.render([frame], portrait, style=style, degree=degree))
+
+    found = {style: {degree: draw(style, degree) for degree in DEGREES} for style in STYLES}
+    assert found["ink"][1.0].shape == photo.shape
+    return found
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -39,18 +61,55 @@ def eye_opening(landmarks: np.ndarray) -> float:
     return float(np.mean(heights) / np.linalg.norm(np.subtract(*eye_centres(landmarks))))
 
 
-def test_the_degree_leads_away_from_the_photo(results):
-    away = [distance(results[degree], results[-1.0]) for degree in (0.0, 0.5, 1.0)]
-    assert away[0] < away[1] < away[2]
+def test_the_styles_have_their_names(stylizer):
+    assert tuple(stylizer.exemplars) == STYLES == stylizer.preset.style_names
+    assert stylizer.preset.styles == len(STYLES)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_degree_leads_smoothly_away_from_the_photo(results, photo, style):
+    away = [distance(results[style][degree], photo) for degree in DEGREES]
+    assert away == sorted(away)
     assert away[0] < 8  # levels of 255: degree 0 is nearly the photo
-    assert away[2] > 8
+    assert away[-1] > away[0] + 4
+    steps = [distance(results[style][a], results[style][b]) for a, b in pairwise(DEGREES)]
+    assert max(steps) < 0.5 * sum(steps)
 
 
-def test_the_cartoon_has_larger_eyes_and_is_still_a_face(results):
-    photo, cartoon = find_landmarks(results[-1.0]), find_landmarks(results[1.0])
-    assert photo is not None and cartoon is not None
-    assert eye_opening(cartoon) > 1.15 * eye_opening(photo)
-    assert np.linalg.norm(sum(eye_centres(cartoon)) - sum(eye_centres(photo))) < 0.1 * len(results[1.0])
+def test_the_styles_differ(results):
+    for one, other in combinations(STYLES, 2):
+        assert distance(results[one][1.0], results[other][1.0]) > 5
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_cartoon_has_larger_eyes_and_is_still_a_face(results, photo, style):
+    before, cartoon = find_landmarks(photo), find_landmarks(results[style][1.0])
+    assert before is not None and cartoon is not None
+    assert eye_opening(cartoon) > 1.04 * eye_opening(before)
+    assert np.linalg.norm(sum(eye_centres(cartoon)) - sum(eye_centres(before))) < 0.1 * len(photo)
+
+
+def test_film_has_the_largest_eyes_and_ink_the_darkest_lines(results):
+    opening = {style: eye_opening(find_landmarks(results[style][1.0])) for style in STYLES}
+    assert max(opening, key=opening.get) == "film"
+    contrast = {style: np.abs(np.diff(results[style][1.0].mean(-1), axis=1)).mean() for style in STYLES}
+    assert max(contrast, key=contrast.get) == "ink"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_skin_is_neither_lightened_nor_darkened(results, photo, style):
+    before = cheek_lightness(photo, find_landmarks(photo))
+    after = cheek_lightness(results[style][1.0], find_landmarks(results[style][1.0]))
+    assert abs(after - before) < (7 if style == "watercolour" else 5)  # paper lifts all skin
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_camera_move_does_not_make_it_flicker(stylizer, style):
+    source = CameraSource(Path("sample"), sample_portrait(), seconds=0.16)
+    portrait = stylizer.fit(source.first)
+    crops = [portrait.crop.apply(frame.rgb) for frame in source]
+    drawn = [frame.rgb for frame in stylizer.render(source, portrait, style=style, degree=1.0)]
+    assert len(drawn) == 4 and warped_error(crops, drawn).ratio < 1.2
 
 
 def test_shipped_weights_are_small_and_have_a_card():

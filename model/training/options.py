@@ -72,7 +72,7 @@ RECIPES = {
     ),
     "starter": Recipe(
         VToonifyConfig(
-            generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=40.0
+            generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=36.0
         ),
         discriminator_size=128, iter=5000, pretrain_iter=0, batch=8, lr=8e-4,
         adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
@@ -81,7 +81,7 @@ RECIPES = {
     "starter_tiny": Recipe(
         VToonifyConfig(
             generator=STARTER_TINY, parsing_channels=0, stem_channels=8, dilations=(2, 1), subpixel=4,
-            eye_distance=40.0,
+            eye_distance=36.0,
         ),
         discriminator_size=64, iter=200, pretrain_iter=0, batch=8, lr=8e-4,
         adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
