@@ -177,6 +177,3 @@ def _checked(value, default: float | tuple[float, ...], limits: tuple[float, flo
     if not low <= value <= high:
         raise InputError(f"{what} must lie between {low:g} and {high:g}, not {value:g}.")
     return float(value)
-
-
-STYLES = {name: load_style(name) for name in style_names()}
