@@ -90,6 +90,15 @@ def test_the_file_serves_the_drawn_teacher_and_depends_on_the_seed_alone(
     assert own.shape == shipped.shape and np.isfinite(own).all() and not np.allclose(own, shipped)
 
 
+def test_figures_of_an_empty_picture_are_those_of_a_hit():
+    class Nobody(torch.nn.Module):
+        def forward(self, x):
+            return torch.full_like(x[:, :1], -torch.inf)
+
+    empty = (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8))
+    assert learn_matte.figures(Nobody(), [empty]) == (1, 0)
+
+
 def test_losses_of_sure_mattes():
     label = torch.tensor([[0.0, 1.0]])
     right, wrong = (learn_matte.matte_loss(sign * 20 * (2 * label - 1), label).item() for sign in (1, -1))
@@ -153,7 +162,7 @@ def test_pictures_that_cannot_be_learnt_from(started, folders, tmp_path, capsys,
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--mattes", "a", "b"), "--photos has 1 folders and --mattes 2: give as many"),
+        (("--mattes", "a", "b"), "--photos and --mattes don't match: give as many folders"),
         (("--out", "."), "--out names no file"),
         (("--steps", "0"), "--steps must be at least 1"),
         (("--seed", "-1"), "--seed at least 0"),

@@ -45,9 +45,8 @@ class Options:
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
-        photos, mattes = len(self.photos), len(self.mattes)
-        if not photos or photos != mattes:
-            raise InputError(f"--photos has {photos} folders and --mattes {mattes}: give as many, in the same order.")
+        if not self.photos or len(self.photos) != len(self.mattes):
+            raise InputError("--photos and --mattes don't match: give as many folders of each, in the same order.")
         if self.out is None or self.out.is_dir():
             raise InputError("--out names no file: give one for the weights, such as matte.pt.")
         if self.steps < 1 or self.seed < 0:
@@ -62,7 +61,7 @@ def find_pairs(photo_folder: Path, matte_folder: Path) -> list[tuple[Path, Path]
     pairs = [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
     for photo, matte in pairs:
         if not matte.is_file():
-            raise InputError(f"{matte} does not exist: give {photo} its matte or remove it.")
+            raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
     return pairs
 
 
@@ -81,7 +80,7 @@ def read_square(path: Path, mode: str) -> np.ndarray:
 def random_view(rng: np.random.Generator, example: Example) -> Example:
     """A random view of an example: photo `[SIDE, SIDE, 3]` in [-1, 1], matte `[SIDE, SIDE]` in [0, 1], float32."""
     if rng.random() < 0.5:
-        example = [cv2.flip(picture, 1) for picture in example]
+        example = tuple(cv2.flip(picture, 1) for picture in example)
     middle, zoom = STORED_SIDE / 2, rng.uniform(0.75, 1.35) * SIDE / STORED_SIDE
     matrix = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, 7), zoom)
     matrix[:, 2] += SIDE / 2 - middle + rng.uniform(-14, 14, 2)
@@ -133,9 +132,8 @@ def figures(network: MatteNet, examples: list[Example]) -> tuple[float, float]:
         photo, matte = (cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in example)
         x = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
         result, label = network(x)[0, 0].sigmoid().numpy(), matte / 255
-        person, expected = result > 0.5, label > 0.5
-        overlap = (person & expected).sum() / max(1, (person | expected).sum())
-        found.append((overlap, np.abs(result - label).mean()))
+        both, either = (op(result > 0.5, label > 0.5).sum() for op in (np.logical_and, np.logical_or))
+        found.append((both / either if either else 1.0, np.abs(result - label).mean()))
     return tuple(np.mean(found, axis=0).tolist())
 
 
