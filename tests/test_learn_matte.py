@@ -1,0 +1,173 @@
+"""Learning the person matte, on bright ellipses that stand for people."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from model.training.drawn import learn_matte, matte
+
+SIDE = 48
+
+
+def ellipse(number):
+    """A photo RGB uint8 with a bright ellipse on a dark ground, and the ellipse as a matte."""
+    rng = np.random.default_rng(number)
+    label, centre, axes = np.zeros((SIDE, SIDE), np.uint8), rng.integers(18, 30, 2), rng.integers(10, 18, 2)
+    cv2.ellipse(label, centre.tolist(), axes.tolist(), 0, 0, 360, 255, -1)
+    photo = np.where(label[..., None] > 0, rng.integers(160, 250, 3), rng.integers(0, 70, 3))
+    return photo.astype(np.uint8), label
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Folders of six photos, one of them in a subfolder, and of their mattes."""
+    for number in range(6):
+        folder, (photo, label) = "sub" if number == 0 else ".", ellipse(number)
+        for kind, picture, suffix in (("photos", photo[..., ::-1], "jpg"), ("mattes", label, "png")):
+            (tmp_path / kind / folder).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / kind / folder / f"{number}.{suffix}"), picture)
+    return tmp_path / "photos", tmp_path / "mattes"
+
+
+@pytest.fixture
+def started(call, folders, tmp_path):
+    """A function that runs the program for two steps, with further arguments; returns the exit code."""
+    arguments = ("--photos", folders[0], "--mattes", folders[1], "--steps", 2)
+    return lambda *more: call(learn_matte.main, *arguments, "--out", tmp_path / "made" / "matte.pt", *more)
+
+
+@pytest.fixture
+def drawn_with(monkeypatch):
+    """A function that makes the drawn teacher use another file of weights, until the test ends."""
+
+    def use(path):
+        monkeypatch.setattr(matte, "WEIGHTS", path)
+        matte._network.cache_clear()
+
+    yield use
+    matte._network.cache_clear()
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(learn_matte, "BATCH", 2)
+
+
+def test_a_few_steps_find_the_ellipses():
+    examples = [tuple(cv2.resize(part, (160, 160)) for part in ellipse(number)) for number in range(12)]
+    untrained, learnt = (learn_matte.learn(examples[2:], steps, 4, seed=0) for steps in (1, 40))
+    overlap, l1 = learn_matte.figures(learnt, examples[:2])
+    assert overlap > 0.8
+    assert l1 < 0.7 * learn_matte.figures(untrained, examples[:2])[1]
+
+
+def test_views_keep_photo_and_matte_together():
+    rng = np.random.default_rng(0)
+    photo = np.zeros((160, 160, 3), np.uint8)
+    photo[50:120, 70:130] = 255
+    views = [learn_matte.random_view(rng, (photo, photo[..., 0])) for _ in range(20)]
+    for seen, label in views:
+        assert seen.shape == (matte.SIDE, matte.SIDE, 3) and seen.dtype == label.dtype == np.float32
+        assert seen.min() >= -1 and seen.max() <= 1 and label.min() >= 0 and label.max() <= 1
+        assert ((seen.mean(-1) > 0) == (label > 0.5)).mean() > 0.97
+    middles = [np.argwhere(label > 0.5).mean(0) for _, label in views]
+    assert np.std(middles, axis=0).min() > 3, "views are moved and mirrored"
+
+
+def test_the_file_serves_the_drawn_teacher_and_depends_on_the_seed_alone(
+    started, folders, tmp_path, drawn_with, small_batches, capsys
+):
+    files = [tmp_path / name for name in ("first.pt", "again.pt", "other.pt")]
+    for file, seed in zip(files, (0, 0, 1), strict=True):
+        assert started("--seed", seed, "--out", file) == 0
+    assert capsys.readouterr().out.startswith("1 held-out pictures: intersection over union 0.")
+    first, again, other = (file.read_bytes() for file in files)
+    assert first == again != other
+    shipped = matte.person_matte(ellipse(0)[0])
+    drawn_with(files[0])
+    own = matte.person_matte(ellipse(0)[0])
+    assert own.shape == shipped.shape and np.isfinite(own).all() and not np.allclose(own, shipped)
+
+
+def test_figures_of_an_empty_picture_are_those_of_a_hit():
+    class Nobody(torch.nn.Module):
+        def forward(self, x):
+            return torch.full_like(x[:, :1], -torch.inf)
+
+    empty = (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8))
+    assert learn_matte.figures(Nobody(), [empty]) == (1, 0)
+
+
+def test_losses_of_sure_mattes():
+    label = torch.tensor([[0.0, 1.0]])
+    right, wrong = (learn_matte.matte_loss(sign * 20 * (2 * label - 1), label).item() for sign in (1, -1))
+    assert right < 1e-6 and wrong == pytest.approx(21, abs=1e-3)  # cross-entropy 20, L1 1
+
+
+def test_ctrl_c_leaves_no_file(started, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learn_matte, "matte_loss", interrupted)
+    assert started() == 130
+    assert not (tmp_path / "made").exists()
+
+
+def no_photos(photos, mattes):
+    for path in photos.rglob("*.jpg"):
+        path.unlink()
+
+
+def one_photo(photos, mattes):
+    for path in photos.glob("*.jpg"):
+        path.unlink()
+
+
+def missing_matte(photos, mattes):
+    (mattes / "3.png").unlink()
+
+
+def damaged_photo(photos, mattes):
+    (photos / "2.jpg").write_bytes((photos / "2.jpg").read_bytes()[:200])
+
+
+def deep_matte(photos, mattes):
+    cv2.imwrite(str(mattes / "3.png"), np.full((8, 8), 40000, np.uint16))
+
+
+def transparent_matte(photos, mattes):
+    cv2.imwrite(str(mattes / "3.png"), np.full((8, 8, 4), 200, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (no_photos, "photos holds no pictures"),
+        (one_photo, "is the only picture: give at least two"),
+        (missing_matte, "mattes/3.png does not exist: give"),
+        (damaged_photo, "photos/2.jpg can't be read as a picture"),
+        (deep_matte, "mattes/3.png is no grey picture of 8 bits"),
+        (transparent_matte, "mattes/3.png is no grey picture of 8 bits"),
+    ],
+)
+def test_pictures_that_cannot_be_learnt_from(started, folders, tmp_path, capsys, spoil, told):
+    spoil(*folders)
+    assert started() == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("program.py: ") and told in last
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--mattes", "a", "b"), "--photos and --mattes don't match: give as many folders"),
+        (("--out", "."), "--out names no file"),
+        (("--steps", "0"), "--steps must be at least 1"),
+        (("--seed", "-1"), "--seed at least 0"),
+    ],
+)
+def test_options_that_cannot_work(started, capsys, arguments, told):
+    assert started(*arguments) == 2
+    assert told in capsys.readouterr().err
