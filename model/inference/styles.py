@@ -27,7 +27,8 @@ class Preset:
     """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
 
     `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
-    to choose from, where known, `style_names` names a few that have telling names. With `colour_transfer` the result takes the exemplar's colours, too.
+    to choose from, where known; `style_names` are theirs, where they tell something. With `colour_transfer` the
+    result takes the exemplar's colours, too.
     """
 
     name: str

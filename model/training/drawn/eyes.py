@@ -26,7 +26,9 @@ HAZEL_TINT = (0.5, 3.5)
 # Lightness of the iris at which it is taken for light, and for dark.
 DARK_IRIS = (27.0, 20.0)
 # Its b, light taken out: blue even where it is dark, and not.
-BLUE_TINT = (-8.0, -4.0)
+BLUE_TINT = (-14.0, -8.0)
+# Lightness of the skin: light, and so dark that light spots in the iris are reflections.
+DARK_SKIN = (50.0, 40.0)
 # Its a, light taken out: none, and surely brown.
 WARM_TINT = (1.0, 6.0)
 # What skin and lashes mirrored in an iris add to its b.
@@ -113,7 +115,7 @@ def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
         for eye, centre in zip(eyes, centres, strict=True)
     ]
     samples = np.stack([_iris_sample(eye, c, radius) for eye, c in zip(eyes, centres, strict=True)])
-    return _Irises(radius, gaze, *_iris_colour(weights @ samples, style))
+    return _Irises(radius, gaze, *_iris_colour(weights @ samples, eyes[0].skin, style))
 
 
 def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
@@ -179,8 +181,9 @@ def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
     return np.float32([colour[0], *(colour[1:] - 0.6 * np.clip(cast, -12, 12))])
 
 
-def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
-    """Lightness, chroma and hue (unit vector a, b) to paint an iris in whose Lab colour in the photo is `sample`."""
+def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
+    """Lightness, chroma and hue (unit vector a, b) to paint an iris in whose Lab colour in the photo is `sample`, in
+    a face with skin of lightness `skin`."""
     lightness, tint = float(sample[0]), sample[1:] - np.float32([0, MIRRORED_WARMTH])
     chroma = float(np.hypot(*tint)) + 1e-3
     telling = smoothstep(*TELLING_CHROMA, chroma)
@@ -188,7 +191,8 @@ def _iris_colour(sample: np.ndarray, style: DrawnStyle) -> tuple[float, float, n
     hue = telling * tint / chroma + (1 - telling) * (PALE + (HAZEL - PALE) * hazel)
     # Dark irises are brown, whatever little colour the reflections leave them, and so are warm ones; clearly blue
     # ones stay blue.
-    brown = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*WARM_TINT, tint[0])))
+    dark = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*DARK_SKIN, skin)))
+    brown = max(dark, float(smoothstep(*WARM_TINT, tint[0])))
     brown *= float(smoothstep(*BLUE_TINT, tint[1]))
     hue = brown * BROWN + (1 - brown) * hue
     wanted = np.clip(chroma * style.iris_saturation, 11 + 8 * brown, 36 - 8 * brown)

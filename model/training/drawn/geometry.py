@@ -32,6 +32,12 @@ LIDS = (0.10, 0.24)
 CHILD_FACE, CHILD_GROWTH = (1.65, 1.35), 0.6
 # Ring of points that the warp leaves where they are.
 ANCHOR_RADIUS, ANCHOR_COUNT = 3.9, 16
+# How far brows may slide along the face's up axis, and how near to the lid, in eye distances.
+BROW_SHIFTS = 0.02 * np.arange(-10, 4)
+LEAST_BROW_GAP = 0.13
+# In grey levels: what it costs to come nearer to the lid, to slide one brow an eye distance further than the other,
+# and the difference that tells a good place from a bad one.
+LID_TOO_NEAR, UNEQUAL_BROWS, BROW_TEMPERATURE = 1e3, 90.0, 2.5
 # Softening of the thin-plate spline: it need not pass through noisy landmarks exactly.
 WARP_SMOOTHING = 1e-3
 
@@ -131,34 +137,41 @@ def align_portrait(
 
 
 def refine_brows(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Slide each brow along the face's up axis onto the darkest band above its eye.
+    """Slide each brow along the face's up axis onto the darkest band above its eye, both about equally far.
 
     dlib places the brows of older faces too high; everything drawn there depends on them.
     """
     landmarks, frame = landmarks.copy(), face_frame(landmarks)
     unit = frame.eye_distance
-    lightness = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.028 * unit)
-
-    def brightness(line: np.ndarray, shift: float) -> float:
-        x, y = np.round(line + frame.up * shift).astype(int).T
-        return lightness[y.clip(0, rgb.shape[0] - 1), x.clip(0, rgb.shape[1] - 1)].mean()
-
-    for brow, lid in ((BROWS[0], [37, 38]), (BROWS[1], [43, 44])):
-        line = curve(landmarks[brow], 5)
-        gap = (landmarks[brow].mean(0) - landmarks[lid].mean(0)) @ frame.up
-        shifts = [s for s in np.linspace(-0.20, 0.06, 14) * unit if gap + s >= 0.13 * unit]
-        if not shifts:
-            continue
-        # Dark on the line, light just above and below it; a long slide has to be worth it.
-        costs = [
-            1.5 * brightness(line, s)
-            - 0.9 * brightness(line, s + 0.11 * unit)
-            - 0.6 * brightness(line, s - 0.09 * unit)
-            + 14 * abs(s) / unit
-            for s in shifts
-        ]
-        landmarks[brow] += frame.up * shifts[int(np.argmin(costs))]
+    grey = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.028 * unit)
+    costs = [
+        _brow_costs(grey, landmarks[brow], landmarks[lid].mean(0), frame)
+        for brow, lid in ((BROWS[0], [37, 38]), (BROWS[1], [43, 44]))
+    ]
+    both = costs[0][:, None] + costs[1] + UNEQUAL_BROWS * abs(BROW_SHIFTS[:, None] - BROW_SHIFTS)
+    # The mean over good places moves smoothly with the landmarks; the best place would jump.
+    weight = np.exp((both.min() - both) / BROW_TEMPERATURE)
+    weight /= weight.sum()
+    for brow, axis in zip(BROWS, (1, 0), strict=True):
+        landmarks[brow] += frame.up * (weight.sum(axis) @ BROW_SHIFTS * unit)
     return landmarks
+
+
+def _brow_costs(grey: np.ndarray, brow: np.ndarray, lid: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """What speaks against each of BROW_SHIFTS, in grey levels of the blurred picture `grey`; brow [5, 2], lid [2]."""
+    unit, line = frame.eye_distance, curve(brow, 5)
+
+    def brightness(shift: float) -> float:
+        x, y = np.round(line + frame.up * shift * unit).astype(int).T
+        return grey[y.clip(0, grey.shape[0] - 1), x.clip(0, grey.shape[1] - 1)].mean()
+
+    gap = (brow.mean(0) - lid) @ frame.up / unit
+    # Dark on the line, light just above and below it; a long slide has to be worth it, and none ends on the lid.
+    return np.array([
+        1.5 * brightness(s) - 0.9 * brightness(s + 0.11) - 0.6 * brightness(s - 0.09)
+        + 14 * abs(s) + (LID_TOO_NEAR if s < 0 and gap + s < LEAST_BROW_GAP else 0)
+        for s in BROW_SHIFTS
+    ])  # fmt: skip
 
 
 def exaggerate(landmarks: np.ndarray, shape: Exaggeration) -> tuple[np.ndarray, np.ndarray]:
