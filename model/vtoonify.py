@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
-from model.ops import LEAK, make_kernel, upsample2
+from model.ops import LEAK
 from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.stylegan2 import Generator, GeneratorConfig
 
@@ -245,10 +245,12 @@ class VToonify(nn.Module):
         return function(*inputs)
 
     def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""
-        kernel = make_kernel(gain=4.0).to(skip.device)
+        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image.
+
+        Bilinear enlargement is StyleGAN2's filter, without its dark edge: beyond the border it repeats the picture.
+        """
         for _ in range(int(math.log2(self.config.subpixel))):
-            skip = upsample2(skip, kernel)
+            skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
         return skip + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
 
     @staticmethod
