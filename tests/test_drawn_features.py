@@ -6,11 +6,12 @@ import skimage.data
 
 from model.training.drawn.geometry import EYES, align_portrait
 from model.training.drawn.parsing import parse_portrait
-from model.training.drawn.styles import film
+from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw_full
 from tests.portrait import LANDMARKS
 
 SIZE = 256
+FILM = load_style("film")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def portrait():
 
 
 def draw(rgb, landmarks):
-    return draw_full(rgb, film, parse_portrait(rgb, landmarks))
+    return draw_full(rgb, FILM, parse_portrait(rgb, landmarks))
 
 
 def eye_boxes(drawing):
