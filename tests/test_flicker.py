@@ -50,3 +50,8 @@ def test_the_program_tells_the_ratio_of_each_video(call, tmp_path, capsys):
     source, result, ratio = map(float, figures)
     assert name == str(clip) and source > 0 and ratio == pytest.approx(result / source, rel=0.05)
     assert call(main, tmp_path / "none.mp4") == 2
+
+
+def test_one_frame_has_no_neighbour(call, capsys):
+    assert call(main, "clip.mp4", "--frames", 1) == 2
+    assert "--frames is 1" in capsys.readouterr().err

@@ -6,12 +6,13 @@
 import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
 
 from model import cli
+from model.errors import InputError
 from model.inference.frames import open_frames
 from model.inference.stylizer import Stylizer
 
@@ -76,16 +77,19 @@ def pixels(height: int, width: int) -> np.ndarray:
     return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
 
 
-def video_errors(stylizer: Stylizer, path: str) -> dict[str | None, WarpedError]:
-    """Errors of a video's crop and of its cartoon, by style, at degree 1. InputError for no video or no face."""
+def video_errors(stylizer: Stylizer, path: str, frames: int | None = None) -> dict[str | None, WarpedError]:
+    """Errors of a video's crop and of its cartoon, by style, at degree 1; of the first `frames` where that is given.
+
+    Raises InputError for no video or no face.
+    """
     with open_frames(path) as source:
         portrait = stylizer.fit_source(source)
         degree = 1.0 if stylizer.network.has_degree else None
         errors = {}
         for style in stylizer.exemplars or [None]:
-            crops = (portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1) for frame in source)
-            drawn = (frame.rgb for frame in stylizer.render(source, portrait, style=style, degree=degree))
-            errors[style] = warped_error(crops, drawn)
+            crops = (portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1) for frame in islice(source, frames))
+            drawn = stylizer.render(islice(source, frames), portrait, style=style, degree=degree)
+            errors[style] = warped_error(crops, (frame.rgb for frame in drawn))
     return errors
 
 
@@ -94,11 +98,14 @@ def main() -> None:
     parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", help="clips with a face")
     parser.add_argument("--model", default="starter", help="preset or file of a VToonify model (default: starter)")
+    parser.add_argument("--frames", type=int, help="measure this many frames of each clip (default: all)")
     options = parser.parse_args()
+    if options.frames is not None and options.frames < 2:
+        raise InputError(f"--frames is {options.frames}: give at least 2, as neighbours are compared.")
     stylizer = Stylizer.from_preset(options.model)
     print("| video | style | input | result | ratio |\n|---|---|---|---|---|")
     for video in options.videos:
-        for style, error in video_errors(stylizer, video).items():
+        for style, error in video_errors(stylizer, video, options.frames).items():
             print(f"| {video} | {style or ''} | {error.source:.2f} | {error.result:.2f} | {error.ratio:.2f} |")
 
 
