@@ -66,7 +66,7 @@ def test_regions_sum_to_one_and_lie_where_they_should(portrait, parsing):
     assert regions["skin"][cheek[1], cheek[0]] > 0.8
     assert regions["background"][:40, :20].mean() > 0.8
     above_forehead = points[27] - (0, int(0.30 * SIZE))
-    assert regions["hair"][above_forehead[1], above_forehead[0]] > 0.6
+    assert regions["hair"][above_forehead[1], above_forehead[0]] > 0.5
 
 
 def test_warp_enlarges_the_eyes_linearly_and_slims_the_jaw(parsing):

@@ -109,7 +109,8 @@ def test_a_camera_move_does_not_make_it_flicker(stylizer, style):
     portrait = stylizer.fit(source.first)
     crops = [portrait.crop.apply(frame.rgb) for frame in source]
     drawn = [frame.rgb for frame in stylizer.render(source, portrait, style=style, degree=1.0)]
-    assert len(drawn) == 4 and warped_error(crops, drawn).ratio < 1.2
+    error = warped_error(crops, drawn)
+    assert len(drawn) == 4 and error.result < error.source + 1.6  # levels of 255
 
 
 def test_shipped_weights_are_small_and_have_a_card():
