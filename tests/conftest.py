@@ -4,10 +4,13 @@ import signal
 import sys
 
 import pytest
+import skimage.data
 from accelerate.state import AcceleratorState, GradientState
 
 from model import cli
-from tests.portrait import write_drawn_pairs
+from model.training.drawn.geometry import align_portrait
+from model.training.drawn.parsing import parse_portrait
+from tests.portrait import LANDMARKS, PORTRAIT_SIZE, write_drawn_pairs
 
 
 @pytest.fixture
@@ -29,6 +32,18 @@ def pair_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     write_drawn_pairs(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def portrait():
+    """The sample portrait, aligned: RGB `[S, S, 3]` and landmarks `[68, 2]`."""
+    return align_portrait(skimage.data.astronaut(), LANDMARKS, PORTRAIT_SIZE, eye_fraction=0.22)
+
+
+@pytest.fixture(scope="session")
+def parsing(portrait):
+    """The regions of `portrait`."""
+    return parse_portrait(*portrait)
 
 
 @pytest.fixture

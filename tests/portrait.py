@@ -24,6 +24,10 @@ LANDMARKS = np.array(
     np.float32,
 )  # fmt: skip
 
+PORTRAIT_SIZE = 256
+"""Side of the aligned portrait that tests of the drawn teacher share."""
+
+
 def pair_facts(degree: float, landmarks: np.ndarray, landmarks_full: np.ndarray) -> dict:
     """What KEY.json says, in the style that exists."""
     lists = {"landmarks": landmarks.tolist(), "landmarks_full": landmarks_full.tolist()}

@@ -3,28 +3,17 @@
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 
 from model.training.drawn import pair
-from model.training.drawn.geometry import EYES, Warp, align_portrait, alignment, overrun
-from model.training.drawn.parsing import REGIONS, parse_portrait
+from model.training.drawn.geometry import EYES, Warp, alignment, overrun
+from model.training.drawn.parsing import REGIONS
 from model.training.drawn.strokes import curve
 from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw, draw_full
-from tests.portrait import LANDMARKS
+from tests.portrait import LANDMARKS, PORTRAIT_SIZE
 
-SIZE = 256
+SIZE = PORTRAIT_SIZE
 film = load_style("film")
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.22)
-
-
-@pytest.fixture(scope="module")
-def parsing(portrait):
-    return parse_portrait(*portrait)
 
 
 @pytest.fixture(scope="module")

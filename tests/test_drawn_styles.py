@@ -12,9 +12,9 @@ from model.training.drawn.geometry import align_portrait, displace
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import Drawing, draw_full
-from tests.portrait import LANDMARKS
+from tests.portrait import LANDMARKS, PORTRAIT_SIZE
 
-SIZE = 256
+SIZE = PORTRAIT_SIZE
 STYLE_NAMES = ["film", "ink", "painterly", "watercolour"]
 
 
@@ -33,16 +33,6 @@ def skin_colours(drawing: Drawing, parsing):
     skin = np.ascontiguousarray(parsing.regions[..., REGIONS.index("skin")])
     drawn_skin = displace(skin, drawing.warp.field(skin.shape, 1.0), cv2.INTER_LINEAR)
     return to_lab(drawing.photo)[skin > 0.6], to_lab(drawing.full)[drawn_skin > 0.6]
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.22)
-
-
-@pytest.fixture(scope="module")
-def parsing(portrait):
-    return parse_portrait(*portrait)
 
 
 @pytest.fixture(scope="module")
