@@ -29,7 +29,7 @@ from model.training.drawn.pair import DrawnPair, draw_pairs
 from model.training.drawn.styles import DrawnStyle
 from model.training.shards import Result, encode_pair
 
-# What needs torch is imported where it is used: each process of the drawn teacher imports this file.
+# Each process of the drawn teacher imports this file: what only the network teachers need is imported there.
 if TYPE_CHECKING:
     from model.training.generate_options import DrawnData
 

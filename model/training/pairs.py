@@ -114,7 +114,7 @@ def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> n
 
     `landmarks [68, 2]` in pixels of the pair. Most views look at the face, the others anywhere. Nothing is mirrored
     here: drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on
-    both. Photos are mirrored before they are drawn.
+    both. generate_data.py mirrors photos before it draws them (--count).
     """
     smallest, usual, largest = EYE_DISTANCES
     zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance(landmarks)
