@@ -1,8 +1,10 @@
-"""StyleGAN2 discriminator at 256 px; in variant D it is conditioned on style and degree (VToonify, Sec. 4.3)."""
+"""Discriminators: StyleGAN2's at 256 px, in variant D conditioned on style and degree (VToonify, Sec. 4.3), and one of
+patches at full resolution, for drawn pairs."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.ops import LEAK, BiasedLeakyReLU, Blur
@@ -98,3 +100,49 @@ class Discriminator(nn.Module):
             return x
         condition = torch.cat([self.label_mapper(degree.view(-1, 1)), self.style_mapper(style_index)], dim=1)
         return (x * condition).sum(1, keepdim=True) / math.sqrt(2 * CONDITION_DIM)
+
+
+class PatchDiscriminator(nn.Module):
+    """Realness of each patch of 54 px of a drawing, given its photo, style and degree (pix2pix: Isola et al., 2017).
+
+    It sees lines and strokes at full resolution and is a small part of the cost. Where the picture comes down to a
+    quarter, which is the size of the photo that the student got, the photo joins in.
+    """
+
+    PHOTO_SCALE = 4
+    """Side of the drawing divided by that of the photo."""
+
+    def __init__(self, num_styles: int, width: int = 24):
+        super().__init__()
+        self.num_styles = num_styles
+        act = nn.LeakyReLU(LEAK)
+        self.fine = nn.Sequential(
+            nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act,
+        )  # fmt: skip
+        self.condition = nn.Linear(num_styles + 1, 2 * width)
+        self.coarse = nn.Sequential(
+            nn.Conv2d(2 * width + 3, 4 * width, 4, 2, 1), act,
+            nn.Conv2d(4 * width, 4 * width, 3, 1, 1), act,
+            nn.Conv2d(4 * width, 1, 3, 1, 1),
+        )  # fmt: skip
+        for layer in (*self.fine, *self.coarse[:-1]):
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=LEAK)
+
+    def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
+        """Judge drawings.
+
+        Args:
+            image: `[B, 3, S, S]`, RGB in [-1, 1]; S a multiple of 8.
+            photo: `[B, 3, S/4, S/4]`, likewise.
+            degree: `[B]` style degrees in [0, 1]; at 0 all styles are one.
+            style_index: `[B]` integers below `num_styles`.
+
+        Returns:
+            Logits `[B, 1, S/8, S/8]`.
+        """
+        share = degree.view(-1, 1).to(image.dtype)
+        style = share * F.one_hot(style_index, self.num_styles)
+        wanted = self.condition(torch.cat([style, 1 - share], dim=1))[:, :, None, None]
+        fine = self.fine(image)
+        return self.coarse(torch.cat([fine + wanted.to(fine.dtype), photo.to(fine.dtype)], dim=1))

@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.training.pairs import OUTPUT_SIZE, SCALE, WINDOW_SIZE, PairDataset, feature_weights, split_held_out
+from model.training.pairs import (
+    OUTPUT_SIZE,
+    SCALE,
+    WINDOW_SIZE,
+    PairDataset,
+    detail_weights,
+    feature_weights,
+    split_held_out,
+)
 from model.training.shards import StoredPair, encode_pair, index_pairs, write_shard
 from tests.portrait import LANDMARKS, pair_facts
 
@@ -75,8 +83,8 @@ def test_samples_have_the_promised_shapes_and_ranges(samples):
         assert sample["weight"].shape == (1, OUTPUT_SIZE, OUTPUT_SIZE) and sample["weight"].dtype == torch.float32
         for key in ("x", "y", "moved"):
             assert sample[key].dtype == torch.float32 and -1 <= sample[key].min() < sample[key].max() <= 1
-        # From 1 to 8, but for the overshoot of cubic resampling.
-        assert sample["weight"].min() > 0.8 and sample["weight"].max() < 9
+        # From 1 to 8 + 3, but for the overshoot of cubic resampling.
+        assert sample["weight"].min() > 0.8 and sample["weight"].max() < 12
         assert 0 <= sample["degree"] <= 1 and sample["style"] == 0
         assert sample["offset"].min() >= 0 and sample["offset"].max() <= OUTPUT_SIZE - WINDOW_SIZE
 
@@ -126,6 +134,15 @@ def test_weights_are_highest_on_the_eyes():
     assert 3 < weights[mouth[1], mouth[0]] < 5 and 3 < weights[brow[1], brow[0]] < 5
     assert weights[280, 20] == pytest.approx(1) and weights.dtype == np.float32
     assert weights[y, x] < 4  # the root of the nose
+
+
+def test_weights_are_higher_on_lines_and_lights():
+    picture = np.full((96, 96, 3), 120, np.uint8)
+    picture[48, :] = 10
+    picture[20:22, 20:22] = 255
+    weights = detail_weights(picture)
+    assert weights[48, 5:-5].min() > 2.5 and weights[20:22, 20:22].min() > 2.5 and weights.max() <= 3
+    assert weights[70:].max() < 0.01 and weights.dtype == np.float32
 
 
 def test_weights_follow_the_eyes_through_drawing_and_augmentation(tmp_path):

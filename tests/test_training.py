@@ -101,6 +101,13 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, terminat
     assert_same(checkpoints.read_contents(whole_file, "a model"), checkpoints.read_contents(parted_file, "a model"))
 
 
+def test_the_discriminator_joins_in_halfway(options):
+    run = options(log_every=1)
+    train(run)
+    both = [("discriminator" in line, "adversarial" in line) for line in log_of(run)]
+    assert both == 2 * [(False, False)] + 2 * [(True, True)]
+
+
 def test_ctrl_c_and_sigterm_are_noted_while_a_run_goes_on():
     before = [signal.getsignal(number) for number in SIGNALS]
     with noted_signals() as seen:

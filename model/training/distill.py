@@ -9,33 +9,17 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model import checkpoints
-from model.discriminator import STDDEV_GROUP, Discriminator
 from model.perceptual import load_perceptual
 from model.training import losses
+from model.training.critics import make_critic
 from model.training.options import TrainOptions
 from model.training.pair import Pair
 from model.training.run import Run
 from model.training.sheets import sheet
 from model.training.student import DistillStudent, Rendered, code_of
 
-FLICKER_PART = 2
+FLICKER_PART = 4
 """From scratch, the flicker loss takes one in so many samples of a batch: the same mean, at a fraction of the cost."""
-
-
-class Critic(nn.Module):
-    """The discriminator over groups of pictures, whatever the batch: each group's statistics are its own."""
-
-    def __init__(self, discriminator: Discriminator):
-        super().__init__()
-        self.discriminator = discriminator
-
-    def forward(self, pictures: list[Tensor], pair: Pair) -> list[Tensor]:
-        """Logits `[B, 1]` for each of `pictures [B, 3, s, s]`."""
-        return [self._judge(batch, pair) for batch in pictures]
-
-    def _judge(self, batch: Tensor, pair: Pair) -> Tensor:
-        parts = zip(*(t.split(STDDEV_GROUP) for t in (batch, pair["degree"], pair["style"])), strict=True)
-        return torch.cat([self.discriminator(*part) for part in parts]).float()
 
 
 class Distillation(Run):
@@ -46,10 +30,8 @@ class Distillation(Run):
         options = self.options
         self.critic = None
         if options.adv_loss:
-            styles = len(self.styles) if options.recipe.network.backbone == "dualstylegan" else None
-            size = options.recipe.discriminator_size
-            network = Critic(Discriminator(styles, size, _widths(size, options))).to(self.engine.device)
-            self.critic, self.critic_optimizer = self.prepare(network)
+            critic = make_critic(options, len(self.styles)).to(self.engine.device)
+            self.critic, self.critic_optimizer = self.prepare(critic)
             self.models.append(self.critic)
         self.perceptual = None
         if options.perc_loss:
@@ -64,6 +46,11 @@ class Distillation(Run):
         """The flicker loss takes one in so many samples."""
         return FLICKER_PART if self.options.recipe.from_scratch else 1
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether the adversarial loss takes part in this step."""
+        return self.critic is not None and self.step >= self.options.recipe.adv_begin * self.options.iter
+
     def _codes(self) -> Tensor | None:
         """The exemplars `[n, rows, D]` in z+, which a network that learns from scratch maps itself."""
         if self.options.from_backbone:
@@ -74,8 +61,8 @@ class Distillation(Run):
         flicker_weight = self.options.tmp_loss * losses.flicker_ramp(self.step, self.options.iter)
         rendered = self.student(pair, flicker_weight > 0)
         values = {}
-        if self.critic is not None:
-            fake, real = self.critic([self._small(rendered.y.detach()), self._small(pair["y"])], pair)
+        if self.is_judged:
+            fake, real = self.critic([rendered.y.detach(), pair["y"]], pair)
             found = {"discriminator": self.options.adv_loss * losses.discrimination(fake, real)}
             values = self.descend(self.critic_optimizer, found)
         return values | self.descend(self.optimizer, self.losses(rendered, pair, flicker_weight))
@@ -94,7 +81,7 @@ class Distillation(Run):
             half = y.shape[-1] // 2  # the whole size would be too large, a quarter gives blurred results
             distance = self.perceptual(F.adaptive_avg_pool2d(y, half), F.adaptive_avg_pool2d(target, half))
             found["lpips"] = options.perc_loss * losses.perceptual(distance)
-        if self.critic is not None:
+        if self.is_judged:
             found["adversarial"] = options.adv_loss * losses.adversarial(self._judge_without_learning(y, pair))
         if rendered.masks and options.msk_loss:
             found["mask"] = options.msk_loss * losses.mask_excess(rendered.masks, pair["degree"])
@@ -103,15 +90,12 @@ class Distillation(Run):
             found["flicker"] = flicker_weight * losses.flicker(y[some], rendered.moved, pair["offset"][some])
         return found
 
-    def _small(self, pictures: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(pictures, self.options.recipe.discriminator_size)
-
     def _judge_without_learning(self, y: Tensor, pair: Pair) -> Tensor:
         """Logits of results; gradients reach the results, not the discriminator."""
         critic = self.engine.unwrap_model(self.critic)
         weights = {name: value.detach() for name, value in critic.named_parameters()}
         with self.engine.autocast():
-            (logits,) = functional_call(critic, weights, ([self._small(y)], pair))
+            (logits,) = functional_call(critic, weights, ([y], pair))
         return logits
 
     def state(self) -> dict:
@@ -154,9 +138,3 @@ def suffix_of(options: TrainOptions) -> str:
     degree = f"_d{float(options.style_degree)}" if options.fix_degree else "_d"
     return style + degree + ("" if options.fix_color or options.recipe.from_scratch else "_c")
 
-
-def _widths(size: int, options: TrainOptions) -> dict[int, int]:
-    """Channels by resolution, 4 px to `size`: the generator's, as published; below its lowest, as many as there."""
-    widths = options.recipe.network.generator.channels
-    sides = [4 << k for k in range((size // 4).bit_length())]
-    return {side: widths.get(side, widths[min(widths)]) for side in sides}

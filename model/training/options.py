@@ -20,11 +20,13 @@ class Recipe:
     lowered again, and gradients are clipped. Weights with an equalised learning rate (Karras et al., 2018) are stored
     with unit variance, dozens of times larger than those of ordinary convolutions; `equalised_lr` multiplies their
     rate, so that both kinds learn equally fast. With `young_average` the average of the weights forgets faster in the
-    beginning, for runs that are short against its memory or begin far from their end.
+    beginning, for runs that are short against its memory or begin far from their end. `adv_begin` is the share of the
+    steps after which the adversarial loss sets in: at first a discriminator tells drawings at a glance and teaches
+    little. `discriminator_size` is the side in pixels of what the discriminator sees; None: patches at full size.
     """
 
     network: VToonifyConfig
-    discriminator_size: int
+    discriminator_size: int | None
     iter: int
     pretrain_iter: int
     batch: int
@@ -38,6 +40,7 @@ class Recipe:
     from_scratch: bool = False
     equalised_lr: float = 1.0
     young_average: bool = False
+    adv_begin: float = 0.0
 
 
 TINY = GeneratorConfig(
@@ -74,18 +77,18 @@ RECIPES = {
         VToonifyConfig(
             generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=36.0
         ),
-        discriminator_size=128, iter=5000, pretrain_iter=0, batch=8, lr=8e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
-        from_scratch=True, equalised_lr=10.0, young_average=True,
+        discriminator_size=None, iter=10_000, pretrain_iter=0, batch=4, lr=8e-4,
+        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
     ),
     "starter_tiny": Recipe(
         VToonifyConfig(
             generator=STARTER_TINY, parsing_channels=0, stem_channels=8, dilations=(2, 1), subpixel=4,
             eye_distance=36.0,
         ),
-        discriminator_size=64, iter=200, pretrain_iter=0, batch=8, lr=8e-4,
-        adv_loss=0.0, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
-        from_scratch=True, equalised_lr=10.0, young_average=True,
+        discriminator_size=None, iter=200, pretrain_iter=0, batch=8, lr=8e-4,
+        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
     ),
 }  # fmt: skip
 """Named sizes. `published` is the paper's model. `tiny` has its layers at a quarter of the resolution and few channels:

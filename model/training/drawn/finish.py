@@ -9,7 +9,7 @@ from model.training.drawn.strokes import paint, pixel_grid
 from model.training.drawn.styles import DrawnStyle
 
 # Contrast in L of an edge of the photo from which, and at which, an outline is drawn along it.
-OUTLINE_CONTRAST = (5.0, 16.0)
+OUTLINE_CONTRAST = (3.0, 10.0)
 RIM_COLOUR = (74.0, -9.0, -22.0)
 PAPER_COLOUR = (96.5, 0.0, 3.5)
 # Half axes of the painted oval in eye distances; the paint thins out between these parts of them.

@@ -1,0 +1,85 @@
+"""The discriminator of patches: what it sees, what it depends on, and when it takes part."""
+
+import pytest
+import torch
+
+from model.discriminator import PatchDiscriminator
+from model.training.critics import Critic, PatchCritic, make_critic
+from model.training.options import DualOptions, ToonifyOptions
+
+REACH = 27
+"""Half of a patch's 54 px."""
+
+
+@pytest.fixture(scope="module")
+def judge():
+    torch.manual_seed(0)
+    return PatchDiscriminator(3, width=4).eval()
+
+
+@pytest.fixture(scope="module")
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    image, photo = (torch.rand(2, 3, side, side, generator=generator) * 2 - 1 for side in (160, 40))
+    return {"image": image, "photo": photo, "degree": torch.tensor([1.0, 0.5]), "style_index": torch.tensor([0, 2])}
+
+
+def changed(judge, batch, **other):
+    """Logits that change, `[B, S/8, S/8]`, when something in the batch does."""
+    with torch.no_grad():
+        return (judge(**batch) - judge(**batch | other)).abs().squeeze(1) > 1e-6
+
+
+@torch.no_grad()
+def test_a_patch_has_54_pixels(judge, batch):
+    image = batch["image"].clone()
+    image[:, :, 80, 80] += 1
+    seen = changed(judge, batch, image=image)[0]
+    rows = seen.any(1).nonzero().flatten()
+    centres = rows * 8 + 3.5
+    assert (centres - 80).abs().max() <= REACH and len(rows) >= 6
+    assert (seen.any(1) == seen.any(0)).all() and not seen.all()
+
+
+def test_photo_style_and_degree_matter(judge, batch):
+    photo = batch["photo"].clone()
+    photo[:, :, 20, 20] += 1
+    assert changed(judge, batch, photo=photo)[:, 10, 10].all() and not changed(judge, batch, photo=photo)[:, 0].any()
+    assert changed(judge, batch, style_index=torch.tensor([1, 1])).all(dim=(1, 2)).all()
+    assert changed(judge, batch, degree=torch.tensor([0.9, 0.4])).all(dim=(1, 2)).all()
+
+
+def test_at_degree_0_all_styles_are_one(judge, batch):
+    photos = batch | {"degree": torch.zeros(2)}
+    assert not changed(judge, photos, style_index=torch.tensor([1, 1])).any()
+
+
+def test_it_learns_to_tell_lines_from_their_blur():
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(1, width=8)
+    sharp = torch.full((4, 3, 96, 96), 0.5)
+    sharp[:, :, ::12] = -1
+    blurred = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2, count_include_pad=False)
+    rest = {"photo": torch.zeros(4, 3, 24, 24), "degree": torch.ones(4), "style_index": torch.zeros(4, dtype=int)}
+    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
+    for _ in range(40):
+        loss = torch.nn.functional.softplus(judge(blurred, **rest)).mean()
+        loss = loss + torch.nn.functional.softplus(-judge(sharp, **rest)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [(DualOptions(config="starter_tiny"), PatchCritic), (DualOptions(config="tiny"), Critic),
+     (ToonifyOptions(config="tiny"), Critic)],
+)  # fmt: skip
+def test_the_recipe_names_the_critic(options, kind):
+    critic = make_critic(options, 2)
+    assert type(critic) is kind
+    pair = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
+    (logits,) = critic([torch.rand(2, 3, 128, 128)], pair)
+    assert logits.shape == ((2, 1, 16, 16) if kind is PatchCritic else (2, 1))
+    assert logits.requires_grad
