@@ -26,6 +26,9 @@ Backbone = Literal["toonify", "dualstylegan"]
 DEGREE_DIM = 128
 """Length of the vector that a style degree is mapped to inside a fusion module."""
 
+FEATURES = 4
+"""Resolutions at which the encoder hands over features."""
+
 PASS_THROUGH_SCALE = 0.01
 """What is left of random fusion weights when training begins."""
 
@@ -60,8 +63,14 @@ class VToonifyConfig:
 
     @property
     def decoder_levels(self) -> int:
-        """Generator levels above the structure (5 in the paper); the first four have a fusion module."""
+        """Generator levels above the structure (5 in the paper)."""
         return self.generator.levels - self.generator.structure_levels
+
+    @property
+    def fusions(self) -> int:
+        """Fusion modules that are used: one before each level, as far as there are encoder features (4 in the paper);
+        a last one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
+        return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
 
     def to_dict(self) -> dict:
         """Plain containers, to be stored in a checkpoint."""
@@ -133,7 +142,7 @@ def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> 
 
 def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
     """Four stages from full to 1/8 size, the residual blocks, and the convolution that makes the skip image."""
-    widths = [config.generator.channels[config.in_size >> i] for i in range(4)]
+    widths = [config.generator.channels[config.in_size >> i] for i in range(FEATURES)]
     stages = [conv_pair(3 + config.parsing_channels, config.stem_channels, widths[0], stride=1)]
     stages += [conv_pair(a, b, b, stride=2) for a, b in zip(widths, widths[1:], strict=False)]
     blocks = nn.ModuleList(ResBlock(widths[-1]) for _ in config.dilations)
@@ -155,7 +164,7 @@ class VToonify(nn.Module):
         self.has_degree = config.backbone == "dualstylegan"
         self.generator = DualStyleGAN(gen) if self.has_degree else Generator(gen)
         self.encoder = build_encoder(config)
-        widths = [gen.channels[gen.structure_size << k] for k in range(4)]
+        widths = [gen.channels[gen.structure_size << k] for k in range(FEATURES)]
         fuse = MaskedFusion if self.has_degree else (lambda c: nn.Conv2d(2 * c, c, 3, padding=1))
         self.fusion_out = nn.ModuleList(fuse(width) for width in widths)
         self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
@@ -212,7 +221,7 @@ class VToonify(nn.Module):
     def decode(
         self, encoded: Encoded, w_plus: Tensor, degree: float | Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the four fusions (none in T)."""
+        """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the fusions (none in T)."""
         masks: list[Tensor] = []
         x, skip = encoded.feature, encoded.skip
         if self.has_degree:
@@ -220,13 +229,16 @@ class VToonify(nn.Module):
             w_plus = self.generator.colour_rows(w_plus)
         generator = self.config.generator
         for k in range(self.config.decoder_levels):
-            if k < len(self.fusion_out):
+            if k < self.config.fusions:
                 x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
                 masks += mask
             first = generator.structure_rows + 2 * k
             rows = w_plus[:, first : first + 3]
             x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, rows, "none")
         if self.config.subpixel > 1:
+            for k in range(self.config.decoder_levels, self.config.fusions):
+                x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
+                masks += mask
             skip = self._finish(x, skip)
         return skip, masks
 

@@ -66,7 +66,7 @@ def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Pa
             yield from network.fusion_skip.parameters()
         return
     # What takes no part would get no gradient, which training on several GPUs takes for a mistake.
-    used = network.config.decoder_levels
+    used = network.config.fusions
     idle = [*network.fusion_out[used:].parameters(), *network.fusion_skip[used:].parameters()]
     idle += [value for name, value in network.named_parameters() if name.endswith("noise.weight")]
     known = {id(parameter) for parameter in idle}
