@@ -237,8 +237,7 @@ class VToonify(nn.Module):
             x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, rows, "none")
         if self.config.subpixel > 1:
             for k in range(self.config.decoder_levels, self.config.fusions):
-                x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
-                masks += mask
+                x, skip = self._call(self._join, k, x, skip, encoded.features[k])
             skip = self._finish(x, skip)
         return skip, masks
 
@@ -247,8 +246,13 @@ class VToonify(nn.Module):
         if self.has_degree:
             x, mask = self.fusion_out[k](x, content, degree)
             return x, self.fusion_skip[k](torch.cat([skip, mask * content], dim=1)), mask
-        x = self.fusion_out[k](torch.cat([x, content], dim=1))
-        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1))
+        return self._join(k, x, skip, content)
+
+    def _join(self, k: int, x: Tensor, skip: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_fuse`, without a mask: that of variant T, and of the last one before sub-pixel convolutions. There a mask
+        would close for good at high degrees, before the network has found a use for the finest detail."""
+        conv = self.fusion_out[k].conv if self.has_degree else self.fusion_out[k]
+        return conv(torch.cat([x, content], dim=1)), self.fusion_skip[k](torch.cat([skip, content], dim=1))
 
     def _call(self, function: Callable, *inputs: Any) -> Any:
         """`function(*inputs)`, keeping its activations or not, see `checkpointing`."""

@@ -66,8 +66,10 @@ def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Pa
             yield from network.fusion_skip.parameters()
         return
     # What takes no part would get no gradient, which training on several GPUs takes for a mistake.
-    used = network.config.fusions
+    levels, used = network.config.decoder_levels, network.config.fusions
     idle = [*network.fusion_out[used:].parameters(), *network.fusion_skip[used:].parameters()]
+    for fusion in network.fusion_out[levels:used]:  # without a mask
+        idle += [value for name, value in fusion.named_parameters() if not name.startswith("conv.")]
     idle += [value for name, value in network.named_parameters() if name.endswith("noise.weight")]
     known = {id(parameter) for parameter in idle}
     yield from (parameter for parameter in network.parameters() if id(parameter) not in known)
