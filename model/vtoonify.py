@@ -249,8 +249,8 @@ class VToonify(nn.Module):
         return self._join(k, x, skip, content)
 
     def _join(self, k: int, x: Tensor, skip: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_fuse`, without a mask: in variant T, and before sub-pixel convolutions. There a mask would close for good
-        at high degrees, before the network has found a use for the finest detail."""
+        """As `_fuse`, without a mask: in variant T, and before sub-pixel convolutions. There a mask would close at high
+        degrees for good, before the network has found a use for the finest detail."""
         conv = self.fusion_out[k].conv if self.has_degree else self.fusion_out[k]
         return conv(torch.cat([x, content], dim=1)), self.fusion_skip[k](torch.cat([skip, content], dim=1))
 

@@ -33,3 +33,23 @@ def test_inside_the_skip_image_is_enlarged_as_in_stylegan(network):
 def test_the_border_is_as_bright_as_the_inside(network):
     found = finish(network, torch.full((1, 3, 8, 8), 0.7)) - finish(network, torch.zeros(1, 3, 8, 8))
     torch.testing.assert_close(found, torch.full((1, 3, 32, 32), 0.7))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backbone", ["dualstylegan", "toonify"])
+def test_the_finest_features_reach_the_picture_at_every_degree(backbone):
+    torch.manual_seed(0)
+    small = small_config(backbone)
+    generator = replace(small.generator, size=small.in_size)  # the decoder ends at the input's own resolution
+    network = VToonify(replace(small, generator=generator, subpixel=4)).eval()
+    assert network.config.fusions == network.config.decoder_levels + 1 == 4
+    x = torch.randn(1, 3 + network.config.parsing_channels, 32, 32)
+    w_plus = torch.randn(1, generator.rows, generator.style_dim)
+    for degree in (0.0, 1.0):
+        encoded = network.encode(x, w_plus, degree)
+        before, masks = network.decode(encoded, w_plus, degree)
+        encoded.features[3][:, :, 7, 9] += 1
+        after, _ = network.decode(encoded, w_plus, degree)
+        reached = (after - before).abs().amax((0, 1)) > 1e-6
+        assert reached[4 * 7 : 4 * 8, 4 * 9 : 4 * 10].all() and reached.float().mean() < 0.3
+        assert len(masks) == (3 if backbone == "dualstylegan" else 0)
