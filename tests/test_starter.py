@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from model import hub
 from model.inference.camera import CameraSource
@@ -13,7 +14,12 @@ from model.inference.face import eye_centres, find_landmarks
 from model.inference.flicker import warped_error
 from model.inference.sample import sample_portrait
 from model.inference.stylizer import Stylizer
-from model.training.figures import cheek_lightness
+from model.training.drawn.geometry import align_portrait
+from model.training.drawn.parsing import parse_portrait
+from model.training.drawn.styles import load_style
+from model.training.drawn.teacher import draw_full
+from model.training.figures import cheek_lightness, gradient_energy, l1, student_view
+from model.training.stored import to_picture
 
 LIMIT = 30e6
 """Bytes that all shipped weights may take together."""
@@ -48,6 +54,28 @@ def results(stylizer, photo) -> dict[str, dict[float, np.ndarray]]:
     found = {style: {degree: draw(style, degree) for degree in DEGREES} for style in STYLES}
     assert found["ink"][1.0].shape == photo.shape
     return found
+
+
+@pytest.fixture(scope="module")
+def beside_teacher(stylizer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The sample portrait, 144 px between the eyes, as the starter and as its teacher draw it, by style."""
+    frame = sample_portrait()
+    photo, landmarks = align_portrait(frame, find_landmarks(frame), 576, 0.25, (0.5, 0.47), 0.0)[:2]
+    parsing, network = parse_portrait(photo, landmarks), stylizer.network
+
+    @torch.no_grad()
+    def pair(style: str) -> tuple[np.ndarray, np.ndarray]:
+        w_plus = network.zplus_to_wplus(torch.from_numpy(stylizer.exemplars[style]).float())
+        drawn = to_picture(network(student_view(photo, network.config.scale), w_plus, 1.0)[0])
+        return drawn, draw_full(photo, load_style(style), parsing).full
+
+    return {style: pair(style) for style in STYLES}
+
+
+def dark_lines(picture: np.ndarray) -> float:
+    """How much darker than both sides thin lines are, on average, in levels of 255."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return float(cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8)).mean())
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -94,6 +122,19 @@ def test_film_has_the_largest_eyes_and_ink_the_darkest_lines(results):
     assert max(opening, key=opening.get) == "film"
     contrast = {style: np.abs(np.diff(results[style][1.0].mean(-1), axis=1)).mean() for style in STYLES}
     assert max(contrast, key=contrast.get) == "ink"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_drawing_is_nearly_the_teachers_and_nearly_as_sharp(beside_teacher, style):
+    drawn, teacher = beside_teacher[style]
+    assert l1(drawn, teacher) < 12
+    assert 0.7 < gradient_energy(drawn) / gradient_energy(teacher) < 1.2
+
+
+def test_ink_has_lines(beside_teacher):
+    lines = {style: dark_lines(drawn) for style, (drawn, _) in beside_teacher.items()}
+    assert max(lines, key=lines.get) == "ink"
+    assert lines["ink"] > 0.6 * dark_lines(beside_teacher["ink"][1])
 
 
 @pytest.mark.parametrize("style", STYLES)

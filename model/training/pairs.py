@@ -46,7 +46,7 @@ DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
 """What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
 the median of what may be: where a line is likely but not certain, that would be no line."""
 
-GREY_SHARE = 0.03
+GREY_SHARE = 0.10
 """Share of samples turned grey, so that black-and-white photos stay so."""
 
 FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20

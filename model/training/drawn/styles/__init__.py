@@ -30,19 +30,19 @@ def strength(default: float):
 class Exaggeration:
     """How far the face is reshaped at degree 1. Factors are relative to the photo, shifts in eye distances."""
 
-    eye_width: float = within(0.8, 1.6, 1.36)
-    eye_height: float = within(0.8, 1.8, 1.58)
-    eye_apart: float = within(-0.1, 0.1, 0.02)  # each eye moves outwards
-    eye_rise: float = within(-0.1, 0.1, -0.01)
+    eye_width: float = within(0.8, 1.6, 1.34)
+    eye_height: float = within(0.8, 1.8, 1.54)
+    eye_apart: float = within(-0.1, 0.1, 0.01)  # each eye moves outwards
+    eye_rise: float = within(-0.1, 0.1, 0.0)
     brow_rise: float = within(-0.1, 0.1, 0.02)  # on top of what the taller eye pushes it
-    jaw_width: float = within(0.7, 1.2, 0.84)
-    chin_rise: float = within(-0.15, 0.15, 0.05)
-    forehead_rise: float = within(-0.2, 0.2, 0.08)
-    mouth_size: float = within(0.7, 1.3, 0.90)
-    mouth_rise: float = within(-0.1, 0.1, 0.02)
-    nose_width: float = within(0.6, 1.3, 0.74)
-    nose_length: float = within(0.7, 1.3, 0.90)
-    head_size: float = within(0.9, 1.2, 1.08)
+    jaw_width: float = within(0.7, 1.2, 0.91)
+    chin_rise: float = within(-0.15, 0.15, 0.02)
+    forehead_rise: float = within(-0.2, 0.2, 0.02)
+    mouth_size: float = within(0.7, 1.3, 0.93)
+    mouth_rise: float = within(-0.1, 0.1, 0.0)
+    nose_width: float = within(0.6, 1.3, 0.82)
+    nose_length: float = within(0.7, 1.3, 0.97)
+    head_size: float = within(0.9, 1.2, 1.02)
 
 
 @dataclass(frozen=True)
