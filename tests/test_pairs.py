@@ -13,6 +13,7 @@ from model.training.pairs import (
     PairDataset,
     detail_weights,
     feature_weights,
+    relight,
     split_held_out,
 )
 from model.training.shards import StoredPair, encode_pair, index_pairs, write_shard
@@ -123,6 +124,16 @@ def _cropped_input(sample, swapped=False):
     row, column = np.round(sample["offset"][:: -1 if swapped else 1] / SCALE).astype(int)
     side = WINDOW_SIZE // SCALE
     return sample["x"][:, row : row + side, column : column + side]
+
+
+def test_light_changes_all_pictures_alike_and_haze_takes_contrast():
+    rng, picture = np.random.default_rng(0), np.random.default_rng(1).integers(60, 190, (32, 32, 3)).astype(np.uint8)
+    pairs = [relight(rng, picture, picture) for _ in range(200)]
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    contrasts = np.array([one.std() for one, _ in pairs]) / picture.std()
+    assert 0.1 < (contrasts < 0.75).mean() < 0.35 and contrasts.min() > 0.3 and contrasts.max() < 1.4
+    grey = [np.ptp(one.astype(int), axis=-1).max() == 0 for one, _ in pairs]
+    assert 0.03 < np.mean(grey) < 0.2
 
 
 def test_weights_are_highest_on_the_eyes():

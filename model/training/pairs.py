@@ -49,6 +49,10 @@ the median of what may be: where a line is likely but not certain, that would be
 GREY_SHARE = 0.10
 """Share of samples turned grey, so that black-and-white photos stay so."""
 
+HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)
+"""Share of samples seen through haze, what is left of their contrast, and how bright the haze is: faces keep their eyes
+in flat light."""
+
 FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20
 """Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo."""
 
@@ -142,10 +146,13 @@ def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> n
 
 
 def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]:
-    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes to grey."""
+    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes add haze or turn to grey."""
     gamma = math.exp(rng.normal(0, 0.15))
     gain = rng.uniform(0.9, 1.08) * rng.uniform(0.94, 1.06, 3)
     curve = (np.arange(256)[:, None] / 255) ** gamma * gain * 255
+    if rng.random() < HAZE_SHARE:
+        contrast, level = rng.uniform(*HAZE_CONTRAST), rng.uniform(*HAZE_LEVELS)
+        curve = level + (curve - level) * contrast
     table = np.clip(np.round(curve), 0, 255).astype(np.uint8)[None]
     changed = [cv2.LUT(picture, table) for picture in pictures]
     if rng.random() < GREY_SHARE:
