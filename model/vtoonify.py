@@ -9,7 +9,7 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
 from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.stylegan2 import Generator, GeneratorConfig
+
+if TYPE_CHECKING:
+    from model.folded import FoldedVToonify
 
 Backbone = Literal["toonify", "dualstylegan"]
 
@@ -201,6 +204,16 @@ class VToonify(nn.Module):
     def zplus_to_wplus(self, z_plus: Tensor) -> Tensor:
         """Map each row of `z_plus [B, rows, D]` through StyleGAN's mapping network."""
         return self.stylegan.mapping(z_plus)
+
+    def fold(self, w_plus: Tensor, degree: float | None = None) -> "FoldedVToonify":
+        """A module of plain convolutions that renders frames in this style, at this degree, and nothing else.
+
+        It gives the same pictures as `forward` (largest difference 1e-4 in float32), faster. Arguments as in
+        `model.folded.FoldedVToonify`.
+        """
+        from model.folded import FoldedVToonify
+
+        return FoldedVToonify(self, w_plus, degree)
 
     def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: float | Tensor | None = None) -> Encoded:
         """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""

@@ -248,11 +248,11 @@ def test_files_that_a_model_has_no_use_for_are_not_read(tmp_path, helper):
     assert stylizer.style_encoder is None and stylizer.parser is None
 
 
-def test_too_little_memory_is_a_sentence(stylizer, whole, monkeypatch):
+def test_too_little_memory_is_a_sentence(whole, monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB")
 
-    monkeypatch.setattr(stylizer, "network", dual().network)
-    monkeypatch.setattr(stylizer.network, "forward", fail)
+    stylizer = dual()
+    monkeypatch.setattr("model.folded.FoldedVToonify.forward", fail)
     with pytest.raises(InputError, match="1 x 32 x 24 pixels"):
         list(stylizer.render(noises(1), whole))

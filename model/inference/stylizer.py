@@ -51,6 +51,7 @@ class Stylizer:
         self.exemplars = exemplars
         self.style_encoder = self._place(style_encoder)
         self.parser = self._place(parser)
+        self._folded: tuple[Tensor, float | None, nn.Module] | None = None
 
     @classmethod
     def from_preset(
@@ -210,7 +211,7 @@ class Stylizer:
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
-        degree, w_plus = self.degree(degree), self.style_code(portrait, style, color_transfer)
+        folded = self._fold(self.style_code(portrait, style, color_transfer), self.degree(degree))
         batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
         maps = None if parsing_maps is None else iter(parsing_maps)
 
@@ -218,7 +219,7 @@ class Stylizer:
             while batch := list(islice(frames, batch_size)):
                 crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
                 logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
-                for frame, picture in zip(batch, self._stylize(crops, w_plus, degree, logits), strict=True):
+                for frame, picture in zip(batch, self._stylize(folded, crops, logits), strict=True):
                     picture = portrait.crop.trim(picture, self.scale)
                     yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
             if maps is not None and next(maps, None) is not None:
@@ -226,13 +227,25 @@ class Stylizer:
 
         return results(iter(frames))
 
+    def _fold(self, w_plus: Tensor, degree: float | None) -> nn.Module:
+        """The network with style and degree built in; the last one is kept, and only what changes is made anew."""
+        if self._folded is not None and torch.equal(self._folded[0], w_plus):
+            if self._folded[1] == degree:
+                return self._folded[2]
+            folded = self._folded[2].at_degree(self.network, w_plus, degree)
+        else:
+            folded = self.network.fold(w_plus, degree)
+        folded = folded.to(self.dtype, memory_format=torch.channels_last)
+        self._folded = w_plus, degree, folded
+        return folded
+
     @torch.no_grad()
-    def _stylize(self, crops: np.ndarray, w_plus: Tensor, degree: float | None, logits: Tensor | None) -> np.ndarray:
+    def _stylize(self, folded: nn.Module, crops: np.ndarray, logits: Tensor | None) -> np.ndarray:
         """Crops RGB uint8 `[B, H, W, 3]` → pictures RGB uint8 `[B, 4H, 4W, 3]`."""
-        autocast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-        with out_of_memory_is_input_error(crops), autocast:
+        with out_of_memory_is_input_error(crops):
             x = to_tensor(crops, self.device)
             if self.network.config.parsing_channels:
-                logits = parse(self.parser, x) if logits is None else logits.to(self.device)
+                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                    logits = parse(self.parser, x) if logits is None else logits.to(self.device)
                 x = torch.cat([x, logits / PARSING_SCALE], dim=1)
-            return to_pictures(self.network(x, w_plus, degree))
+            return to_pictures(folded(x.to(self.dtype, memory_format=torch.channels_last)))

@@ -22,7 +22,8 @@ class Recipe:
     rate, so that both kinds learn equally fast. With `young_average` the average of the weights forgets faster in the
     beginning, for runs that are short against its memory or begin far from their end. `adv_begin` is the share of the
     steps after which the adversarial loss sets in: at first a discriminator tells drawings at a glance and teaches
-    little. `discriminator_size` is the side in pixels of what the discriminator sees; None: patches at full size.
+    little. The flicker loss is a squared error: beside an absolute one, it counts for something only with a weight as
+    large as 20. `discriminator_size` is the side in pixels of what the discriminator sees; None: patches at full size.
     """
 
     network: VToonifyConfig
@@ -78,7 +79,7 @@ RECIPES = {
             generator=STARTER, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=36.0
         ),
         discriminator_size=None, iter=10_000, pretrain_iter=0, batch=4, lr=8e-4,
-        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, tmp_loss=20.0,
         from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
     ),
     "starter_tiny": Recipe(
@@ -87,7 +88,7 @@ RECIPES = {
             eye_distance=36.0,
         ),
         discriminator_size=None, iter=200, pretrain_iter=0, batch=8, lr=8e-4,
-        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0,
+        adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, tmp_loss=20.0,
         from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
     ),
 }  # fmt: skip
