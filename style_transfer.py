@@ -21,6 +21,7 @@ from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.parsing import open_parsing_maps
 from model.inference.photos import PhotoSource
+from model.inference.pipeline import ahead, behind
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
@@ -44,9 +45,11 @@ class Options:
         nargs=4,
         metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"),
     )
-    batch_size: int = option(0, "frames at a time; 0: 1 on the CPU, 4 elsewhere")
+    batch_size: int = option(0, "frames at a time; 0: as many as fit on CUDA, 1 elsewhere")
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
+    tile: bool = option(False, "render in strips: less memory, the same picture; large frames always are")
+    compile: bool = option(False, "compile the network for the crop's size: minutes at first, faster for long clips")
     cpu: bool = option(False, "the same as --device cpu")
     backbone: str | None = option(
         None, "insist on a model of this variant; it is read from the checkpoint", choices=["dualstylegan", "toonify"]
@@ -68,6 +71,8 @@ class Options:
             raise InputError(f"--batch_size is {self.batch_size}: give 1 or more, or 0 for the default.")
         if self.scale_image and self.no_scale_image:
             raise InputError("--scale_image and --no_scale_image contradict each other: give one of them.")
+        if self.tile and self.compile:
+            raise InputError("--tile and --compile exclude each other: give one of them.")
         if self.cpu and self.device not in ("auto", "cpu"):
             raise InputError(f"--cpu and --device {self.device} contradict each other: give one of them.")
         folder = Path(self.output_path)
@@ -84,6 +89,8 @@ def make_stylizer(options: Options) -> Stylizer:
         exstyle_path=options.exstyle_path,
         style_encoder_path=options.style_encoder_path,
         faceparsing_path=options.faceparsing_path,
+        tile=options.tile,
+        compile=options.compile,
     )
     if options.backbone not in (None, stylizer.backbone):
         raise InputError(f"{options.ckpt} is a {stylizer.backbone} model: leave --backbone {options.backbone} out.")
@@ -123,9 +130,9 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     path = folder / f"{name}_vtoonify_{stylizer.backbone[0]}{suffix}"
     sink = open_sink(path, source)
     try:
-        with sink:
-            for frame in rendered(stylizer, source, portrait, options):
-                sink.write(frame)
+        with sink, ahead(source) as frames, behind(sink.write) as write:
+            for frame in rendered(stylizer, source, frames, portrait, options):
+                write(frame)
     except KeyboardInterrupt:
         if sink.partial.exists():
             cli.say(f"the part of {source.path} that was done is in {sink.partial}")
@@ -134,14 +141,16 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     return path
 
 
-def rendered(stylizer: Stylizer, source: FrameSource, portrait: Portrait, options: Options) -> Iterator[Frame]:
-    """Stylised frames of a source, behind a progress bar when it is a video."""
+def rendered(
+    stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
+) -> Iterator[Frame]:
+    """Stylised `frames` of a source, behind a progress bar when it is a video."""
     maps = None
     if options.parsing_map_path:
         size = (portrait.crop.height, portrait.crop.width)
         maps = open_parsing_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, size)
-    frames = stylizer.render(
-        source,
+    results = stylizer.render(
+        frames,
         portrait,
         style=options.style_id,
         degree=options.style_degree,
@@ -150,7 +159,7 @@ def rendered(stylizer: Stylizer, source: FrameSource, portrait: Portrait, option
         parsing_maps=maps,
     )
     hidden = None if source.is_video else True  # None: where stderr is no terminal
-    return tqdm(frames, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
+    return tqdm(results, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
 
 
 def write_input(path: Path, source: FrameSource, portrait: Portrait) -> None:

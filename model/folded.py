@@ -7,6 +7,7 @@ VToonify renders without. What is left depends on the frame alone, so it can be 
 
 import copy
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,12 @@ from model.vtoonify import MaskedFusion, VToonify
 
 GAIN = math.sqrt(2)
 """Of StyleGAN2's leaky ReLUs; positive, so that it may be taken into the weights before."""
+
+STRIP_ROWS = 64
+"""Height of a strip in input pixels, where a picture is rendered in strips."""
+
+HALO = 8
+"""Rows of the feature around a strip; two levels and sub-pixel convolutions see less than four."""
 
 
 def own(module: nn.Module) -> nn.Module:
@@ -68,7 +75,7 @@ class Activated(nn.Sequential):
     """Convolution and leaky ReLU, whose `gain` is taken into the convolution."""
 
     def __init__(self, conv: nn.Conv2d):
-        super().__init__(conv, nn.LeakyReLU(LEAK))
+        super().__init__(conv, nn.LeakyReLU(LEAK, inplace=True))
 
 
 class FixedNorm(nn.Module):
@@ -227,6 +234,26 @@ class FoldedVToonify(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames `[B, 3 + parsing_channels, H, W]` → pictures `[B, 3, 4H, 4W]`, as VToonify.forward has them."""
+        return self._finish(*self._look(x))
+
+    def in_strips(self, x: Tensor, rows: int = STRIP_ROWS) -> Iterator[Tensor]:
+        """The pictures of `forward` from top to bottom, `rows` input rows at a time: `[B, 3, 4·rows, 4W]` each.
+
+        What sees the whole frame is computed once: the encoder and the fusions, whose norms are over all pixels. The
+        rest, which makes large pictures and needs most of the memory, looks `HALO` rows beyond each strip, farther than
+        its receptive field: the strips fit without a seam.
+        """
+        height = x.shape[2]
+        x, skip = self._look(x)
+        rows = max(rows * x.shape[2] // height, 1)
+        for top in range(0, x.shape[2], rows):
+            first, last = max(top - HALO, 0), min(top + rows + HALO, x.shape[2])
+            strip = self._finish(x[:, :, first:last], skip[:, :, first:last])
+            scale = strip.shape[2] // (last - first)
+            yield strip[:, :, (top - first) * scale : (top - first + rows) * scale]
+
+    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature and skip image after the last fusion, at the resolution of the input where the model has it all."""
         if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
             raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
         contents = []
@@ -236,14 +263,18 @@ class FoldedVToonify(nn.Module):
         for block, res in zip(self.blocks, self.res, strict=True):
             x = res(block(x))
         skip = self.to_skip(x)
-        for k, level in enumerate(self.levels):
-            if k < len(self.fusion_out):
-                x, skip = self._fuse(k, x, skip, contents.pop())
+        x, skip = self._fuse(0, x, skip, contents.pop())
+        for k in range(1, len(self.fusion_out)):
+            x, skip = self.levels[k - 1](x, skip)
+            x, skip = self._fuse(k, x, skip, contents.pop())
+        return x, skip
+
+    def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The levels after the last fusion, and sub-pixel convolutions where the model has them."""
+        for level in self.levels[len(self.fusion_out) - 1 :]:
             x, skip = level(x, skip)
         if self.subpixel is None:
             return skip
-        for k in range(len(self.levels), len(self.fusion_out)):
-            x, skip = self._fuse(k, x, skip, contents.pop())
         for _ in range(int(math.log2(self.enlargement))):
             skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
         return skip + F.pixel_shuffle(self.subpixel(x), self.enlargement)

@@ -60,6 +60,18 @@ def test_folding_changes_nothing(backbone, degree, size):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("rows", [8, 24, 1000])
+@pytest.mark.parametrize("backbone", VARIANTS)
+def test_strips_fit_without_a_seam(backbone, rows):
+    for network in networks(backbone):
+        folded = network.fold(code(network), 0.7 if network.has_degree else None)
+        x = frames(network, 64, 24)
+        whole, strips = folded(x), list(folded.in_strips(x, rows))
+        assert len(strips) == -(-64 // rows)
+        torch.testing.assert_close(torch.cat(strips, dim=2), whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_another_degree_shares_what_it_does_not_touch():
     network = networks("dualstylegan")[0]
     x, w_plus = frames(network, 32, 32), code(network)

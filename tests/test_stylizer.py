@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from model.errors import InputError
 from model.inference import stylizer as stylizer_module
@@ -246,13 +245,3 @@ def test_from_preset_takes_a_path(tmp_path):
 def test_files_that_a_model_has_no_use_for_are_not_read(tmp_path, helper):
     stylizer = Stylizer.from_preset(str(save_model(tmp_path)), **{helper: "not there.pt"})
     assert stylizer.style_encoder is None and stylizer.parser is None
-
-
-def test_too_little_memory_is_a_sentence(whole, monkeypatch):
-    def fail(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB")
-
-    stylizer = dual()
-    monkeypatch.setattr("model.folded.FoldedVToonify.forward", fail)
-    with pytest.raises(InputError, match="1 x 32 x 24 pixels"):
-        list(stylizer.render(noises(1), whole))

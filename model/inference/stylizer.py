@@ -6,6 +6,7 @@
         ...
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -21,11 +22,10 @@ from model.errors import InputError
 from model.hub import ensure_file
 from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
 from model.inference.media import Frame, FrameSource
-from model.inference.parsing import parse
 from model.inference.portrait import Portrait, search_face
+from model.inference.renderer import Promise, Renderer
 from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
-from model.inference.tensors import out_of_memory_is_input_error, rgb_of, take_logits, to_pictures, to_tensor
-from model.sizes import PARSING_SCALE
+from model.inference.tensors import rgb_of, take_logits, to_tensor
 from model.vtoonify import VToonify
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
@@ -43,8 +43,11 @@ class Stylizer:
         parser: nn.Module | None = None,
         device: str = "auto",
         precision: str = "auto",
+        tile: bool = False,
+        compile: bool = False,
     ):
         self.preset = preset
+        self.tile, self.compile = tile, compile
         self.device = pick_device(device)
         self.dtype = pick_precision(precision, self.device)
         self.network = self._place(network)
@@ -63,6 +66,8 @@ class Stylizer:
         exstyle_path: str | None = None,
         style_encoder_path: str | None = None,
         faceparsing_path: str | None = None,
+        tile: bool = False,
+        compile: bool = False,
     ) -> "Stylizer":
         """Load a preset by name, or a checkpoint by path; missing published files are fetched.
 
@@ -72,10 +77,14 @@ class Stylizer:
             precision: auto, bf16, fp16 or fp32.
             exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's; a model that needs no
                 such file leaves them aside.
+            tile: render pictures in strips, with less memory and the same result; those of large frames always are.
+            compile: compile the network for the size of the crop: minutes at first, faster for long clips.
 
         Raises InputError: unknown preset, missing or wrong file, device not there.
         """
         pick_precision(precision, pick_device(device))
+        if tile and compile:
+            raise InputError("--tile and --compile exclude each other: give one of them.")
         preset = choose_preset(name)
         helpers = [
             (exstyle_path, preset.exemplars, checkpoints.load_exemplars),
@@ -87,7 +96,7 @@ class Stylizer:
         if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
             raise InputError(f"{preset.file} holds another kind of model than {name}: delete it, or give its path.")
         loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers]
-        return cls(preset, network, *loaded, device=device, precision=precision)
+        return cls(preset, network, *loaded, device=device, precision=precision, tile=tile, compile=compile)
 
     def _place(self, network: nn.Module | None) -> nn.Module | None:
         return None if network is None else network.eval().requires_grad_(False).to(self.device)
@@ -197,7 +206,9 @@ class Stylizer:
         batch_size: int | None = None,
         parsing_maps: Iterable[np.ndarray] | None = None,
     ) -> Iterator[FrameLike]:
-        """Yield the stylised crops of frames, `scale` times as large, in order, taking at most a batch ahead.
+        """Yield the stylised crops of frames, `scale` times as large, in order.
+
+        At most a batch is taken ahead, on CUDA two: one is computed while the one before is fetched.
 
         Args:
             frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
@@ -205,23 +216,34 @@ class Stylizer:
             style: index or name of the exemplar (variant D).
             degree: style degree in [0, 1] (variant D).
             color_transfer: take the exemplar's colours, too (variant D).
-            batch_size: frames at a time; None takes 1 on the CPU and 4 elsewhere.
+            batch_size: frames at a time; None takes as many as fit on CUDA, and 1 elsewhere. Fewer are taken when the
+                memory does not suffice.
             parsing_maps: smoothed parsing logits `[19, H, W]`, one a frame, instead of parsing each frame.
 
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
         folded = self._fold(self.style_code(portrait, style, color_transfer), self.degree(degree))
-        batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
+        parser = self.parser if self.network.config.parsing_channels and parsing_maps is None else None
+        renderer = Renderer(folded, parser, self.device, self.dtype, batch_size, self.tile, self.compile)
         maps = None if parsing_maps is None else iter(parsing_maps)
+        in_flight = 1 if self.device.type == "cuda" else 0
+
+        def finished(batch: list[FrameLike], promise: Promise) -> Iterator[FrameLike]:
+            for frame, picture in zip(batch, promise(), strict=True):
+                picture = portrait.crop.trim(picture, self.scale)
+                yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
 
         def results(frames: Iterator[FrameLike]) -> Iterator[FrameLike]:
-            while batch := list(islice(frames, batch_size)):
+            started: deque[tuple[list[FrameLike], Promise]] = deque()
+            while batch := list(islice(frames, renderer.batch)):
                 crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
                 logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
-                for frame, picture in zip(batch, self._stylize(folded, crops, logits), strict=True):
-                    picture = portrait.crop.trim(picture, self.scale)
-                    yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
+                started.append((batch, renderer.start(crops, logits)))
+                if len(started) > in_flight:
+                    yield from finished(*started.popleft())
+            for one in started:
+                yield from finished(*one)
             if maps is not None and next(maps, None) is not None:
                 raise InputError("There are more parsing maps than frames: they were made for another clip.")
 
@@ -238,14 +260,3 @@ class Stylizer:
         folded = folded.to(self.dtype, memory_format=torch.channels_last)
         self._folded = w_plus, degree, folded
         return folded
-
-    @torch.no_grad()
-    def _stylize(self, folded: nn.Module, crops: np.ndarray, logits: Tensor | None) -> np.ndarray:
-        """Crops RGB uint8 `[B, H, W, 3]` → pictures RGB uint8 `[B, 4H, 4W, 3]`."""
-        with out_of_memory_is_input_error(crops):
-            x = to_tensor(crops, self.device)
-            if self.network.config.parsing_channels:
-                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                    logits = parse(self.parser, x) if logits is None else logits.to(self.device)
-                x = torch.cat([x, logits / PARSING_SCALE], dim=1)
-            return to_pictures(folded(x.to(self.dtype, memory_format=torch.channels_last)))

@@ -1,7 +1,6 @@
 """Between pictures and tensors: pictures are RGB uint8 `[H, W, 3]`, tensors RGB in [-1, 1]."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
@@ -10,9 +9,6 @@ from torch import Tensor
 
 from model.errors import InputError
 from model.inference.media import Frame
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-"""How torch reports it, on GPUs and on the CPU."""
 
 
 def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
@@ -25,13 +21,21 @@ def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
 
 def to_tensor(rgb: np.ndarray, device: torch.device) -> Tensor:
     """RGB uint8 `[B, H, W, 3]` → float `[B, 3, H, W]` in [-1, 1], channels last in memory."""
-    return torch.tensor(rgb, device=device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    pixels = torch.tensor(rgb)
+    if device.type == "cuda":
+        pixels = pixels.pin_memory().to(device, non_blocking=True)
+    return pixels.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def to_picture_tensor(y: Tensor) -> Tensor:
+    """`[B, 3, H, W]` in [-1, 1] → RGB uint8 `[B, H, W, 3]`, clamped and rounded, on the same device."""
+    y = y.permute(0, 2, 3, 1).float().clamp_(-1, 1).add_(1).mul_(127.5).round_()
+    return y.to(torch.uint8).contiguous()
 
 
 def to_pictures(y: Tensor) -> np.ndarray:
-    """`[B, 3, H, W]` in [-1, 1] → RGB uint8 `[B, H, W, 3]`, clamped and rounded."""
-    y = y.float().clamp_(-1, 1).add_(1).mul_(127.5).round_()
-    return y.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    """As `to_picture_tensor`, as an array."""
+    return to_picture_tensor(y).cpu().numpy()
 
 
 def take_logits(maps: Iterator[np.ndarray], crops: np.ndarray, channels: int) -> Tensor:
@@ -47,18 +51,3 @@ def take_logits(maps: Iterator[np.ndarray], crops: np.ndarray, channels: int) ->
         if one.shape != expected:
             raise InputError(f"The parsing maps are {one.shape}, but the crop needs {expected}: make them anew.")
     return torch.from_numpy(np.stack(logits))
-
-
-@contextmanager
-def out_of_memory_is_input_error(crops: np.ndarray) -> Iterator[None]:
-    """Tell the user what to change when pictures `[B, H, W, 3]` are too large for the memory of the device."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(words in str(error) for words in OUT_OF_MEMORY):
-            raise
-        count, height, width = crops.shape[:3]
-        raise InputError(
-            f"There is not enough memory for {count} x {width} x {height} pixels at a time: "
-            "choose a smaller batch size, padding or picture, or let the face be scaled."
-        ) from error

@@ -1,0 +1,129 @@
+"""Threads that read ahead and write behind: order, bounds, failures."""
+
+import threading
+import time
+
+import pytest
+
+from model.inference.pipeline import ahead, behind
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for five seconds"
+        time.sleep(0.001)
+
+
+def threads(prefix: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
+# ---- reading ahead
+
+
+def test_items_come_in_order_and_are_fetched_by_another_thread():
+    fetchers = set()
+
+    def source():
+        for number in range(20):
+            fetchers.add(threading.current_thread())
+            yield number
+
+    with ahead(source(), depth=3) as items:
+        assert list(items) == list(range(20))
+    assert len(fetchers) == 1 and threading.current_thread() not in fetchers
+    assert not threads("ahead")
+
+
+def test_no_more_than_the_depth_is_fetched_ahead():
+    fetched = []
+    with ahead((fetched.append(n) or n for n in range(100)), depth=3) as items:
+        assert next(items) == 0
+        wait_until(lambda: len(fetched) == 4)
+        time.sleep(0.02)
+        assert len(fetched) == 4
+
+
+def test_what_fetching_raises_comes_after_the_items_before_it():
+    def source():
+        yield 1
+        yield 2
+        raise OSError("the disk is gone")
+
+    seen = []
+    with pytest.raises(OSError, match="disk is gone"), ahead(source()) as items:
+        seen += [items.__next__(), items.__next__()]
+        next(items)
+    assert seen == [1, 2] and not threads("ahead")
+
+
+def test_leaving_early_ends_the_thread():
+    def endless():
+        while True:
+            yield 0
+
+    with pytest.raises(KeyboardInterrupt), ahead(endless()) as items:
+        next(items)
+        raise KeyboardInterrupt
+    assert not threads("ahead")
+
+
+# ---- writing behind
+
+
+def test_all_is_done_in_order_by_another_thread_when_the_block_ends():
+    done, workers = [], set()
+
+    def work(item):
+        workers.add(threading.current_thread())
+        time.sleep(0.001)
+        done.append(item)
+
+    with behind(work, depth=2) as put:
+        for number in range(20):
+            put(number)
+    assert done == list(range(20)) and threading.current_thread() not in workers
+    assert not threads("behind")
+
+
+def test_no_more_than_the_depth_waits():
+    gate, started = threading.Event(), []
+
+    def work(item):
+        started.append(item)
+        gate.wait(5)
+
+    with behind(work, depth=2) as put:
+        put(0)
+        put(1)
+        late = threading.Thread(target=put, args=(2,))
+        late.start()
+        late.join(0.05)
+        assert late.is_alive() and started == [0]
+        gate.set()
+        late.join(5)
+    assert started == [0, 1, 2]
+
+
+def test_a_failure_stops_the_work_and_reaches_the_caller():
+    done = []
+
+    def work(item):
+        if item == 1:
+            raise OSError("no space left")
+        done.append(item)
+
+    with pytest.raises(OSError, match="no space left"), behind(work) as put:
+        for number in range(4):
+            put(number)
+    assert done == [0] and not threads("behind")
+
+
+def test_what_was_put_is_done_even_when_the_block_breaks_off():
+    done = []
+    with pytest.raises(KeyboardInterrupt), behind(done.append) as put:
+        put(1)
+        put(2)
+        raise KeyboardInterrupt
+    assert done == [1, 2]
