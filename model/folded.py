@@ -17,10 +17,13 @@ from model.dualstylegan import AdaptiveInstanceNorm, ModRes
 from model.ops import LEAK, upsample2
 from model.sizes import INPUT_MULTIPLE
 from model.stylegan2 import ModulatedConv2d, StyledConv, ToRGB
-from model.vtoonify import MaskedFusion, VToonify
+from model.vtoonify import MaskedFusion, VToonify, enlarge
 
 GAIN = math.sqrt(2)
 """Of StyleGAN2's leaky ReLUs; positive, so that it may be taken into the weights before."""
+
+NORM_EPS = 1e-5
+"""Of the instance norms."""
 
 STRIP_ROWS = 64
 """Height of a strip in input pixels, where a picture is rendered in strips."""
@@ -92,9 +95,17 @@ class FixedNorm(nn.Module):
         return super()._apply(lambda value: fn(value).float(), recurse)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            # Normalised alone, a frame's own statistics are those of its batch: many times faster there.
+            frames = [self._normalise(frame) for frame in x.split(1)]
+            return frames[0] if len(frames) == 1 else torch.cat(frames)
         variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
-        gain = self.gain * torch.rsqrt(variance + 1e-5)
+        gain = self.gain * torch.rsqrt(variance + NORM_EPS)
         return x * gain.to(x.dtype) + (self.bias - mean * gain).to(x.dtype)
+
+    def _normalise(self, frame: Tensor) -> Tensor:
+        gain, bias = self.gain.flatten(), self.bias.flatten()
+        return torch.batch_norm(frame, gain, bias, None, None, True, 0.0, NORM_EPS, False)
 
 
 class FoldedModRes(nn.Module):
@@ -175,6 +186,32 @@ class FoldedLevel(nn.Module):
         return x, self.to_rgb(x) + upsample2(skip, self.kernel)
 
 
+class SubpixelFinish(nn.Module):
+    """Sub-pixel convolutions on top of the skip image, which is enlarged as `VToonify` does it, in one convolution.
+
+    Bilinear enlargement is linear and local: each pixel of an output square is a sum over 3×3 pixels of the input,
+    whose border is repeated.
+    """
+
+    def __init__(self, layers: nn.Sequential, factor: int):
+        super().__init__()
+        self.layers, self.factor = own(layers), factor
+        for layer in self.layers:
+            if isinstance(layer, nn.LeakyReLU):
+                layer.inplace = True
+        impulses = torch.eye(9).reshape(9, 1, 3, 3)
+        squares = enlarge(impulses, factor)[:, 0, factor:-factor, factor:-factor]  # of the pixel in the middle
+        weight = torch.zeros(3, factor * factor, 3, 3, 3)
+        for colour in range(3):
+            weight[colour, :, colour] = squares.reshape(9, -1).T.reshape(-1, 3, 3)
+        self.skip = plain_conv(weight.flatten(0, 1), None)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """`x [B, C, H, W]` and `skip [B, 3, H, W]` to pictures `[B, 3, factor·H, factor·W]`."""
+        squares = self.layers(x).add_(self.skip(F.pad(skip, (1, 1, 1, 1), mode="replicate")))
+        return F.pixel_shuffle(squares, self.factor)
+
+
 class FoldedVToonify(nn.Module):
     """A network that stylises frames in one style, at one degree.
 
@@ -196,8 +233,7 @@ class FoldedVToonify(nn.Module):
         config, generator = network.config, network.config.generator
         *stages, blocks, to_skip = network.encoder
         self.stages, self.blocks, self.to_skip = own(nn.ModuleList(stages)), own(blocks), own(to_skip)
-        self.subpixel = own(network.subpixel) if config.subpixel > 1 else None
-        self.enlargement = config.subpixel
+        self.subpixel = SubpixelFinish(network.subpixel, config.subpixel) if config.subpixel > 1 else None
         rows = network.generator.colour_rows(w_plus) if network.has_degree else w_plus
         stylegan, levels = network.stylegan, []
         for k in range(config.decoder_levels):
@@ -273,11 +309,7 @@ class FoldedVToonify(nn.Module):
         """The levels after the last fusion, and sub-pixel convolutions where the model has them."""
         for level in self.levels[len(self.fusion_out) - 1 :]:
             x, skip = level(x, skip)
-        if self.subpixel is None:
-            return skip
-        for _ in range(int(math.log2(self.enlargement))):
-            skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
-        return skip + F.pixel_shuffle(self.subpixel(x), self.enlargement)
+        return skip if self.subpixel is None else self.subpixel(x, skip)
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         x, content = self.fusion_out[k](x, content)

@@ -152,6 +152,16 @@ def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
     return nn.ModuleList([*stages, blocks, nn.Conv2d(widths[-1], 3, 1)])
 
 
+def enlarge(skip: Tensor, factor: int) -> Tensor:
+    """`[B, 3, H, W]` to `[B, 3, factor·H, factor·W]`, doubled until it is large enough; `factor` is a power of two.
+
+    Bilinear enlargement is StyleGAN2's filter, without its dark edge: beyond the border it repeats the picture.
+    """
+    for _ in range(int(math.log2(factor))):
+        skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
+    return skip
+
+
 class VToonify(nn.Module):
     """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files.
 
@@ -274,13 +284,8 @@ class VToonify(nn.Module):
         return function(*inputs)
 
     def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image.
-
-        Bilinear enlargement is StyleGAN2's filter, without its dark edge: beyond the border it repeats the picture.
-        """
-        for _ in range(int(math.log2(self.config.subpixel))):
-            skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
-        return skip + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
+        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""
+        return enlarge(skip, self.config.subpixel) + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
 
     @staticmethod
     def _degree(degree: float | Tensor | None, w_plus: Tensor) -> Tensor:

@@ -182,14 +182,16 @@ def ways(stylizer: Stylizer, options: Options) -> Iterator[Way]:
 @torch.no_grad()
 def measure_network(stylizer: Stylizer, options: Options) -> list[Speed]:
     """Speeds of the ways to compute frames, the unfolded one first."""
-    device, found = stylizer.device, []
+    device = stylizer.device
+    found: list[Speed] = []
+    wanted = None
     for name, work, dtype, counted in ways(stylizer, options):
         if counted:
             with FlopCounterMode(display=False) as counter:
                 work()
             operations = counter.get_total_flops()
         picture = work().float().clamp(-1, 1)
-        wanted = wanted if found else picture
+        wanted = picture if wanted is None else wanted
         forget_peak(device)
         seconds = median_seconds(work, device) / options.batch
         memory = peak_memory(device)
