@@ -109,35 +109,48 @@ class FixedNorm(nn.Module):
 
 
 class FoldedModRes(nn.Module):
-    """ModRes for one style and one degree above 0."""
+    """ModRes for one style and one degree."""
 
     def __init__(self, block: ModRes, style: Tensor, degree: float):
         super().__init__()
+        self.degree = degree
         self.body = nn.Sequential(
             FixedNorm(block.norm, style),
-            self._conv(block.conv, 1.0),
+            self._conv(block.conv),
             FixedNorm(block.norm2, style),
-            self._conv(block.conv2, degree),
+            self._conv(block.conv2),
         )
 
     @staticmethod
-    def _conv(layer: nn.Sequential, share: float) -> Activated:
+    def _conv(layer: nn.Sequential) -> Activated:
         conv, activation = layer
-        gain = GAIN * share
-        weight, bias = conv.weight * conv.scale * gain, activation.bias * gain
+        weight, bias = conv.weight * conv.scale * GAIN, activation.bias * GAIN
         return Activated(plain_conv(weight, bias, conv.padding, dilation=conv.dilation))
 
+    def at_degree(self, degree: float) -> "FoldedModRes":
+        """The same block, sharing all weights."""
+        other = copy.copy(self)
+        other.degree = degree
+        return other
+
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        return torch.add(x, self.body(x), alpha=self.degree) if self.degree else x
 
 
 class FoldedFusion(nn.Module):
-    """Fusion of variant D for one degree."""
+    """Fusion of variant D for one degree, a tensor `[1, 1]`."""
 
     def __init__(self, fusion: MaskedFusion, degree: Tensor):
         super().__init__()
-        self.norm = FixedNorm(fusion.norm, fusion.linear(degree.view(1, 1)))
+        self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
         self.mask, self.conv = own(fusion.conv2), own(fusion.conv)
+
+    def at_degree(self, fusion: MaskedFusion, degree: Tensor) -> "FoldedFusion":
+        """The same fusion, sharing its convolutions."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.norm = FixedNorm(fusion.norm, fusion.linear(degree))
+        return other
 
     def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
         """The fused feature, and what of the content is let through."""
@@ -242,31 +255,35 @@ class FoldedVToonify(nn.Module):
             levels.append(FoldedLevel(up, styled, stylegan.to_rgbs[level], rows[:, first : first + 3]))
         self.levels = nn.ModuleList(levels)
         self.fusion_skip = own(network.fusion_skip[: config.fusions])
-        self._set_degree(network, w_plus, degree)
-
-    @torch.no_grad()
-    def at_degree(self, network: VToonify, w_plus: Tensor, degree: float) -> "FoldedVToonify":
-        """The same style at another degree; `network` and `w_plus` as before. What has no degree is shared."""
-        other = copy.copy(self)
-        other._modules = dict(self._modules)
-        other._set_degree(network, w_plus, degree)
-        return other
-
-    def _set_degree(self, network: VToonify, w_plus: Tensor, degree: float | None) -> None:
-        levels, used = network.config.decoder_levels, network.config.fusions
+        fusions = network.fusion_out[: config.fusions]
         if not network.has_degree:
             self.res = nn.ModuleList(nn.Identity() for _ in self.blocks)
-            self.fusion_out = nn.ModuleList(map(PlainFusion, network.fusion_out[:used]))
+            self.fusion_out = nn.ModuleList(map(PlainFusion, fusions))
             return
         styles = network.generator.style(w_plus[:, : len(network.res)])
         self.res = nn.ModuleList(
-            FoldedModRes(block, styles[:, i], degree) if degree > 0 else nn.Identity()
-            for i, block in enumerate(network.res[1:], 1)
+            FoldedModRes(block, styles[:, i], degree) for i, block in enumerate(network.res[1:], 1)
         )
-        number = w_plus.new_tensor(degree)
-        masked, open_ = network.fusion_out[:levels], network.fusion_out[levels:used]
-        self.fusion_out = nn.ModuleList(FoldedFusion(fusion, number) for fusion in masked[:used])
+        masked, open_ = fusions[: config.decoder_levels], fusions[config.decoder_levels :]
+        number = w_plus.new_full((1, 1), degree)
+        self.fusion_out = nn.ModuleList(FoldedFusion(fusion, number) for fusion in masked)
         self.fusion_out.extend(PlainFusion(fusion.conv) for fusion in open_)
+
+    @torch.no_grad()
+    def at_degree(self, network: VToonify, degree: float) -> "FoldedVToonify":
+        """The same style at another degree, in milliseconds: all weights are shared but the norms of the masks.
+
+        `network` is the one that was folded, of variant D.
+        """
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.res = nn.ModuleList(block.at_degree(degree) for block in self.res)
+        number = next(network.parameters()).new_full((1, 1), degree)
+        other.fusion_out = nn.ModuleList(
+            folded.at_degree(fusion, number) if isinstance(folded, FoldedFusion) else folded
+            for folded, fusion in zip(self.fusion_out, network.fusion_out, strict=False)
+        )
+        return other
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames `[B, 3 + parsing_channels, H, W]` → pictures `[B, 3, 4H, 4W]`, as VToonify.forward has them."""

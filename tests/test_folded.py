@@ -72,15 +72,17 @@ def test_strips_fit_without_a_seam(backbone, rows):
 
 
 @torch.no_grad()
-def test_another_degree_shares_what_it_does_not_touch():
-    network = networks("dualstylegan")[0]
-    x, w_plus = frames(network, 32, 32), code(network)
-    first = network.fold(w_plus, 0.2)
-    kept = first(x)
-    second = first.at_degree(network, w_plus, 0.9)
-    torch.testing.assert_close(second(x), network(x, w_plus, 0.9), atol=1e-4, rtol=0)
-    assert torch.equal(first(x), kept) and (second(x) - kept).abs().max() > 1e-3
-    assert second.levels is first.levels and second.res is not first.res
+def test_another_degree_shares_all_weights():
+    for network in (networks("dualstylegan")[0], networks("dualstylegan")[2]):
+        x, w_plus = frames(network, 32, 32), code(network)
+        first = network.fold(w_plus, 0.2)
+        kept = first(x)
+        for degree in (0.9, 0.0, 1.0):
+            second = first.at_degree(network, degree)
+            torch.testing.assert_close(second(x), network(x, w_plus, degree), atol=1e-4, rtol=0)
+            assert (second(x) - kept).abs().max() > 1e-3
+            assert {p.data_ptr() for p in second.parameters()} == {p.data_ptr() for p in first.parameters()}
+        assert torch.equal(first(x), kept)
 
 
 @torch.no_grad()

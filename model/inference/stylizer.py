@@ -254,7 +254,7 @@ class Stylizer:
         if self._folded is not None and torch.equal(self._folded[0], w_plus):
             if self._folded[1] == degree:
                 return self._folded[2]
-            folded = self._folded[2].at_degree(self.network, w_plus, degree)
+            folded = self._folded[2].at_degree(self.network, degree)
         else:
             folded = self.network.fold(w_plus, degree)
         folded = folded.to(self.dtype, memory_format=torch.channels_last)
