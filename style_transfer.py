@@ -3,13 +3,17 @@
     python style_transfer.py                                   the sample portrait in the starter style
     python style_transfer.py --content me.jpg holiday.mp4      your own pictures and videos
     python style_transfer.py --content me.jpg --ckpt cartoon --style_id 26 --style_degree 0.5
+    python style_transfer.py --content clip.mp4 --style_degree 0@0s,1@3s --compare
     python style_transfer.py --list_styles                     all models
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
 from model import cli
@@ -17,6 +21,7 @@ from model.cli import option
 from model.devices import DEVICES, PRECISIONS
 from model.errors import InputError
 from model.inference.contents import MEDIA_SUFFIXES, find_contents, overwritten_names, unique_name
+from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.parsing import open_parsing_maps
@@ -34,7 +39,9 @@ class Options:
     content: list[str] = option([], "photos, videos, folders or glob patterns; nothing: the sample portrait", nargs="+")
     ckpt: str = option("starter", "preset (see --list_styles) or file of a VToonify model")
     style_id: str | None = option(None, "style of a D model, as a number or by name; nothing: the preset's own")
-    style_degree: float | None = option(None, "style degree of a D model, 0 (photo) to 1; nothing: the preset's own")
+    style_degree: str | None = option(
+        None, "style degree of a D model, 0 (photo) to 1, or a curve as 0@0s,1@3s; nothing: the preset's own"
+    )
     color_transfer: bool = option(False, "take the colours of the style, too (D models)")
     output_path: str = option("output", "folder for the results; it is made")
     scale_image: bool = option(False, "scale the face to the model's size and crop around it (the default)")
@@ -59,12 +66,18 @@ class Options:
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
     faceparsing_path: str | None = option(None, "other face parser than the preset's")
+    compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
+    preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     list_styles: bool = option(False, "list the presets and stop")
+
+    @property
+    def degree(self) -> float | DegreeCurve | None:
+        """The style degree, or what it is over time; None for the preset's own. Raises InputError for anything else."""
+        return None if self.style_degree is None else parse_degree(self.style_degree)
 
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
-        if self.style_degree is not None and not 0 <= self.style_degree <= 1:
-            raise InputError(f"--style_degree is {self.style_degree:g}: give a number from 0 to 1.")
+        self.degree  # noqa: B018 - read for its errors
         if min(self.padding) < 0:
             raise InputError(f"--padding has a negative number ({min(self.padding)}): give four numbers from 0 up.")
         if self.batch_size < 0:
@@ -99,10 +112,11 @@ def make_stylizer(options: Options) -> Stylizer:
     note_unused(stylizer, options)
     # What the model cannot render is reported before any frame is read.
     preset = stylizer.preset
-    style, degree = stylizer.style_name(options.style_id), stylizer.degree(options.style_degree)
+    style, degree = stylizer.style_name(options.style_id), options.degree
+    known = degree if callable(degree) else stylizer.degree(degree)
     if preset.style is not None and style != stylizer.style_name():
         cli.say(f"{preset.name} was trained for style {preset.style} alone: the look may suffer")
-    if preset.degree not in (None, degree):
+    if preset.degree not in (None, known):
         cli.say(f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer")
     return stylizer
 
@@ -125,46 +139,62 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """Stylise one photo or video; writes NAME_input.jpg and NAME_vtoonify_X.jpg or .mp4, returns the latter."""
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    portrait = stylizer.fit_source(source, tuple(options.padding), not options.no_scale_image)
-    folder, suffix = Path(options.output_path), ".mp4" if source.is_video else ".jpg"
-    path = folder / f"{name}_vtoonify_{stylizer.backbone[0]}{suffix}"
+    scaled, one_frame = not options.no_scale_image, options.preview or not source.is_video
+    shown, landmarks = stylizer.find_face(source, scaled)
+    portrait = stylizer.fit(shown, tuple(options.padding), scaled, landmarks)
+    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
+    folder = Path(options.output_path)
+    path = folder / f"{name}_{kind}_{stylizer.backbone[0]}{'.jpg' if one_frame else '.mp4'}"
     sink = open_sink(path, source)
     try:
-        with sink, ahead(source) as frames, behind(sink.write) as write:
+        with sink, ahead([shown] if options.preview else source) as frames, behind(sink.write) as write:
             for frame in rendered(stylizer, source, frames, portrait, options):
                 write(frame)
     except KeyboardInterrupt:
         if sink.partial.exists():
             cli.say(f"the part of {source.path} that was done is in {sink.partial}")
         raise
-    write_input(folder / f"{name}_input.jpg", source, portrait)
+    write_input(folder / f"{name}_input.jpg", source, shown, portrait)
     return path
 
 
 def rendered(
     stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
 ) -> Iterator[Frame]:
-    """Stylised `frames` of a source, behind a progress bar when it is a video."""
+    """What is made of `frames` of a source, behind a progress bar when it is a video."""
     maps = None
     if options.parsing_map_path:
         size = (portrait.crop.height, portrait.crop.width)
         maps = open_parsing_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, size)
+    before, frames = tee(frames)  # holds what was taken and not yet rendered, no more than a batch or two
     results = stylizer.render(
         frames,
         portrait,
         style=options.style_id,
-        degree=options.style_degree,
+        degree=options.degree,
         color_transfer=options.color_transfer,
         batch_size=options.batch_size or None,
-        parsing_maps=maps,
+        parsing_maps=None if maps is None else maps[:1] if options.preview else maps,
     )
-    hidden = None if source.is_video else True  # None: where stderr is no terminal
+    if options.compare:
+        results = (beside(frame, result, portrait) for frame, result in zip(before, results, strict=False))
+    else:
+        del before
+    hidden = None if source.is_video and not options.preview else True  # None: where stderr is no terminal
     return tqdm(results, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
 
 
-def write_input(path: Path, source: FrameSource, portrait: Portrait) -> None:
-    """Write what the network saw of the first frame."""
-    crop = portrait.crop.trim(portrait.crop.apply(source.first.rgb), factor=1)
+def beside(frame: Frame, result: Frame, portrait: Portrait) -> Frame:
+    """The crop of `frame`, enlarged, and what became of it, side by side."""
+    height, width = result.rgb.shape[:2]
+    crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
+    enlarged = cv2.resize(crop, (width, height), interpolation=cv2.INTER_CUBIC)
+    return replace(result, rgb=np.hstack([enlarged, result.rgb]))
+
+
+def write_input(path: Path, source: FrameSource, frame: Frame, portrait: Portrait) -> None:
+    """Write what the network saw of `frame`."""
+    crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
     with open_sink(path, PhotoSource(source.path, crop)) as sink:
         sink.write(Frame(crop))
 

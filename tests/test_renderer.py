@@ -145,5 +145,6 @@ def test_no_compiler_is_a_sentence(stylizer, whole, monkeypatch, tmp_path):
 
 def test_more_crops_than_a_batch_are_rendered_in_parts(stylizer):
     folded = stylizer.network.fold(stylizer.style_code(stylizer.fit(noises(1)[0], scale_image=False)), 0.5)
-    renderer = Renderer(folded, None, CPU, torch.float32, batch=2)
+    renderer = Renderer(None, CPU, torch.float32, batch=2)
+    renderer.use(folded)
     assert renderer.start(np.stack(noises(3)))().shape == (3, 96, 128, 3)

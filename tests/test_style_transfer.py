@@ -87,6 +87,39 @@ def test_a_video_keeps_its_sound_and_times_whatever_the_batch(stylize):
         assert film.size == (4 * height, 4 * width)
 
 
+def test_compare_shows_the_input_beside_the_result(stylize):
+    save_face("me.jpg")
+    make_clip(Path("clip.mp4"), [face_picture()] * 3)
+    assert stylize("--content", "me.jpg", "clip.mp4", "--compare")[0] == 0
+    assert results() == ["clip_compare_d.mp4", "clip_input.jpg", "me_compare_d.jpg", "me_input.jpg"]
+    width, height = size("output/me_input.jpg")
+    assert size("output/me_compare_d.jpg") == (8 * width, 4 * height)
+    left = np.asarray(Image.open("output/me_compare_d.jpg").crop((0, 0, 4 * width, 4 * height)).resize((width, height)))
+    assert np.abs(left.astype(int) - np.asarray(Image.open("output/me_input.jpg"))).mean() < 8
+    with open_frames("output/clip_compare_d.mp4") as film:
+        assert film.size == (4 * height, 8 * width) and len(list(film)) == 3
+
+
+def test_preview_is_one_frame_with_a_face(stylize):
+    grey = np.full_like(face_picture(), 128)
+    make_clip(Path("clip.mp4"), [grey] * 3 + [face_picture()] * 9)
+    assert stylize("--content", "clip.mp4", "--preview")[0] == 0
+    assert results() == ["clip_input.jpg", "clip_preview_d.jpg"]
+    width, height = size("output/clip_input.jpg")
+    assert size("output/clip_preview_d.jpg") == (4 * width, 4 * height)
+    with Image.open("output/clip_input.jpg") as picture:
+        assert np.asarray(picture).std() > 40, "not the grey beginning"
+
+
+def test_the_degree_moves_along_a_curve(stylize):
+    make_clip(Path("clip.mp4"), [face_picture()] * 5, rate=10)
+    assert stylize("--content", "clip.mp4", "--style_degree", "0@0.1s,1@0.3s")[0] == 0
+    with open_frames("output/clip_vtoonify_d.mp4") as film:
+        pictures = [frame.rgb.astype(int) for frame in film]
+    away = [np.abs(picture - pictures[0]).mean() for picture in pictures]
+    assert away == sorted(away) and away[-1] > 5 * away[1]
+
+
 def test_the_batch_size_reaches_the_stylizer(stylize, monkeypatch):
     seen = []
     monkeypatch.setattr(stylizer.Stylizer, "render", lambda *_, **settings: seen.append(settings["batch_size"]) or [])

@@ -14,7 +14,7 @@ MEDIA_SUFFIXES = {
 }  # fmt: skip
 """What is taken out of a folder; a file named on its own is recognised from its content."""
 
-RESULT_NAME = re.compile(r"(.+)_(?:input|vtoonify_[dt])(?:\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
 """What a file that this program writes is called, without its suffix; the group is the name of its content."""
 
 LONGEST_NAME = 200

@@ -28,10 +28,9 @@ Promise = Callable[[], np.ndarray]
 
 
 class Renderer:
-    """Renders crops of one size in one style, at one degree.
+    """Renders crops of one size. `use` tells the network, hence style and degree.
 
     Args:
-        network: the folded network, on `device`, in `dtype` and channels last.
         parser: the face parser for models that take parsing maps.
         batch: frames at a time; None: one on the CPU and on MPS, and as many as fit on CUDA, found with the first.
         strips: render pictures strip by strip, which needs less memory and gives the same; large ones are anyway.
@@ -42,7 +41,6 @@ class Renderer:
 
     def __init__(
         self,
-        network: FoldedVToonify,
         parser: nn.Module | None,
         device: torch.device,
         dtype: torch.dtype,
@@ -50,13 +48,19 @@ class Renderer:
         strips: bool = False,
         compiled: bool = False,
     ):
-        self.network, self.parser, self.device, self.dtype = network, parser, device, dtype
+        self.parser, self.device, self.dtype = parser, device, dtype
         self.strips, self.measures = strips, batch is None and device.type == "cuda"
         self.batch = batch or 1
-        self.forward = compile_network(network, device) if compiled else network
         self.compiled = compiled
+        self.network: FoldedVToonify | None = None
         if self.measures:
             torch.cuda.reset_peak_memory_stats(device)
+
+    def use(self, network: FoldedVToonify) -> None:
+        """Render with this folded network, which is on `device`, in `dtype` and channels last."""
+        if network is not self.network:
+            self.network = network
+            self.forward = compile_network(network, self.device) if self.compiled else network
 
     @torch.no_grad()
     def start(self, crops: np.ndarray, logits: Tensor | None = None) -> Promise:

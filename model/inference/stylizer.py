@@ -7,9 +7,10 @@
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from fractions import Fraction
+from itertools import groupby, islice
 from typing import TypeVar
 
 import numpy as np
@@ -146,8 +147,15 @@ class Stylizer:
         scale_image: bool = True,
     ) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
-        frame, landmarks = search_face(source) if self._needs_face(scale_image) else (source.first, None)
+        frame, landmarks = self.find_face(source, scale_image)
         return self.fit(frame, padding, scale_image, landmarks)
+
+    def find_face(self, source: FrameSource, scale_image: bool = True) -> tuple[Frame, np.ndarray | None]:
+        """The first frame of `source` with a face, and its landmarks `[68, 2]`; the very first where none is needed.
+
+        Raises InputError when there is no face.
+        """
+        return search_face(source) if self._needs_face(scale_image) else (source.first, None)
 
     def _needs_face(self, scale_image: bool) -> bool:
         return scale_image or self.style_encoder is not None
@@ -201,7 +209,7 @@ class Stylizer:
         portrait: Portrait,
         *,
         style: int | str | None = None,
-        degree: float | None = None,
+        degree: float | Callable[[Fraction], float] | None = None,
         color_transfer: bool = False,
         batch_size: int | None = None,
         parsing_maps: Iterable[np.ndarray] | None = None,
@@ -214,7 +222,7 @@ class Stylizer:
             frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
             portrait: from `fit`.
             style: index or name of the exemplar (variant D).
-            degree: style degree in [0, 1] (variant D).
+            degree: style degree in [0, 1], or a function that gives it for the time of a Frame in seconds (variant D).
             color_transfer: take the exemplar's colours, too (variant D).
             batch_size: frames at a time; None takes as many as fit on CUDA, and 1 elsewhere. Fewer are taken when the
                 memory does not suffice.
@@ -223,9 +231,10 @@ class Stylizer:
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
-        folded = self._fold(self.style_code(portrait, style, color_transfer), self.degree(degree))
+        code = self.style_code(portrait, style, color_transfer)
+        degree_of = self._degree_of(degree)
         parser = self.parser if self.network.config.parsing_channels and parsing_maps is None else None
-        renderer = Renderer(folded, parser, self.device, self.dtype, batch_size, self.tile, self.compile)
+        renderer = Renderer(parser, self.device, self.dtype, batch_size, self.tile, self.compile)
         maps = None if parsing_maps is None else iter(parsing_maps)
         in_flight = 1 if self.device.type == "cuda" else 0
 
@@ -236,18 +245,32 @@ class Stylizer:
 
         def results(frames: Iterator[FrameLike]) -> Iterator[FrameLike]:
             started: deque[tuple[list[FrameLike], Promise]] = deque()
-            while batch := list(islice(frames, renderer.batch)):
-                crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
-                logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
-                started.append((batch, renderer.start(crops, logits)))
-                if len(started) > in_flight:
-                    yield from finished(*started.popleft())
+            while taken := list(islice(frames, renderer.batch)):
+                for frame_degree, group in groupby(taken, degree_of):
+                    batch = list(group)
+                    crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
+                    logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
+                    renderer.use(self._fold(code, frame_degree))
+                    started.append((batch, renderer.start(crops, logits)))
+                    if len(started) > in_flight:
+                        yield from finished(*started.popleft())
             for one in started:
                 yield from finished(*one)
             if maps is not None and next(maps, None) is not None:
                 raise InputError("There are more parsing maps than frames: they were made for another clip.")
 
         return results(iter(frames))
+
+    def _degree_of(
+        self, degree: float | Callable[[Fraction], float] | None
+    ) -> Callable[[Frame | np.ndarray], float | None]:
+        """The degree of a frame. Raises InputError outside [0, 1]: at once, unless it changes with time."""
+        if not callable(degree) or not self.network.has_degree:
+            constant = self.degree(None if callable(degree) else degree)
+            return lambda frame: constant
+        if self.compile:
+            raise InputError("--compile is for one style degree, not for one that changes: leave one of them out.")
+        return lambda frame: self.degree(degree(frame.time))
 
     def _fold(self, w_plus: Tensor, degree: float | None) -> nn.Module:
         """The network with style and degree built in; the last one is kept, and only what changes is made anew."""
