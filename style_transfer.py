@@ -7,7 +7,7 @@
     python style_transfer.py --list_styles                     all models
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
@@ -16,18 +16,20 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from model import cli
+from model import checkpoints, cli
 from model.cli import option
 from model.devices import DEVICES, PRECISIONS
 from model.errors import InputError
+from model.hub import ensure_file
 from model.inference.contents import MEDIA_SUFFIXES, find_contents, overwritten_names, unique_name
 from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
-from model.inference.parsing import open_parsing_maps
+from model.inference.parsing import RADIUS
 from model.inference.photos import PhotoSource
 from model.inference.pipeline import ahead, behind
 from model.inference.sample import SAMPLE_NAME, sample_portrait
+from model.inference.smoothing import Smoother, open_maps
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
 
@@ -63,6 +65,9 @@ class Options:
     )
     video: bool = option(False, "insist that the contents are videos; they are recognised without it")
     parsing_map_path: str | None = option(None, "smoothed parsing maps of a video, from smooth_parsing_map.py")
+    smooth: bool = option(False, "smooth the parsing maps of videos over time on the way")
+    raft_path: str = option("checkpoint/raft-things.pth", "optical flow network for --smooth")
+    window_size: int = option(RADIUS, "neighbours on each side for --smooth")
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
     faceparsing_path: str | None = option(None, "other face parser than the preset's")
@@ -84,6 +89,11 @@ class Options:
             raise InputError(f"--batch_size is {self.batch_size}: give 1 or more, or 0 for the default.")
         if self.scale_image and self.no_scale_image:
             raise InputError("--scale_image and --no_scale_image contradict each other: give one of them.")
+        if self.window_size < 1:
+            raise InputError(f"--window_size is {self.window_size}: give 1 or more.")
+        if self.parsing_map_path and (self.smooth or self.preview):
+            other = "--smooth" if self.smooth else "--preview"
+            raise InputError(f"--parsing_map_path and {other} exclude each other: give one of them.")
         if self.tile and self.compile:
             raise InputError("--tile and --compile exclude each other: give one of them.")
         if self.cpu and self.device not in ("auto", "cpu"):
@@ -129,7 +139,7 @@ def note_unused(stylizer: Stylizer, options: Options) -> None:
     if stylizer.style_encoder is None:
         unused += ["style_encoder_path", "color_transfer"]  # without a photo's code, all colour rows are the style's
     if stylizer.parser is None:
-        unused.append("faceparsing_path")
+        unused += ["faceparsing_path", "smooth"]
     given = [f"--{name}" for name in dict.fromkeys(unused) if getattr(options, name) not in (None, False)]
     if given:
         cli.say(f"{stylizer.preset.name} has no use for {', '.join(given)}: left aside")
@@ -162,11 +172,9 @@ def rendered(
     stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
 ) -> Iterator[Frame]:
     """What is made of `frames` of a source, behind a progress bar when it is a video."""
-    maps = None
-    if options.parsing_map_path:
-        size = (portrait.crop.height, portrait.crop.width)
-        maps = open_parsing_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, size)
-    before, frames = tee(frames)  # holds what was taken and not yet rendered, no more than a batch or two
+    # `tee` holds what one of them is ahead of the others: a batch, and the window where maps are smoothed.
+    before, looked, frames = tee(frames, 3)
+    maps = parsing_maps(stylizer, source, looked, portrait, options)
     results = stylizer.render(
         frames,
         portrait,
@@ -174,14 +182,27 @@ def rendered(
         degree=options.degree,
         color_transfer=options.color_transfer,
         batch_size=options.batch_size or None,
-        parsing_maps=None if maps is None else maps[:1] if options.preview else maps,
+        parsing_maps=maps,
     )
     if options.compare:
-        results = (beside(frame, result, portrait) for frame, result in zip(before, results, strict=False))
-    else:
-        del before
+        results = (beside(frame, result, portrait) for result, frame in zip(results, before, strict=False))
+    del before, looked  # else they would hold every frame
     hidden = None if source.is_video and not options.preview else True  # None: where stderr is no terminal
     return tqdm(results, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
+
+
+def parsing_maps(
+    stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
+) -> Iterable[np.ndarray] | None:
+    """Smoothed parsing maps of `frames`: stored ones, or made on the way; None where each frame is parsed alone."""
+    if options.parsing_map_path:
+        return open_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, portrait.crop)
+    if not options.smooth or options.preview or not source.is_video or stylizer.parser is None:
+        return None
+    flow = checkpoints.load_optical_flow(ensure_file(Path(options.raft_path).absolute()))
+    flow = flow.eval().requires_grad_(False).to(stylizer.device)
+    smoother = Smoother(stylizer.parser, flow, stylizer.device, stylizer.dtype, options.window_size)
+    return smoother.maps(portrait.crop.apply(frame.rgb) for frame in frames)
 
 
 def beside(frame: Frame, result: Frame, portrait: Portrait) -> Frame:

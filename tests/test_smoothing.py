@@ -1,0 +1,253 @@
+"""Smoothing of parsing maps as a stream, and the files of maps."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import smooth_parsing_map
+from model.errors import InputError
+from model.inference import smoothing
+from model.inference.face import FaceCrop
+from model.inference.frames import open_frames
+from model.inference.parsing import enlarge, open_parsing_maps, smooth_parsing, window
+from model.inference.smoothing import About, MapSink, ParsingMaps, Smoother, open_maps, write_published
+from model.inference.tensors import to_tensor
+from tests.clips import make_clip
+from tests.small_models import ColourParser, face_picture, save_model
+
+pytest_plugins = ("tests.commands_plugin",)
+
+CLOSE = ("--padding", 48, 48, 48, 48)
+"""As the fixture that calls style_transfer.py has it."""
+
+CPU = torch.device("cpu")
+CROP = FaceCrop(1.0, left=0, right=32, top=0, bottom=24, frame_size=(24, 32))
+
+
+class ColourFlow(nn.Module):
+    """Stands in for RAFT: a motion that depends on both pictures and their order."""
+
+    def forward(self, image1, image2):
+        shift = 20 * (image2.mean((1, 2, 3)) - 0.5 * image1.mean((1, 2, 3)))
+        return shift.view(-1, 1, 1, 1) * torch.ones_like(image1[:, :2])
+
+
+def crops(count: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(1).integers(0, 256, (count, 24, 32, 3)).astype(np.uint8))
+
+
+def smoother(radius: int = 2) -> Smoother:
+    return Smoother(ColourParser(), ColourFlow(), CPU, radius=radius)
+
+
+# ---- the stream
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+@pytest.mark.parametrize("count", [1, 2, 4, 11])
+def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
+    clip = crops(count)
+    frames = enlarge(to_tensor(np.stack(clip), CPU))
+    logits = torch.stack([smoother()._look(crop)[1].float() for crop in clip])
+    flows = [
+        torch.cat([ColourFlow()(frames[i, None], frames[j, None]) for j in window(i, count, radius)])
+        for i in range(count)
+    ]
+    wanted = smooth_parsing(frames, logits, flows, radius)
+    found = list(smoother(radius).maps(clip))
+    assert len(found) == count and found[0].shape == (19, 24, 32) and found[0].dtype == np.float16
+    np.testing.assert_allclose(np.stack(found), wanted.numpy(), atol=0.02)
+
+
+def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypatch):
+    taken, held = [], []
+    stream = (taken.append(i) or crop for i, crop in enumerate(crops(12)))
+    smooth = Smoother._smooth
+
+    def noted(own, seen, *rest):
+        held.append(len(seen))
+        return smooth(own, seen, *rest)
+
+    monkeypatch.setattr(Smoother, "_smooth", noted)
+    for index, _ in enumerate(smoother(2).maps(stream)):
+        assert len(taken) == min(index + 3, 12)
+    assert max(held) == 5
+
+
+def test_each_pair_has_its_flow_computed_once():
+    calls = []
+
+    def flow(a, b):
+        calls.append((a.sum().item(), b.sum().item()))
+        return torch.zeros_like(a[:, :2])
+
+    list(Smoother(ColourParser(), flow, CPU, radius=3).maps(crops(9)))
+    assert len(calls) == len(set(calls))
+
+
+@pytest.mark.parametrize("start", [1, 4, 8])
+def test_a_later_start_gives_the_rest(start):
+    clip = crops(9)
+    wanted = list(smoother().maps(clip))[start:]
+    found = list(smoother().maps(clip, start=start))
+    assert len(found) == len(wanted) and all(map(np.array_equal, found, wanted))
+
+
+# ---- files
+
+
+def write_maps(path: Path, count: int, about: About | None = None, resume: bool = False, stop: int | None = None):
+    about = about or About.of(CROP, 2)
+    with MapSink(path, about, resume) as sink:
+        for number in range(sink.done, count):
+            if number == stop:
+                raise KeyboardInterrupt
+            sink.write(np.full((19, 24, 32), number, np.float16))
+
+
+def test_maps_come_back_in_order(tmp_path):
+    path = tmp_path / "new" / "c_parsingmap.npz"
+    write_maps(path, 12)
+    maps = open_maps(path, 19, CROP)
+    assert len(maps) == 12 and [one.max() for one in maps] == list(range(12))
+    assert np.load(path)["000003"].shape == (19, 24, 32), "numpy reads it, too"
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_an_interrupted_file_is_finished_with_the_same_bytes_of_maps(tmp_path):
+    path = tmp_path / "c.npz"
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(path, 7, stop=4)
+    assert not path.exists()
+    with pytest.raises(InputError, match="breaks off after 4 parsing maps"):
+        ParsingMaps(tmp_path / "c.partial.npz")
+    write_maps(path, 7, resume=True)
+    assert [one.max() for one in ParsingMaps(path)] == list(range(7))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_clip_is_not_gone_on_with(tmp_path):
+    path = tmp_path / "c.npz"
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(path, 7, stop=4)
+    with pytest.raises(InputError, match="another video or crop"):
+        write_maps(path, 7, About.of(CROP, 3), resume=True)
+    write_maps(path, 7)  # without --resume it begins anew
+    assert len(ParsingMaps(path)) == 7
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), MapSink(tmp_path / "c.npz", About.of(CROP, 2)) as sink:
+        sink.write(np.zeros((19, 24, 32), np.float16))
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_maps_of_another_crop_or_no_maps_are_refused(tmp_path):
+    path = tmp_path / "c.npz"
+    write_maps(path, 2)
+    other = FaceCrop(1.0, left=8, right=32, top=0, bottom=24, frame_size=(24, 32))
+    with pytest.raises(InputError, match="another crop"):
+        open_maps(path, 19, other)
+    with pytest.raises(InputError, match="another crop"):
+        open_maps(path, 18, CROP)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    (tmp_path / "text.npz").write_text("no maps")
+    for name in ("other.npz", "text.npz", "none.npz"):
+        with pytest.raises(InputError, match="holds no parsing maps"):
+            open_maps(tmp_path / name, 19, CROP)
+
+
+def test_a_damaged_map_is_named(tmp_path):
+    path = tmp_path / "c.npz"
+    write_maps(path, 3)
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo("000001.npy").header_offset + 60
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged at parsing map 2"):
+        list(ParsingMaps(path))
+
+
+def test_the_published_array(tmp_path):
+    write_maps(tmp_path / "c.npz", 3)
+    write_published(tmp_path / "c.npy", tmp_path / "c.npz")
+    maps = open_parsing_maps(tmp_path / "c.npy", 19, (24, 32))
+    assert maps.dtype == np.float32 and [one.max() for one in maps] == [0, 1, 2]
+
+
+# ---- the programs
+
+
+@pytest.fixture
+def networks(monkeypatch, tmp_path):
+    """Small networks in the place of BiSeNet and RAFT."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("faceparsing.pth", "raft.pth"):
+        Path(name).touch()
+    monkeypatch.setattr("model.checkpoints.load_parser", lambda path: ColourParser())
+    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
+    make_clip(Path("clip.mp4"), [np.roll(face_picture(), i, axis=1) for i in range(5)])
+    return ["--faceparsing_path", "faceparsing.pth", "--raft_path", "raft.pth", "--window_size", 2]
+
+
+def test_smoothing_on_the_way_gives_what_stored_maps_give(networks, call, stylize, capsys):
+    assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, *CLOSE, "--precision", "fp32") == 0
+    assert "clip.mp4 → output/clip_parsingmap.npz" in capsys.readouterr().out
+    model = save_model(Path("parsing"), parsing_channels=19)
+    parser = networks[:2]
+    shared = ["--content", "clip.mp4", "--ckpt", model, *parser]
+    films = []
+    for folder, way in (("a", ["--parsing_map_path", "output/clip_parsingmap.npz"]), ("b", networks[2:]), ("c", [])):
+        smooth = ["--smooth"] if folder == "b" else []
+        code, _, err = stylize(*shared, *way, *smooth, "--output_path", folder)
+        assert (code, err) == (0, "")
+        with open_frames(f"{folder}/clip_vtoonify_d.mp4") as film:
+            films.append(np.stack([frame.rgb for frame in film]).astype(int))
+    assert np.array_equal(films[0], films[1]) and np.abs(films[0] - films[2]).mean() > 0.1
+
+
+def test_the_published_format_on_request(networks, call):
+    assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, "--format", "npy") == 0
+    assert [file.name for file in Path("output").iterdir()] == ["clip_parsingmap.npy"]
+    assert np.load("output/clip_parsingmap.npy").shape[:2] == (5, 19)
+
+
+def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
+    whole = ["--video_path", "clip.mp4", *networks]
+    assert call(smooth_parsing_map.main, *whole, "--output_path", "whole") == 0
+    write, written = smoothing.MapSink.write, []
+
+    def interrupted(sink, logits):
+        written.append(1)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(sink, logits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(smoothing.MapSink, "write", interrupted)
+        assert call(smooth_parsing_map.main, *whole) == 130
+    assert "2 maps are in output/clip_parsingmap.partial.npz; --resume goes on" in capsys.readouterr().err
+    assert call(smooth_parsing_map.main, *whole, "--resume") == 0
+    names = ("whole/clip_parsingmap.npz", "output/clip_parsingmap.npz")
+    one, other = (list(ParsingMaps(name)) for name in names)
+    assert len(one) == 5 and all(map(np.array_equal, one, other))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--video_path is missing"),
+        (["--video_path", "none.mp4"], "none.mp4"),
+        (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
+        (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth"),
+    ],
+)
+def test_wrong_options_are_a_sentence(networks, call, capsys, arguments, told):
+    assert call(smooth_parsing_map.main, *networks[:2], *arguments) == 2
+    assert told in capsys.readouterr().err and not Path("output").exists()
