@@ -4,16 +4,14 @@
     python style_transfer.py --content me.jpg holiday.mp4      your own pictures and videos
     python style_transfer.py --content me.jpg --ckpt cartoon --style_id 26 --style_degree 0.5
     python style_transfer.py --content clip.mp4 --style_degree 0@0s,1@3s --compare
+    python style_transfer.py --content clip.mp4 --crop follow --full_frame 2
     python style_transfer.py --list_styles                     all models
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import tee
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from model import checkpoints, cli
@@ -29,6 +27,7 @@ from model.inference.parsing import RADIUS
 from model.inference.photos import PhotoSource
 from model.inference.pipeline import ahead, behind
 from model.inference.sample import SAMPLE_NAME, sample_portrait
+from model.inference.scene import Look, MapsOf, stylised
 from model.inference.smoothing import Smoother, open_maps
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
@@ -71,6 +70,10 @@ class Options:
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
     faceparsing_path: str | None = option(None, "other face parser than the preset's")
+    crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
+    full_frame: int = option(
+        0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
+    )
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     list_styles: bool = option(False, "list the presets and stop")
@@ -94,6 +97,10 @@ class Options:
         if self.parsing_map_path and (self.smooth or self.preview):
             other = "--smooth" if self.smooth else "--preview"
             raise InputError(f"--parsing_map_path and {other} exclude each other: give one of them.")
+        if self.full_frame and self.no_scale_image:
+            raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
+        if self.parsing_map_path and self.crop == "follow":
+            raise InputError("--parsing_map_path is for --crop fixed: use --smooth, or leave --crop follow out.")
         if self.tile and self.compile:
             raise InputError("--tile and --compile exclude each other: give one of them.")
         if self.cpu and self.device not in ("auto", "cpu"):
@@ -172,45 +179,32 @@ def rendered(
     stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
 ) -> Iterator[Frame]:
     """What is made of `frames` of a source, behind a progress bar when it is a video."""
-    # `tee` holds what one of them is ahead of the others: a batch, and the window where maps are smoothed.
-    before, looked, frames = tee(frames, 3)
-    maps = parsing_maps(stylizer, source, looked, portrait, options)
-    results = stylizer.render(
-        frames,
-        portrait,
+    look = Look(
         style=options.style_id,
         degree=options.degree,
         color_transfer=options.color_transfer,
         batch_size=options.batch_size or None,
-        parsing_maps=maps,
+        crop=options.crop if source.is_video and not options.no_scale_image else "fixed",
+        full_frame=options.full_frame,
+        compare=options.compare,
     )
-    if options.compare:
-        results = (beside(frame, result, portrait) for result, frame in zip(results, before, strict=False))
-    del before, looked  # else they would hold every frame
+    results = stylised(stylizer, frames, portrait, look, parsing_maps(stylizer, source, portrait, options))
     hidden = None if source.is_video and not options.preview else True  # None: where stderr is no terminal
     return tqdm(results, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
 
 
 def parsing_maps(
-    stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
-) -> Iterable[np.ndarray] | None:
-    """Smoothed parsing maps of `frames`: stored ones, or made on the way; None where each frame is parsed alone."""
+    stylizer: Stylizer, source: FrameSource, portrait: Portrait, options: Options
+) -> MapsOf | None:
+    """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone."""
     if options.parsing_map_path:
-        return open_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, portrait.crop)
+        maps = open_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, portrait.crop)
+        return lambda crops: maps
     if not options.smooth or options.preview or not source.is_video or stylizer.parser is None:
         return None
     flow = checkpoints.load_optical_flow(ensure_file(Path(options.raft_path).absolute()))
     flow = flow.eval().requires_grad_(False).to(stylizer.device)
-    smoother = Smoother(stylizer.parser, flow, stylizer.device, stylizer.dtype, options.window_size)
-    return smoother.maps(portrait.crop.apply(frame.rgb) for frame in frames)
-
-
-def beside(frame: Frame, result: Frame, portrait: Portrait) -> Frame:
-    """The crop of `frame`, enlarged, and what became of it, side by side."""
-    height, width = result.rgb.shape[:2]
-    crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
-    enlarged = cv2.resize(crop, (width, height), interpolation=cv2.INTER_CUBIC)
-    return replace(result, rgb=np.hstack([enlarged, result.rgb]))
+    return Smoother(stylizer.parser, flow, stylizer.device, stylizer.dtype, options.window_size).maps
 
 
 def write_input(path: Path, source: FrameSource, frame: Frame, portrait: Portrait) -> None:

@@ -141,6 +141,11 @@ class MovingWindow:
     width: int
     height: int
 
+    @classmethod
+    def of(cls, crop: FaceCrop) -> "MovingWindow":
+        """The window that `crop` shows."""
+        return cls(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
+
     @property
     def matrix(self) -> np.ndarray:
         """Affine matrix `[2, 3]` from pixels of the frame to pixels of the window (centres at whole numbers)."""
@@ -212,7 +217,7 @@ class WindowPath:
         """`landmarks [68, 2]` of the frame that `crop` was fitted to."""
         self._crop = crop
         self._first = self._pose(landmarks)
-        self.window = MovingWindow(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
+        self.window = MovingWindow.of(crop)
         self._start()
 
     def _start(self) -> None:

@@ -1,0 +1,174 @@
+"""Following a face: landmarks frame after frame, and the window around it."""
+
+import math
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.inference.face import FaceCrop, eye_centres
+from model.inference.media import Frame
+from model.inference.track import FaceTracker, MovingWindow, OneEuro, WindowPath, _box, followed
+
+SIZE = (240, 320)
+SCALE = 0.5
+"""Of the face in the clips: 21 pixels between the eyes."""
+
+
+def view(x: float, y: float, scale: float = SCALE) -> np.ndarray:
+    """A frame with the face's middle at about (x, y): RGB uint8 `[240, 320, 3]`."""
+    matrix = np.float64([[scale, 0, x - scale * 225], [0, scale, y - scale * 120]])
+    return cv2.warpAffine(astronaut(), matrix, SIZE[::-1], flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+
+
+def empty() -> np.ndarray:
+    return np.full((*SIZE, 3), 120, np.uint8)
+
+
+def middle(landmarks: np.ndarray) -> np.ndarray:
+    return sum(eye_centres(landmarks)) / 2
+
+
+# ---- landmarks
+
+
+def test_a_moving_face_is_followed():
+    tracker = FaceTracker()
+    for i in range(12):
+        x, y = 110 + 6 * i, 90 + 2 * i
+        found = tracker.update(view(x, y))
+        assert found is not None and not tracker.is_cut
+        wanted = find_landmarks_quickly(view(x, y))
+        assert np.linalg.norm(middle(found) - middle(wanted)) < 2
+
+
+def test_most_frames_need_no_search(monkeypatch):
+    searches = []
+    search = find_landmarks_quickly
+    monkeypatch.setattr(
+        "model.inference.track.find_landmarks_quickly", lambda rgb: searches.append(1) or search(rgb)
+    )
+    tracker = FaceTracker()
+    for i in range(20):
+        tracker.update(view(110 + 3 * i, 100))
+    assert len(searches) == 1
+
+
+def test_a_face_that_goes_and_comes_back():
+    tracker = FaceTracker()
+    seen = [tracker.update(view(150, 100)) is not None for _ in range(2)]
+    seen += [tracker.update(empty()) is not None for _ in range(6)]
+    seen += [tracker.update(view(170, 110)) is not None for _ in range(5)]
+    assert seen[:2] == [True, True] and not any(seen[2:8]) and seen[-1]
+
+
+def test_a_face_that_is_covered_is_given_up():
+    tracker = FaceTracker()
+    covered = view(150, 100)
+    covered[60:150, 110:200] = cv2.GaussianBlur(covered[60:150, 110:200], (0, 0), 12)
+    tracker.update(view(150, 100))
+    seen = [tracker.update(covered) is not None for _ in range(40)]
+    assert not any(seen[-8:])
+
+
+def test_a_cut_is_noticed_and_the_face_found_elsewhere():
+    tracker = FaceTracker()
+    tracker.update(view(90, 100))
+    night = 255 - view(230, 120)
+    night[:, 160:] = view(230, 120)[:, 160:]
+    found = tracker.update(night)
+    assert tracker.is_cut
+    assert found is not None and middle(found)[0] > 180
+    tracker.update(night)
+    assert not tracker.is_cut
+
+
+def test_landmarks_need_only_the_rectangle():
+    landmarks = find_landmarks_quickly(view(150, 100))
+    again = landmarks_in(view(150, 100), _box(landmarks))
+    assert np.linalg.norm(again - landmarks, axis=1).mean() < 2.5
+    assert shows_face(view(150, 100), _box(landmarks)) and not shows_face(empty(), _box(landmarks))
+    assert not shows_face(view(150, 100), (-50, -50, -10, -10))
+
+
+# ---- the filter
+
+
+def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
+    rng = np.random.default_rng(0)
+    still, quick = OneEuro(0.8, 2.0), OneEuro(0.8, 2.0)
+    noise = rng.normal(0, 0.02, (50, 2))
+    calm = np.array([still(value, i / 25) for i, value in enumerate(noise)])
+    assert calm[10:].std() < 0.5 * noise[10:].std()
+    moving = [quick(np.array([4 * i / 25, 0.0]), i / 25)[0] for i in range(25)]
+    assert 4 * 24 / 25 - moving[-1] < 0.4
+
+
+# ---- the window
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 1.7])
+def test_a_window_that_stands_still_shows_the_crop(scale):
+    crop = FaceCrop(scale, left=16, right=80, top=8, bottom=72, frame_size=SIZE)
+    shown, wanted = MovingWindow.of(crop).apply(view(150, 100)), crop.apply(view(150, 100))
+    assert shown.shape == wanted.shape
+    assert np.abs(shown.astype(int) - wanted).mean() < 3
+
+
+def path_of(x: float, y: float) -> tuple[WindowPath, FaceCrop]:
+    landmarks = find_landmarks_quickly(view(x, y))
+    crop = FaceCrop.from_landmarks(landmarks, SIZE, (128, 128, 96, 128), eye_distance=32.0)
+    return WindowPath(crop, landmarks), crop
+
+
+def test_the_face_keeps_its_place_and_size_in_the_window():
+    path, crop = path_of(130, 110)
+    frames = [Frame(view(130 + 2 * i, 110 + i / 2, SCALE * 1.004**i), Fraction(i, 25)) for i in range(25)]
+    landmarks = find_landmarks_quickly(frames[0].rgb)
+    places, sizes = [], []
+    for _, (frame, window, seen) in zip(range(25), followed(frames, crop, landmarks), strict=True):
+        picture = window.apply(frame.rgb)
+        assert seen and picture.shape == (crop.height, crop.width, 3)
+        found = find_landmarks_quickly(picture)
+        places.append(middle(found))
+        sizes.append(math.dist(*eye_centres(found)))
+    away = np.linalg.norm(np.array(places) - places[0], axis=1)
+    assert away.max() < 0.35 * sizes[0] and 0.9 < sizes[-1] / sizes[0] < 1.1
+
+
+def test_the_window_rests_on_a_still_face_although_landmarks_jitter():
+    path, _ = path_of(150, 110)
+    landmarks = find_landmarks_quickly(view(150, 110))
+    rng = np.random.default_rng(0)
+    jitter = [landmarks + rng.normal(0, 0.5, landmarks.shape) for _ in range(40)]
+    windows = [path.update(one, i / 25) for i, one in enumerate(jitter)]
+    steps = np.diff([(w.x, w.y) for w in windows], axis=0)
+    plain = np.diff([middle(one) for one in jitter], axis=0)
+    assert np.abs(steps[5:]).mean() < 0.35 * np.abs(plain[5:]).mean()
+
+
+def test_without_a_face_the_window_stays_then_glides_and_at_a_cut_it_jumps():
+    path, _ = path_of(110, 110)
+    first, far = (find_landmarks_quickly(view(x, 110)) for x in (110, 210))
+    start = path.update(first, 0.0)
+    assert path.update(None, 0.04) == start and path.update(None, 2.0) == start
+    steps = [path.update(far, 2.04 + i / 25) for i in range(60)]
+    moves = np.abs(np.diff([start.x, *(window.x for window in steps)]))
+    assert moves.max() < 0.3 * 22 and steps[-1].x - start.x > 60
+    jumped = path.update(first, 5.0, is_cut=True)
+    assert abs(jumped.x - start.x) < 3
+
+
+def test_the_window_stays_in_the_frame_where_it_fits():
+    path, crop = path_of(150, 110)
+    landmarks = find_landmarks_quickly(view(150, 110))
+    for i, shift in enumerate((-200, 200)):
+        window = path.update(landmarks + np.float32((shift, shift)), float(i), is_cut=True)
+        assert window.x >= 0 and window.y >= 0
+        assert window.x + window.width / window.scale <= SIZE[1] + 1e-6
+        assert window.y + window.height / window.scale <= SIZE[0] + 1e-6
+    small = path.update(landmarks[27] + 3 * (landmarks - landmarks[27]), 9.0, is_cut=True)
+    assert small.width / small.scale <= SIZE[1] + 1e-6, "never more than the frame"
