@@ -5,11 +5,12 @@
     python style_transfer.py --content me.jpg --ckpt cartoon --style_id 26 --style_degree 0.5
     python style_transfer.py --content clip.mp4 --style_degree 0@0s,1@3s --compare
     python style_transfer.py --content clip.mp4 --crop follow --full_frame 2
+    python style_transfer.py --content group.jpg --faces all --full_frame 2 --styles 1=ink,2=film@0.6
     python style_transfer.py --list_styles                     all models
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,8 +25,10 @@ from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.parsing import RADIUS
+from model.inference.people import Choice, Person, parse_styles, stylised_people
 from model.inference.photos import PhotoSource
 from model.inference.pipeline import ahead, behind
+from model.inference.portrait import find_people
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.scene import Look, MapsOf, stylised
 from model.inference.smoothing import Smoother, open_maps
@@ -74,6 +77,10 @@ class Options:
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
+    faces: str = option("one", "who is stylised: one, all, or the N nearest faces; more than one need --full_frame")
+    styles: str | None = option(
+        None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
+    )
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     list_styles: bool = option(False, "list the presets and stop")
@@ -82,6 +89,20 @@ class Options:
     def degree(self) -> float | DegreeCurve | None:
         """The style degree, or what it is over time; None for the preset's own. Raises InputError for anything else."""
         return None if self.style_degree is None else parse_degree(self.style_degree)
+
+    @property
+    def most_faces(self) -> int | None:
+        """How many faces are stylised at most; None for all. Raises InputError for anything else."""
+        if self.faces in ("one", "all"):
+            return 1 if self.faces == "one" else None
+        if not self.faces.isdigit() or int(self.faces) < 1:
+            raise InputError(f"--faces is {self.faces!r}: give one, all, or a number from 1 up.")
+        return int(self.faces)
+
+    @property
+    def choices(self) -> dict[int, Choice]:
+        """What is said of each person, by number. Raises InputError for anything else."""
+        return parse_styles(self.styles) if self.styles else {}
 
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
@@ -101,6 +122,15 @@ class Options:
             raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
         if self.parsing_map_path and self.crop == "follow":
             raise InputError("--parsing_map_path is for --crop fixed: use --smooth, or leave --crop follow out.")
+        self.choices  # noqa: B018 - read for its errors
+        if self.most_faces != 1:
+            if not self.full_frame:
+                raise InputError(f"--faces {self.faces} needs --full_frame 1, 2 or 4: several crops are no picture.")
+            unfit = [name for name in ("parsing_map_path", "smooth", "compile") if getattr(self, name)]
+            if unfit:
+                raise InputError(f"--{unfit[0]} is for one face: leave it or --faces {self.faces} out.")
+        elif self.styles:
+            raise InputError("--styles is for several people: add --faces all, or give --style_id and --style_degree.")
         if self.tile and self.compile:
             raise InputError("--tile and --compile exclude each other: give one of them.")
         if self.cpu and self.device not in ("auto", "cpu"):
@@ -156,41 +186,78 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """Stylise one photo or video; writes NAME_input.jpg and NAME_vtoonify_X.jpg or .mp4, returns the latter."""
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    scaled, one_frame = not options.no_scale_image, options.preview or not source.is_video
+    if options.most_faces != 1:
+        return stylize_people(stylizer, source, name, options)
+    scaled = not options.no_scale_image
     shown, landmarks = stylizer.find_face(source, scaled)
     portrait = stylizer.fit(shown, tuple(options.padding), scaled, landmarks)
-    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
-    folder = Path(options.output_path)
-    path = folder / f"{name}_{kind}_{stylizer.backbone[0]}{'.jpg' if one_frame else '.mp4'}"
-    sink = open_sink(path, source)
-    try:
-        with sink, ahead([shown] if options.preview else source) as frames, behind(sink.write) as write:
-            for frame in rendered(stylizer, source, frames, portrait, options):
-                write(frame)
-    except KeyboardInterrupt:
-        if sink.partial.exists():
-            cli.say(f"the part of {source.path} that was done is in {sink.partial}")
-        raise
-    write_input(folder / f"{name}_input.jpg", source, shown, portrait)
-    return path
-
-
-def rendered(
-    stylizer: Stylizer, source: FrameSource, frames: Iterator[Frame], portrait: Portrait, options: Options
-) -> Iterator[Frame]:
-    """What is made of `frames` of a source, behind a progress bar when it is a video."""
     look = Look(
         style=options.style_id,
         degree=options.degree,
         color_transfer=options.color_transfer,
         batch_size=options.batch_size or None,
-        crop=options.crop if source.is_video and not options.no_scale_image else "fixed",
+        crop=options.crop if source.is_video and scaled else "fixed",
         full_frame=options.full_frame,
         compare=options.compare,
     )
-    results = stylised(stylizer, frames, portrait, look, parsing_maps(stylizer, source, portrait, options))
+    maps = parsing_maps(stylizer, source, portrait, options)
+    path = result_path(stylizer, source, name, options)
+    render(source, path, shown, lambda frames: stylised(stylizer, frames, portrait, look, maps), options)
+    write_input(path.with_name(f"{name}_input.jpg"), source, shown, portrait)
+    return path
+
+
+def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
+    """Stylise several people in one photo or video; writes NAME_vtoonify_X.jpg or .mp4, returns it."""
+    shown, faces = find_people(source, options.most_faces)
+    missing = [number for number in options.choices if number > len(faces)]
+    if missing:
+        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {len(faces)}.")
+    models: dict[str | None, Stylizer] = {None: stylizer, options.ckpt: stylizer}
+    people = []
+    for number, landmarks in enumerate(faces, 1):
+        choice = options.choices.get(number, Choice(None, None, None))
+        if choice.preset not in models:
+            models[choice.preset] = make_stylizer(replace(options, ckpt=choice.preset, style_id=None))
+        model = models[choice.preset]
+        style = choice.style or (options.style_id if model is stylizer else None)
+        model.style_name(style)  # a style that it does not have is reported before anything is rendered
+        degree = options.degree if choice.degree is None else choice.degree
+        portrait = model.fit(shown, tuple(options.padding), True, landmarks)
+        people.append(Person(model, portrait, Look(style, degree, options.color_transfer)))
+    path = result_path(stylizer, source, name, options)
+    follow = source.is_video and options.crop == "follow"
+    settings = {"full_frame": options.full_frame, "compare": options.compare, "follow": follow}
+    render(source, path, shown, lambda frames: stylised_people(frames, people, **settings), options)
+    return path
+
+
+def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
+    """Where the result goes."""
+    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
+    suffix = ".mp4" if source.is_video and not options.preview else ".jpg"
+    return Path(options.output_path) / f"{name}_{kind}_{stylizer.backbone[0]}{suffix}"
+
+
+def render(
+    source: FrameSource,
+    path: Path,
+    shown: Frame,
+    results_of: Callable[[Iterator[Frame]], Iterator[Frame]],
+    options: Options,
+) -> None:
+    """Write what `results_of` makes of the frames of a source, or of the frame `shown` for a preview."""
     hidden = None if source.is_video and not options.preview else True  # None: where stderr is no terminal
-    return tqdm(results, desc=source.name, total=source.expected_frames, unit="frame", disable=hidden)
+    bar = {"desc": source.name, "total": source.expected_frames, "unit": "frame", "disable": hidden}
+    sink = open_sink(path, source)
+    try:
+        with sink, ahead([shown] if options.preview else source) as frames, behind(sink.write) as write:
+            for frame in tqdm(results_of(frames), **bar):
+                write(frame)
+    except KeyboardInterrupt:
+        if sink.partial.exists():
+            cli.say(f"the part of {source.path} that was done is in {sink.partial}")
+        raise
 
 
 def parsing_maps(

@@ -66,6 +66,14 @@ def test_each_frame_has_the_degree_of_its_time(batch_size):
         assert levels_apart(frame.rgb, wanted).max() <= 1
 
 
+def test_a_photo_is_at_the_beginning_of_the_curve():
+    stylizer = dual()
+    portrait = stylizer.fit(noises(1)[0], scale_image=False)
+    (found,) = stylizer.render([Frame(noises(1)[0])], portrait, degree=parse_degree("0.8@0s,0@1s"))
+    (wanted,) = stylizer.render(noises(1), portrait, degree=0.8)
+    assert levels_apart(found.rgb, wanted).max() <= 1
+
+
 def test_a_curve_that_leaves_the_range_is_refused_when_it_does():
     stylizer = dual()
     portrait = stylizer.fit(noises(1)[0], scale_image=False)

@@ -33,7 +33,7 @@ def test_an_unchanged_crop_changes_nothing_and_lies_in_its_place(scale):
     soft = [cv2.GaussianBlur(picture, (0, 0), 2 * scale).astype(int) for picture in (whole, plain)]
     astray = np.abs(soft[0] - np.roll(soft[1], 2 * scale, axis=1)).mean()
     difference = np.abs(soft[0] - soft[1])
-    assert difference.mean() < 0.2 * astray and np.percentile(difference, 99) < 15
+    assert difference.mean() < 0.2 * astray and np.percentile(difference, 99) < 20
 
 
 def test_the_person_changes_and_the_background_does_not():

@@ -119,6 +119,17 @@ def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     return (_straightened(rgb, match) if match.face.tilted else match).landmarks
 
 
+def find_all_landmarks(rgb: np.ndarray) -> list[np.ndarray]:
+    """The landmarks float32 [68, 2] of every face that the published search is sure of, the main face first."""
+    if min(rgb.shape[:2]) < MIN_SIDE:
+        return []
+    height, width = rgb.shape[:2]
+    copy, scale = _resized_to(rgb, min(ORDINARY_SIDE, max(height, width)))
+    faces = _frontal_faces(copy, DETECTOR_UPSAMPLING, SURE_SCORE)
+    faces.sort(key=lambda face: face.prominence(*copy.shape[1::-1]), reverse=True)
+    return [_landmarks_of(rgb, face, scale) for face in faces]
+
+
 def landmarks_in(rgb: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
     """Landmarks float32 [68, 2] of a face whose rectangle (left, top, right, bottom) in pixels of `rgb` is known."""
     return _landmarks_of(np.ascontiguousarray(rgb), Detection(*box, score=0.0), 1.0)

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from model.errors import InputError
+from model.inference.detect import find_all_landmarks
 from model.inference.face import FaceCrop, find_landmarks, find_landmarks_quickly
 from model.inference.media import Frame, FrameSource
 
@@ -49,3 +50,12 @@ def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
         if landmarks is not None:
             return frame, landmarks
     raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")
+
+
+def find_people(source: FrameSource, most: int | None = None) -> tuple[Frame, list[np.ndarray]]:
+    """The first frame of `source` with a face, and the landmarks `[68, 2]` of its `most` prominent faces (None: all).
+
+    Raises InputError when there is no face.
+    """
+    frame, main = search_face(source)
+    return frame, (find_all_landmarks(frame.rgb) or [main])[:most]

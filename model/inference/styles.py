@@ -133,6 +133,11 @@ def _is_file_of(preset: Preset, path: Path) -> bool:
     return path.resolve() == (CHECKPOINTS / preset.file).resolve()
 
 
+def is_preset(name: str) -> bool:
+    """Whether a preset has this name."""
+    return name in _by_name()
+
+
 def _by_name() -> dict[str, Preset]:
     presets = {preset.name: preset for preset in PRESETS}
     return presets | {short: presets[name] for short, name in SHORT_NAMES.items()}

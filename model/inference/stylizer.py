@@ -8,7 +8,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby, islice
 from typing import TypeVar
@@ -28,6 +28,9 @@ from model.inference.renderer import Promise, Renderer
 from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
 from model.inference.tensors import rgb_of, take_logits, to_tensor
 from model.vtoonify import VToonify
+
+KEPT_STYLES = 4
+"""Styles that stay folded, for several people in one clip."""
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
 
@@ -55,7 +58,7 @@ class Stylizer:
         self.exemplars = exemplars
         self.style_encoder = self._place(style_encoder)
         self.parser = self._place(parser)
-        self._folded: tuple[Tensor, float | None, nn.Module] | None = None
+        self._folds: deque[_Fold] = deque(maxlen=KEPT_STYLES)
 
     @classmethod
     def from_preset(
@@ -270,16 +273,25 @@ class Stylizer:
             return lambda frame: constant
         if self.compile:
             raise InputError("--compile is for one style degree, not for one that changes: leave one of them out.")
-        return lambda frame: self.degree(degree(frame.time))
+        return lambda frame: self.degree(degree(frame.time or Fraction(0)))
 
     def _fold(self, w_plus: Tensor, degree: float | None) -> nn.Module:
-        """The network with style and degree built in; the last one is kept, and only what changes is made anew."""
-        if self._folded is not None and torch.equal(self._folded[0], w_plus):
-            if self._folded[1] == degree:
-                return self._folded[2]
-            folded = self._folded[2].at_degree(self.network, degree)
-        else:
+        """The network with style and degree built in; the last few styles are kept, and only what changes is made."""
+        known = next((fold for fold in self._folds if torch.equal(fold.w_plus, w_plus)), None)
+        if known is None:
             folded = self.network.fold(w_plus, degree)
-        folded = folded.to(self.dtype, memory_format=torch.channels_last)
-        self._folded = w_plus, degree, folded
-        return folded
+            known = _Fold(w_plus, degree, folded.to(self.dtype, memory_format=torch.channels_last))
+            self._folds.appendleft(known)
+        elif known.degree != degree:
+            folded = known.network.at_degree(self.network, degree)
+            known.degree, known.network = degree, folded.to(self.dtype, memory_format=torch.channels_last)
+        return known.network
+
+
+@dataclass
+class _Fold:
+    """A folded network, and what is folded into it."""
+
+    w_plus: Tensor
+    degree: float | None
+    network: nn.Module

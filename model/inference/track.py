@@ -6,13 +6,14 @@ tracker keeps looking; nothing stops.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
-from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.inference.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
 from model.inference.face import FaceCrop, blurred_for, eye_centres
 from model.inference.media import Frame
 
@@ -32,9 +33,16 @@ THUMBNAIL, CUT = 32, 40.0
 class FaceTracker:
     """Follows one face. `update` is called with every frame in order."""
 
-    def __init__(self, landmarks: np.ndarray | None = None):
-        """`landmarks [68, 2]`: where the face is in the first frame, if known."""
+    def __init__(
+        self, landmarks: np.ndarray | None = None, find: Callable[[np.ndarray], np.ndarray | None] | None = None
+    ):
+        """What is known at first.
+
+        landmarks: `[68, 2]`, where the face is in the first frame. find: looks for the face in a frame, as
+        `find_landmarks_quickly`, which is asked unless told otherwise.
+        """
         self._start = landmarks
+        self._find = find or find_landmarks_quickly
         self._landmarks: np.ndarray | None = None
         self._grey: np.ndarray | None = None
         self._thumbnail: np.ndarray | None = None
@@ -66,7 +74,7 @@ class FaceTracker:
         if self._landmarks is None or self._grey.shape != grey.shape:
             return None
         before = self._landmarks.astype(np.float32)[:, None]
-        distance = _face_size(self._landmarks)
+        distance = face_size(self._landmarks)
         window = max(2 * round(0.2 * distance) + 1, 9)
         settings = {"winSize": (window, window), "maxLevel": 3}
         moved, seen, _ = cv2.calcOpticalFlowPyrLK(self._grey, grey, before, None, **settings)
@@ -96,12 +104,65 @@ class FaceTracker:
         self._since_searched = 0 if self._landmarks is not None else self._since_searched + 1
         if not due:
             return None
-        found = find_landmarks_quickly(rgb)
+        found = self._find(rgb)
         self._doubts = self._since_confirmed = 0
         return found
 
 
-def _face_size(landmarks: np.ndarray) -> float:
+class CrowdTracker:
+    """Follows several faces, each by a tracker of its own; no two of them take the same face.
+
+    A face that was lost is looked for among those that nobody follows, and goes to who was last seen nearest to it.
+    """
+
+    NEAR = 3.0
+    """Eye distances from where a person was last seen within which a face may be theirs."""
+
+    def __init__(self, faces: Sequence[np.ndarray]):
+        """`faces`: landmarks `[68, 2]` of each person in one frame; people keep their numbers."""
+        self._last = list(faces)
+        self._trackers = [
+            FaceTracker(find=partial(self._nearest, number)) for number in range(len(faces))
+        ]  # fmt: skip
+        self._found: list[np.ndarray | None] = [None] * len(faces)
+        self._all: list[np.ndarray] | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last frame began a new shot."""
+        return any(tracker.is_cut for tracker in self._trackers)
+
+    def update(self, rgb: np.ndarray) -> list[np.ndarray | None]:
+        """Landmarks `[68, 2]` of each person in the next frame, None where one is not seen."""
+        self._all = None
+        for number, tracker in enumerate(self._trackers):
+            self._found[number] = found = tracker.update(rgb)
+            if found is not None:
+                self._last[number] = found
+        return list(self._found)
+
+    def _nearest(self, number: int, rgb: np.ndarray) -> np.ndarray | None:
+        """The free face nearest to where person `number` was last seen, unless somebody else was nearer to it."""
+        if self._all is None:
+            self._all = find_all_landmarks(rgb)
+        others = [face for k, face in enumerate(self._found) if k != number and face is not None]
+        best, nearest = None, self.NEAR
+        for face in self._all:
+            if any(_apart(face, other) < 1 for other in others):
+                continue
+            distances = [_apart(face, last) for last in self._last]
+            if distances[number] < nearest and distances[number] == min(distances):
+                best, nearest = face, distances[number]
+        return best
+
+
+def _apart(face: np.ndarray, other: np.ndarray) -> float:
+    """Distance of two faces in sizes of the larger one."""
+    middles = [points[27:48].mean(0) for points in (face, other)]
+    return float(np.linalg.norm(middles[0] - middles[1])) / max(face_size(face), face_size(other))
+
+
+def face_size(landmarks: np.ndarray) -> float:
     """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
     points = np.asarray(landmarks, np.float64)
     left, right = points[36:42].mean(0), points[42:48].mean(0)
@@ -113,7 +174,7 @@ def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of what the detector would find: measured on upright faces, in eye distances."""
     points = np.asarray(landmarks, np.float64)
     x, y = (points[36:42].mean(0) + points[42:48].mean(0)) / 2
-    size = _face_size(landmarks)
+    size = face_size(landmarks)
     return x - 1.24 * size, y - 0.77 * size, x + 1.24 * size, y + 1.71 * size
 
 
@@ -121,7 +182,7 @@ def _is_plausible(landmarks: np.ndarray, frame_size: tuple[int, int], before: fl
     """Whether the face is still in the frame and about as large as it was."""
     height, width = frame_size
     inside = ((landmarks >= 0) & (landmarks < (width, height))).all(axis=1).mean()
-    return inside > 0.5 and 0.8 < _face_size(landmarks) / before < 1.25
+    return inside > 0.5 and 0.8 < face_size(landmarks) / before < 1.25
 
 
 # ---- the window
@@ -230,7 +291,7 @@ class WindowPath:
     def _pose(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
         """Middle of the eyes `[2]` and size of the face, in pixels."""
         left, right = eye_centres(landmarks)
-        return (left + right) / 2, _face_size(landmarks)
+        return (left + right) / 2, face_size(landmarks)
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow:
         """The window for the next frame, at `time` in seconds."""
@@ -277,4 +338,4 @@ def followed(
     tracker, path = FaceTracker(), WindowPath(crop, landmarks)
     for frame in frames:
         found = tracker.update(frame.rgb)
-        yield frame, path.update(found, float(frame.time), tracker.is_cut), found is not None
+        yield frame, path.update(found, float(frame.time or 0), tracker.is_cut), found is not None
