@@ -73,19 +73,19 @@ class Renderer:
         done = 0
         while done < len(crops):
             some = slice(done, done + self.batch)
-            failure = None
+            fits = True
             try:
                 parts.append(self._draw(crops[some], None if logits is None else logits[some]))
             except RuntimeError as error:
                 if not any(words in str(error) for words in OUT_OF_MEMORY):
                     raise
-                failure = str(error)
-            if failure is None:  # outside of the handler, where the failed call's tensors are freed
+                fits = False
+            if fits:
                 done += self.batch
                 self._measure()
-            else:
+            else:  # outside of the handler, where the failed call's tensors are freed
                 self._retreat(crops)
-        return lambda: np.concatenate([part() for part in parts])
+        return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
     def _draw(self, crops: np.ndarray, logits: Tensor | None) -> Promise:
         if self.compiled and len(crops) < self.batch:  # the last ones of a clip: another shape would compile again
