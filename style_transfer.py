@@ -7,6 +7,8 @@
     python style_transfer.py --content clip.mp4 --crop follow --full_frame 2
     python style_transfer.py --content group.jpg --faces all --full_frame 2 --styles 1=ink,2=film@0.6
     python style_transfer.py --list_styles                     all models
+
+Under `torchrun --nproc_per_node=8` each process takes its share of the contents, on a GPU of its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,13 +19,14 @@ from tqdm import tqdm
 
 from model import checkpoints, cli
 from model.cli import option
-from model.devices import DEVICES, PRECISIONS
+from model.devices import DEVICES, PRECISIONS, pick_own_gpu
 from model.errors import InputError
 from model.hub import ensure_file
-from model.inference.contents import MEDIA_SUFFIXES, find_contents, overwritten_names, unique_name
+from model.inference.contents import MEDIA_SUFFIXES, find_contents, result_names
 from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
+from model.inference.manifest import Manifest
 from model.inference.parsing import RADIUS
 from model.inference.people import Choice, Person, parse_styles, stylised_people
 from model.inference.photos import PhotoSource
@@ -83,6 +86,9 @@ class Options:
     )
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
+    resume: bool = option(
+        False, "note what is done in manifest.jsonl in the output folder, and leave out what is noted there"
+    )
     list_styles: bool = option(False, "list the presets and stop")
 
     @property
@@ -296,29 +302,37 @@ def make_folder(folder: str) -> None:
         raise InputError(f"cannot make the folder {folder}: {reason}; choose another --output_path") from error
 
 
-def stylize_all(stylizer: Stylizer, contents: list[str | None], taken: set[str], options: Options) -> None:
-    """Stylise every content; a bad one is reported and the others go on. Raises InputError if there was one."""
+def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options: Options) -> None:
+    """Stylise contents, each with the name of its result; a bad one is reported and the others go on.
+
+    Raises InputError if there was one.
+    """
+    manifest = Manifest(Path(options.output_path)) if options.resume else None
     failures = 0
-    for content in contents:
+    for content, result_name in jobs:
         name = content or "the sample portrait"
         try:
+            if manifest is not None and manifest.has(content, options):
+                continue
             with open_content(content) as source:
-                path = stylize(stylizer, source, unique_name(source.name, taken), options)
+                path = stylize(stylizer, source, result_name, options)
                 if source.warning:
-                    cli.say(source.warning)
+                    cli.say(source.warning, all_processes=True)
             print(f"{name} → {path}")
+            if manifest is not None:
+                manifest.add(content, options, path)
         except InputError as error:
             told = str(error) if name in str(error) else f"{name}: {cli.sentence(error)}"
-            if len(contents) == 1:
+            if len(jobs) == 1:
                 raise InputError(told) from error
             failures += 1
-            cli.say(told)
+            cli.say(told, all_processes=True)
     if failures:
-        raise InputError(f"{failures} of {len(contents)} contents could not be stylised; see above.")
+        raise InputError(f"{failures} of {len(jobs)} contents could not be stylised; see above.")
 
 
 def main() -> None:
-    """Parse the command line and stylise every content."""
+    """Parse the command line and stylise every content, or this process's share of them."""
     options = cli.parse(Options, __doc__)
     if options.list_styles:
         print(list_presets())
@@ -328,11 +342,15 @@ def main() -> None:
     contents = find_contents(options.content, results)
     if options.parsing_map_path and len(contents) > 1:
         raise InputError("--parsing_map_path belongs to one video: name a single content.")
+    if options.resume and not contents:
+        raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
     if len(contents) == 1:
         open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
     make_folder(options.output_path)
-    stylizer = make_stylizer(options)
-    stylize_all(stylizer, contents or [None], overwritten_names(contents, results), options)
+    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
+    number, count = cli.processes()
+    pick_own_gpu()
+    stylize_all(make_stylizer(options), jobs[number::count], options)
 
 
 if __name__ == "__main__":

@@ -101,9 +101,17 @@ def sentence(message: object) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def say(message: object) -> None:
-    """Print one sentence about the work to stderr, after the program's name; of many processes, the first speaks."""
-    if os.environ.get("RANK", "0") != "0":  # set by torchrun and accelerate launch
+def processes() -> tuple[int, int]:
+    """Number of this process and how many there are, as torchrun and accelerate launch say."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def say(message: object, all_processes: bool = False) -> None:
+    """Print one sentence about the work to stderr, after the program's name; of many processes, the first speaks.
+
+    all_processes: it is about this process's share of the work alone.
+    """
+    if processes()[0] and not all_processes:
         return
     print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 

@@ -1,5 +1,7 @@
 """Where and how precisely to compute."""
 
+import os
+
 import torch
 
 from model.errors import InputError
@@ -16,6 +18,12 @@ def pick_device(name: str = "auto") -> torch.device:
     if not present.get(name, False):
         raise InputError(f"The device {name} is not available on this machine: use --device auto or --device cpu.")
     return torch.device(name)
+
+
+def pick_own_gpu() -> None:
+    """Of several processes on a machine (torchrun), let each one use another GPU."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def _cpu_has_bf16() -> bool:

@@ -239,3 +239,55 @@ def test_errors_name_the_content_even_where_their_cause_does_not(stylize):
     save_face("me.jpg")
     code, _, err = stylize("--content", "me.jpg", "--padding", 0, 0, 0, 0)
     assert code == 2 and err.startswith("program.py: me.jpg: the crop around the face would be 0 x 0 pixels")
+
+
+# ---- large jobs
+
+
+def save_faces(*names: str) -> None:
+    for name in names:
+        save_face(name)
+
+
+def test_what_is_done_is_left_out_when_resumed(stylize):
+    save_faces("a.jpg", "b.jpg", "c.jpg")
+    assert stylize("--content", "a.jpg", "b.jpg", "--resume")[1].count("→") == 2
+    made = Path("output/a_vtoonify_d.jpg").stat().st_mtime_ns
+    code, out, _ = stylize("--content", "a.jpg", "b.jpg", "c.jpg", "--resume")
+    assert (code, out) == (0, "c.jpg → output/c_vtoonify_d.jpg\n")
+    assert Path("output/a_vtoonify_d.jpg").stat().st_mtime_ns == made
+    Path("output/a_vtoonify_d.jpg").unlink()
+    Image.fromarray(face_picture()[::-1, ::-1][:180]).save("b.jpg")
+    save_face("b.jpg")  # another file, by its time
+    with Path("output/manifest.jsonl").open("a") as manifest:
+        manifest.write('{"content": "c.j')  # the power went
+    out = stylize("--content", "a.jpg", "b.jpg", "c.jpg", "--resume")[1]
+    assert out.splitlines() == ["a.jpg → output/a_vtoonify_d.jpg", "b.jpg → output/b_vtoonify_d.jpg"]
+    assert stylize("--content", "c.jpg", "--resume", "--style_degree", 0.9)[1].count("→") == 1, "another look"
+
+
+def test_processes_share_the_work_and_agree_on_names(stylize, monkeypatch):
+    Path("other").mkdir()
+    save_faces("a.jpg", "b.jpg", "other/a.jpg", "c.jpg")
+    everything = ["--content", "a.jpg", "b.jpg", "other/a.jpg", "c.jpg"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shares = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        code, out, _ = stylize(*everything)
+        assert code == 0
+        shares.append([line.split(" → ")[1] for line in out.splitlines()])
+    names = [["a", "a-2"], ["b", "c"]]
+    assert shares == [[f"output/{name}_vtoonify_d.jpg" for name in share] for share in names]
+
+
+def test_every_process_tells_of_its_bad_contents(stylize, monkeypatch):
+    save_faces("a.jpg", "b.jpg", "c.jpg")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    code, out, err = stylize("--content", "a.jpg", "gone.jpg", "b.jpg", "c.jpg")
+    assert code == 2 and out.count("→") == 1 and "gone.jpg" in err
+
+
+def test_resuming_the_sample_is_refused(stylize):
+    assert_one_sentence(stylize("--resume"), "--content")

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from model.errors import InputError
+from model.inference.photos import content_name
 
 MEDIA_SUFFIXES = {
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
@@ -58,6 +59,12 @@ def overwritten_names(contents: list[str], results: Path) -> set[str]:
     """Names, in lower case, whose results would overwrite a content that lies in the folder `results`."""
     there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
     return {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
+
+
+def result_names(contents: list[str], results: Path) -> list[str]:
+    """A name of its own for the results of each content, the same whoever stylises it."""
+    taken = overwritten_names(contents, results)
+    return [unique_name(content_name(Path(content)), taken) for content in contents]
 
 
 def unique_name(name: str, taken: set[str]) -> str:

@@ -103,7 +103,7 @@ class SequenceSource(FrameSource):
         self.files = _numbered_files(pattern)
         if not self.files:
             raise unreadable(pattern, "no file fits this pattern", "check the folder and the number of digits")
-        self.name = _PATTERN.sub("", pattern.stem).strip("_-. ") or pattern.absolute().parent.name
+        self.name = content_name(pattern)
         self.expected_frames = len(self.files)
         self.first = Frame(read_photo(self.files[0]), Fraction(0))
 
@@ -165,6 +165,13 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 def is_pattern(path: Path) -> bool:
     """Whether the name stands for numbered files: it has one %d or %04d in it."""
     return len(_PATTERN.findall(path.name)) == 1
+
+
+def content_name(path: Path) -> str:
+    """What results of a file, or of numbered files, are called after."""
+    if is_pattern(path) and not path.exists():
+        return _PATTERN.sub("", path.stem).strip("_-. ") or path.absolute().parent.name
+    return path.stem
 
 
 _PATTERN = re.compile(r"%0?(\d*)d")
