@@ -122,10 +122,12 @@ def plot(path: Path, figures: dict[str, Figures]) -> None:
         strict=True,
     ):
         for video, values in figures.items():
-            steps = np.arange(len(getattr(values, name))) * (IDENTITY_EVERY if name == "identity" else 1)
-            axis.plot(steps, getattr(values, name), label=video)
+            curve = getattr(values, name)
+            if curve:  # a video is not compared with its own faces
+                axis.plot(np.arange(len(curve)) * (IDENTITY_EVERY if name == "identity" else 1), curve, label=video)
         axis.set(xlabel="frame", ylabel=f"{name}, {unit}")
-        axis.legend()
+        if axis.lines:
+            axis.legend()
     write_whole(path, lambda partial: sheet.savefig(partial))
 
 
