@@ -150,6 +150,26 @@ def test_the_window_rests_on_a_still_face_although_landmarks_jitter():
     assert np.abs(steps[5:]).mean() < 0.35 * np.abs(plain[5:]).mean()
 
 
+def test_an_anchored_window_goes_in_whole_steps_and_keeps_the_face_inside():
+    landmarks = find_landmarks_quickly(view(130, 110))
+    crop = FaceCrop.from_landmarks(landmarks, SIZE, (128, 128, 96, 128), eye_distance=32.0)
+    path = WindowPath(crop, landmarks, anchored=True)
+    rng = np.random.default_rng(0)
+    still = [path.update(landmarks + rng.normal(0, 0.5, landmarks.shape), i / 25) for i in range(25)]
+    assert len(set(still[3:])) == 1, "nothing moves"
+    grid = WindowPath.GRID / crop.scale
+    for i in range(40):
+        moved = landmarks + np.float32((1.5 * i, 0))
+        window = path.update(moved, 1 + i / 25)
+        assert window.scale == crop.scale
+        steps = (window.x - still[-1].x) / grid
+        assert steps == pytest.approx(round(steps), abs=1e-6) or window.x + window.width / window.scale > SIZE[1] - 1e-3
+        assert abs((window.x - still[-1].x) - 1.5 * i) < 2.2 * grid
+    larger = landmarks[27] + 1.4 * (landmarks - landmarks[27])
+    scales = {path.update(larger, 3 + i / 25).scale for i in range(100)}
+    assert len(scales) < 6 and min(scales) < 0.85 * crop.scale
+
+
 def test_without_a_face_the_window_stays_then_glides_and_at_a_cut_it_jumps():
     path, _ = path_of(110, 110)
     first, far = (find_landmarks_quickly(view(x, 110)) for x in (110, 210))

@@ -82,7 +82,7 @@ class _Actor:
 
     def __init__(self, person: Person, full_frame: int):
         crop = person.portrait.crop
-        self.back, self.path = FullFrame(full_frame), WindowPath(crop, person.portrait.landmarks)
+        self.back, self.path = FullFrame(full_frame), WindowPath(crop, person.portrait.landmarks, anchored=True)
         self.size = face_size(person.portrait.landmarks)
         self.window = MovingWindow.of(crop)
         self.person = replace(

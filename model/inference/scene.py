@@ -53,7 +53,8 @@ def stylised(
     """
     crop = portrait.crop
     if look.crop == "follow":
-        views = ((frame, window) for frame, window, _ in followed(frames, crop, portrait.landmarks))
+        anchored = look.full_frame > 0
+        views = ((frame, window) for frame, window, _ in followed(frames, crop, portrait.landmarks, anchored))
     else:
         window = MovingWindow.of(crop)
         views = ((frame, window) for frame in frames)

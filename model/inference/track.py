@@ -274,9 +274,20 @@ class WindowPath:
     GLIDE = 5.0
     """Eye distances a second that the window moves at most until it has caught up with a face that is found again."""
 
-    def __init__(self, crop: FaceCrop, landmarks: np.ndarray):
-        """`landmarks [68, 2]` of the frame that `crop` was fitted to."""
-        self._crop = crop
+    GRID, ZOOM = 8, 1.15
+    """Pixels that an anchored window moves at once, and how far the face's size may change before its scale follows."""
+
+    def __init__(self, crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False):
+        """What the window starts from.
+
+        Args:
+            crop: the first window.
+            landmarks: `[68, 2]` of the frame that `crop` was fitted to.
+            anchored: let the window go in whole steps over one grid of pixels. What stands still in the frame is then
+                sampled alike in every frame and does not shimmer; where the result is put back into the frame, the
+                steps are not seen.
+        """
+        self._crop, self._anchored = crop, anchored
         self._first = self._pose(landmarks)
         self.window = MovingWindow.of(crop)
         self._start()
@@ -312,11 +323,22 @@ class WindowPath:
         crop, (height, width) = self._crop, self._crop.frame_size
         # A window larger than the frame would show nothing more.
         scale = max(crop.scale / growth, crop.width / width, crop.height / height)
+        held = self.window.scale
+        if self._anchored and 1 / self.ZOOM < scale / held < self.ZOOM:
+            scale = held
         offset = (np.array([crop.left, crop.top]) / crop.scale - first_middle) * crop.scale / scale
         left, top = place * first_size + offset
+        if self._anchored:
+            left, top = (self._step(edge, now, scale) for edge, now in ((left, self.window.x), (top, self.window.y)))
         left, top = _inside(left, crop.width / scale, width), _inside(top, crop.height / scale, height)
         self.window = MovingWindow(scale, left, top, crop.width, crop.height)
         return self.window
+
+    def _step(self, edge: float, now: float, scale: float) -> float:
+        """`edge` on the grid of `scale`; `now` as long as that is near enough."""
+        nearest = round(edge * scale / self.GRID) * self.GRID / scale
+        stays = scale == self.window.scale and abs(edge - now) * scale < 0.75 * self.GRID
+        return now if stays else nearest
 
     def _towards(self, place: np.ndarray, seconds: float) -> np.ndarray:
         """`place`, or as near to it as gliding allows."""
@@ -332,10 +354,10 @@ def _inside(start: float, length: float, side: float) -> float:
 
 
 def followed(
-    frames: Iterable[Frame], crop: FaceCrop, landmarks: np.ndarray
+    frames: Iterable[Frame], crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False
 ) -> Iterator[tuple[Frame, MovingWindow, bool]]:
-    """Each frame, the window around the face in it, and whether a face is seen."""
-    tracker, path = FaceTracker(), WindowPath(crop, landmarks)
+    """Each frame, the window around the face in it, and whether a face is seen. Arguments as `WindowPath` has them."""
+    tracker, path = FaceTracker(), WindowPath(crop, landmarks, anchored)
     for frame in frames:
         found = tracker.update(frame.rgb)
         yield frame, path.update(found, float(frame.time or 0), tracker.is_cut), found is not None
