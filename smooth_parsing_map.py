@@ -22,7 +22,7 @@ from model.inference.frames import FrameSource, open_frames
 from model.inference.parsing import RADIUS
 from model.inference.pipeline import ahead
 from model.inference.portrait import search_face
-from model.inference.smoothing import SUFFIX, About, MapSink, Smoother, write_published
+from model.inference.smoothing import RAFT_PATH, SUFFIX, About, MapSink, Smoother, load_flow, write_published
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Options:
 
     window_size: int = option(RADIUS, "neighbours on each side that take part")
     faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser")
-    raft_path: str = option("checkpoint/raft-things.pth", "optical flow network")
+    raft_path: str = option(RAFT_PATH, "optical flow network")
     video_path: str | None = option(None, "video whose maps are smoothed")
     output_path: str = option("output", "folder for NAME_parsingmap.npz; it is made")
     format: str = option("npz", "npz: small, one map after the other; npy: one large array, as published",
@@ -58,9 +58,8 @@ def make_smoother(options: Options) -> Smoother:
     device = pick_device(options.device)
     dtype = pick_precision(options.precision, device)
     parser = checkpoints.load_parser(ensure_file(Path(options.faceparsing_path).absolute()))
-    flow = checkpoints.load_optical_flow(ensure_file(Path(options.raft_path).absolute()))
-    networks = [network.eval().requires_grad_(False).to(device) for network in (parser, flow)]
-    return Smoother(*networks, device, dtype, options.window_size)
+    parser = parser.eval().requires_grad_(False).to(device)
+    return Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
 
 
 def smooth(source: FrameSource, options: Options) -> Path:

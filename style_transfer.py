@@ -17,11 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model import checkpoints, cli
+from model import cli
 from model.cli import option
 from model.devices import DEVICES, PRECISIONS, pick_own_gpu
 from model.errors import InputError
-from model.hub import ensure_file
 from model.inference.contents import MEDIA_SUFFIXES, find_contents, result_names
 from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.face import DEFAULT_PADDING
@@ -34,7 +33,7 @@ from model.inference.pipeline import ahead, behind
 from model.inference.portrait import find_people
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.scene import Look, MapsOf, stylised
-from model.inference.smoothing import Smoother, open_maps
+from model.inference.smoothing import RAFT_PATH, Smoother, load_flow, open_maps
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
 
@@ -71,7 +70,7 @@ class Options:
     video: bool = option(False, "insist that the contents are videos; they are recognised without it")
     parsing_map_path: str | None = option(None, "smoothed parsing maps of a video, from smooth_parsing_map.py")
     smooth: bool = option(False, "smooth the parsing maps of videos over time on the way")
-    raft_path: str = option("checkpoint/raft-things.pth", "optical flow network for --smooth")
+    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth")
     window_size: int = option(RADIUS, "neighbours on each side for --smooth")
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
@@ -80,7 +79,7 @@ class Options:
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
-    faces: str = option("one", "who is stylised: one, all, or the N nearest faces; more than one need --full_frame")
+    faces: str = option("one", "who is stylised: one, all, or the N most prominent; more than one need --full_frame")
     styles: str | None = option(
         None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
     )
@@ -275,8 +274,7 @@ def parsing_maps(
         return lambda crops: maps
     if not options.smooth or options.preview or not source.is_video or stylizer.parser is None:
         return None
-    flow = checkpoints.load_optical_flow(ensure_file(Path(options.raft_path).absolute()))
-    flow = flow.eval().requires_grad_(False).to(stylizer.device)
+    flow = load_flow(options.raft_path, stylizer.device)
     return Smoother(stylizer.parser, flow, stylizer.device, stylizer.dtype, options.window_size).maps
 
 

@@ -53,8 +53,7 @@ def stylised(
     """
     crop = portrait.crop
     if look.crop == "follow":
-        anchored = look.full_frame > 0
-        views = ((frame, window) for frame, window, _ in followed(frames, crop, portrait.landmarks, anchored))
+        views = followed(frames, crop, portrait.landmarks, anchored=look.full_frame > 0)
     else:
         window = MovingWindow.of(crop)
         views = ((frame, window) for frame in frames)
@@ -72,13 +71,12 @@ def stylised(
     del looked  # else it would hold every frame
     back = FullFrame(look.full_frame) if look.full_frame else None
     for result, (picture, frame, window) in zip(results, kept, strict=False):
-        rgb, before = crop.trim(result.rgb, stylizer.scale), picture.rgb
-        if back is not None:
-            before = rgb = back.enlarge(frame.rgb)
+        if back is None:
+            before, rgb = crop.trim(picture.rgb, 1), crop.trim(result.rgb, stylizer.scale)
+        else:
+            before = back.enlarge(frame.rgb)
             rgb = before.copy()
             back(rgb, frame.rgb, picture.rgb, result.rgb, window)
-        else:
-            before = crop.trim(before, 1)
         yield replace(result, rgb=beside(before, rgb) if look.compare else rgb)
 
 

@@ -16,22 +16,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model import checkpoints
 from model.bisenet import PARSER_GAIN
 from model.errors import InputError
+from model.hub import ensure_file
 from model.inference.face import FaceCrop
 from model.inference.parsing import RADIUS, Neighbour, enlarge, open_parsing_maps, smooth_one, window
 from model.inference.tensors import to_tensor
 from model.ops import blur_downsample
+from model.raft import RAFT
 from model.weight_files import write_whole
 
 SUFFIX = "_parsingmap"
 """Between a video's name and the ending of its file of maps, as the published program has it."""
+
+RAFT_PATH = "checkpoint/raft-things.pth"
+"""Where the optical flow network is expected."""
 
 ABOUT, COMPLETE = "about", "complete"
 """Members of a file of maps beside the maps: what they are of, and that none is missing."""
 
 DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 """What reading a broken archive raises."""
+
+
+def load_flow(path: str, device: torch.device) -> RAFT:
+    """The optical flow network in the file `path`, ready to be used. Raises InputError where it is not there."""
+    return checkpoints.load_optical_flow(ensure_file(Path(path).absolute())).eval().requires_grad_(False).to(device)
 
 
 class Smoother:

@@ -355,9 +355,9 @@ def _inside(start: float, length: float, side: float) -> float:
 
 def followed(
     frames: Iterable[Frame], crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False
-) -> Iterator[tuple[Frame, MovingWindow, bool]]:
-    """Each frame, the window around the face in it, and whether a face is seen. Arguments as `WindowPath` has them."""
+) -> Iterator[tuple[Frame, MovingWindow]]:
+    """Each frame, and the window around the face in it. Arguments as `WindowPath` has them."""
     tracker, path = FaceTracker(), WindowPath(crop, landmarks, anchored)
     for frame in frames:
-        found = tracker.update(frame.rgb)
-        yield frame, path.update(found, float(frame.time or 0), tracker.is_cut), found is not None
+        landmarks = tracker.update(frame.rgb)
+        yield frame, path.update(landmarks, float(frame.time or 0), tracker.is_cut)
