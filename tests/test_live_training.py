@@ -127,6 +127,8 @@ def test_start_iter_goes_on_from_weights(options):
     assert state_of(options("t", name="on"), "pretrain")["step"] == 3
     with pytest.raises(InputError, match="--start_iter and --resume exclude each other"):
         train(options("t", pretrain=True, name="on", iter=4, start_iter=3, resume=True))
+    train(options("t", pretrain=True, name="on", iter=4, resume=True, encoder_path=str(kept)))
+    assert state_of(options("t", name="on"), "pretrain")["step"] == 4, "the state knows where it began"
 
 
 def test_a_full_disk_leaves_the_last_state(options):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby, islice
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -59,6 +60,7 @@ class Stylizer:
         self.style_encoder = self._place(style_encoder)
         self.parser = self._place(parser)
         self._folds: deque[_Fold] = deque(maxlen=KEPT_STYLES)
+        self._folding = Lock()
 
     @classmethod
     def from_preset(
@@ -276,16 +278,20 @@ class Stylizer:
         return lambda frame: self.degree(degree(frame.time or Fraction(0)))
 
     def _fold(self, w_plus: Tensor, degree: float | None) -> nn.Module:
-        """The network with style and degree built in; the last few styles are kept, and only what changes is made."""
-        known = next((fold for fold in self._folds if torch.equal(fold.w_plus, w_plus)), None)
-        if known is None:
-            folded = self.network.fold(w_plus, degree)
-            known = _Fold(w_plus, degree, folded.to(self.dtype, memory_format=torch.channels_last))
-            self._folds.appendleft(known)
-        elif known.degree != degree:
-            folded = known.network.at_degree(self.network, degree)
-            known.degree, known.network = degree, folded.to(self.dtype, memory_format=torch.channels_last)
-        return known.network
+        """The network with style and degree built in; the last few styles are kept, and only what changes is made.
+
+        Several threads may render with one Stylizer.
+        """
+        with self._folding:
+            known = next((fold for fold in self._folds if torch.equal(fold.w_plus, w_plus)), None)
+            if known is None:
+                folded = self.network.fold(w_plus, degree)
+                known = _Fold(w_plus, degree, folded.to(self.dtype, memory_format=torch.channels_last))
+                self._folds.appendleft(known)
+            elif known.degree != degree:
+                folded = known.network.at_degree(self.network, degree)
+                known.degree, known.network = degree, folded.to(self.dtype, memory_format=torch.channels_last)
+            return known.network
 
 
 @dataclass

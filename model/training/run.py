@@ -35,8 +35,8 @@ WEIGHT_DECAY = 0.01
 """From scratch; what starts from trained weights has none, as published."""
 
 FREE_ON_RESUME = {
-    "resume", "iter", "lr", "batch", "accumulate", "save_every", "save_begin", "log_every", "workers", "device",
-    "precision", "runs", "output", "checkpointing", "dry_run", "pairs", "encoder_path", "stylegan_path",
+    "resume", "iter", "start_iter", "lr", "batch", "accumulate", "save_every", "save_begin", "log_every", "workers",
+    "device", "precision", "runs", "output", "checkpointing", "dry_run", "pairs", "encoder_path", "stylegan_path",
     "finetunegan_path", "exstyle_path", "init_path", "direction_path", "faceparsing_path", "style_encoder_path",
 }  # fmt: skip
 """Options that may differ between a run and its continuation: files may have moved, hardware may be another. Others

@@ -1,0 +1,84 @@
+"""Who is on the page: what each visitor brought, in a folder of their own that goes when they go."""
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_urlsafe
+
+from model.demo.studio import Content, Wish
+
+IDLE = 3600.0
+"""Seconds after which a visitor of whom nothing was heard counts as gone."""
+
+
+@dataclass(eq=False)
+class Visit:
+    """One open page."""
+
+    folder: Path
+    """Its name can't be guessed."""
+    content: Content | None = None
+    wish: Wish | None = None
+    """The newest wish; whoever renders an older one may give up."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to end the video that is being rendered."""
+    last_seen: float = field(default_factory=time.monotonic)
+
+    def keep(self, upload: str) -> Path:
+        """A copy of an uploaded file in the visit's folder, in place of the one before."""
+        folder = self.folder / "input"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return Path(shutil.copy(upload, folder / Path(upload).name))
+
+    def fresh(self, kind: str) -> Path:
+        """A new folder for a result of this kind, in place of the one before; browsers keep what has the same name."""
+        for old in self.folder.glob(f"{kind}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder = self.folder / f"{kind}-{token_urlsafe(8)}"
+        folder.mkdir()
+        return folder
+
+    def touch(self) -> None:
+        """Something was heard of the visitor, or is being done for them."""
+        self.last_seen = time.monotonic()
+
+    def close(self) -> None:
+        """End what is going on and remove the folder."""
+        self.stop.set()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Visits:
+    """The visits by the name of the browser's session, their folders all under `root`."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._visits: dict[str, Visit] = {}
+        self._lock = threading.Lock()
+
+    def of(self, session: str) -> Visit:
+        """The visit of a session, begun if it is new."""
+        with self._lock:
+            visit = self._visits.get(session)
+            if visit is None:
+                folder = self.root / token_urlsafe(16)
+                folder.mkdir(parents=True)
+                visit = self._visits[session] = Visit(folder)
+            visit.touch()
+            gone = [name for name, other in self._visits.items() if time.monotonic() - other.last_seen > IDLE]
+        for name in gone:
+            self.end(name)
+        return visit
+
+    def end(self, session: str) -> None:
+        """The visitor left."""
+        with self._lock:
+            visit = self._visits.pop(session, None)
+        if visit is not None:
+            visit.close()
+
+    def __len__(self) -> int:
+        return len(self._visits)
