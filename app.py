@@ -78,7 +78,7 @@ def main() -> None:
     options.check()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     folder = own_folder()
-    from model.demo.layout import NAMES, CSS, build, theme
+    from model.demo.layout import CSS, NAMES, build, theme
     from model.demo.page import Page
 
     device = pick_device(options.device).type

@@ -64,7 +64,7 @@ def test_all_visitors_share_one_copy_of_a_network(monkeypatch):
 def test_two_threads_get_each_their_own_degree(monkeypatch):
     def slowly(fold, name, value):
         object.__setattr__(fold, name, value)
-        time.sleep(0.002)  # the other thread's turn
+        time.sleep(0.02)  # the other thread's turn
 
     monkeypatch.setattr(_Fold, "__setattr__", slowly)
     stylizer = dual()

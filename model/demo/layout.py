@@ -131,8 +131,8 @@ def _degree_step() -> dict[str, Any]:
         ),
         "colour": gr.Checkbox(label="Take the colours of the style, too", visible=False, elem_id="colour"),
         "result": gr.ImageSlider(
-            label="Before and after", show_label=False, interactive=False, format="jpeg", buttons=["fullscreen"], max_height=640,
-            elem_id="result",
+            label="Before and after", show_label=False, interactive=False, format="jpeg", buttons=["fullscreen"],
+            max_height=640, elem_id="result",
         ),
         "full_frame": gr.Radio(
             label="Show", choices=[("the crop", 0), ("the whole frame", 1), ("the whole frame, twice as large", 2)],
