@@ -30,9 +30,9 @@ from model.inference.media import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.inference.video_sink import Film, VideoSink, refined_tick
 from model.weight_files import write_whole
 
-SEGMENT = 256
-"""Frames of a segment: about ten seconds, which is what an interruption costs. A multiple of the batches in use, so
-that a run that goes on forms the same ones."""
+SEGMENT = 128
+"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU. A multiple
+of the usual batches, so that a run that goes on forms the same ones; but on CUDA its first frame is one by itself."""
 
 NOTES = "notes.json"
 """The file in the folder of segments that tells what they are."""
@@ -68,12 +68,14 @@ class Parts:
         try:
             notes = json.loads((self.folder / NOTES).read_text(encoding="utf-8"))
             return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `note` tells
             return []
 
     def _is_whole(self, number: int, segment: Segment) -> bool:
-        path = self.path(number)
-        return path.is_file() and digest_of(path) == segment.digest
+        try:
+            return digest_of(self.path(number)) == segment.digest
+        except OSError:
+            return False
 
     def path(self, number: int) -> Path:
         """The file of a segment."""
