@@ -218,6 +218,16 @@ def test_a_segment_that_cannot_be_written_is_one_sentence(tmp_path, clip):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4"]
 
 
+def test_sound_that_is_gone_in_the_end_leaves_no_stub(tmp_path, clip):
+    with pytest.raises(InputError, match="in.mp4"), open_frames(clip) as source:
+        sink = SegmentedSink(tmp_path / "out.mp4", source, MADE_OF)
+        with sink:
+            for frame in source:
+                sink.write(frame)
+            clip.unlink()
+    assert [file.name for file in tmp_path.iterdir()] == ["out.parts"]
+
+
 def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path, clip):
     (tmp_path / "out.parts").write_text("mine")
     with pytest.raises(InputError, match="out.parts.*can't be written"):

@@ -164,13 +164,15 @@ class SegmentedSink(FrameSink):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.written:
-            super().__exit__(None, None, None)
-            self._parts.remove()
-            return
-        self.discard()
-        if not self._parts.segments:
-            self._parts.remove()
+        is_done = False
+        try:
+            if kind is None and self.written:
+                super().__exit__(None, None, None)
+                is_done = True
+        finally:
+            self.discard()
+            if is_done or not self._parts.segments:
+                self._parts.remove()
 
     def left(self) -> str | None:
         """As `FrameSink.left`."""
