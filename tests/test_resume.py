@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.inference import delivery, segments
+from model.inference import delivery, segments, stylizer
 from model.inference.media import Frame
 from model.inference.people import stylised_people
 from model.inference.renderer import Renderer
 from model.inference.scene import Look, stylised
 from model.inference.smoothing import Smoother
 from tests.clips import make_clip, sound_packets, video_times
-from tests.small_models import ColourParser, dual, face_picture
+from tests.small_models import ColourParser, dual, face_picture, save_model
 from tests.test_people import group, people_of
 from tests.test_scene import clip
 
@@ -47,48 +47,48 @@ LOOKS = {
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("done", [1, 5, 6])
 def test_the_frames_after_those_that_are_done_are_as_if_all_were_rendered(look, done, monkeypatch):
-    stylizer, frames = dual(), clip(6)
-    portrait = stylizer.fit(frames[0], (64, 64, 64, 64))
-    wanted = list(stylised(stylizer, frames, portrait, look))[done:]
+    model, frames = dual(), clip(6)
+    portrait = model.fit(frames[0], (64, 64, 64, 64))
+    wanted = list(stylised(model, frames, portrait, look))[done:]
     drawn = []
     start = Renderer.start
     monkeypatch.setattr(Renderer, "start", lambda self, *crops: drawn.append(1) or start(self, *crops))
-    assert same(list(stylised(stylizer, frames, portrait, look, done=done)), wanted)
+    assert same(list(stylised(model, frames, portrait, look, done=done)), wanted)
     assert len(drawn) == 6 - done
 
 
 def test_masks_of_frames_that_are_done_do_matter():
     """Else the tests above could not fail."""
-    stylizer, frames = dual(), clip(6)
-    portrait = stylizer.fit(frames[0], (64, 64, 64, 64))
+    model, frames = dual(), clip(6)
+    portrait = model.fit(frames[0], (64, 64, 64, 64))
     look = LOOKS["whole"]
-    wanted = list(stylised(stylizer, frames, portrait, look))[3:]
-    assert not same(list(stylised(stylizer, frames[3:], portrait, look)), wanted)
+    wanted = list(stylised(model, frames, portrait, look))[3:]
+    assert not same(list(stylised(model, frames[3:], portrait, look)), wanted)
 
 
 @pytest.mark.parametrize("done", [1, 4, 6])
 def test_smoothed_parsing_maps_look_back_over_the_border(done):
-    stylizer, frames = dual(19), clip(7)
-    portrait = stylizer.fit(frames[0], (64, 64, 64, 64))
+    model, frames = dual(19), clip(7)
+    portrait = model.fit(frames[0], (64, 64, 64, 64))
     seen = []
 
     def maps_of(crops):
-        shift = Smoother(ColourParser(), lambda a, b: a[:, :2] * 0 + 1, stylizer.device, radius=2)
+        shift = Smoother(ColourParser(), lambda a, b: a[:, :2] * 0 + 1, model.device, radius=2)
         return shift.maps(seen.append(1) or crop for crop in crops)
 
-    wanted = list(stylised(stylizer, frames, portrait, Look(), maps_of))[done:]
-    alone = list(stylised(stylizer, frames[done:], portrait, Look(), maps_of))
+    wanted = list(stylised(model, frames, portrait, Look(), maps_of))[done:]
+    alone = list(stylised(model, frames[done:], portrait, Look(), maps_of))
     seen.clear()
-    assert same(list(stylised(stylizer, frames, portrait, Look(), maps_of, done=done, neighbours=2)), wanted)
+    assert same(list(stylised(model, frames, portrait, Look(), maps_of, done=done, neighbours=2)), wanted)
     assert len(seen) == 7 - done + min(done, 2), "no crop is parsed in vain"
     assert not same(alone, wanted), "else this could not fail"
 
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_people_go_on_as_well(follow):
-    stylizer = dual()
+    model = dual()
     frames = [Frame(group(80 + 3 * i, 240 - 2 * i), Fraction(i, 10)) for i in range(4)]
-    people = people_of(stylizer, frames[0].rgb, Look(style=0, degree=1.0), Look(style=1))
+    people = people_of(model, frames[0].rgb, Look(style=0, degree=1.0), Look(style=1))
     wanted = list(stylised_people(frames, people, follow=follow))[2:]
     assert same(list(stylised_people(frames, people, follow=follow, done=2)), wanted)
 
@@ -152,6 +152,20 @@ def test_an_interrupted_clip_goes_on_and_is_the_same(stylize, break_off, options
     assert made.read_bytes() == whole.read_bytes()
     assert video_times(made) == video_times(Path("clip.mp4")) and sound_packets(made) == sound_packets(Path("clip.mp4"))
     assert stylize("--content", "clip.mp4", "--resume", *options) == (0, "", ""), "it is noted"
+
+
+def test_stored_parsing_maps_go_on_where_the_frames_do(stylize, break_off, monkeypatch):
+    monkeypatch.setattr(stylizer.checkpoints, "load_parser", lambda path: ColourParser())
+    make_clip(Path("clip.mp4"), [face_picture()[:64, :96]] * 8)
+    np.save("maps.npy", np.random.default_rng(0).normal(size=(8, 19, 64, 96)).astype(np.float16))
+    arguments = ["--content", "clip.mp4", "--no_scale_image", "--ckpt", save_model(Path.cwd(), parsing_channels=19)]
+    arguments += ["--faceparsing_path", "parser.pth", "--parsing_map_path", "maps.npy", "--resume"]
+    break_off(5)
+    assert stylize(*arguments)[0] == 130
+    for folder in ("output", "whole"):
+        assert stylize(*arguments, "--output_path", folder)[0] == 0
+    made, whole = (Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole"))
+    assert made.read_bytes() == whole.read_bytes()
 
 
 def test_the_bar_begins_at_what_is_done(stylize, break_off, monkeypatch):
