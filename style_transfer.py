@@ -11,11 +11,9 @@
 Under `torchrun --nproc_per_node=8` each process takes its share of the contents, on a GPU of its own.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-
-from tqdm import tqdm
 
 from model import cli
 from model.cli import option
@@ -23,13 +21,13 @@ from model.devices import DEVICES, PRECISIONS, pick_own_gpu
 from model.errors import InputError
 from model.inference.contents import MEDIA_SUFFIXES, find_contents, result_names
 from model.inference.degrees import DegreeCurve, parse_degree
+from model.inference.delivery import deliver, sink_for
 from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.manifest import Manifest
 from model.inference.parsing import RADIUS
 from model.inference.people import Choice, Person, parse_styles, stylised_people
 from model.inference.photos import PhotoSource
-from model.inference.pipeline import ahead, behind
 from model.inference.portrait import find_people
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.scene import Look, MapsOf, stylised
@@ -86,7 +84,7 @@ class Options:
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     resume: bool = option(
-        False, "note what is done in manifest.jsonl in the output folder, and leave out what is noted there"
+        False, "leave out what manifest.jsonl in the output folder notes as done, and go on with what is half done"
     )
     list_styles: bool = option(False, "list the presets and stop")
 
@@ -205,9 +203,16 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
         full_frame=options.full_frame,
         compare=options.compare,
     )
-    maps = parsing_maps(stylizer, source, portrait, options)
     path = result_path(stylizer, source, name, options)
-    render(source, path, shown, lambda frames: stylised(stylizer, frames, portrait, look, maps), options)
+    sink = sink_for(path, source, options, [(stylizer, portrait)])
+    maps = parsing_maps(stylizer, source, portrait, options, sink.done)
+    resumed = {"done": sink.done, "neighbours": options.window_size if options.smooth else 0}
+    deliver(
+        source,
+        sink,
+        lambda frames: stylised(stylizer, frames, portrait, look, maps, **resumed),
+        preview=shown if options.preview else None,
+    )
     write_input(path.with_name(f"{name}_input.jpg"), source, shown, portrait)
     return path
 
@@ -231,9 +236,15 @@ def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: 
         portrait = model.fit(shown, tuple(options.padding), True, landmarks)
         people.append(Person(model, portrait, Look(style, degree, options.color_transfer)))
     path = result_path(stylizer, source, name, options)
+    sink = sink_for(path, source, options, [(person.stylizer, person.portrait) for person in people])
     follow = source.is_video and options.crop == "follow"
-    settings = {"full_frame": options.full_frame, "compare": options.compare, "follow": follow}
-    render(source, path, shown, lambda frames: stylised_people(frames, people, **settings), options)
+    settings = {"full_frame": options.full_frame, "compare": options.compare, "follow": follow, "done": sink.done}
+    deliver(
+        source,
+        sink,
+        lambda frames: stylised_people(frames, people, **settings),
+        preview=shown if options.preview else None,
+    )
     return path
 
 
@@ -244,34 +255,16 @@ def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Opt
     return Path(options.output_path) / f"{name}_{kind}_{stylizer.backbone[0]}{suffix}"
 
 
-def render(
-    source: FrameSource,
-    path: Path,
-    shown: Frame,
-    results_of: Callable[[Iterator[Frame]], Iterator[Frame]],
-    options: Options,
-) -> None:
-    """Write what `results_of` makes of the frames of a source, or of the frame `shown` for a preview."""
-    hidden = None if source.is_video and not options.preview else True  # None: where stderr is no terminal
-    bar = {"desc": source.name, "total": source.expected_frames, "unit": "frame", "disable": hidden}
-    sink = open_sink(path, source)
-    try:
-        with sink, ahead([shown] if options.preview else source) as frames, behind(sink.write) as write:
-            for frame in tqdm(results_of(frames), **bar):
-                write(frame)
-    except KeyboardInterrupt:
-        if sink.partial.exists():
-            cli.say(f"the part of {source.path} that was done is in {sink.partial}")
-        raise
-
-
 def parsing_maps(
-    stylizer: Stylizer, source: FrameSource, portrait: Portrait, options: Options
+    stylizer: Stylizer, source: FrameSource, portrait: Portrait, options: Options, done: int = 0
 ) -> MapsOf | None:
-    """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone."""
+    """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone.
+
+    done: how many frames are left out.
+    """
     if options.parsing_map_path:
         maps = open_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, portrait.crop)
-        return lambda crops: maps
+        return lambda crops: islice(maps, done, None)
     if not options.smooth or options.preview or not source.is_video or stylizer.parser is None:
         return None
     flow = load_flow(options.raft_path, stylizer.device)

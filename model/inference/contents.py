@@ -18,6 +18,9 @@ MEDIA_SUFFIXES = {
 RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
 """What a file that this program writes is called, without its suffix; the group is the name of its content."""
 
+PARTS_SUFFIX = ".parts"
+"""Of the folder beside a result that is being made in segments."""
+
 LONGEST_NAME = 200
 """Bytes of a content's name that its results keep: systems allow 255 for all of a file's name."""
 
@@ -49,10 +52,16 @@ def _find_content(name: str, results: Path) -> list[str]:
         return list(map(str, inside))
     if path.exists() or not any(sign in name for sign in "*?["):
         return [name]
-    matches = sorted(m for m in glob(name, recursive=True) if Path(m).is_file())  # noqa: PTH207 - may be absolute
+    matches = sorted(m for m in glob(name, recursive=True) if is_content(Path(m)))  # noqa: PTH207 - may be absolute
     if not matches:
         raise InputError(f"No file matches {name}: check the pattern.")
     return matches
+
+
+def is_content(path: Path) -> bool:
+    """Whether it is a file, and no part of an unfinished result (see model/inference/segments.py)."""
+    folder = path.parent
+    return path.is_file() and not (folder.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(folder.stem))
 
 
 def overwritten_names(contents: list[str], results: Path) -> set[str]:

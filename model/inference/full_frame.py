@@ -55,7 +55,7 @@ class FullFrame:
             crop: what `window` shows of the frame, uint8 `[h, w, 3]`.
             result: the stylised crop, uint8 `[k·h, k·w, 3]`.
         """
-        mask = self._steady(person_mask(crop) * edge_fade(window, frame.shape[:2]))
+        mask = self.mask_of(frame, crop, window)
         offset = seam_offset(crop, result, mask)
         top, bottom, left, right, matrix = self._place(window, whole.shape[:2])
         if bottom <= top or right <= left:
@@ -72,7 +72,9 @@ class FullFrame:
         mixed = part + share * (np.clip(picture, 0, 255) - part)
         part[:] = np.round(mixed).astype(np.uint8)
 
-    def _steady(self, mask: np.ndarray) -> np.ndarray:
+    def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:
+        """What of the next frame's crop is kept, float32 `[h, w]`; moved slowly from the masks of those before."""
+        mask = person_mask(crop) * edge_fade(window, frame.shape[:2])
         if self._mask is not None:
             mask = STEADINESS * self._mask + (1 - STEADINESS) * mask
         self._mask = mask

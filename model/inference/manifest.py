@@ -5,7 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import av
+import torch
+
 from model.errors import InputError
+from model.hub import CHECKPOINTS
+from model.inference.stylizer import Portrait, Stylizer
 
 FILE_NAME = "manifest.jsonl"
 
@@ -30,24 +35,44 @@ class Manifest:
     def has(self, content: str, options: Any) -> bool:
         """Whether `content` is done: the same file, with the same options, and its result is still there."""
         entry = self._done.get(content)
-        if entry is None or any(entry.get(name) != fact for name, fact in self._facts(content, options).items()):
+        if entry is None or any(entry.get(name) != fact for name, fact in facts_of(content, options).items()):
             return False
         return (self._path.parent / entry["result"]).is_file()
 
     def add(self, content: str, options: Any, result: Path) -> None:
         """Note that `result`, a file in the folder, was made of `content`."""
-        entry = self._facts(content, options) | {"result": result.name}
+        entry = facts_of(content, options) | {"result": result.name}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
-    @staticmethod
-    def _facts(content: str, options: Any) -> dict[str, Any]:
-        look = {name: value for name, value in asdict(options).items() if name not in OF_THE_MACHINE}
-        try:
-            state = Path(content).stat()
-            size, changed = state.st_size, state.st_mtime_ns
-        except FileNotFoundError:  # numbered photos: their names are what is known
-            size = changed = None
-        except OSError as error:
-            raise InputError(f"cannot read {content}: {error.strerror}; check the permissions.") from error
-        return {"content": content, "size": size, "changed": changed, "look": look}
+
+def facts_of(content: str, options: Any) -> dict[str, Any]:
+    """What a result is made of: the content, its state, and the options that change the look. InputError as `state_of`.
+
+    options: a dataclass.
+    """
+    look = {name: value for name, value in asdict(options).items() if name not in OF_THE_MACHINE}
+    size, changed = state_of(content) or (None, None)  # numbered photos: their names are what is known
+    return {"content": content, "size": size, "changed": changed, "look": look}
+
+
+def ingredients(content: str, options: Any, fitted: list[tuple[Stylizer, Portrait]]) -> dict[str, Any]:
+    """All that a result of `fitted` people in `content` depends on, as JSON can hold it; InputError as `state_of`."""
+    files = [CHECKPOINTS / file for stylizer, _ in fitted for file in stylizer.preset.files]
+    given = [value for name, value in vars(options).items() if name.endswith("_path") and name not in OF_THE_MACHINE]
+    return facts_of(content, options) | {
+        "files": {str(file): state_of(file) for file in [*files, *filter(None, given)]},
+        "crops": [asdict(portrait.crop) for _, portrait in fitted],
+        "libraries": [torch.__version__, av.__version__],  # another one may round otherwise
+    }
+
+
+def state_of(path: str | Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in ns; None where there is no such file. InputError if none is told."""
+    try:
+        state = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the permissions.") from error
+    return state.st_size, state.st_mtime_ns

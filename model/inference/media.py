@@ -111,6 +111,9 @@ class FrameSink(ABC):
     under the partial name. After any other exception nothing stays. An older file at `path` is intact until then.
     """
 
+    done = 0
+    """Frames that an earlier run has written already: the first to be written is the one after them."""
+
     def __init__(self, path: Path, source: FrameSource):
         self.path = path
         self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
@@ -145,6 +148,12 @@ class FrameSink(ABC):
         except (OSError, av.FFmpegError) as error:
             raise self._failure(error) from error
 
+    def left(self) -> str | None:
+        """After Ctrl-C: what stayed of the work, as a sentence; None for nothing."""
+        if not self.partial.exists():
+            return None
+        return f"the part of {self._source.path} that was done is in {self.partial}"
+
     @abstractmethod
     def _write(self, frame: Frame) -> None:
         """Stores one frame in the partial file."""
@@ -165,7 +174,7 @@ class FrameSink(ABC):
     ) -> None:
         interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
         if not self.written or (kind is not None and not interrupted):
-            self._discard()
+            self.discard()
             return
         try:
             with uninterrupted():
@@ -173,10 +182,11 @@ class FrameSink(ABC):
                 if not interrupted:
                     self.partial.replace(self.path)
         except (OSError, av.FFmpegError) as failure:
-            self._discard()
+            self.discard()
             raise self._failure(failure) from failure
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Lets go of what was written; an older file at `path` stays."""
         with suppress(OSError, av.FFmpegError):  # on a full disk closing fails as well
             self._abandon()
         self.partial.unlink(missing_ok=True)

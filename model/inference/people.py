@@ -55,7 +55,12 @@ class Person:
 
 
 def stylised_people(
-    frames: Iterable[Frame], people: Sequence[Person], full_frame: int = 1, compare: bool = False, follow: bool = True
+    frames: Iterable[Frame],
+    people: Sequence[Person],
+    full_frame: int = 1,
+    compare: bool = False,
+    follow: bool = True,
+    done: int = 0,
 ) -> Iterator[Frame]:
     """Whole frames in which everybody is stylised, in order, with the times of `frames`.
 
@@ -64,12 +69,17 @@ def stylised_people(
         full_frame: size of the results relative to the frames: 1, 2 or 4.
         compare: input and result side by side.
         follow: move each window with the face; else it stays where it is.
+        done: how many frames are looked at only, so that those after them are as if they had been drawn.
     """
     tracker = CrowdTracker([person.portrait.landmarks for person in people])
     actors = [_Actor(person, full_frame) for person in people]
-    for frame in frames:
+    for number, frame in enumerate(frames):
         for actor, landmarks in zip(actors, tracker.update(frame.rgb), strict=True):
             actor.see(landmarks, frame, tracker.is_cut, follow)
+        if number < done:
+            for actor in actors:
+                actor.leave_out(frame)
+            continue
         before = actors[0].back.enlarge(frame.rgb)
         whole = before.copy()
         for actor in sorted(actors, key=lambda actor: actor.size):
@@ -95,6 +105,10 @@ class _Actor:
             self.size = face_size(landmarks)
         if follow:
             self.window = self.path.update(landmarks, float(frame.time or 0), is_cut)
+
+    def leave_out(self, frame: Frame) -> None:
+        """What `draw` would do to frames to come, for one that need not be drawn."""
+        self.back.mask_of(frame.rgb, self.window.apply(frame.rgb), self.window)
 
     def draw(self, whole: np.ndarray, frame: Frame) -> None:
         """Stylise what the window shows of `frame` and put it into `whole`."""

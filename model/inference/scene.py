@@ -3,10 +3,11 @@
 Everything is a chain of generators, so that memory does not grow with the length. Programs and pages share it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import tee
+from itertools import chain, islice, tee
 from typing import Literal
 
 import cv2
@@ -44,12 +45,26 @@ class Look:
 
 
 def stylised(
-    stylizer: Stylizer, frames: Iterable[Frame], portrait: Portrait, look: Look, maps_of: MapsOf | None = None
+    stylizer: Stylizer,
+    frames: Iterable[Frame],
+    portrait: Portrait,
+    look: Look,
+    maps_of: MapsOf | None = None,
+    *,
+    done: int = 0,
+    neighbours: int = 0,
 ) -> Iterator[Frame]:
     """The frames of the cartoon, in order, with the times of `frames`.
 
-    portrait: from `Stylizer.fit`; with `follow` it must have landmarks. maps_of: where the parsing maps come from;
-    None: each frame is parsed alone. Raises InputError as `Stylizer.render` does.
+    Args:
+        portrait: from `Stylizer.fit`; with `follow` it must have landmarks.
+        maps_of: where the parsing maps come from; None: each frame is parsed alone.
+        done: how many frames are looked at only, not rendered: those after them are as if they had been. To the bit
+            where frames are rendered one by one; in batches, which may form anew, the last bits may differ.
+        neighbours: how many frames before its own a parsing map depends on. `maps_of` is given so many of those that
+            are done, before the others.
+
+    Raises InputError as `Stylizer.render` does.
     """
     crop = portrait.crop
     if look.crop == "follow":
@@ -57,8 +72,16 @@ def stylised(
     else:
         window = MovingWindow.of(crop)
         views = ((frame, window) for frame in frames)
+    back = FullFrame(look.full_frame) if look.full_frame else None
+    crops = crops_of(views, crop, look.crop == "follow")
+    passed = deque(maxlen=neighbours)
+    for picture, frame, window in islice(crops, done):
+        passed.append(picture.rgb)
+        if back is not None:
+            back.mask_of(frame.rgb, picture.rgb, window)
     # `tee` holds what one of them is ahead of the others: a batch, and the window where maps are smoothed.
-    seen, kept, looked = tee(crops_of(views, crop, look.crop == "follow"), 3)
+    seen, kept, looked = tee(crops, 3)
+    pictures = chain(passed, (picture.rgb for picture, _, _ in looked))
     results = stylizer.render(
         (picture for picture, _, _ in seen),
         replace(portrait, crop=FaceCrop.whole_frame((crop.height, crop.width))),
@@ -66,10 +89,9 @@ def stylised(
         degree=look.degree,
         color_transfer=look.color_transfer,
         batch_size=look.batch_size,
-        parsing_maps=None if maps_of is None else maps_of(picture.rgb for picture, _, _ in looked),
+        parsing_maps=None if maps_of is None else islice(maps_of(pictures), len(passed), None),
     )
-    del looked  # else it would hold every frame
-    back = FullFrame(look.full_frame) if look.full_frame else None
+    del looked, pictures  # else they would hold every frame
     for result, (picture, frame, window) in zip(results, kept, strict=False):
         if back is None:
             before, rgb = crop.trim(picture.rgb, 1), crop.trim(result.rgb, stylizer.scale)

@@ -1,0 +1,246 @@
+"""Videos in segments: wherever the work is interrupted, the file is the same in the end."""
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.errors import InputError
+from model.inference import segments
+from model.inference.contents import find_contents
+from model.inference.frames import open_frames
+from model.inference.segments import SegmentedSink
+from tests.clips import copy, make_clip, sound_packets, video_times
+from tests.small_models import face_picture
+from tests.test_frames_failures import files_no_larger_than
+
+LENGTH, COUNT = 5, 18
+MADE_OF = {"content": "in.mp4", "crop": (1, 2)}
+UNEVEN = [0, 40, 41, 41, 200, 260, 300, 340, 341, 400, 900, 910, 920, 960, 1000, 1300, 1340, 1500]
+"""Ticks of a thousandth of a second; two pictures are shown at one instant."""
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT", LENGTH)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """A picture that moves, with detail: the encoder takes pictures out of order."""
+    return [np.ascontiguousarray(np.roll(face_picture()[:96], 3 * i, axis=1)) for i in range(COUNT)]
+
+
+@pytest.fixture
+def clip(tmp_path, pictures) -> Path:
+    return make_clip(tmp_path / "in.mp4", pictures, sound="aac", sound_seconds=1.2)
+
+
+def test_the_encoder_writes_the_same_bytes_each_time(tmp_path):
+    picture = cv2.resize(face_picture(), (320, 240))
+    clip = make_clip(tmp_path / "in.mp4", [np.roll(picture, 3 * i, axis=1) for i in range(14)])
+    assert len({copy(clip, tmp_path / "out.mp4").read_bytes() for _ in range(8)}) == 1
+
+
+def write(path: Path, clip: Path, stop: int | None = None, made_of: dict = MADE_OF) -> int:
+    """Copy a clip as a program with --resume does, up to `stop` frames of it; how many were done before."""
+    with open_frames(clip) as source:
+        sink = SegmentedSink(path, source, made_of)
+        with sink:
+            for number, frame in enumerate(source):
+                if number == stop:
+                    raise KeyboardInterrupt
+                if number >= sink.done:
+                    sink.write(frame)
+    return sink.done
+
+
+def interrupt(path: Path, clip: Path, stop: int, **settings) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(path, clip, stop, **settings)
+    assert not path.exists() and not path.with_name("out.partial.mp4").exists()
+
+
+def packets(path: Path) -> list[av.Packet]:
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(video=0) if packet.size]
+
+
+# ---- the joined file
+
+
+def uneven(tmp_path: Path, pictures: list[np.ndarray]) -> Path:
+    return make_clip(tmp_path / "in.mkv", pictures, UNEVEN, codec="ffv1", pix_fmt="bgr0", tick=Fraction(1, 1000),
+                     sound="aac", sound_seconds=1)  # fmt: skip
+
+
+def jittery(tmp_path: Path, pictures: list[np.ndarray]) -> Path:
+    times = [round(i * 1000 / 30) for i in range(COUNT)]
+    return make_clip(tmp_path / "in.mkv", pictures, times, tick=Fraction(1, 1000), rate=30)
+
+
+def animation(tmp_path: Path, pictures: list[np.ndarray]) -> Path:
+    first, *others = map(Image.fromarray, pictures)
+    durations = [40 + 30 * (i % 3) for i in range(COUNT)]
+    first.save(tmp_path / "in.gif", save_all=True, append_images=others, duration=durations)
+    return tmp_path / "in.gif"
+
+
+def late_sound(tmp_path: Path, pictures: list[np.ndarray]) -> Path:
+    times = [30 * i + 240 for i in range(COUNT)]
+    return make_clip(tmp_path / "in.mp4", pictures, times, sound="aac", sound_seconds=2)
+
+
+@pytest.mark.parametrize("make", [uneven, jittery, animation, late_sound])
+def test_times_and_sound_are_those_of_a_file_from_one_encoder(tmp_path, pictures, make):
+    clip = make(tmp_path, pictures)
+    write(tmp_path / "out.mp4", clip)
+    whole = copy(clip, tmp_path / "whole.mp4")
+    assert video_times(tmp_path / "out.mp4") == video_times(whole)
+    assert [p.duration for p in packets(tmp_path / "out.mp4")][-1] == [p.duration for p in packets(whole)][-1]
+    with av.open(str(tmp_path / "out.mp4")) as joined, av.open(str(whole)) as single:
+        assert joined.duration == single.duration
+        for a, b in zip(joined.streams, single.streams, strict=True):
+            assert (a.start_time, a.duration, a.time_base) == (b.start_time, b.duration, b.time_base)
+            assert a.codec_context.extradata == b.codec_context.extradata
+        if single.streams.audio:
+            assert sound_packets(tmp_path / "out.mp4") == sound_packets(whole)
+
+
+def test_each_segment_begins_anew_and_every_picture_is_there(tmp_path, clip, pictures):
+    write(tmp_path / "out.mp4", clip)
+    found = packets(tmp_path / "out.mp4")
+    stamps = [packet.dts for packet in found]
+    assert len(found) == COUNT and stamps == sorted(set(stamps)) and all(p.dts <= p.pts for p in found)
+    assert any(packet.dts < packet.pts for packet in found), "out of order"
+    assert [i for i, packet in enumerate(found) if packet.is_keyframe] == [0, 5, 10, 15]
+    with open_frames(tmp_path / "out.mp4") as film:
+        for frame, picture in zip(film, pictures, strict=True):
+            assert np.abs(frame.rgb[:96].astype(int) - picture).mean() < 4
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+# ---- interruptions
+
+
+@pytest.mark.parametrize("stops", [(0,), (3,), (5,), (6, 7, 16), (10, 11), (1, 15), (17,)])
+@pytest.mark.parametrize("make", [uneven, None])
+def test_an_interrupted_run_gives_the_same_bytes(tmp_path, clip, pictures, make, stops):
+    clip = make(tmp_path, pictures) if make else clip
+    write(tmp_path / "whole.mp4", clip)
+    done = 0
+    for stop in stops:
+        interrupt(tmp_path / "out.mp4", clip, stop)
+        folder = tmp_path / "out.parts"
+        done = stop // LENGTH * LENGTH
+        names = [f"{i:05d}.mp4" for i in range(done // LENGTH)] + ["notes.json"]
+        assert sorted(file.name for file in folder.glob("*")) == (names if done else [])
+        assert folder.exists() == (done > 0)
+    assert write(tmp_path / "out.mp4", clip) == done
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert not (tmp_path / "out.parts").exists()
+
+
+def test_power_may_go_while_all_is_put_together(tmp_path, clip, monkeypatch):
+    whole = tmp_path / "whole.mp4"
+    write(whole, clip)
+    with monkeypatch.context() as patch:
+        patch.setattr(segments.Parts, "remove", lambda *_: None)
+        write(tmp_path / "out.mp4", clip)
+    (tmp_path / "out.mp4").unlink()
+    (tmp_path / "out.partial.mp4").write_bytes(b"half")
+    (tmp_path / "out.parts/00004.partial.mp4").write_bytes(b"half")
+    (tmp_path / "out.parts/notes.77.partial.json").write_bytes(b"half")
+    assert write(tmp_path / "out.mp4", clip) == COUNT
+    assert (tmp_path / "out.mp4").read_bytes() == whole.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def flip_a_byte(folder: Path) -> None:
+    data = bytearray((folder / "00001.mp4").read_bytes())
+    data[-40] ^= 1
+    (folder / "00001.mp4").write_bytes(data)
+
+
+def cut_off(folder: Path) -> None:
+    (folder / "00001.mp4").write_bytes((folder / "00001.mp4").read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("harm", "done"),
+    [
+        (flip_a_byte, 5),
+        (cut_off, 5),
+        (lambda folder: (folder / "00001.mp4").unlink(), 5),
+        (lambda folder: (folder / "00002.mp4").write_bytes(b""), 10),
+        (lambda folder: (folder / "notes.json").write_text('{"made_of"'), 0),
+        (lambda folder: (folder / "notes.json").unlink(), 0),
+    ],
+)
+def test_what_is_damaged_and_what_follows_is_made_again(tmp_path, clip, harm, done):
+    write(tmp_path / "whole.mp4", clip)
+    interrupt(tmp_path / "out.mp4", clip, 16)
+    harm(tmp_path / "out.parts")
+    assert write(tmp_path / "out.mp4", clip) == done
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_segments_of_something_else_are_removed(tmp_path, clip):
+    interrupt(tmp_path / "out.mp4", clip, 16)
+    interrupt(tmp_path / "out.mp4", clip, 7, made_of=MADE_OF | {"crop": (1, 3)})
+    assert len(list((tmp_path / "out.parts").glob("*.mp4"))) == 1
+    (tmp_path / "out.parts/mine.txt").write_text("somebody's own")
+    assert write(tmp_path / "out.mp4", clip) == 0
+    assert [file.name for file in (tmp_path / "out.parts").iterdir()] == ["mine.txt"]
+
+
+# ---- failures
+
+
+def test_a_full_disk_costs_no_finished_segment(tmp_path, clip):
+    write(tmp_path / "whole.mp4", clip)
+    room = 3 * (tmp_path / "whole.mp4").stat().st_size // 4  # enough for a segment
+    with pytest.raises(InputError, match="out.mp4.*; free some space"), files_no_larger_than(room):
+        write(tmp_path / "out.mp4", clip)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.parts", "whole.mp4"]
+    assert write(tmp_path / "out.mp4", clip) == COUNT
+    assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+def test_a_segment_that_cannot_be_written_is_one_sentence(tmp_path, clip):
+    with pytest.raises(InputError, match=r"out.parts/0000\d.mp4.*; free some space"), files_no_larger_than(2000):
+        write(tmp_path / "out.mp4", clip)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def test_sound_that_is_gone_in_the_end_leaves_no_stub(tmp_path, clip):
+    with pytest.raises(InputError, match="in.mp4"), open_frames(clip) as source:
+        sink = SegmentedSink(tmp_path / "out.mp4", source, MADE_OF)
+        with sink:
+            for frame in source:
+                sink.write(frame)
+            clip.unlink()
+    assert [file.name for file in tmp_path.iterdir()] == ["out.parts"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path, clip):
+    (tmp_path / "out.parts").write_text("mine")
+    with pytest.raises(InputError, match="out.parts.*can't be written"):
+        write(tmp_path / "out.mp4", clip)
+    assert (tmp_path / "out.parts").read_text() == "mine" and not (tmp_path / "out.mp4").exists()
+
+
+def test_segments_are_no_contents(tmp_path, clip):
+    folder = tmp_path / "results"
+    (folder / "in_vtoonify_d.parts").mkdir(parents=True)
+    shutil.copy(clip, folder / "in_vtoonify_d.parts/00000.mp4")
+    (folder / "holiday.parts").mkdir()
+    shutil.copy(clip, folder / "holiday.parts/00000.mp4")
+    found = find_contents([f"{tmp_path}/**"], folder)
+    assert [str(Path(name).relative_to(tmp_path)) for name in found] == ["in.mp4", "results/holiday.parts/00000.mp4"]
+    assert find_contents([str(tmp_path)], folder) == [str(clip)]
