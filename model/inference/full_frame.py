@@ -10,9 +10,9 @@ seam its colours come near to those of the frame.
 import cv2
 import numpy as np
 
+from model.cutout import person_matte
 from model.inference.face import blurred_for
 from model.inference.track import MovingWindow
-from model.training.drawn.matte import person_matte
 
 EDGE = 0.14
 """Width of the fade at the crop's edge, as a part of the crop's shorter side."""
