@@ -107,8 +107,14 @@ def test_styles_are_read():
 
 @pytest.mark.parametrize("text", ["film", "0=film", "x=film", "1=", "1=film,1=ink", "1=film@2", ""])
 def test_other_words_are_refused(text):
-    with pytest.raises(InputError, match="--style"):
+    with pytest.raises(InputError, match="--styles "):
         parse_styles(text)
+
+
+@pytest.mark.parametrize(("degree", "told"), [("2", "is 2: give"), ("x", ": 'x' is not a number")])
+def test_a_wrong_degree_names_the_person(degree, told):
+    with pytest.raises(InputError, match=f"person 3 in --styles ?{told}"):
+        parse_styles(f"1=ink,3=film@{degree}")
 
 
 def test_the_program_stylises_everybody(stylize):

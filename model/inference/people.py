@@ -41,7 +41,8 @@ def parse_styles(text: str) -> dict[int, Choice]:
         preset, _, style = name.rpartition(":")
         if not preset and is_preset(style):
             preset, style = style, ""
-        choices[int(number)] = Choice(preset or None, style or None, parse_degree(degree) if degree else None)
+        chosen = parse_degree(degree, f"The degree of person {number} in --styles") if degree else None
+        choices[int(number)] = Choice(preset or None, style or None, chosen)
     return choices
 
 
