@@ -11,7 +11,9 @@ from skimage.data import astronaut
 from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
 from model.inference.face import FaceCrop, eye_centres
 from model.inference.media import Frame
-from model.inference.track import FaceTracker, MovingWindow, OneEuro, WindowPath, _box, followed
+from model.inference.scene import followed
+from model.inference.track import FaceTracker, _box
+from model.inference.window import MovingWindow, OneEuro, WindowPath
 
 SIZE = (240, 320)
 SCALE = 0.5

@@ -12,7 +12,7 @@ import numpy as np
 
 from model.cutout import person_matte
 from model.inference.face import blurred_for
-from model.inference.track import MovingWindow
+from model.inference.window import MovingWindow
 
 EDGE = 0.14
 """Width of the fade at the crop's edge, as a part of the crop's shorter side."""

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.errors import InputError
+from model.inference.crowd import CrowdTracker
 from model.inference.degrees import parse_degree
-from model.inference.face import FaceCrop
+from model.inference.face import FaceCrop, face_size
 from model.inference.full_frame import FullFrame
 from model.inference.media import Frame
 from model.inference.portrait import Portrait
 from model.inference.scene import Look, beside
 from model.inference.styles import is_preset
 from model.inference.stylizer import Stylizer
-from model.inference.track import CrowdTracker, MovingWindow, WindowPath, face_size
+from model.inference.window import MovingWindow, WindowPath
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from model.inference.full_frame import FullFrame
 from model.inference.media import Frame
 from model.inference.portrait import Portrait
 from model.inference.stylizer import Stylizer
-from model.inference.track import MovingWindow, followed
+from model.inference.track import FaceTracker
+from model.inference.window import MovingWindow, WindowPath
 
 MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
 """Parsing maps `[C, H, W]`, one for each of the crops uint8 `[H, W, 3]` that are given."""
@@ -78,6 +79,16 @@ def stylised(
             rgb = before.copy()
             back(rgb, frame.rgb, picture.rgb, result.rgb, window)
         yield replace(result, rgb=beside(before, rgb) if look.compare else rgb)
+
+
+def followed(
+    frames: Iterable[Frame], crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False
+) -> Iterator[tuple[Frame, MovingWindow]]:
+    """Each frame, and the window around the face in it. Arguments as `WindowPath` has them."""
+    tracker, path = FaceTracker(), WindowPath(crop, landmarks, anchored)
+    for frame in frames:
+        landmarks = tracker.update(frame.rgb)
+        yield frame, path.update(landmarks, float(frame.time or 0), tracker.is_cut)
 
 
 def crops_of(
