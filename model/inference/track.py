@@ -5,13 +5,14 @@ detector confirms now and then that it is still a face. Without one (turned away
 tracker keeps looking; nothing stops.
 """
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
-from model.inference.face import face_size
+from model.inference.face import eye_centres, face_size
 
 CONFIRM_EVERY, DOUBTS = 8, 3
 """The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
@@ -22,6 +23,9 @@ SEARCH_EVERY = 4
 ASTRAY = 0.25
 """Flow and landmark predictor may disagree by this many eye distances; beyond, the face is lost."""
 
+TILTED = 15.0
+"""Degrees from which on a head is turned upright before it is looked at."""
+
 THUMBNAIL, CUT = 32, 40.0
 """Side of the small pictures that are compared to find cuts, and the mean difference in levels that makes one."""
 
@@ -29,15 +33,8 @@ THUMBNAIL, CUT = 32, 40.0
 class FaceTracker:
     """Follows one face. `update` is called with every frame in order."""
 
-    def __init__(
-        self, landmarks: np.ndarray | None = None, find: Callable[[np.ndarray], np.ndarray | None] | None = None
-    ):
-        """What is known at first.
-
-        landmarks: `[68, 2]`, where the face is in the first frame. find: looks for the face in a frame, as
-        `find_landmarks_quickly`, which is asked unless told otherwise.
-        """
-        self._start = landmarks
+    def __init__(self, find: Callable[[np.ndarray], np.ndarray | None] | None = None):
+        """find: looks for the face in a frame, as `find_landmarks_quickly`, which is asked unless told otherwise."""
         self._find = find or find_landmarks_quickly
         self._landmarks: np.ndarray | None = None
         self._grey: np.ndarray | None = None
@@ -46,14 +43,17 @@ class FaceTracker:
         self.is_cut = False
         """Whether the last frame began a new shot."""
 
-    def update(self, rgb: np.ndarray) -> np.ndarray | None:
-        """Landmarks float32 `[68, 2]` in the next frame RGB uint8 `[H, W, 3]`; None where no face is seen."""
+    def update(self, rgb: np.ndarray, known: np.ndarray | None = None) -> np.ndarray | None:
+        """Landmarks float32 `[68, 2]` in the next frame RGB uint8 `[H, W, 3]`; None where no face is seen.
+
+        known: the landmarks in this frame, where a slower search than the tracker's has found them.
+        """
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         self.is_cut = self._begins_shot(grey)
         if self.is_cut:
             self._landmarks = None
-        found = self._start if self._grey is None and self._start is not None else self._carry(rgb, grey)
-        if found is not None and self._must_confirm():
+        found = self._carry(rgb, grey) if known is None else known
+        if known is None and found is not None and self._must_confirm():
             found = self._confirmed(rgb, found)
         if found is None:
             found = self._search(rgb)
@@ -78,7 +78,8 @@ class FaceTracker:
             return None
         steps = (moved - before)[seen[:, 0] > 0]
         carried = self._landmarks + np.median(steps[:, 0], axis=0)
-        found = landmarks_in(rgb, _box(carried))
+        picture, box, back = _upright(rgb, carried)
+        found = (landmarks_in(picture, box) @ back[:, :2].T + back[:, 2]).astype(np.float32)
         shift = np.linalg.norm(found - carried, axis=1).mean()
         return found if shift < ASTRAY * distance and _is_plausible(found, rgb.shape[:2], distance) else None
 
@@ -89,7 +90,8 @@ class FaceTracker:
     def _confirmed(self, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         """`landmarks` unless the detector has missed a face there several times in a row."""
         self._since_confirmed = 0
-        self._doubts = 0 if shows_face(rgb, _box(landmarks)) else self._doubts + 1
+        picture, box, _ = _upright(rgb, landmarks)
+        self._doubts = 0 if shows_face(picture, box) else self._doubts + 1
         if self._doubts < DOUBTS:
             return landmarks
         self._doubts = 0
@@ -103,6 +105,27 @@ class FaceTracker:
         found = self._find(rgb)
         self._doubts = self._since_confirmed = 0
         return found
+
+
+def _upright(
+    rgb: np.ndarray, landmarks: np.ndarray
+) -> tuple[np.ndarray, tuple[float, float, float, float], np.ndarray]:
+    """A picture in which the face is upright, its box there, and the matrix `[2, 3]` back to pixels of `rgb`.
+
+    Detector and predictor know upright heads: where one is tilted, its surroundings are turned, else `rgb` it is.
+    """
+    left, right = eye_centres(landmarks)
+    tilt = math.degrees(math.atan2(*(right - left)[::-1]))
+    box = _box(landmarks)
+    if abs(tilt) < TILTED:
+        return rgb, box, np.eye(2, 3)
+    x, y = (left + right) / 2
+    reach = 3 * face_size(landmarks)
+    turn = cv2.getRotationMatrix2D((x, y), tilt, 1.0)
+    turn[:, 2] += (reach - x, reach - y)
+    picture = cv2.warpAffine(rgb, turn, (round(2 * reach), round(2 * reach)), borderMode=cv2.BORDER_REPLICATE)
+    moved = box[0] + reach - x, box[1] + reach - y, box[2] + reach - x, box[3] + reach - y
+    return picture, moved, cv2.invertAffineTransform(turn)
 
 
 def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
