@@ -27,7 +27,7 @@ from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.manifest import Manifest
 from model.inference.parsing import RADIUS
-from model.inference.people import Choice, Person, parse_styles, stylised_people
+from model.inference.people import Cast, Choice, parse_styles, stylised_people
 from model.inference.photos import PhotoSource
 from model.inference.pipeline import ahead, behind
 from model.inference.portrait import find_people
@@ -76,6 +76,12 @@ class Options:
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
     faceparsing_path: str | None = option(None, "other face parser than the preset's")
     crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
+    lost: str | None = option(
+        None,
+        "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
+        "nothing: keep, with --faces pass",
+        choices=["keep", "pass"],
+    )
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
@@ -127,6 +133,8 @@ class Options:
             raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
         if self.parsing_map_path and self.crop == "follow":
             raise InputError("--parsing_map_path is for --crop fixed: use --smooth, or leave --crop follow out.")
+        if self.lost and self.crop != "follow":
+            raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
         self.choices  # noqa: B018 - read for its errors
         if self.most_faces != 1:
             if not self.full_frame:
@@ -134,6 +142,10 @@ class Options:
             unfit = [name for name in ("parsing_map_path", "smooth", "compile") if getattr(self, name)]
             if unfit:
                 raise InputError(f"--{unfit[0]} is for one face: leave it or --faces {self.faces} out.")
+            if self.most_faces is not None and max(self.choices, default=0) > self.most_faces:
+                raise InputError(
+                    f"--styles names person {max(self.choices)}, but --faces is {self.faces}: raise that number."
+                )
         elif self.styles:
             raise InputError("--styles is for several people: add --faces all, or give --style_id and --style_degree.")
         if self.tile and self.compile:
@@ -204,6 +216,7 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
         crop=options.crop if source.is_video and scaled else "fixed",
         full_frame=options.full_frame,
         compare=options.compare,
+        lost=options.lost or "keep",
     )
     maps = parsing_maps(stylizer, source, portrait, options)
     path = result_path(stylizer, source, name, options)
@@ -215,26 +228,49 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
 def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
     """Stylise several people in one photo or video; writes NAME_vtoonify_X.jpg or .mp4, returns it."""
     shown, faces = find_people(source, options.most_faces)
-    missing = [number for number in options.choices if number > len(faces)]
+    follow = source.is_video and options.crop == "follow"
+    if not follow or options.preview:  # nobody joins them
+        check_all_seen(options, source, len(faces))
+    cast = make_cast(stylizer, options)
+    people = [cast.person(number, shown, landmarks) for number, landmarks in enumerate(faces, 1)]
+    path = result_path(stylizer, source, name, options)
+    settings = {
+        "full_frame": options.full_frame,
+        "compare": options.compare,
+        "follow": follow,
+        "lost": options.lost or "pass",
+        "most": options.most_faces,
+        "newcomer": cast.newcomer,
+    }
+    render(source, path, shown, lambda frames: stylised_people(frames, people, **settings), options)
+    try:
+        check_all_seen(options, source, cast.count)
+    except InputError as unseen:
+        cli.say(unseen)
+    return path
+
+
+def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
+    """Raise InputError where --styles names a person beyond the `count` that were seen."""
+    missing = [number for number in options.choices if number > count]
     if missing:
-        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {len(faces)}.")
+        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
+
+
+def make_cast(stylizer: Stylizer, options: Options) -> Cast:
+    """Who looks like what; all models are loaded, and a style that one does not have is reported, at once."""
     models: dict[str | None, Stylizer] = {None: stylizer, options.ckpt: stylizer}
-    people = []
-    for number, landmarks in enumerate(faces, 1):
-        choice = options.choices.get(number, Choice(None, None, None))
+    roles = {}
+    for number, choice in options.choices.items():
         if choice.preset not in models:
             models[choice.preset] = make_stylizer(replace(options, ckpt=choice.preset, style_id=None))
         model = models[choice.preset]
         style = choice.style or (options.style_id if model is stylizer else None)
-        model.style_name(style)  # a style that it does not have is reported before anything is rendered
+        model.style_name(style)
         degree = options.degree if choice.degree is None else choice.degree
-        portrait = model.fit(shown, tuple(options.padding), True, landmarks)
-        people.append(Person(model, portrait, Look(style, degree, options.color_transfer)))
-    path = result_path(stylizer, source, name, options)
-    follow = source.is_video and options.crop == "follow"
-    settings = {"full_frame": options.full_frame, "compare": options.compare, "follow": follow}
-    render(source, path, shown, lambda frames: stylised_people(frames, people, **settings), options)
-    return path
+        roles[number] = model, Look(style, degree, options.color_transfer)
+    look = Look(options.style_id, options.degree, options.color_transfer)
+    return Cast((stylizer, look), roles, tuple(options.padding))
 
 
 def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
