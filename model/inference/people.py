@@ -76,6 +76,31 @@ class Cast:
         self.count = 0
         """The highest number that was asked for."""
 
+    @classmethod
+    def of(
+        cls,
+        stylizer: Stylizer,
+        look: Look,
+        choices: dict[int, Choice],
+        load: Callable[[str], Stylizer],
+        padding: tuple[int, int, int, int],
+    ) -> "Cast":
+        """Everybody in `look`, but for what `choices` say of some; `load` gives the models of other presets.
+
+        They are loaded at once, and a style that one of them does not have raises InputError at once.
+        """
+        models: dict[str | None, Stylizer] = {None: stylizer}
+        roles = {}
+        for number, choice in choices.items():
+            if choice.preset not in models:
+                models[choice.preset] = load(choice.preset)
+            model = models[choice.preset]
+            style = choice.style or (look.style if model is stylizer else None)
+            model.style_name(style)
+            degree = look.degree if choice.degree is None else choice.degree
+            roles[number] = model, replace(look, style=style, degree=degree)
+        return cls((stylizer, look), roles, padding)
+
     def person(self, number: int, frame: Frame, landmarks: np.ndarray) -> Person:
         """Person `number`, whose face is in `frame` where the landmarks `[68, 2]` are."""
         self.count = max(self.count, number)
