@@ -235,7 +235,7 @@ def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: 
     """Stylise several people in one photo or video; writes NAME_vtoonify_X.jpg or .mp4, returns it."""
     shown, faces = find_people(source, options.most_faces)
     follow = source.is_video and options.crop == "follow"
-    if not follow or options.preview:  # nobody joins them
+    if not follow:  # nobody joins them
         check_all_seen(options, source, len(faces))
     look = look_of(options, "follow" if follow else "fixed", "pass")
 
@@ -255,10 +255,11 @@ def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: 
         "newcomer": cast.newcomer,
     }
     render(source, path, shown, lambda frames: stylised_people(frames, people, **settings), options)
-    try:
-        check_all_seen(options, source, cast.count)
-    except InputError as unseen:
-        cli.say(unseen)
+    if not options.preview:
+        try:
+            check_all_seen(options, source, cast.count)
+        except InputError as unseen:  # the result is there
+            cli.say(unseen)
     return path
 
 

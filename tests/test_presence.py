@@ -68,6 +68,16 @@ def test_a_window_that_nobody_saw_does_not_glide(stylizer):
     assert stays < 15 and jumps > 60
 
 
+@pytest.mark.parametrize(("x", "share"), [(110, 1.0), (3, 0.0)])
+def test_a_face_that_was_lost_at_the_edge_has_left(stylizer, x, share):
+    portrait = stylizer.fit(view(110, 110), CLOSE)
+    presence = Presence(portrait.crop, portrait.landmarks, fades=True)
+    presence.update(portrait.landmarks + np.float32((x - 110, 0)), 0.0)
+    for i in range(1, 9):
+        _, found = presence.update(None, i / RATE)
+    assert found == pytest.approx(share, abs=1e-6)
+
+
 # ---- what is drawn
 
 
