@@ -6,12 +6,14 @@
     python style_transfer.py --content clip.mp4 --style_degree 0@0s,1@3s --compare
     python style_transfer.py --content clip.mp4 --crop follow --full_frame 2
     python style_transfer.py --content group.jpg --faces all --full_frame 2 --styles 1=ink,2=film@0.6
+    python style_transfer.py --content webcam --style_id ink   live, in a window
     python style_transfer.py --list_styles                     all models
 
 Under `torchrun --nproc_per_node=8` each process takes its share of the contents, on a GPU of its own.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,21 +28,25 @@ from model.inference.face import DEFAULT_PADDING
 from model.inference.frames import Frame, FrameSource, open_frames, open_sink
 from model.inference.manifest import Manifest
 from model.inference.parsing import RADIUS
-from model.inference.people import Choice, Person, parse_styles, stylised_people
+from model.inference.people import Cast, Choice, parse_styles, stylised_people
 from model.inference.photos import PhotoSource
 from model.inference.portrait import find_people
 from model.inference.sample import SAMPLE_NAME, sample_portrait
 from model.inference.scene import Look, MapsOf, stylised
+from model.inference.screens import open_screens
 from model.inference.smoothing import RAFT_PATH, Smoother, load_flow, open_maps
 from model.inference.styles import list_presets
 from model.inference.stylizer import Portrait, Stylizer
+from model.inference.webcam import camera_number, check_options, show_camera
 
 
 @dataclass
 class Options:
     """Options of the command line, with the published names."""
 
-    content: list[str] = option([], "photos, videos, folders or glob patterns; nothing: the sample portrait", nargs="+")
+    content: list[str] = option(
+        [], "photos, videos, folders or glob patterns, or webcam; nothing: the sample portrait", nargs="+"
+    )
     ckpt: str = option("starter", "preset (see --list_styles) or file of a VToonify model")
     style_id: str | None = option(None, "style of a D model, as a number or by name; nothing: the preset's own")
     style_degree: str | None = option(
@@ -74,6 +80,12 @@ class Options:
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
     faceparsing_path: str | None = option(None, "other face parser than the preset's")
     crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
+    lost: str | None = option(
+        None,
+        "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
+        "nothing: keep, with --faces pass",
+        choices=["keep", "pass"],
+    )
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
@@ -81,6 +93,7 @@ class Options:
     styles: str | None = option(
         None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
     )
+    virtual_camera: bool = option(False, "show the webcam's cartoon to other programs as a camera (pyvirtualcam)")
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     resume: bool = option(
@@ -92,6 +105,11 @@ class Options:
     def degree(self) -> float | DegreeCurve | None:
         """The style degree, or what it is over time; None for the preset's own. Raises InputError for anything else."""
         return None if self.style_degree is None else parse_degree(self.style_degree)
+
+    @property
+    def camera(self) -> int | None:
+        """The number of the camera that is the content; None for files. Raises InputError for anything else."""
+        return camera_number(self.content)
 
     @property
     def most_faces(self) -> int | None:
@@ -125,6 +143,12 @@ class Options:
             raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
         if self.parsing_map_path and self.crop == "follow":
             raise InputError("--parsing_map_path is for --crop fixed: use --smooth, or leave --crop follow out.")
+        if self.camera is not None:
+            check_options(self)
+        elif self.virtual_camera:
+            raise InputError("--virtual_camera is for --content webcam: leave one of them out.")
+        if self.lost and self.crop != "follow" and self.camera is None:
+            raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
         self.choices  # noqa: B018 - read for its errors
         if self.most_faces != 1:
             if not self.full_frame:
@@ -132,6 +156,9 @@ class Options:
             unfit = [name for name in ("parsing_map_path", "smooth", "compile") if getattr(self, name)]
             if unfit:
                 raise InputError(f"--{unfit[0]} is for one face: leave it or --faces {self.faces} out.")
+            last = max(self.choices, default=0)
+            if self.most_faces is not None and last > self.most_faces:
+                raise InputError(f"--styles names person {last}, but --faces is {self.faces}: raise that number.")
         elif self.styles:
             raise InputError("--styles is for several people: add --faces all, or give --style_id and --style_degree.")
         if self.tile and self.compile:
@@ -194,15 +221,7 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     scaled = not options.no_scale_image
     shown, landmarks = stylizer.find_face(source, scaled)
     portrait = stylizer.fit(shown, tuple(options.padding), scaled, landmarks)
-    look = Look(
-        style=options.style_id,
-        degree=options.degree,
-        color_transfer=options.color_transfer,
-        batch_size=options.batch_size or None,
-        crop=options.crop if source.is_video and scaled else "fixed",
-        full_frame=options.full_frame,
-        compare=options.compare,
-    )
+    look = look_of(options, options.crop if source.is_video and scaled else "fixed", "keep")
     path = result_path(stylizer, source, name, options)
     sink = sink_for(path, source, options, [(stylizer, portrait)])
     maps = parsing_maps(stylizer, source, portrait, options, sink.done)
@@ -220,32 +239,61 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
 def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
     """Stylise several people in one photo or video; writes NAME_vtoonify_X.jpg or .mp4, returns it."""
     shown, faces = find_people(source, options.most_faces)
-    missing = [number for number in options.choices if number > len(faces)]
-    if missing:
-        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {len(faces)}.")
-    models: dict[str | None, Stylizer] = {None: stylizer, options.ckpt: stylizer}
-    people = []
-    for number, landmarks in enumerate(faces, 1):
-        choice = options.choices.get(number, Choice(None, None, None))
-        if choice.preset not in models:
-            models[choice.preset] = make_stylizer(replace(options, ckpt=choice.preset, style_id=None))
-        model = models[choice.preset]
-        style = choice.style or (options.style_id if model is stylizer else None)
-        model.style_name(style)  # a style that it does not have is reported before anything is rendered
-        degree = options.degree if choice.degree is None else choice.degree
-        portrait = model.fit(shown, tuple(options.padding), True, landmarks)
-        people.append(Person(model, portrait, Look(style, degree, options.color_transfer)))
+    follow = source.is_video and options.crop == "follow"
+    if not follow:  # nobody joins them
+        check_all_seen(options, source, len(faces))
+    look = look_of(options, "follow" if follow else "fixed", "pass")
+
+    def load(preset: str) -> Stylizer:
+        same = preset == options.ckpt
+        return stylizer if same else make_stylizer(replace(options, ckpt=preset, style_id=None))
+
+    cast = Cast.of(stylizer, look, options.choices, load, tuple(options.padding))
+    people = [cast.person(number, shown, landmarks) for number, landmarks in enumerate(faces, 1)]
     path = result_path(stylizer, source, name, options)
     sink = sink_for(path, source, options, [(person.stylizer, person.portrait) for person in people])
-    follow = source.is_video and options.crop == "follow"
-    settings = {"full_frame": options.full_frame, "compare": options.compare, "follow": follow, "done": sink.done}
+    settings = {
+        "full_frame": look.full_frame,
+        "compare": look.compare,
+        "follow": follow,
+        "lost": look.lost,
+        "most": options.most_faces,
+        "newcomer": cast.newcomer,
+        "done": sink.done,
+    }
     deliver(
         source,
         sink,
         lambda frames: stylised_people(frames, people, **settings),
         preview=shown if options.preview else None,
     )
+    if not options.preview:
+        try:
+            check_all_seen(options, source, cast.count)
+        except InputError as unseen:  # the result is there
+            cli.say(unseen)
     return path
+
+
+def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
+    """Raise InputError where --styles names a person beyond the `count` that were seen."""
+    missing = [number for number in options.choices if number > count]
+    if missing:
+        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
+
+
+def look_of(options: Options, crop: str, lost: str) -> Look:
+    """What the options say of the look."""
+    return Look(
+        style=options.style_id,
+        degree=options.degree,
+        color_transfer=options.color_transfer,
+        batch_size=options.batch_size or None,
+        crop=crop,
+        full_frame=options.full_frame,
+        compare=options.compare,
+        lost=options.lost or lost,
+    )
 
 
 def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
@@ -329,6 +377,12 @@ def main() -> None:
         print(list_presets())
         return
     options.check()
+    if options.camera is not None:
+        pick_own_gpu()
+        look = replace(look_of(options, "follow", "pass"), batch_size=1)
+        screens = partial(open_screens, options.virtual_camera)
+        print(show_camera(options.camera, screens, lambda: make_stylizer(options), look, tuple(options.padding)))
+        return
     results = Path(options.output_path)
     contents = find_contents(options.content, results)
     if options.parsing_map_path and len(contents) > 1:

@@ -17,6 +17,7 @@ from model.bisenet import BiSeNet
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.errors import InputError
+from model.matte import MatteNet
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig
@@ -169,6 +170,12 @@ def load_optical_flow(path: str | Path) -> RAFT:
     expected = "a RAFT (large) optical flow model"
     weights = to_torchvision_names(named_tensors(read_contents(path, expected), path, expected))
     return _filled(RAFT, weights, path, expected)
+
+
+def load_matte(path: str | Path) -> MatteNet:
+    """The network that cuts people out. File: its state dict."""
+    expected = "a person matte"
+    return _filled(MatteNet, named_tensors(read_contents(path, expected), path, expected), path, expected)
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:

@@ -5,8 +5,9 @@ import pytest
 import skimage.data
 import torch
 
+from model.cutout import WEIGHTS, person_matte
+from model.matte import SIDE, MatteNet
 from model.training.drawn.geometry import align_portrait
-from model.training.drawn.matte import SIDE, WEIGHTS, MatteNet, person_matte
 from model.training.drawn.parsing import REGIONS, beard_mask, parse_portrait
 from tests.portrait import LANDMARKS
 

@@ -11,6 +11,7 @@ import pytest
 import skimage.data
 
 from model.errors import InputError
+from model.inference import detect
 from model.inference.face import (
     FaceCrop,
     align_face,
@@ -251,3 +252,21 @@ def test_window_edges_are_rounded_before_they_are_floored():
     landmarks = landmarks * (64 / (right - left)[0]) + (211.6, 135.7)
     crop = FaceCrop.from_landmarks(landmarks, (400, 500), (100, 100, 120, 120))
     assert (crop.left, crop.right, crop.top, crop.bottom) == (112, 312, 16, 256)
+
+
+def test_people_far_away_in_a_small_frame_are_found(astronaut, astronaut_eyes):
+    scale = 0.2
+    far = np.full((102, 320, 3), 128, np.uint8)
+    far[:, 100:202] = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    assert detect._search_at_frame_size(far, detect.DOUBTFUL_SCORE) is None
+    found = np.mean(eye_centres(detect._search_tiny(far).landmarks), axis=0)
+    assert np.linalg.norm(found - (scale * np.mean(astronaut_eyes, axis=0) + (100, 0))) < 3
+    assert detect._search_tiny(astronaut.repeat(3, 0).repeat(3, 1)) is None, "large frames were searched before"
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "coins", "brick"])
+def test_no_tiny_faces_are_seen_where_there_are_none(name):
+    picture = getattr(skimage.data, name)()
+    rgb = picture if picture.ndim == 3 else np.dstack([picture] * 3)
+    small = cv2.resize(rgb, (480, round(480 * rgb.shape[0] / rgb.shape[1])), interpolation=cv2.INTER_AREA)
+    assert detect._search_tiny(small) is None

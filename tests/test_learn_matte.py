@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.training.drawn import learn_matte, matte
+from model import cutout, matte
+from model.training.drawn import learn_matte
 
 SIDE = 48
 
@@ -42,11 +43,11 @@ def drawn_with(monkeypatch):
     """A function that makes the drawn teacher use another file of weights, until the test ends."""
 
     def use(path):
-        monkeypatch.setattr(matte, "WEIGHTS", path)
-        matte._network.cache_clear()
+        monkeypatch.setattr(cutout, "WEIGHTS", path)
+        cutout._network.cache_clear()
 
     yield use
-    matte._network.cache_clear()
+    cutout._network.cache_clear()
 
 
 @pytest.fixture
@@ -84,9 +85,9 @@ def test_the_file_serves_the_drawn_teacher_and_depends_on_the_seed_alone(
     assert capsys.readouterr().out.startswith("1 held-out pictures: intersection over union 0.")
     first, again, other = (file.read_bytes() for file in files)
     assert first == again != other
-    shipped = matte.person_matte(ellipse(0)[0])
+    shipped = cutout.person_matte(ellipse(0)[0])
     drawn_with(files[0])
-    own = matte.person_matte(ellipse(0)[0])
+    own = cutout.person_matte(ellipse(0)[0])
     assert own.shape == shipped.shape and np.isfinite(own).all() and not np.allclose(own, shipped)
 
 

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from model.errors import InputError
+from model.inference.crowd import CrowdTracker
 from model.inference.detect import find_all_landmarks
+from model.inference.face import face_size
 from model.inference.frames import open_frames
 from model.inference.media import Frame
-from model.inference.people import Choice, Person, parse_styles, stylised_people
+from model.inference.people import Cast, Choice, Person, parse_styles, stylised_people
 from model.inference.scene import Look
-from model.inference.track import CrowdTracker, face_size
 from tests.clips import make_clip
 from tests.small_models import dual, face_picture, levels_apart
 from tests.test_track import SIZE, middle, view
@@ -107,8 +108,14 @@ def test_styles_are_read():
 
 @pytest.mark.parametrize("text", ["film", "0=film", "x=film", "1=", "1=film,1=ink", "1=film@2", ""])
 def test_other_words_are_refused(text):
-    with pytest.raises(InputError, match="--style"):
+    with pytest.raises(InputError, match="--styles "):
         parse_styles(text)
+
+
+@pytest.mark.parametrize(("degree", "told"), [("2", "is 2: give"), ("x", ": 'x' is not a number")])
+def test_a_wrong_degree_names_the_person(degree, told):
+    with pytest.raises(InputError, match=f"person 3 in --styles ?{told}"):
+        parse_styles(f"1=ink,3=film@{degree}")
 
 
 def test_the_program_stylises_everybody(stylize):
@@ -137,9 +144,82 @@ def test_the_program_stylises_everybody(stylize):
         (["--faces", "all", "--full_frame", 1, "--styles", "5=ink"], "names person 5, but me.jpg shows 1"),
         (["--faces", "all", "--full_frame", 1, "--styles", "1=crayon"], "styles 0 to 1"),
         (["--faces", 2, "--full_frame", 1, "--smooth"], "--smooth is for one face"),
+        (["--faces", 2, "--full_frame", 1, "--styles", "3=ink"], "names person 3, but --faces is 2"),
+        (["--lost", "pass"], "--lost pass is for --crop follow"),
     ],
 )
 def test_wrong_options_are_a_sentence(stylize, arguments, told):
     Image.fromarray(face_picture()).save("me.jpg")
     code, _, err = stylize("--content", "me.jpg", *arguments)
     assert code == 2 and told in err and err.count("\n") == 1
+
+
+# ---- who comes and goes
+
+
+def arriving(count: int) -> list[Frame]:
+    """The right one alone, then the left one too."""
+    alone = group()
+    alone[:, :160] = 128
+    pictures = [alone] * 3 + [group()] * (count - 3)
+    return [Frame(rgb, Fraction(i, 10)) for i, rgb in enumerate(pictures)]
+
+
+def test_who_arrives_gets_the_next_number():
+    frames = arriving(20)
+    tracker = CrowdTracker(find_all_landmarks(frames[0].rgb), most=None)
+    counts = [len(tracker.update(frame.rgb, float(frame.time))) for frame in frames]
+    assert counts[:3] == [1] * 3 and counts[-1] == 2 and sorted(counts) == counts
+    right, left = tracker.update(group(), 2.1)
+    assert middle(left)[0] < 140 and middle(right)[0] > 190
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_no_more_people_than_wanted(most):
+    frames = arriving(20)
+    tracker = CrowdTracker(find_all_landmarks(frames[0].rgb), most=most)
+    assert {len(tracker.update(frame.rgb, float(frame.time))) for frame in frames} == {1}
+
+
+def test_a_face_that_flashes_up_is_nobody():
+    frames = arriving(20)
+    flash = [frames[0].rgb] * 20
+    flash[10] = frames[-1].rgb
+    tracker = CrowdTracker(find_all_landmarks(flash[0]), most=None)
+    assert {len(tracker.update(rgb, i / 10)) for i, rgb in enumerate(flash)} == {1}
+
+
+def test_newcomers_fade_in_and_who_has_left_is_not_drawn(stylizer):
+    frames = arriving(34)
+    for i in range(22, 34):
+        frames[i] = Frame(frames[0].rgb, frames[i].time)
+    cast = Cast((stylizer, Look(style=1, degree=1.0)), {}, CLOSE)
+    people = [cast.person(1, frames[0], find_all_landmarks(frames[0].rgb)[0])]
+    results = list(stylised_people(frames, people, lost="pass", most=None, newcomer=cast.newcomer))
+    apart = [levels_apart(result.rgb, frame.rgb) for result, frame in zip(results, frames, strict=True)]
+    changes = [picture[80:150, 40:120].mean() for picture in apart]
+    assert cast.count == 2
+    assert max(changes[:3]) == 0 and max(changes[18:22]) > 4 and max(changes[31:]) == 0
+    first = next(i for i, change in enumerate(changes) if change)
+    assert changes[first] < 0.6 * max(changes[18:22]), "nothing pops"
+    assert min(picture[90:150, 210:270].mean() for picture in apart) > 4, "the other one stays"
+
+
+def test_the_window_of_who_comes_in_at_the_edge_is_not_cut_off(stylizer):
+    frame = Frame(view(40, 110), Fraction(0))
+    (face,) = find_all_landmarks(frame.rgb)
+    cast = Cast((stylizer, Look()), {}, (200, 200, 60, 60))
+    cut_off, whole = (make(1, frame, face).portrait.crop for make in (cast.person, cast.newcomer))
+    assert whole.width > cut_off.width and whole.height == cut_off.height
+
+
+def test_styles_for_people_who_arrive_later(stylize):
+    frames = [frame.rgb for frame in arriving(14)]
+    make_clip(Path("us.mp4"), frames, rate=10)
+    everybody = ["--content", "us.mp4", "--faces", "all", "--full_frame", 1, "--crop", "follow", "--styles"]
+    assert stylize(*everybody, "2=0@1")[::2] == (0, "")
+    code, out, err = stylize(*everybody, "1=0,3=1")
+    assert code == 0 and "us_vtoonify_d.mp4" in out
+    assert err == "program.py: --styles names person 3, but us.mp4 shows 2.\n"
+    code, _, err = stylize(*everybody[:-3], "--styles", "2=0@1")
+    assert code == 2 and "names person 2, but us.mp4 shows 1" in err

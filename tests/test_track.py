@@ -11,7 +11,10 @@ from skimage.data import astronaut
 from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
 from model.inference.face import FaceCrop, eye_centres
 from model.inference.media import Frame
-from model.inference.track import FaceTracker, MovingWindow, OneEuro, WindowPath, _box, followed
+from model.inference.portrait import Portrait
+from model.inference.scene import followed
+from model.inference.track import FaceTracker, _box
+from model.inference.window import MovingWindow, OneEuro, WindowPath
 
 SIZE = (240, 320)
 SCALE = 0.5
@@ -74,6 +77,18 @@ def test_a_face_that_is_covered_is_given_up():
     assert not any(seen[-8:])
 
 
+def test_a_head_that_tilts_is_followed():
+    tracker = FaceTracker()
+    middles = np.float32((160, 110))
+    for tilt in (*range(0, 60, 4), *[56] * 30):
+        turn = cv2.getRotationMatrix2D(middles.tolist(), tilt, 1.0)
+        tilted = cv2.warpAffine(view(160, 110), turn, SIZE[::-1], borderMode=cv2.BORDER_REPLICATE)
+        found = tracker.update(tilted)
+        assert found is not None, tilt
+    wanted = find_landmarks_quickly(view(160, 110)) @ turn[:, :2].T + turn[:, 2]
+    assert np.linalg.norm(found - wanted, axis=1).mean() < 3
+
+
 def test_a_cut_is_noticed_and_the_face_found_elsewhere():
     tracker = FaceTracker()
     tracker.update(view(90, 100))
@@ -129,8 +144,8 @@ def test_the_face_keeps_its_place_and_size_in_the_window():
     frames = [Frame(view(130 + 2 * i, 110 + i / 2, SCALE * 1.004**i), Fraction(i, 25)) for i in range(25)]
     landmarks = find_landmarks_quickly(frames[0].rgb)
     places, sizes = [], []
-    for _, (frame, window) in zip(range(25), followed(frames, crop, landmarks), strict=True):
-        picture = window.apply(frame.rgb)
+    for shown in followed(frames, Portrait(crop, None, landmarks)):
+        picture = shown.window.apply(shown.frame.rgb)
         assert picture.shape == (crop.height, crop.width, 3)
         found = find_landmarks_quickly(picture)
         places.append(middle(found))

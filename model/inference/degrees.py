@@ -30,18 +30,21 @@ class DegreeCurve:
         return round(degree / STEP) * STEP
 
 
-def parse_degree(text: str) -> float | DegreeCurve:
-    """`0.7`, or a curve as `0@0s,1@3s`: degree 0 at the start, 1 after three seconds. InputError for anything else."""
+def parse_degree(text: str, option: str = "--style_degree") -> float | DegreeCurve:
+    """`0.7`, or a curve as `0@0s,1@3s`: degree 0 at the start, 1 after three seconds.
+
+    Raises InputError for anything else, with `option` as the name of what was given.
+    """
     if "@" not in text:
-        return _degree(text, "--style_degree")
+        return _degree(text, option)
     points: list[tuple[float, float]] = []
     for part in text.split(","):
         match = _POINT.fullmatch(part.strip())
         if match is None:
-            raise InputError(f"--style_degree has the point {part.strip()!r}: write DEGREE@SECONDS, as in 0@0s,1@3s.")
-        degree, time = _degree(match[1], "--style_degree"), _number(match[2], "--style_degree")
+            raise InputError(f"{option} has the point {part.strip()!r}: write DEGREE@SECONDS, as in 0@0s,1@3s.")
+        degree, time = _degree(match[1], option), _number(match[2], option)
         if points and time <= points[-1][0]:
-            raise InputError(f"--style_degree goes back in time at {part.strip()}: give later points later.")
+            raise InputError(f"{option} goes back in time at {part.strip()}: give later points later.")
         points.append((time, degree))
     return DegreeCurve(tuple(points))
 

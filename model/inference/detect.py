@@ -30,6 +30,8 @@ LANDMARK_FACE_WIDTH = 400
 LARGE_COPY_SIDE = 3900
 ROTATED_COPY_SIDE = 960
 CNN_COPY_SIDE = 480
+# The last search, for faces from 14 px in small frames: enlarged so many times, then upsampled once more.
+TINY_ENLARGEMENT, TINY_COPY_SIDE = 3, 1950
 MAX_ENLARGEMENT = 4.0
 ROTATIONS = (30, -30, 60, -60, 90, -90, 120, -120, 150, -150, 180)
 # Scores of the frontal detector: photos of faces reach 1 to 3, drawings 0.3 and more; chance hits (smooth noise,
@@ -99,7 +101,8 @@ def find_landmarks(rgb: np.ndarray) -> np.ndarray | None:
         return None
     match = _search_at_frame_size(rgb, DOUBTFUL_SCORE) or _search_enlarged(rgb)
     if match is None or match.face.score < SURE_SCORE:
-        match = _surer(_search_rotated(rgb, ROTATED_COPY_SIDE, ROTATIONS), match) or _search_with_cnn(rgb)
+        match = _surer(_search_rotated(rgb, ROTATED_COPY_SIDE, ROTATIONS), match)
+        match = match or _search_with_cnn(rgb) or _search_tiny(rgb)
     elif match.face.tilted:
         match = _straightened(rgb, match)
     return None if match is None else match.landmarks
@@ -185,6 +188,14 @@ def _search_with_cnn(rgb: np.ndarray) -> Match | None:
     copy, scale = _resized_to(rgb, CNN_COPY_SIDE)
     faces = [_detection(found.rect, found.confidence) for found in _cnn_detector()(copy, 0)]
     return _match(rgb, faces, copy, scale)
+
+
+def _search_tiny(rgb: np.ndarray) -> Match | None:
+    """Faces of people who are far away in a small frame; none in a large one, which shows them larger."""
+    copy, scale = _resized_to(rgb, min(TINY_ENLARGEMENT * max(rgb.shape[:2]), TINY_COPY_SIDE))
+    if 2 * scale <= MAX_ENLARGEMENT:  # that was searched before
+        return None
+    return _match(rgb, _frontal_faces(copy, DETECTOR_UPSAMPLING, SURE_SCORE), copy, scale)
 
 
 def _match(rgb: np.ndarray, faces: list[Detection], copy: np.ndarray, scale: float) -> Match | None:

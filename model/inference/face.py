@@ -16,7 +16,9 @@ from model.errors import InputError
 from model.inference.detect import find_landmarks, find_landmarks_quickly
 from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 
-__all__ = ["FaceCrop", "align_face", "eye_centres", "find_landmarks", "find_landmarks_quickly", "resize_frame"]
+__all__ = [
+    "FaceCrop", "align_face", "eye_centres", "face_size", "find_landmarks", "find_landmarks_quickly", "resize_frame",
+]  # fmt: skip
 
 DEFAULT_PADDING = (200, 200, 200, 200)
 # Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
@@ -132,6 +134,14 @@ def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not math.dist(left, right) >= MIN_EYE_DISTANCE:
         raise InputError("The face is too small to tell its eyes apart; use a picture in which it is larger.")
     return left, right
+
+
+def face_size(landmarks: np.ndarray) -> float:
+    """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
+    points = np.asarray(landmarks, np.float64)
+    left, right = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
+    mouth = points[MOUTH_CORNERS].mean(0)
+    return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
 
 
 def scaled_size(frame_size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -10,9 +10,9 @@ seam its colours come near to those of the frame.
 import cv2
 import numpy as np
 
+from model.cutout import person_matte
 from model.inference.face import blurred_for
-from model.inference.track import MovingWindow
-from model.training.drawn.matte import person_matte
+from model.inference.window import MovingWindow
 
 EDGE = 0.14
 """Width of the fade at the crop's edge, as a part of the crop's shorter side."""
@@ -44,8 +44,18 @@ class FullFrame:
         size = (self.scale * width, self.scale * height)
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
+    def forget(self) -> None:
+        """What comes next has nothing to do with the frame before: the person was gone."""
+        self._mask = None
+
     def __call__(
-        self, whole: np.ndarray, frame: np.ndarray, crop: np.ndarray, result: np.ndarray, window: MovingWindow
+        self,
+        whole: np.ndarray,
+        frame: np.ndarray,
+        crop: np.ndarray,
+        result: np.ndarray,
+        window: MovingWindow,
+        share: float = 1.0,
     ) -> None:
         """Draw a stylised crop into `whole`.
 
@@ -54,6 +64,7 @@ class FullFrame:
             frame: uint8 `[H, W, 3]`, of which only the size matters.
             crop: what `window` shows of the frame, uint8 `[h, w, 3]`.
             result: the stylised crop, uint8 `[k·h, k·w, 3]`.
+            share: how much of it is seen, from 0 to 1.
         """
         mask = self.mask_of(frame, crop, window)
         offset = seam_offset(crop, result, mask)
@@ -67,9 +78,9 @@ class FullFrame:
         settings = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
         picture = cv2.warpAffine(picture, fine[:2], size, **settings).astype(np.float32)
         picture += cv2.warpAffine(offset, matrix[:2], size, **settings)
-        share = cv2.warpAffine(mask, matrix[:2], size, **settings)[..., None]
+        shown = share * cv2.warpAffine(mask, matrix[:2], size, **settings)[..., None]
         part = whole[top:bottom, left:right]
-        mixed = part + share * (np.clip(picture, 0, 255) - part)
+        mixed = part + shown * (np.clip(picture, 0, 255) - part)
         part[:] = np.round(mixed).astype(np.uint8)
 
     def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What is known of one person in one clip, and where in the clip to look for them."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -28,6 +29,12 @@ class Portrait:
     """Style code of the face in w+, `[1, rows, D]`; None for models that need none."""
     landmarks: np.ndarray | None
     """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame in which no face was needed."""
+    time: Fraction | None = None
+    """When the frame that was fitted is shown, in seconds of the clip; None for a picture."""
+
+    def known_in(self, frame: Frame) -> np.ndarray | None:
+        """The landmarks, if `frame` is the one that was fitted."""
+        return self.landmarks if frame.time == self.time else None
 
 
 def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, islice, tee
+from itertools import chain, groupby, islice, tee
 from typing import Literal
 
 import cv2
@@ -17,8 +17,10 @@ from model.inference.face import FaceCrop
 from model.inference.full_frame import FullFrame
 from model.inference.media import Frame
 from model.inference.portrait import Portrait
+from model.inference.presence import Presence
 from model.inference.stylizer import Stylizer
-from model.inference.track import MovingWindow, followed
+from model.inference.track import FaceTracker
+from model.inference.window import MovingWindow
 
 MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
 """Parsing maps `[C, H, W]`, one for each of the crops uint8 `[H, W, 3]` that are given."""
@@ -33,6 +35,7 @@ class Look:
         crop: `fixed`: the window of the first face stays; `follow`: it moves with the face.
         full_frame: 0: the result is the crop; 1, 2, 4: the whole frame, so many times as large, with the crop in it.
         compare: input and result side by side.
+        lost: where `follow` finds no face; `keep`: the window stays; `pass`: the frame is not stylised.
     """
 
     style: int | str | None = None
@@ -42,6 +45,16 @@ class Look:
     crop: Literal["fixed", "follow"] = "fixed"
     full_frame: int = 0
     compare: bool = False
+    lost: Literal["keep", "pass"] = "keep"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A frame, the window in it that is stylised, and how much of the cartoon is seen there, from 0 to 1."""
+
+    frame: Frame
+    window: MovingWindow
+    share: float = 1.0
 
 
 def stylised(
@@ -68,46 +81,97 @@ def stylised(
     """
     crop = portrait.crop
     if look.crop == "follow":
-        views = followed(frames, crop, portrait.landmarks, anchored=look.full_frame > 0)
+        views = followed(frames, portrait, anchored=look.full_frame > 0, fades=look.lost == "pass")
     else:
         window = MovingWindow.of(crop)
-        views = ((frame, window) for frame in frames)
+        views = (View(frame, window) for frame in frames)
     back = FullFrame(look.full_frame) if look.full_frame else None
-    crops = crops_of(views, crop, look.crop == "follow")
-    passed = deque(maxlen=neighbours)
-    for picture, frame, window in islice(crops, done):
-        passed.append(picture.rgb)
-        if back is not None:
-            back.mask_of(frame.rgb, picture.rgb, window)
-    # `tee` holds what one of them is ahead of the others: a batch, and the window where maps are smoothed.
-    seen, kept, looked = tee(crops, 3)
-    pictures = chain(passed, (picture.rgb for picture, _, _ in looked))
-    results = stylizer.render(
-        (picture for picture, _, _ in seen),
-        replace(portrait, crop=FaceCrop.whole_frame((crop.height, crop.width))),
+    # Frames that show nothing of the cartoon are not rendered.
+    for is_shown, run in groupby(views, lambda view: view.share > 0):
+        if back is not None and not is_shown:
+            back.forget()
+        crops = crops_of(run, crop, look.crop == "follow")
+        passed = deque(maxlen=neighbours)
+        for picture, view in islice(crops, done):
+            done -= 1
+            passed.append(picture.rgb)
+            if back is not None and is_shown:
+                back.mask_of(view.frame.rgb, picture.rgb, view.window)
+        if done:
+            continue
+        # `tee` holds what one of them is ahead of the others: a batch, and the window where maps are smoothed.
+        seen, kept, looked = tee(crops, 3)
+        results = (picture for picture, _ in seen)
+        if is_shown:
+            pictures = chain(passed, (picture.rgb for picture, _ in looked))
+            maps = None if maps_of is None else islice(maps_of(pictures), len(passed), None)
+            results = rendered(stylizer, results, portrait, look, maps)
+            del pictures
+        del looked  # else it would hold every frame
+        for result, (picture, view) in zip(results, kept, strict=False):
+            before, rgb = put_together(stylizer.scale, crop, back, picture.rgb, result.rgb, view)
+            yield replace(result, rgb=beside(before, rgb) if look.compare else rgb)
+
+
+def rendered(
+    stylizer: Stylizer,
+    pictures: Iterator[Frame],
+    portrait: Portrait,
+    look: Look,
+    parsing_maps: Iterable[np.ndarray] | None,
+) -> Iterator[Frame]:
+    """The cartoons of crops that are cut already."""
+    return stylizer.render(
+        pictures,
+        replace(portrait, crop=FaceCrop.whole_frame((portrait.crop.height, portrait.crop.width))),
         style=look.style,
         degree=look.degree,
         color_transfer=look.color_transfer,
         batch_size=look.batch_size,
-        parsing_maps=None if maps_of is None else islice(maps_of(pictures), len(passed), None),
+        parsing_maps=parsing_maps,
     )
-    del looked, pictures  # else they would hold every frame
-    for result, (picture, frame, window) in zip(results, kept, strict=False):
-        if back is None:
-            before, rgb = crop.trim(picture.rgb, 1), crop.trim(result.rgb, stylizer.scale)
-        else:
-            before = back.enlarge(frame.rgb)
-            rgb = before.copy()
-            back(rgb, frame.rgb, picture.rgb, result.rgb, window)
-        yield replace(result, rgb=beside(before, rgb) if look.compare else rgb)
 
 
-def crops_of(
-    views: Iterable[tuple[Frame, MovingWindow]], crop: FaceCrop, follow: bool
-) -> Iterator[tuple[Frame, Frame, MovingWindow]]:
-    """What the network sees of each frame, the frame, and the window."""
-    for frame, window in views:
-        yield replace(frame, rgb=window.apply(frame.rgb) if follow else crop.apply(frame.rgb)), frame, window
+def put_together(
+    scale: int, crop: FaceCrop, back: FullFrame | None, picture: np.ndarray, result: np.ndarray, view: View
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is shown before and after: the crop, or the whole frame with the crop in it.
+
+    picture: the crop `[h, w, 3]`; result: its cartoon `[scale·h, scale·w, 3]`, of any size where none of it is seen.
+    """
+    if back is None:
+        return crop.trim(picture, 1), crop.trim(faded(picture, result, view.share, scale), scale)
+    before = back.enlarge(view.frame.rgb)
+    whole = before.copy()
+    if view.share > 0:
+        back(whole, view.frame.rgb, picture, result, view.window, view.share)
+    return before, whole
+
+
+def faded(picture: np.ndarray, result: np.ndarray, share: float, scale: int) -> np.ndarray:
+    """As much of a crop's cartoon as is seen, over the crop enlarged: uint8 `[scale·h, scale·w, 3]`."""
+    if share == 1:
+        return result
+    height, width = picture.shape[:2]
+    plain = cv2.resize(picture, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
+    return plain if share == 0 else cv2.addWeighted(result, share, plain, 1 - share, 0)
+
+
+def followed(
+    frames: Iterable[Frame], portrait: Portrait, anchored: bool = False, fades: bool = False
+) -> Iterator[View]:
+    """Each frame with the window around the face in it. `anchored`, `fades`: as `Presence` has them."""
+    tracker, presence = FaceTracker(), Presence(portrait.crop, portrait.landmarks, anchored, fades)
+    for frame in frames:
+        landmarks = tracker.update(frame.rgb, portrait.known_in(frame))
+        yield View(frame, *presence.update(landmarks, float(frame.time or 0), tracker.is_cut))
+
+
+def crops_of(views: Iterable[View], crop: FaceCrop, follow: bool) -> Iterator[tuple[Frame, View]]:
+    """What the network sees of each frame, and the frame with its window."""
+    for view in views:
+        rgb = view.window.apply(view.frame.rgb) if follow else crop.apply(view.frame.rgb)
+        yield replace(view.frame, rgb=rgb), view
 
 
 def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -141,9 +141,18 @@ class Stylizer:
                 raise InputError("No face was found in the picture: choose one with a visible face.")
         crop = FaceCrop.whole_frame(rgb.shape[:2])
         if scale_image:
-            crop = FaceCrop.from_landmarks(landmarks, rgb.shape[:2], padding, self.network.config.eye_distance)
+            crop = self.crop_around(landmarks, rgb.shape[:2], padding)
         rows = None if self.style_encoder is None else self._encode_face(rgb, landmarks)
-        return Portrait(crop, rows, landmarks)
+        return Portrait(crop, rows, landmarks, frame.time if isinstance(frame, Frame) else None)
+
+    def crop_around(
+        self,
+        landmarks: np.ndarray,
+        frame_size: tuple[int, int],
+        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
+    ) -> FaceCrop:
+        """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
+        return FaceCrop.from_landmarks(landmarks, frame_size, padding, self.network.config.eye_distance)
 
     def fit_source(
         self,

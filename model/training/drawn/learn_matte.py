@@ -1,4 +1,4 @@
-"""Learning the person matte of the drawn teacher (`model/training/drawn/matte.py`) from photos and their mattes.
+"""Learning the person matte (`model/matte.py`) from photos and their mattes.
 
     python -m model.training.drawn.learn_matte --photos PHOTOS --mattes MATTES --out matte.pt
 
@@ -22,7 +22,7 @@ from model import cli
 from model.cli import option
 from model.devices import pick_precision
 from model.errors import InputError
-from model.training.drawn.matte import SIDE, MatteNet
+from model.matte import SIDE, MatteNet
 from model.training.pictures import DAMAGE, SUFFIXES
 from model.weight_files import write_contents
 

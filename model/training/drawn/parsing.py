@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model.cutout import person_matte
 from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep
 from model.training.drawn.geometry import (
     BROWS,
@@ -20,7 +21,6 @@ from model.training.drawn.geometry import (
     forehead_arc,
     refine_brows,
 )
-from model.training.drawn.matte import person_matte
 from model.training.drawn.strokes import pixel_grid, polygon
 
 REGIONS = ("background", "skin", "ears", "neck", "hair", "cloth")

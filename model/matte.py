@@ -1,22 +1,11 @@
-"""A small network that tells the person in a portrait from the background.
+"""A small network that tells the person in a portrait from the background."""
 
-Its weights ship with the project (checkpoint/drawn/README.md says how they came about).
-"""
-
-from functools import cache
-from pathlib import Path
-
-import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.weight_files import named_tensors, read_contents
-
 SIDE = 128
 """The network was trained on portraits of this side."""
-WEIGHTS = Path(__file__).parents[3] / "checkpoint" / "drawn" / "matte.pt"
 WIDTHS = (16, 24, 40, 64, 64)
 
 
@@ -50,19 +39,3 @@ class MatteNet(nn.Module):
 
 def _double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-@cache
-def _network() -> MatteNet:
-    network, expected = MatteNet(), "the person matte of the drawn teacher"
-    network.load_state_dict(named_tensors(read_contents(WEIGHTS, expected), WEIGHTS, expected))
-    return network.eval()
-
-
-@torch.inference_mode()
-def person_matte(rgb: np.ndarray) -> np.ndarray:
-    """Matte [H, W] float32 in [0, 1] of the person in a portrait [H, W, 3] uint8. Deterministic."""
-    small = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    x = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 127.5 - 1
-    matte = torch.sigmoid(_network()(x))[0, 0].numpy()
-    return cv2.resize(matte, (rgb.shape[1], rgb.shape[0]))

@@ -1,0 +1,269 @@
+"""A live picture, with cameras and screens that are none."""
+
+import os
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import InputError
+from model.inference import screens, webcam
+from model.inference.media import Frame
+from model.inference.scene import Look
+from model.inference.screens import Screen, VirtualCamera, Window, fitted, open_screens, reduced
+from model.inference.webcam import Latest, VideoCapture, camera_number, live, play
+from tests.clips import index_of, make_clip, marked
+from tests.commands import assert_one_sentence
+from tests.small_models import dual, levels_apart
+from tests.test_scene import CLOSE
+from tests.test_track import SIZE, empty, view
+
+pytest_plugins = ("tests.commands_plugin",)
+
+
+@pytest.fixture(scope="module")
+def stylizer():
+    return dual()
+
+
+class FakeCamera:
+    """Pictures one after the other, one every few milliseconds."""
+
+    def __init__(self, pictures: list[np.ndarray], seconds: float = 0.0):
+        self.pictures, self.seconds = list(pictures), seconds
+        self.is_closed = False
+
+    def read(self) -> np.ndarray | None:
+        time.sleep(self.seconds)
+        return self.pictures.pop(0) if self.pictures else None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class FakeScreen(Screen):
+    """Keeps what it is shown; `last` pictures close it."""
+
+    def __init__(self, last: int = 1000):
+        self.pictures, self.titles, self.last = [], [], last
+
+    def show(self, rgb: np.ndarray, title: str) -> None:
+        self.pictures.append(rgb)
+        self.titles.append(title)
+        self.closed = len(self.pictures) >= self.last
+
+
+def clip(pictures: list[np.ndarray]) -> list[Frame]:
+    return [Frame(rgb, Fraction(i, 10)) for i, rgb in enumerate(pictures)]
+
+
+# ---- the newest frame
+
+
+def test_frames_are_dropped_and_never_queued():
+    with Latest(FakeCamera([marked(i) for i in range(40)], 0.01)) as frames:
+        seen = []
+        for frame in frames:
+            seen.append((index_of(frame.rgb), float(frame.time)))
+            time.sleep(0.08)
+    numbers, times = zip(*seen, strict=True)
+    assert numbers[-1] == 39 and list(numbers) == sorted(set(numbers)) and list(times) == sorted(times)
+    assert len(numbers) < 20 and len(numbers) + frames.dropped == 40
+    assert numbers[3] - numbers[2] > 3, "it goes on with the newest one"
+
+
+def test_nothing_is_dropped_where_the_work_keeps_up():
+    with Latest(FakeCamera([marked(i) for i in range(5)], 0.02)) as frames:
+        assert [index_of(frame.rgb) for frame in frames] == list(range(5))
+    assert frames.dropped == 0
+
+
+def test_a_camera_that_falls_silent_or_fails_is_reported(monkeypatch):
+    monkeypatch.setattr(webcam, "PATIENCE", 0.1)
+    with Latest(FakeCamera([marked(0)] * 2, 0.3)) as frames, pytest.raises(InputError, match="has sent nothing"):
+        next(iter(frames))
+
+    class Broken(FakeCamera):
+        def read(self):
+            raise InputError("the cable is loose.")
+
+    with Latest(Broken([])) as frames, pytest.raises(InputError, match="the cable is loose"):
+        next(iter(frames))
+
+
+def test_opencv_reads_in_rgb(tmp_path):
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    path = make_clip(tmp_path / "red.mp4", [red] * 3)
+    capture = VideoCapture(str(path))
+    rgb = capture.read()
+    capture.close()
+    assert rgb.shape == red.shape and rgb[..., 0].mean() > 180 and rgb[..., 1:].mean() < 20
+
+
+# ---- the loop
+
+
+@pytest.mark.parametrize("full_frame", [0, 1, 2])
+def test_without_a_face_the_picture_is_shown_and_with_one_its_cartoon(stylizer, full_frame):
+    frames = clip([empty()] * 3 + [view(120 + 2 * i, 110) for i in range(3)])
+    look = Look(style=1, degree=1.0, crop="follow", full_frame=full_frame, lost="pass")
+    results = list(live(stylizer, frames, look, CLOSE))
+    assert [frame.time for frame in results] == [frame.time for frame in frames]
+    assert results[0].rgb.shape == (*(max(full_frame, 1) * side for side in SIZE), 3)
+    assert np.abs(results[2].rgb.astype(int) - 120).max() == 0
+    if full_frame == 1:
+        changed = [levels_apart(a.rgb, b.rgb)[90:130, 100:140].mean() for a, b in zip(results, frames, strict=True)]
+        assert max(changed[:3]) == 0 and min(changed[3:]) > 8
+    else:
+        assert results[3].rgb.shape[0] == (480 if full_frame else 4 * stylizer.fit(frames[3], CLOSE).crop.height)
+
+
+def test_a_face_that_goes_lets_the_frames_through(stylizer):
+    frames = clip([view(120, 110)] * 2 + [empty()] * 14)
+    results = list(live(stylizer, frames, Look(crop="follow", full_frame=1, lost="pass", compare=True), CLOSE))
+    assert {frame.rgb.shape for frame in results} == {(SIZE[0], 2 * SIZE[1], 3)}
+    assert np.array_equal(results[-1].rgb[:, SIZE[1] :], frames[-1].rgb)
+
+
+def test_each_frame_is_shown_before_the_next_is_taken(stylizer):
+    taken = []
+    frames = (taken.append(i) or frame for i, frame in enumerate(clip([view(120, 110)] * 4)))
+    results = live(stylizer, frames, Look(crop="follow", full_frame=1, batch_size=1), CLOSE)
+    for count in range(1, 5):
+        next(results)
+        assert len(taken) == count
+
+
+def test_it_ends_with_the_screen_and_with_the_camera():
+    screen = FakeScreen(last=3)
+    assert play(clip([marked(i) for i in range(9)]), [FakeScreen(), screen]) == 3
+    assert "frames a second" in screen.titles[-1]
+    assert play(clip([marked(i) for i in range(9)]), [FakeScreen()]) == 9
+
+
+def test_ctrl_c_is_an_end_like_others():
+    def frames():
+        yield from clip([marked(0)])
+        raise KeyboardInterrupt
+
+    assert play(frames(), [FakeScreen()]) == 1
+
+
+# ---- screens
+
+
+def test_pictures_fit_their_screens():
+    wide = np.full((100, 400, 3), 200, np.uint8)
+    assert reduced(wide, (50, 300)).shape == (50, 200, 3) and reduced(wide, (500, 500)) is wide
+    inside = fitted(wide, (200, 200))
+    assert inside.shape == (200, 200, 3) and inside[100].min() == 200 and inside[:70].max() == 0 == inside[130:].max()
+
+
+def has_display() -> bool:
+    return bool(os.environ.get("DISPLAY")) or os.name == "nt"
+
+
+@pytest.mark.skipif(not has_display(), reason="there is no display: run it under xvfb-run")
+def test_the_window_shows_pictures_and_closes():
+    with Window() as window:
+        window.show(view(120, 110), "first")
+        window.show(view(130, 110), "second")
+        assert window._root.title() == "second" and not window.closed
+        assert (window._label.winfo_width(), window._label.winfo_height()) == SIZE[::-1]
+        window._root.focus_force()
+        window._root.event_generate("<Escape>")
+        window._root.update_idletasks()
+        assert window.closed
+        window.show(view(130, 110), "nothing happens")
+    with Window() as window:
+        pass
+    assert window.closed
+
+
+def test_a_virtual_camera_gets_pictures_of_its_size(monkeypatch):
+    class Package:
+        class Camera:
+            device = "/dev/video9"
+
+            def __init__(self, *size):
+                self.sent, self.is_closed = [], False
+
+            def send(self, rgb):
+                self.sent.append(rgb)
+
+            def close(self):
+                self.is_closed = True
+
+    monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", Package)
+    monkeypatch.setattr(screens, "Window", lambda: (_ for _ in ()).throw(InputError("there is no display")))
+    (camera,) = open_screens(virtual_camera=True)
+    with camera:
+        camera.show(view(120, 110), "")
+    assert isinstance(camera, VirtualCamera) and camera._camera.is_closed
+    assert camera._camera.sent[0].shape == (720, 1280, 3)
+
+
+def test_what_is_missing_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
+    with pytest.raises(InputError, match="pip install pyvirtualcam"):
+        VirtualCamera()
+    monkeypatch.delenv("DISPLAY", raising=False)
+    if os.name == "posix":
+        with pytest.raises(InputError, match="no display for the window|needs tkinter"):
+            Window()
+
+
+# ---- the command line
+
+
+def test_cameras_are_told_from_files():
+    numbers = {("webcam",): 0, ("webcam:2",): 2, ("me.jpg",): None, (): None, ("webcams.mp4", "me.jpg"): None}
+    assert {names: camera_number(names) for names in numbers} == numbers
+
+
+def test_the_program_shows_the_camera(stylize, monkeypatch):
+    cameras, window = [], FakeScreen()
+
+    def capture(number):
+        cameras.append(FakeCamera([view(120 + i, 110) for i in range(5)], 0.05))
+        return cameras[-1]
+
+    monkeypatch.setattr("model.inference.webcam.VideoCapture", capture)
+    monkeypatch.setattr("style_transfer.open_screens", lambda virtual_camera: [window])
+    code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
+    assert (code, err) == (0, "")
+    assert out == f"webcam:0: {len(window.pictures)} frames shown, {5 - len(window.pictures)} dropped\n"
+    assert window.pictures[0].shape == (*SIZE, 3) and window.closed and cameras[0].is_closed
+    assert not Path("output").exists()
+
+
+@pytest.mark.skipif(Path("/dev/video0").exists(), reason="there is a camera")
+def test_no_camera_is_one_sentence(stylize):
+    assert_one_sentence(stylize("--content", "webcam"), "the camera webcam:0 cannot be opened: connect it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["webcam", "me.jpg"], "webcam is a camera and goes alone"),
+        (["webcam:x"], "webcam:x names no camera"),
+        (["webcam", "--resume"], "--resume is for files"),
+        (["webcam", "--smooth"], "--smooth is for files"),
+        (["webcam", "--preview"], "--preview is for files"),
+        (["webcam", "--parsing_map_path", "maps.npy"], "--parsing_map_path is for files"),
+        (["webcam", "--no_scale_image"], "--no_scale_image is for files"),
+        (["webcam", "--faces", "all"], "--faces all is for files"),
+        (["me.jpg", "--virtual_camera"], "--virtual_camera is for --content webcam"),
+    ],
+)
+def test_options_that_make_no_sense(stylize, arguments, told):
+    assert_one_sentence(stylize("--content", *arguments), told)
+
+
+def test_opencv_keeps_its_warnings(capfd):
+    with pytest.raises(InputError, match="webcam:99 cannot be opened"):
+        VideoCapture(99)
+    assert capfd.readouterr().err == ""
