@@ -40,6 +40,7 @@ LOOKS = {
     "crop": Look(),
     "follow": Look(crop="follow"),
     "whole": Look(crop="follow", full_frame=1, compare=True),
+    "steady": Look(crop="follow", full_frame=1, steady=True),
     "curve": Look(degree=lambda time: float(time), full_frame=2),
 }
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from model import cli
 from model.errors import InputError
+from model.inference.flow import dense_flow, pixels
 from model.inference.frames import open_frames
+from model.inference.scene import Look, stylised
 from model.inference.stylizer import Stylizer
 
 CONSISTENT = 1.0
@@ -66,10 +68,8 @@ def motion(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     Pixels `[H, W]` are believed that stay in the picture and come back when the flow of `second` leads on from there.
     """
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there, back = search.calc(grey[0], grey[1], None), search.calc(grey[1], grey[0], None)
-    height, width = grey[0].shape
+    there, back = dense_flow(first, second), dense_flow(second, first)
+    height, width = first.shape[:2]
     target = pixels(height, width) + there
     inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(-1)
     astray = np.linalg.norm(there + cv2.remap(back, target, None, cv2.INTER_LINEAR), axis=-1)
@@ -80,11 +80,6 @@ def difference(first: np.ndarray, second: np.ndarray, flow: np.ndarray, valid: n
     """Mean absolute difference of `first` and `second` warped back by `flow`, over the `valid` pixels."""
     warped = cv2.remap(second, pixels(*valid.shape) + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return float(cv2.absdiff(first, warped)[valid].mean())
-
-
-def pixels(height: int, width: int) -> np.ndarray:
-    """(x, y) of each pixel, float32 `[height, width, 2]`."""
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
 
 
 def video_errors(stylizer: Stylizer, path: str, frames: int | None = None) -> dict[str | None, WarpedError]:
@@ -98,7 +93,7 @@ def video_errors(stylizer: Stylizer, path: str, frames: int | None = None) -> di
         errors = {}
         for style in stylizer.exemplars or [None]:
             crops = (portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1) for frame in islice(source, frames))
-            drawn = stylizer.render(islice(source, frames), portrait, style=style, degree=degree)
+            drawn = stylised(stylizer, islice(source, frames), portrait, Look(style=style, degree=degree))
             errors[style] = warped_error(crops, (frame.rgb for frame in drawn))
     return errors
 

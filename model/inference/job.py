@@ -140,6 +140,7 @@ def look_of(options: Options, crop: str, lost: str) -> Look:
         full_frame=options.full_frame,
         compare=options.compare,
         lost=options.lost or lost,
+        steady={"auto": None, "on": True, "off": False}[options.steady],
     )
 
 

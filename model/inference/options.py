@@ -69,6 +69,10 @@ class Options:
         None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
     )
     virtual_camera: bool = option(False, "show the webcam's cartoon to other programs as a camera (pyvirtualcam)")
+    steady: str = option(
+        "auto", "take noise out of videos first, so that they flicker less; auto: not for published models",
+        choices=["auto", "on", "off"],
+    )  # fmt: skip
     compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     resume: bool = option(

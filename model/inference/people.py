@@ -171,6 +171,7 @@ class _Actor:
         crop, landmarks = person.portrait.crop, person.portrait.landmarks
         self.back, self.presence = FullFrame(full_frame), Presence(crop, landmarks, True, fades, is_new)
         self.size = face_size(landmarks)
+        self.steadier = person.look.steadier(person.stylizer)
         self.person = replace(
             person, portrait=replace(person.portrait, crop=FaceCrop.whole_frame((crop.height, crop.width)))
         )
@@ -188,7 +189,7 @@ class _Actor:
             self.back.forget()
         else:
             window = self.presence.window
-            self.back.mask_of(frame.rgb, window.apply(frame.rgb), window)
+            self.back.mask_of(frame.rgb, self.steadier(window.apply(frame.rgb)), window)
 
     def draw(self, whole: np.ndarray, frame: Frame) -> None:
         """Stylise what the window shows of `frame` and put it into `whole`."""
@@ -196,7 +197,7 @@ class _Actor:
             self.back.forget()
             return
         window, look = self.presence.window, self.person.look
-        crop = window.apply(frame.rgb)
+        crop = self.steadier(window.apply(frame.rgb))
         (result,) = self.person.stylizer.render(
             [replace(frame, rgb=crop)],
             self.person.portrait,

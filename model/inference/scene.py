@@ -18,6 +18,7 @@ from model.inference.full_frame import FullFrame
 from model.inference.media import Frame
 from model.inference.portrait import Portrait
 from model.inference.presence import Presence
+from model.inference.steady import Steadier
 from model.inference.stylizer import Stylizer
 from model.inference.track import FaceTracker
 from model.inference.window import MovingWindow
@@ -36,6 +37,7 @@ class Look:
         full_frame: 0: the result is the crop; 1, 2, 4: the whole frame, so many times as large, with the crop in it.
         compare: input and result side by side.
         lost: where `follow` finds no face; `keep`: the window stays; `pass`: the frame is not stylised.
+        steady: take the noise out of the crops over time first; None: as the model's preset has it.
     """
 
     style: int | str | None = None
@@ -46,6 +48,12 @@ class Look:
     full_frame: int = 0
     compare: bool = False
     lost: Literal["keep", "pass"] = "keep"
+    steady: bool | None = None
+
+    def steadier(self, stylizer: Stylizer) -> Callable[[np.ndarray], np.ndarray]:
+        """What the crops go through, in order, before they are rendered."""
+        wanted = stylizer.preset.steady if self.steady is None else self.steady
+        return Steadier() if wanted else lambda crop: crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +93,12 @@ def stylised(
     else:
         window = MovingWindow.of(crop)
         views = (View(frame, window) for frame in frames)
-    back = FullFrame(look.full_frame) if look.full_frame else None
+    back, steadier = FullFrame(look.full_frame) if look.full_frame else None, look.steadier(stylizer)
     # Frames that show nothing of the cartoon are not rendered.
     for is_shown, run in groupby(views, lambda view: view.share > 0):
         if back is not None and not is_shown:
             back.forget()
-        crops = crops_of(run, crop, look.crop == "follow")
+        crops = crops_of(run, crop, look.crop == "follow", steadier)
         passed = deque(maxlen=neighbours)
         for picture, view in islice(crops, done):
             done -= 1
@@ -167,11 +175,13 @@ def followed(
         yield View(frame, *presence.update(landmarks, float(frame.time or 0), tracker.is_cut))
 
 
-def crops_of(views: Iterable[View], crop: FaceCrop, follow: bool) -> Iterator[tuple[Frame, View]]:
+def crops_of(
+    views: Iterable[View], crop: FaceCrop, follow: bool, steadier: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[tuple[Frame, View]]:
     """What the network sees of each frame, and the frame with its window."""
     for view in views:
         rgb = view.window.apply(view.frame.rgb) if follow else crop.apply(view.frame.rgb)
-        yield replace(view.frame, rgb=rgb), view
+        yield replace(view.frame, rgb=steadier(rgb)), view
 
 
 def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:

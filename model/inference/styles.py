@@ -28,7 +28,8 @@ class Preset:
 
     `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
     to choose from, where known; `style_names` are theirs, where they tell something. With `colour_transfer` the
-    result takes the exemplar's colours, too.
+    result takes the exemplar's colours, too. With `steady`, noise is taken out of videos before they are rendered;
+    published models get their frames as they are.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Preset:
     parser: str | None = "faceparsing.pth"
     default_style: int = 26
     default_degree: float = 0.5
+    steady: bool = False
     licence: str = AUTHORS_LICENCE
 
     @property
@@ -74,7 +76,7 @@ PRESETS = (
     Preset(
         "starter", "dualstylegan", "starter/vtoonify_s_d.pt", f"starter/{EXEMPLAR_FILE}",
         styles=4, style_names=("film", "ink", "painterly", "watercolour"),
-        colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
+        colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0, steady=True,
         licence="CC BY-NC-SA 4.0 (non-commercial)",
     ),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
@@ -198,6 +200,7 @@ def describe_checkpoint(path: str | Path) -> Preset:
         colour_transfer=colour is not None,
         style_encoder="encoder.pt" if codes_fit else None,
         parser="faceparsing.pth" if config.parsing_channels else None,
+        steady=not config.parsing_channels,
         licence="of whoever trained it",
     )
     return preset if preset.style is None else replace(preset, default_style=preset.style)

@@ -1,0 +1,67 @@
+"""Noise goes, motion stays."""
+
+from dataclasses import replace
+
+import numpy as np
+import skimage.data
+
+from model.inference.flicker import warped_error
+from model.inference.media import Frame
+from model.inference.scene import Look, stylised
+from model.inference.steady import Steadier
+from tests.small_models import dual, levels_apart
+
+PICTURE = skimage.data.astronaut()[20:200, 130:320]
+
+
+def noisy(frames: list[np.ndarray], sigma: float = 3.0) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.clip(frame + rng.normal(0, sigma, frame.shape), 0, 255).round().astype(np.uint8) for frame in frames]
+
+
+def moving(step: int, count: int = 6) -> list[np.ndarray]:
+    return [skimage.data.astronaut()[20:180, 60 + step * n : 220 + step * n].copy() for n in range(count)]
+
+
+def steadied(frames: list[np.ndarray]) -> list[np.ndarray]:
+    steadier = Steadier()
+    return [steadier(frame) for frame in frames]
+
+
+def test_noise_is_halved_whether_the_picture_moves_or_not():
+    for step in (0, 3):
+        frames = noisy(moving(step))
+        before, after = (warped_error(frames, results) for results in (frames, steadied(frames)))
+        assert after.result < 0.7 * before.result
+        clean = moving(step)[-1]
+        assert levels_apart(steadied(frames)[-1], clean).mean() < levels_apart(frames[-1], clean).mean()
+
+
+def test_what_is_clean_stays_sharp():
+    for step in (0, 4):
+        assert levels_apart(steadied(moving(step))[-1], moving(step)[-1]).mean() < 1
+
+
+def test_a_blink_and_a_cut_are_seen_at_once():
+    closed = PICTURE.copy()
+    closed[74:92, 52:80] = PICTURE[95:113, 52:80]  # a lid of skin
+    frames = [PICTURE] * 3 + [closed, PICTURE[::-1].copy()]
+    _, _, still, blink, cut = steadied(frames)
+    assert levels_apart(still, PICTURE).max() <= 1
+    eye = levels_apart(PICTURE, closed).max(-1) > 40
+    assert eye.sum() > 50 and levels_apart(blink, closed)[eye].mean() < 2
+    assert levels_apart(cut, frames[-1]).mean() < 1
+
+
+def test_videos_are_steadied_where_the_preset_or_the_look_says_so():
+    stylizer = dual()
+    frames = [Frame(frame) for frame in noisy([PICTURE] * 4)]
+    portrait = stylizer.fit(frames[0], (64, 64, 64, 64))
+
+    def last(look: Look) -> np.ndarray:
+        return [frame.rgb for frame in stylised(stylizer, frames, portrait, look)][-1]
+
+    as_it_is, asked = last(Look()), last(Look(steady=True))
+    assert not np.array_equal(as_it_is, asked)
+    stylizer.preset = replace(stylizer.preset, steady=True)
+    assert np.array_equal(last(Look()), asked) and np.array_equal(last(Look(steady=False)), as_it_is)
