@@ -1,7 +1,6 @@
 """Where things are on the page, and which handler of `Page` each of them calls."""
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ CSS = """
 #message .told { margin: 0; padding: .6em 1em; border-radius: 8px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); color: var(--body-text-color); }
 #message .told.error { background: #b3261e; border-color: #b3261e; color: #fff; }
-#message progress { width: 100%; height: .8em; accent-color: var(--primary-500); }
+#message progress { width: 100%; height: .8em; accent-color: var(--color-accent); }
 """
 
 NAMES = """
@@ -164,8 +163,8 @@ def _connect(blocks: gr.Blocks, page: Page, parts: dict[str, Any], device: str) 
         """Keyword arguments of an event that calls a handler of the page with all controls."""
         return {"fn": guarded(handler, parts), "inputs": controls} | how
 
-    def chosen(event: gr.SelectData) -> Iterator[dict[str, Any]]:
-        yield from page.choose(event.index)
+    def chosen(event: gr.SelectData, key: str) -> Iterator[dict[str, Any]]:
+        yield from page.choose(event.index, key)
 
     def clicked(event: gr.SelectData, request: gr.Request) -> dict[str, Any]:
         return page.pick(event.index, request)
@@ -179,7 +178,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: dict[str, Any], device: str) 
 
     then_show(blocks.load(guarded(page.open, parts), **light))
     blocks.unload(page.leave)
-    then_show(parts["gallery"].select(guarded(chosen, parts), **light))
+    then_show(parts["gallery"].select(guarded(chosen, parts), [parts["key"]], **light))
     parts["exemplar"].input(**on(page.result, picture))
     for name in ("upload", "snapshot", "recording"):
         arrived = parts[name].upload if name == "upload" else parts[name].input
@@ -222,30 +221,22 @@ def _connect_programs(page: Page, at_once: int) -> None:
 
 
 def guarded(handler: Callable, parts: dict[str, Any]) -> Callable:
-    """A handler for gradio: its dictionary by names becomes one by components, an InputError a message in the page.
+    """A handler for gradio: its dictionaries by names become such by components, an InputError a message in the page.
 
-    What depends on a handler that failed is not called, as gradio's `success` has it.
+    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
     """
 
     def named(updates: dict[str, Any]) -> dict[Any, Any]:
         return {parts[name]: value for name, value in updates.items()} or {parts["message"]: gr.skip()}
 
-    if inspect.isgeneratorfunction(handler):
-
-        @functools.wraps(handler)
-        def call(*arguments: Any) -> Iterator[dict[Any, Any]]:
-            try:
-                for updates in handler(*arguments):
-                    yield named(updates)
-            except InputError as error:
-                yield {parts["message"]: failed(error)}
-    else:
-
-        @functools.wraps(handler)
-        def call(*arguments: Any) -> dict[Any, Any]:
-            try:
-                return named(handler(*arguments))
-            except InputError as error:
-                return {parts["message"]: failed(error)}
+    @functools.wraps(handler)
+    def call(*arguments: Any) -> Iterator[dict[Any, Any]]:
+        try:
+            found = handler(*arguments)
+            for updates in [found] if isinstance(found, dict) else found:
+                yield named(updates)
+        except InputError as error:
+            yield named({"message": failed(error)})
+            raise gr.Error(str(error), visible=False, print_exception=False) from error
 
     return call

@@ -103,11 +103,16 @@ class Page:
         """The page was closed."""
         self.visits.end(request.session_hash)
 
-    def choose(self, number: int) -> Iterator[dict[str, Any]]:
-        """A picture of the gallery was chosen: load its model, fetch it if need be."""
+    def choose(self, number: int, key: str) -> Iterator[dict[str, Any]]:
+        """A picture of the gallery was chosen: load its model, fetch it if need be; else `key` stays chosen."""
         entry = self.gallery.entries[number]
         yield {"message": told(f"Loading {entry.title} …")}
-        model = self.studio.stylizer(entry.ckpt)
+        try:
+            model = self.studio.stylizer(entry.ckpt)
+        except InputError:
+            chosen = self.gallery.entries.index(find_entry(self.gallery.entries, key))
+            yield {"gallery": gr.Gallery(selected_index=chosen)}
+            raise
         self.gallery.draw(entry, model)
         names = [] if entry.style or model.exemplars is None or entry.preset.style is not None else [*model.exemplars]
         usual = model.style_name() if names else None
@@ -162,9 +167,9 @@ class Page:
         visit, content = self._visit(request)
         visit.wish = wish = self.wish(*controls)
         if wish.full_frame:
-            return {}
+            return {"message": ""}
         before, after = self.studio.draft(content, wish)
-        return {"result": (before, after)}
+        return {"message": "", "result": (before, after)}
 
     def settled(self, request: gr.Request, *controls: Any) -> dict[str, Any]:
         """The slider was left alone after a draft: the result in full, unless it has moved on."""
@@ -182,7 +187,7 @@ class Page:
         with open_sink(path, content.source) as sink:
             sink.write(Frame(after))
         file = gr.DownloadButton(value=str(path), interactive=True)
-        return {"result": (shown(before), shown(after)), "picture_file": file, "message": ""}
+        return {"result": (shown(before), shown(after)), "picture_file": file}
 
     def film(self, request: gr.Request, *controls: Any) -> Iterator[dict[str, Any]]:
         """The whole video, with progress."""
