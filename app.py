@@ -95,8 +95,11 @@ def main() -> None:
             footer_links=["api", "settings"], ssr_mode=False,
         )  # fmt: skip
     except OSError as error:
-        place = f"{options.server_name}:{options.server_port or '7860 and up'}"
-        raise InputError(f"The page cannot be served at {place} ({error}): choose another --server_port.") from error
+        place = f"{options.server_name}, port {options.server_port or '7860 and up'}"
+        raise InputError(
+            f"The page cannot be served at {place}: the port is taken, or that is no address of this machine; choose "
+            "another --server_port or --server_name."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -26,11 +26,13 @@ SWEEP_EVERY, KEPT_FOR = 600, 3600
 SIDES = ("left", "right", "top", "bottom")
 
 CSS = """
-#message { position: sticky; top: 0; z-index: 20; padding: 0; }
+#message { padding: 0; }
+#message:has(.told) { position: fixed; top: 8px; left: 50%; transform: translateX(-50%); z-index: 50;
+  width: min(720px, calc(100vw - 16px)); box-shadow: 0 2px 12px rgb(0 0 0 / 30%); border-radius: 8px; }
 #message .told { margin: 0; padding: .6em 1em; border-radius: 8px; background: var(--background-fill-secondary);
   border: 1px solid var(--border-color-primary); color: var(--body-text-color); }
 #message .told.error { background: #b3261e; border-color: #b3261e; color: #fff; }
-#message progress { width: 100%; height: .8em; accent-color: var(--color-accent); }
+#message progress { width: 100%; height: .8em; accent-color: #f97316; }
 """
 
 NAMES = """

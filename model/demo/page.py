@@ -34,8 +34,11 @@ def told(sentence: str) -> str:
 
 
 def failed(error: InputError) -> str:
-    """What went wrong, in the page."""
-    return f'<p class="told error" role="alert">{html.escape(str(error))}</p>'
+    """What went wrong, in the page, as a sentence."""
+    text = str(error)
+    text = text.replace("cannot", "Cannot", 1) if text.startswith("cannot") else text
+    text = text if text.endswith(".") else f"{text}."
+    return f'<p class="told error" role="alert">{html.escape(text)}</p>'
 
 
 def progress_of(step: Step) -> str:
@@ -132,7 +135,11 @@ class Page:
         """A file was uploaded, or came from the webcam; None stands for the sample portrait."""
         visit = self.visits.of(request.session_hash)
         yield {"message": told("Looking for faces …")}
-        content = bring_sample() if upload is None else bring(visit.keep(upload), self.studio.limits)
+        try:
+            content = bring_sample() if upload is None else bring(visit.keep(upload), self.studio.limits)
+        except InputError:
+            yield {"upload": None}
+            raise
         visit.stop.set()
         visit.content = content
         yield {"message": ""} | self._arrived(content)
