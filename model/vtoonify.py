@@ -206,6 +206,23 @@ class VToonify(nn.Module):
                 own = torch.arange(conv.out_channels)
                 conv.weight[own, own, 1, 1] += 1.0
 
+    def keep_what_renders(self) -> None:
+        """Let go of the weights that rendering doesn't read: the backbone's lower half, which the encoder replaces, and
+        fusions that are not used. Two fifths of the published network.
+
+        It renders and folds as before; it can't be a teacher, be trained or be saved any more.
+        """
+        generator, stylegan = self.config.generator, self.stylegan
+        for name in ("input", "conv1", "to_rgb1", "noises"):
+            stylegan._modules.pop(name, None)
+        replaced = [(stylegan.convs, 2 * generator.structure_levels), (stylegan.to_rgbs, generator.structure_levels)]
+        if self.has_degree:
+            replaced += [(self.generator.res, generator.structure_rows), (self.res, 1)]
+        for modules, count in replaced:
+            for number in range(count):  # their numbers are the names of those that stay
+                modules[number] = nn.Identity()
+        del self.fusion_out[self.config.fusions :], self.fusion_skip[self.config.fusions :]
+
     @property
     def stylegan(self) -> Generator:
         """The StyleGAN2 generator inside the backbone."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
+from model.training.options import RECIPES
 from model.vtoonify import VToonify
 from tests.small import small_config
 from tests.small_models import enlarging_network
@@ -118,3 +119,26 @@ def test_what_cannot_be_folded_is_refused():
         network.fold(code(network))
     with pytest.raises(ValueError, match="multiples of 8"):
         network.fold(code(network), 0.5)(frames(network, 20, 32))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "backbone"), [("tiny", "dualstylegan"), ("tiny", "toonify"), ("starter", "dualstylegan")]
+)
+def test_what_rendering_does_not_read_can_go(recipe, backbone):
+    torch.manual_seed(0)
+    config = replace(RECIPES[recipe].network, backbone=backbone)
+    network = VToonify(config).eval().requires_grad_(False)
+    x = torch.rand(1, 3 + config.parsing_channels, 32, 40)
+    z_plus = torch.randn(1, config.generator.rows, config.generator.style_dim)
+
+    def pictures() -> list[Tensor]:
+        w_plus = network.zplus_to_wplus(z_plus)
+        degree = 0.7 if network.has_degree else None
+        folded = network.fold(w_plus, degree)
+        return [network(x, w_plus, degree), (folded.at_degree(network, 0.7) if degree else folded)(x)]
+
+    before, size = pictures(), sum(weight.numel() for weight in network.parameters())
+    network.keep_what_renders()
+    assert all(torch.equal(a, b) for a, b in zip(before, pictures(), strict=True))
+    kept = sum(weight.numel() for weight in network.parameters())
+    assert kept < size if recipe == "tiny" else kept <= size

@@ -245,6 +245,7 @@ def open_model(name: str, options: Options) -> Stylizer:
         return Stylizer.from_preset(name, device=options.device, precision=options.precision)
     torch.manual_seed(0)
     network = VToonify(VToonifyConfig())
+    network.keep_what_renders()
     generator = network.config.generator
     codes = {"random": np.random.default_rng(0).normal(size=(1, generator.rows, generator.style_dim))}
     preset = Preset(PUBLISHED, network.config.backbone, "")

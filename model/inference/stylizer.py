@@ -98,6 +98,7 @@ class Stylizer:
             (faceparsing_path, preset.parser, checkpoints.load_parser),
         ]
         network = checkpoints.load_vtoonify(ensure_file(preset.file))
+        network.keep_what_renders()
         config = network.config
         if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
             raise InputError(f"{preset.file} holds another kind of model than {name}: delete it, or give its path.")
