@@ -67,9 +67,11 @@ def test_colours_meet_at_the_seam_and_stay_inside():
     crop = WINDOW.apply(FRAME)
     result = np.clip(crop.astype(int) + 30, 0, 255).astype(np.uint8)
     mask = person_mask(crop) * edge_fade(WINDOW, FRAME.shape[:2])
-    offset = seam_offset(crop, result, mask).mean(-1)
     seam, inside = (mask > 0.3) & (mask < 0.7), cv2.erode(mask, np.ones((61, 61))) > 0.9
+    offset = seam_offset(crop, result, mask, np.ones_like(mask)).mean(-1)
     assert offset[seam].mean() < -12 and abs(offset[inside].mean()) < 3
+    adapted = seam_offset(crop, result, mask, np.zeros_like(mask)).mean(-1)
+    assert adapted[inside].mean() < -20, "the frame's colours where the style is to give way to them"
 
 
 def test_a_window_half_outside_of_the_frame_is_no_failure():
@@ -81,11 +83,17 @@ def test_a_window_half_outside_of_the_frame_is_no_failure():
 
 def test_the_mask_moves_slowly():
     back = FullFrame(1)
-    masks = []
-    for shade in (0, 255):
-        whole = back.enlarge(FRAME)
-        crop = WINDOW.apply(FRAME) if shade else np.full((192, 192, 3), 200, np.uint8)
-        back(whole, FRAME, crop, enlarged(crop), WINDOW)
-        masks.append(back._mask)
-    new = person_mask(WINDOW.apply(FRAME)) * edge_fade(WINDOW, FRAME.shape[:2])
-    assert np.abs(masks[1] - masks[0]).mean() < 0.7 * np.abs(new - masks[0]).mean()
+    crops = np.full((192, 192, 3), 200, np.uint8), WINDOW.apply(FRAME)
+    first, second = (back.mask_of(FRAME, crop, WINDOW) for crop in crops)
+    new = FullFrame(1).mask_of(FRAME, crops[1], WINDOW)
+    assert np.abs(second - first).mean() < 0.7 * np.abs(new - first).mean()
+
+
+def test_the_mask_goes_with_the_person():
+    back = FullFrame(1)
+    moved = MovingWindow(WINDOW.scale, WINDOW.x - 16, WINDOW.y, WINDOW.width, WINDOW.height)
+    for window in (WINDOW, moved):
+        found = back.mask_of(FRAME, window.apply(FRAME), window)
+    alone = FullFrame(1).mask_of(FRAME, moved.apply(FRAME), moved)
+    still = FullFrame(1).mask_of(FRAME, WINDOW.apply(FRAME), WINDOW)
+    assert np.abs(found - alone).mean() < 0.3 * np.abs(found - still).mean()

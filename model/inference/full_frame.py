@@ -12,6 +12,7 @@ import numpy as np
 
 from model.cutout import person_matte
 from model.inference.face import blurred_for
+from model.inference.flow import dense_flow, pixels
 from model.inference.window import MovingWindow
 
 EDGE = 0.14
@@ -20,10 +21,18 @@ EDGE = 0.14
 GROW, SOFTEN = 0.02, 0.012
 """The mask grows by this part of the crop's height, so that outlines and loose hair are in it, and is softened."""
 
+DOUBT = 0.5, 0.95
+"""Where the matte is below the first, it is background; above the second, it is the person: half-sure patches of the
+background would be seen as smudges, and outlines are in the mask all the same, as it grows."""
+
+ADAPTED = 0.45
+"""Within this part of the shorter side, colours go over into those of the frame towards the crop's edge: a style that
+lightens a dark coat would else leave a light patch on it."""
+
 SEAM = 0.07
 """How far colours are taken along the seam, and how far into the person they are adapted (part of the height)."""
 
-STEADINESS = 0.6
+STEADINESS = 0.75
 """Part of the mask that is taken over from the frame before."""
 
 
@@ -36,7 +45,7 @@ class FullFrame:
 
     def __init__(self, scale: int):
         self.scale = scale
-        self._mask: np.ndarray | None = None
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def enlarge(self, rgb: np.ndarray) -> np.ndarray:
         """A frame uint8 `[H, W, 3]` at the size of the result."""
@@ -46,7 +55,7 @@ class FullFrame:
 
     def forget(self) -> None:
         """What comes next has nothing to do with the frame before: the person was gone."""
-        self._mask = None
+        self._before = None
 
     def __call__(
         self,
@@ -67,7 +76,7 @@ class FullFrame:
             share: how much of it is seen, from 0 to 1.
         """
         mask = self.mask_of(frame, crop, window)
-        offset = seam_offset(crop, result, mask)
+        offset = seam_offset(crop, result, mask, edge_fade(window, frame.shape[:2], ADAPTED))
         top, bottom, left, right, matrix = self._place(window, whole.shape[:2])
         if bottom <= top or right <= left:
             return
@@ -84,12 +93,15 @@ class FullFrame:
         part[:] = np.round(mixed).astype(np.uint8)
 
     def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:
-        """What of the next frame's crop is kept, float32 `[h, w]`; moved slowly from the masks of those before."""
-        mask = person_mask(crop) * edge_fade(window, frame.shape[:2])
-        if self._mask is not None:
-            mask = STEADINESS * self._mask + (1 - STEADINESS) * mask
-        self._mask = mask
-        return mask
+        """What of the next frame's crop is kept, float32 `[h, w]`; mostly the mask of the frame before, moved along."""
+        mask = person_mask(crop)
+        if self._before is not None:
+            crop_before, mask_before = self._before
+            place = pixels(*mask.shape) + dense_flow(crop, crop_before, fast=True)
+            moved = cv2.remap(mask_before, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            mask = STEADINESS * moved + (1 - STEADINESS) * mask
+        self._before = crop, mask
+        return mask * edge_fade(window, frame.shape[:2])
 
     def _place(self, window: MovingWindow, size: tuple[int, int]) -> tuple[int, int, int, int, np.ndarray]:
         """Where the window lies in the result: top, bottom, left, right; and the matrix from it to that part."""
@@ -116,14 +128,18 @@ def person_mask(crop: np.ndarray) -> np.ndarray:
     """Soft mask float32 `[h, w]` of the person in a crop, a little larger than the person."""
     height = crop.shape[0]
     reach = 2 * max(round(GROW * height), 1) + 1
-    mask = cv2.dilate(person_matte(crop), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    sure = np.clip((person_matte(crop) - DOUBT[0]) / (DOUBT[1] - DOUBT[0]), 0, 1)
+    mask = cv2.dilate(sure, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     return cv2.GaussianBlur(mask, (0, 0), SOFTEN * height)
 
 
-def edge_fade(window: MovingWindow, frame_size: tuple[int, int]) -> np.ndarray:
-    """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame."""
+def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = EDGE) -> np.ndarray:
+    """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame.
+
+    part: how wide the fall is, as a part of the window's shorter side.
+    """
     height, width = frame_size
-    reach = EDGE * min(window.height, window.width)
+    reach = part * min(window.height, window.width)
     right, bottom = window.x + window.width / window.scale, window.y + window.height / window.scale
     xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
 
@@ -136,13 +152,23 @@ def edge_fade(window: MovingWindow, frame_size: tuple[int, int]) -> np.ndarray:
     return np.outer(down, across).astype(np.float32)
 
 
-def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam."""
+def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
+
+    own: float32 `[h, w]`, 1 where the inner parts of the person keep the colours of the style, 0 where they take those
+    of the frame.
+    """
     height, width = crop.shape[:2]
     small = cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     sigma = SEAM * height
-    seam = (4 * mask * (1 - mask))[..., None]
-    weights = cv2.GaussianBlur(seam, (0, 0), sigma)[..., None]
-    sums = cv2.GaussianBlur((crop - small) * seam, (0, 0), sigma)
+    seam = 4 * mask * (1 - mask)
     inside = cv2.GaussianBlur(np.clip(2 * mask - 1, 0, 1), (0, 0), sigma / 2)[..., None]
-    return (sums / (weights + 0.02) * (1 - np.clip(2 * inside - 1, 0, 1))).astype(np.float32)
+    at_seam = _around(crop - small, seam, sigma) * (1 - np.clip(2 * inside - 1, 0, 1))
+    everywhere = _around(crop - small, mask, sigma)
+    return (everywhere + own[..., None] * (at_seam - everywhere)).astype(np.float32)
+
+
+def _around(difference: np.ndarray, weights: np.ndarray, sigma: float) -> np.ndarray:
+    """The mean of a difference `[h, w, 3]` around each pixel, weighted by `[h, w]`; 0 where there is no weight."""
+    sums = cv2.GaussianBlur(difference * weights[..., None], (0, 0), sigma)
+    return sums / (cv2.GaussianBlur(weights, (0, 0), sigma)[..., None] + 0.02)
