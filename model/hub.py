@@ -1,5 +1,6 @@
 """Files of the checkpoint folder, fetched from the authors' repository on the Hugging Face hub where missing."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from model.errors import InputError
@@ -37,6 +38,15 @@ def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     if inside.parts[0] == SHIPPED:
         raise InputError(f"{target} is missing although it comes with this project: restore it from the repository.")
     return _fetch(f"models/{inside.as_posix()}", target, folder / FETCHING)
+
+
+def fetched_bytes(folder: str | Path = CHECKPOINTS) -> int:
+    """How much of files that are being fetched is there already."""
+    total = 0
+    for path in (Path(folder) / FETCHING).rglob("*"):
+        with suppress(FileNotFoundError):  # it was finished, and moved, just now
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _fetch(remote: str, target: Path, fetching: Path) -> Path:

@@ -15,6 +15,7 @@ from model.demo.gallery import MANY, Gallery, find_entry, list_entries
 from model.demo.studio import Limits, Stopped, Studio, Wish, bring, bring_sample
 from model.demo.visits import IDLE, Visits
 from model.errors import InputError
+from model.hub import FETCHING, fetched_bytes
 from model.inference.frames import open_frames
 from model.inference.stylizer import Stylizer, _Fold
 from tests.clips import make_clip
@@ -246,3 +247,28 @@ def test_wrong_options(wrong, told):
         Options(**wrong).check()
     Options(auth=["me:se:cret"]).check()
     assert Options(auth=["me:se:cret"]).visitors == [("me", "se:cret")]
+
+
+def test_it_is_told_how_much_of_a_model_is_fetched(tmp_path, monkeypatch):
+    page = pytest.importorskip("model.demo.page")
+    monkeypatch.setattr(page, "fetched_bytes", lambda: fetched_bytes(tmp_path))
+    part = tmp_path / FETCHING / "models" / "part.incomplete"
+    part.parent.mkdir(parents=True)
+    assert fetched_bytes(tmp_path) == 0
+    there = threading.Event()
+
+    def fetch(name: str) -> Stylizer:
+        assert there.wait(10)
+        raise InputError("The network is gone.")
+
+    studio = Studio("cpu")
+    monkeypatch.setattr(studio, "stylizer", fetch)
+    entries = list_entries(tmp_path)
+    steps = page.Page(studio, Gallery(entries, tmp_path), tmp_path / "visits").choose(5, entries[0].key)
+    assert "MB" not in next(steps)["message"]
+    part.write_bytes(b"x" * 2_000_000)
+    assert "2 MB fetched" in next(steps)["message"]
+    there.set()
+    assert "gallery" in [*next(steps)]
+    with pytest.raises(InputError, match="network is gone"):
+        next(steps)

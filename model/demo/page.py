@@ -4,6 +4,7 @@ import html
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import gradio as gr
 import numpy as np
 
 from model.demo.drawing import crop_view, nearest_face
-from model.demo.gallery import Gallery, find_entry
+from model.demo.gallery import Entry, Gallery, find_entry
 from model.demo.studio import Content, Step, Stopped, Studio, Wish, bring, bring_sample
 from model.demo.visits import Visit, Visits
 from model.errors import InputError
+from model.hub import fetched_bytes
 from model.inference.frames import Frame, open_sink
 
 SETTLE = 0.25
@@ -39,6 +41,12 @@ def failed(error: InputError) -> str:
     text = text.replace("cannot", "Cannot", 1) if text.startswith("cannot") else text
     text = text if text.endswith(".") else f"{text}."
     return f'<p class="told error" role="alert">{html.escape(text)}</p>'
+
+
+def loading_of(entry: Entry) -> str:
+    """That a model is being loaded, and how much of it has been fetched."""
+    fetched = 0 if entry.on_disk else fetched_bytes()
+    return told(f"Loading {entry.title} …" + (f" {fetched / 1e6:.0f} MB fetched" if fetched else ""))
 
 
 def progress_of(step: Step) -> str:
@@ -109,9 +117,13 @@ class Page:
     def choose(self, number: int, key: str) -> Iterator[dict[str, Any]]:
         """A picture of the gallery was chosen: load its model, fetch it if need be; else `key` stays chosen."""
         entry = self.gallery.entries[number]
-        yield {"message": told(f"Loading {entry.title} …")}
         try:
-            model = self.studio.stylizer(entry.ckpt)
+            with ThreadPoolExecutor(1, "load") as pool:
+                loading = pool.submit(self.studio.stylizer, entry.ckpt)
+                while not loading.done():
+                    yield {"message": loading_of(entry)}
+                    wait([loading], TELL_EVERY)
+                model = loading.result()
         except InputError:
             chosen = self.gallery.entries.index(find_entry(self.gallery.entries, key))
             yield {"gallery": gr.Gallery(selected_index=chosen)}
