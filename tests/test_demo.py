@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -151,6 +152,14 @@ def test_limits(tmp_path):
         bring(make_clip(tmp_path / "a.mp4", [face_picture()] * 2), limits)
     with pytest.raises(InputError, match=r"^b.mp4 lasts 2 seconds.*up to 1"):
         bring(make_clip(tmp_path / "b.mp4", [face_picture()[:140]] * 40), limits)
+
+
+def test_a_result_can_be_too_large(tmp_path, sample):
+    studio = Studio("cpu", limits=Limits(result_pixels=512 * 512))
+    studio.picture(sample, replace(FILM, full_frame=1))
+    for render in (studio.picture, lambda *wanted: next(studio.video(*wanted, tmp_path / "out.jpg", lambda: False))):
+        with pytest.raises(InputError, match="would have 1 megapixels"):
+            render(sample, replace(FILM, full_frame=2))
 
 
 def test_a_length_that_no_header_tells_is_found_out(studio, tmp_path, monkeypatch):

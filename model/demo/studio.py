@@ -39,11 +39,15 @@ NAMES_SHOWN = 40
 
 @dataclass(frozen=True)
 class Limits:
-    """What a visitor may bring: seconds of a video, and pixels of a photo (24 megapixel cameras fit) or video (4K)."""
+    """What a visitor may bring: seconds of a video, and pixels of a photo (24 megapixel cameras fit) or video (4K).
+
+    `result_pixels`: how large whole frames may become.
+    """
 
     seconds: float = 60.0
     photo_pixels: int = 25_000_000
     video_pixels: int = 4096 * 2304
+    result_pixels: int = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +188,18 @@ class Studio:
             known[who] = self.stylizer(wish.preset).fit(content.shown, landmarks=content.faces[wish.face])
         return replace(known[who], crop=self.crop(content, wish))
 
+    def _check_result(self, content: Content, wish: Wish) -> None:
+        height, width = content.source.size
+        pixels = height * width * wish.full_frame**2
+        if pixels > self.limits.result_pixels:
+            raise InputError(
+                f"The result would have {pixels / 1e6:.0f} megapixels, and this page makes up to "
+                f"{self.limits.result_pixels / 1e6:.0f}: choose a smaller one."
+            )
+
     def picture(self, content: Content, wish: Wish) -> tuple[np.ndarray, np.ndarray]:
         """The shown frame before and after, RGB uint8 of one size. Raises InputError as `Stylizer.render` does."""
+        self._check_result(content, wish)
         portrait = self.portrait(content, wish)
         look = replace(wish.look, crop="fixed", compare=True)
         (both,) = stylised(self.stylizer(wish.preset), [content.shown], portrait, look)
@@ -211,6 +225,7 @@ class Studio:
 
         Raises InputError when it turns out longer than allowed, and as `Stylizer.render` does.
         """
+        self._check_result(content, wish)
         model, portrait, source = self.stylizer(wish.preset), self.portrait(content, wish), content.source
         begun, done = time.monotonic(), 0
         total = source.expected_frames
