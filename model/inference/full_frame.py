@@ -76,7 +76,8 @@ class FullFrame:
             share: how much of it is seen, from 0 to 1.
         """
         mask = self.mask_of(frame, crop, window)
-        offset = seam_offset(crop, result, mask, edge_fade(window, frame.shape[:2], ADAPTED))
+        own = edge_fade(window, frame.shape[:2], ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
+        offset = seam_offset(crop, result, mask, own)
         top, bottom, left, right, matrix = self._place(window, whole.shape[:2])
         if bottom <= top or right <= left:
             return
