@@ -163,6 +163,9 @@ def test_style_and_degree_change_the_picture(visit):
     photo, faint = picture(page, "#result", 0).astype(int), picture(page, "#result").astype(int)
     assert faint.shape == ink.shape, "the picture is in full again when the slider rests"
     assert np.abs(photo - faint).mean() < 0.6 * np.abs(photo - ink).mean()
+    page.get_by_role("button", name="Watercolour").click()
+    wait_for_change(page, "#result", address(page, "#result"))
+    assert page.locator("#degree input[type=number]").input_value() == "0"
 
 
 def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):

@@ -182,11 +182,8 @@ def _connect(blocks: gr.Blocks, page: Page, parts: dict[str, Any], device: str) 
     blocks.unload(page.leave)
     then_show(parts["gallery"].select(guarded(chosen, parts), [parts["key"]], **light))
     parts["exemplar"].input(**on(page.result, picture))
-    for name in ("upload", "snapshot", "recording"):
-        arrived = parts[name].upload if name == "upload" else parts[name].input
-        if name == "recording":
-            arrived = parts[name].stop_recording
-        then_show(arrived(guarded(page.take, parts), [parts[name]], **light))
+    for name, event in (("upload", "upload"), ("snapshot", "input"), ("recording", "stop_recording")):
+        then_show(getattr(parts[name], event)(guarded(page.take, parts), [parts[name]], **light))
     then_show(parts["sample"].click(guarded(sample, parts), **light))
     then_show(parts["crop"].select(guarded(clicked, parts), **light))
     then_show(parts["face"].input(guarded(lambda: {}, parts), **light))

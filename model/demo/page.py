@@ -116,7 +116,7 @@ class Page:
 
     def choose(self, number: int, key: str) -> Iterator[dict[str, Any]]:
         """A picture of the gallery was chosen: load its model, fetch it if need be; else `key` stays chosen."""
-        entry = self.gallery.entries[number]
+        entry, before = self.gallery.entries[number], find_entry(self.gallery.entries, key)
         try:
             with ThreadPoolExecutor(1, "load") as pool:
                 loading = pool.submit(self.studio.stylizer, entry.ckpt)
@@ -125,8 +125,7 @@ class Page:
                     wait([loading], TELL_EVERY)
                 model = loading.result()
         except InputError:
-            chosen = self.gallery.entries.index(find_entry(self.gallery.entries, key))
-            yield {"gallery": gr.Gallery(selected_index=chosen)}
+            yield {"gallery": gr.Gallery(selected_index=self.gallery.entries.index(before))}
             raise
         self.gallery.draw(entry, model)
         names = [] if entry.style or model.exemplars is None or entry.preset.style is not None else [*model.exemplars]
@@ -137,7 +136,9 @@ class Page:
             "gallery": gr.Gallery(value=self.gallery.pictures(), selected_index=number),
             "exemplar": gr.Dropdown(choices=[(Path(name).stem, name) for name in names], value=usual,
                                     visible=len(names) > 1),
-            "degree": gr.Slider(value=model.degree(), visible=model.network.has_degree),
+            # Styles of one model can be compared at the degree that was chosen.
+            "degree": gr.skip() if before.ckpt == entry.ckpt
+                      else gr.Slider(value=model.degree(), visible=model.network.has_degree),
             "colour": gr.Checkbox(value=False, visible=model.style_encoder is not None and model.network.has_degree
                                   and not entry.preset.colour_transfer),
             "about": f"**{entry.title}** · licence: {entry.preset.licence}",
