@@ -159,6 +159,8 @@ def _connect(blocks: gr.Blocks, page: Page, parts: dict[str, Any], device: str) 
     settings = {"outputs": outputs, "api_visibility": "private", "show_progress": "hidden"}
     light = settings | {"concurrency_limit": 8, "concurrency_id": "light"}
     picture = settings | {"concurrency_limit": PICTURES_AT_ONCE[device], "concurrency_id": "picture"}
+    # What waits for a slider to rest must not keep drafts waiting.
+    rest = settings | {"concurrency_limit": 8, "concurrency_id": "rest"}
     video = settings | {"concurrency_limit": VIDEOS_AT_ONCE[device], "concurrency_id": "video"}
 
     def on(handler: Callable, how: dict[str, Any]) -> dict[str, Any]:
@@ -191,7 +193,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: dict[str, Any], device: str) 
         slider = parts[name].input
         if name != "degree":
             slider(**on(page.frame, light), trigger_mode="always_last")
-        slider(**on(page.draft, picture), trigger_mode="always_last").success(**on(page.settled, picture))
+        slider(**on(page.draft, picture), trigger_mode="always_last").success(**on(page.settled, rest))
     for name in ("colour", "full_frame"):
         parts[name].input(**on(page.result, picture))
     parts["run"].click(**on(page.film, video))
