@@ -24,6 +24,7 @@ SWEEP_EVERY, KEPT_FOR = 600, 3600
 """Seconds between sweeps of the files that the server sent or received, and how long they stay."""
 
 SIDES = ("left", "right", "top", "bottom")
+PADDINGS = dict(zip(SIDES, DEFAULT_PADDING, strict=True))
 
 CSS = """
 #message { padding: 0; }
@@ -115,10 +116,10 @@ def _crop_step() -> dict[str, Any]:
     gr.Markdown("The bright part is stylised. Room around the eyes, in pixels at 64 pixels between them:")
     for row in (SIDES[:2], SIDES[2:]):
         with gr.Row():
-            for side, usual in zip(row, DEFAULT_PADDING, strict=False):
+            for side in row:
                 parts[side] = gr.Slider(
-                    0, LARGEST_PADDING, value=usual, step=8, label=side.capitalize(), min_width=140, buttons=[],
-                    elem_id=f"padding_{side}",
+                    0, LARGEST_PADDING, value=PADDINGS[side], step=8, label=side.capitalize(), min_width=140,
+                    buttons=[], elem_id=f"padding_{side}",
                 )  # fmt: skip
     return parts
 
@@ -209,7 +210,7 @@ def _connect_programs(page: Page, at_once: int) -> None:
             gr.Textbox("", label="Exemplar"),
             gr.Number(1.0, label="Style degree, 0 to 1"),
             gr.Checkbox(False, label="Take the colours of the style"),
-            *(gr.Number(usual, label=f"Padding, {side}") for side, usual in zip(SIDES, DEFAULT_PADDING, strict=True)),
+            *(gr.Number(usual, label=f"Padding, {side}") for side, usual in PADDINGS.items()),
             gr.Checkbox(False, label="Follow the face"),
             gr.Number(0, label="Whole frame, so many times as large; 0 for the crop"),
             gr.Checkbox(False, label="Input and result side by side"),
