@@ -237,6 +237,7 @@ def test_who_leaves_leaves_nothing(tmp_path, monkeypatch):
     assert second.is_dir() and not first.exists() and one.fresh("picture") and second.is_dir()
     visits.end("one")
     assert one.stop.is_set() and not one.folder.exists() and other.folder.exists()
+    assert visits.known("one") is None and visits.known("other") is other and len(visits) == 1
     other.last_seen -= IDLE + 1
     visits.of("third")
     assert not other.folder.exists() and len(visits) == 1

@@ -306,6 +306,8 @@ def test_programs_can_use_it(server, tmp_path, small_portrait):
     assert width > 1.5 * height and Path(result).name == "me_vtoonify.jpg"
     with pytest.raises(AppError, match="no style 'crayon'"):
         client.predict(photo, style="crayon", api_name="/stylize")
+    with pytest.raises(AppError, match="no content"):
+        client.predict(None, api_name="/stylize")
     with pytest.raises(AppError, match="degree"):
         client.predict(photo, degree=2, api_name="/stylize")
     named = set(client.view_api(return_format="dict")["named_endpoints"])

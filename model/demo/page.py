@@ -97,8 +97,8 @@ class Page:
         )  # fmt: skip
 
     def _visit(self, request: gr.Request) -> tuple[Visit, Content]:
-        visit = self.visits.of(request.session_hash)
-        if visit.content is None:
+        visit = self.visits.known(request.session_hash)
+        if visit is None or visit.content is None:
             raise InputError("This page was left alone for too long: reload it.")
         return visit, visit.content
 
@@ -244,7 +244,9 @@ class Page:
 
     def cancel(self, request: gr.Request) -> None:
         """End the video that is being rendered."""
-        self.visits.of(request.session_hash).stop.set()
+        visit = self.visits.known(request.session_hash)
+        if visit is not None:
+            visit.stop.set()
 
     # ---- for programs
 
@@ -270,6 +272,8 @@ class Page:
         and result side by side. Of several faces the most prominent is stylised.
         """
         try:
+            if not content:
+                raise InputError("There is no content: give the file of a photo or video.")
             brought = bring(content, self.studio.limits)
             if full_frame not in (0, 1, 2, 4):
                 raise InputError(f"full_frame is {full_frame:g}: give 0, 1, 2 or 4.")
@@ -282,4 +286,6 @@ class Page:
                 visit.touch()
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
+        except Stopped as error:
+            raise gr.Error("The connection was closed.", print_exception=False) from error
         return str(path)

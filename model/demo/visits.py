@@ -73,6 +73,14 @@ class Visits:
             self.end(name)
         return visit
 
+    def known(self, session: str) -> Visit | None:
+        """The visit of a session, if it goes on: what is late must not begin a new one."""
+        with self._lock:
+            visit = self._visits.get(session)
+        if visit is not None:
+            visit.touch()
+        return visit
+
     def end(self, session: str) -> None:
         """The visitor left."""
         with self._lock:
