@@ -56,6 +56,15 @@ def results(stylizer, photo) -> dict[str, dict[float, np.ndarray]]:
     return found
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_grey_photos_stay_grey(stylizer, style):
+    frame = sample_portrait()
+    grey = np.repeat(frame.mean(axis=2, keepdims=True).round().astype(np.uint8), 3, axis=2)
+    result = next(stylizer.render([grey], stylizer.fit(grey), style=style, degree=1.0))
+    assert np.ptp(result.astype(int), axis=2).max() == 0
+    assert result.std() > 40
+
+
 @pytest.fixture(scope="module")
 def beside_teacher(stylizer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The sample portrait, 144 px between the eyes, as the starter and as its teacher draw it, by style."""

@@ -29,7 +29,8 @@ class Preset:
     `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
     to choose from, where known; `style_names` are theirs, where they tell something. With `colour_transfer` the
     result takes the exemplar's colours, too. With `steady`, noise is taken out of videos before they are rendered;
-    published models get their frames as they are.
+    published models get their frames as they are. With `keeps_grey`, black-and-white photos stay so: no style of the
+    model has a colour of its own to give.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Preset:
     default_style: int = 26
     default_degree: float = 0.5
     steady: bool = False
+    keeps_grey: bool = False
     licence: str = AUTHORS_LICENCE
 
     @property
@@ -76,8 +78,8 @@ PRESETS = (
     Preset(
         "starter", "dualstylegan", "starter/vtoonify_s_d.pt", f"starter/{EXEMPLAR_FILE}",
         styles=4, style_names=("film", "ink", "painterly", "watercolour"),
-        colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0, steady=True,
-        licence="CC BY-NC-SA 4.0 (non-commercial)",
+        colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
+        steady=True, keeps_grey=True, licence="CC BY-NC-SA 4.0 (non-commercial)",
     ),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
     _dual("cartoon-c", "cartoon", "vtoonify_s_d_c", 317, 26, colour_transfer=True),

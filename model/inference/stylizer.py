@@ -23,6 +23,7 @@ from model.devices import pick_device, pick_precision
 from model.errors import InputError
 from model.hub import ensure_file
 from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
+from model.inference.grey import keep_grey
 from model.inference.media import Frame, FrameSource
 from model.inference.portrait import Portrait, search_face
 from model.inference.renderer import Promise, Renderer
@@ -253,20 +254,22 @@ class Stylizer:
         maps = None if parsing_maps is None else iter(parsing_maps)
         in_flight = 1 if self.device.type == "cuda" else 0
 
-        def finished(batch: list[FrameLike], promise: Promise) -> Iterator[FrameLike]:
-            for frame, picture in zip(batch, promise(), strict=True):
+        def finished(batch: list[FrameLike], crops: np.ndarray, promise: Promise) -> Iterator[FrameLike]:
+            for frame, crop, picture in zip(batch, crops, promise(), strict=True):
+                if self.preset.keeps_grey:
+                    picture = keep_grey(picture, crop)
                 picture = portrait.crop.trim(picture, self.scale)
                 yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
 
         def results(frames: Iterator[FrameLike]) -> Iterator[FrameLike]:
-            started: deque[tuple[list[FrameLike], Promise]] = deque()
+            started: deque[tuple[list[FrameLike], np.ndarray, Promise]] = deque()
             while taken := list(islice(frames, renderer.batch)):
                 for frame_degree, group in groupby(taken, degree_of):
                     batch = list(group)
                     crops = np.stack([portrait.crop.apply(rgb_of(frame)) for frame in batch])
                     logits = None if maps is None else take_logits(maps, crops, self.network.config.parsing_channels)
                     renderer.use(self._fold(code, frame_degree))
-                    started.append((batch, renderer.start(crops, logits)))
+                    started.append((batch, crops, renderer.start(crops, logits)))
                     if len(started) > in_flight:
                         yield from finished(*started.popleft())
             for one in started:
