@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from model import cli
 from model.inference.frames import Frame, FrameSink, FrameSource, open_sink
 from model.inference.manifest import ingredients
+from model.inference.options import Options
 from model.inference.pipeline import ahead, behind
 from model.inference.segments import SegmentedSink
 from model.inference.stylizer import Portrait, Stylizer
 
 
-def sink_for(path: Path, source: FrameSource, options: Any, fitted: list[tuple[Stylizer, Portrait]]) -> FrameSink:
+def sink_for(path: Path, source: FrameSource, options: Options, fitted: list[tuple[Stylizer, Portrait]]) -> FrameSink:
     """What a result is written to. With `options.resume`, videos go on where the same was interrupted.
 
     fitted: who is stylised by which model; with `options`, all that the result depends on. Raises InputError as

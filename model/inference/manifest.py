@@ -10,6 +10,7 @@ import torch
 
 from model.errors import InputError
 from model.hub import CHECKPOINTS
+from model.inference.options import Options
 from model.inference.stylizer import Portrait, Stylizer
 
 FILE_NAME = "manifest.jsonl"
@@ -32,31 +33,28 @@ class Manifest:
                 except (ValueError, KeyError, TypeError):
                     continue  # a line that was being written when the power went
 
-    def has(self, content: str, options: Any) -> bool:
+    def has(self, content: str, options: Options) -> bool:
         """Whether `content` is done: the same file, with the same options, and its result is still there."""
         entry = self._done.get(content)
         if entry is None or any(entry.get(name) != fact for name, fact in facts_of(content, options).items()):
             return False
         return (self._path.parent / entry["result"]).is_file()
 
-    def add(self, content: str, options: Any, result: Path) -> None:
+    def add(self, content: str, options: Options, result: Path) -> None:
         """Note that `result`, a file in the folder, was made of `content`."""
         entry = facts_of(content, options) | {"result": result.name}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
-def facts_of(content: str, options: Any) -> dict[str, Any]:
-    """What a result is made of: the content, its state, and the options that change the look. InputError as `state_of`.
-
-    options: a dataclass.
-    """
+def facts_of(content: str, options: Options) -> dict[str, Any]:
+    """What a result is made of: content, its state, options that change the look. InputError as `state_of`."""
     look = {name: value for name, value in asdict(options).items() if name not in OF_THE_MACHINE}
     size, changed = state_of(content) or (None, None)  # numbered photos: their names are what is known
     return {"content": content, "size": size, "changed": changed, "look": look}
 
 
-def ingredients(content: str, options: Any, fitted: list[tuple[Stylizer, Portrait]]) -> dict[str, Any]:
+def ingredients(content: str, options: Options, fitted: list[tuple[Stylizer, Portrait]]) -> dict[str, Any]:
     """All that a result of `fitted` people in `content` depends on, as JSON can hold it; InputError as `state_of`."""
     files = [CHECKPOINTS / file for stylizer, _ in fitted for file in stylizer.preset.files]
     given = [value for name, value in vars(options).items() if name.endswith("_path") and name not in OF_THE_MACHINE]

@@ -16,12 +16,11 @@ import cv2
 
 from model.errors import InputError
 from model.training.drawn.styles import DrawnStyle, load_style
+from model.training.pictures import SUFFIXES, pictures_below
 from model.training.shards import Result
 
 if TYPE_CHECKING:
     from model.training.generate_options import DrawnData
-
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,9 @@ def list_jobs(options: "DrawnData") -> list[Job]:
     for folder in options.photos:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder: give --photos a folder of pictures.")
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-        photos += [(path, path.relative_to(folder).as_posix()) for path in found]
+        photos += [(path, path.relative_to(folder).as_posix()) for path in pictures_below(folder)]
     if not photos:
-        folders, suffixes = ", ".join(map(str, options.photos)), ", ".join(sorted(PHOTO_SUFFIXES))
+        folders, suffixes = ", ".join(map(str, options.photos)), ", ".join(SUFFIXES)
         raise InputError(f"No pictures ({suffixes}) in {folders}: give --photos other folders.")
     count = options.count or len(photos)
     jobs = []

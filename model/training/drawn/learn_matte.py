@@ -23,7 +23,7 @@ from model.cli import option
 from model.devices import pick_precision
 from model.errors import InputError
 from model.matte import SIDE, MatteNet
-from model.training.pictures import DAMAGE, SUFFIXES
+from model.training.pictures import DAMAGE, SUFFIXES, pictures_below
 from model.weight_files import write_contents
 
 STORED_SIDE = 160  # a little more than the network sees, for views that are zoomed in
@@ -55,9 +55,9 @@ class Options:
 
 def find_pairs(photo_folder: Path, matte_folder: Path) -> list[tuple[Path, Path]]:
     """Photos below a folder, by name, each with its matte."""
-    photos = sorted(path for path in photo_folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    photos = pictures_below(photo_folder)
     if not photos:
-        raise InputError(f"{photo_folder} holds no pictures ({', '.join(sorted(SUFFIXES))}): give another folder.")
+        raise InputError(f"{photo_folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
     pairs = [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
     for photo, matte in pairs:
         if not matte.is_file():
