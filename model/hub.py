@@ -10,8 +10,8 @@ CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoint"
 REPOSITORY = "PKUWilliamYang/VToonify"
 """Where the authors of VToonify publish its weights; checkpoint/NAME here is models/NAME there."""
 
-SHIPPED = "starter"
-"""Folder of checkpoint/ that comes with this project and is on no hub."""
+SHIPPED = ("starter", "starter_pd")
+"""Folders of checkpoint/ with models that come with this project and are on no hub."""
 
 FETCHING = ".fetching"
 """Folder of checkpoint/ that holds what is half fetched, to be resumed."""
@@ -35,7 +35,7 @@ def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     if not target.is_relative_to(folder):
         raise InputError(f"{target} does not exist: put the file there or give another path.")
     inside = target.relative_to(folder)
-    if inside.parts[0] == SHIPPED:
+    if inside.parts[0] in SHIPPED:
         raise InputError(f"{target} is missing although it comes with this project: restore it from the repository.")
     return _fetch(f"models/{inside.as_posix()}", target, folder / FETCHING)
 

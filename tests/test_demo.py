@@ -208,7 +208,8 @@ def test_entries_on_disk_come_first(tmp_path):
     assert all("⤓" in entry.caption for entry in entries if not entry.on_disk)
     with pytest.raises(InputError, match="no style 'crayon'"):
         find_entry(entries, "crayon")
-    assert [entry.key for entry in list_entries()[:4]] == ["film", "ink", "painterly", "watercolour"]
+    styles = ["film", "ink", "painterly", "watercolour"]
+    assert [entry.key for entry in list_entries()[:8]] == styles + [f"starter-pd-{style}" for style in styles]
 
 
 def test_pictures_are_drawn_once_and_anew_for_another_model(tmp_path):

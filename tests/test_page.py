@@ -153,7 +153,7 @@ def test_on_a_phone_nothing_is_cut_off(visit):
 def test_style_and_degree_change_the_picture(visit):
     page = visit()
     film, shown = picture(page, "#result"), address(page, "#result")
-    page.get_by_role("button", name="Ink").click()
+    page.get_by_role("button", name="Ink", exact=True).click()
     wait_for_change(page, "#result", shown)
     ink, shown = picture(page, "#result"), address(page, "#result")
     assert np.abs(film.astype(int) - ink).mean() > 3
@@ -163,7 +163,7 @@ def test_style_and_degree_change_the_picture(visit):
     photo, faint = picture(page, "#result", 0).astype(int), picture(page, "#result").astype(int)
     assert faint.shape == ink.shape, "the picture is in full again when the slider rests"
     assert np.abs(photo - faint).mean() < 0.6 * np.abs(photo - ink).mean()
-    page.get_by_role("button", name="Watercolour").click()
+    page.get_by_role("button", name="Watercolour", exact=True).click()
     wait_for_change(page, "#result", address(page, "#result"))
     assert page.locator("#degree input[type=number]").input_value() == "0"
 
@@ -174,7 +174,7 @@ def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):
     assert "HF_HUB_OFFLINE" in message(page, "could not be fetched")
     page.wait_for_timeout(1500)
     assert page.locator("#message [role=alert]").is_visible()
-    assert page.get_by_role("button", name="Film").get_attribute("class").count("selected")
+    assert page.get_by_role("button", name="Film", exact=True).get_attribute("class").count("selected")
     shown = address(page, "#result")
     page.locator("#degree input[type=range]").press("Home")
     wait_for_change(page, "#result", shown)

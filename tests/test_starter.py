@@ -1,5 +1,6 @@
-"""The starter that comes with the project, on the sample portrait."""
+"""The starters that come with the project, on the sample portrait."""
 
+from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -24,14 +25,20 @@ from model.training.stored import to_picture
 LIMIT = 30e6
 """Bytes that all shipped weights may take together."""
 
+CARDS = {
+    "starter": ("CC BY-NC-SA 4.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"),
+    "starter_pd": ("Apache License 2.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"),
+    "drawn": ("CC BY-NC-SA 4.0", "model.training.drawn.learn_matte", "## Limits"),
+}
+"""What the card of each shipped folder has to tell."""
 
 STYLES = ("film", "ink", "painterly", "watercolour")
 DEGREES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-@pytest.fixture(scope="module")
-def stylizer() -> Stylizer:
-    return Stylizer.from_preset("starter", device="cpu")
+@pytest.fixture(scope="module", params=["starter", "starter-pd"])
+def stylizer(request) -> Stylizer:
+    return Stylizer.from_preset(request.param, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -65,18 +72,26 @@ def test_grey_photos_stay_grey(stylizer, style):
     assert result.std() > 40
 
 
+@cache
+def teachers() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The sample portrait, 144 px between the eyes, and as the teacher draws it, by style."""
+    frame = sample_portrait()
+    photo, landmarks = align_portrait(frame, find_landmarks(frame), 576, 0.25, (0.5, 0.47), 0.0)[:2]
+    parsing = parse_portrait(photo, landmarks)
+    return photo, {style: draw_full(photo, load_style(style), parsing).full for style in STYLES}
+
+
 @pytest.fixture(scope="module")
 def beside_teacher(stylizer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The sample portrait, 144 px between the eyes, as the starter and as its teacher draw it, by style."""
-    frame = sample_portrait()
-    photo, landmarks = align_portrait(frame, find_landmarks(frame), 576, 0.25, (0.5, 0.47), 0.0)[:2]
-    parsing, network = parse_portrait(photo, landmarks), stylizer.network
+    network = stylizer.network
+    photo, drawings = teachers()
 
     @torch.no_grad()
     def pair(style: str) -> tuple[np.ndarray, np.ndarray]:
         w_plus = network.zplus_to_wplus(torch.from_numpy(stylizer.exemplars[style]).float())
         drawn = to_picture(network(student_view(photo, network.config.scale), w_plus, 1.0)[0])
-        return drawn, draw_full(photo, load_style(style), parsing).full
+        return drawn, drawings[style]
 
     return {style: pair(style) for style in STYLES}
 
@@ -166,11 +181,16 @@ def test_a_camera_move_does_not_make_it_flicker(stylizer, style):
     assert len(drawn) == 4 and error.result < error.source + 1.6  # levels of 255
 
 
-def test_shipped_weights_are_small_and_have_a_card():
-    folder = hub.CHECKPOINTS / "starter"
-    assert sum(file.stat().st_size for file in folder.iterdir()) < LIMIT
-    card = (folder / "README.md").read_text()
-    for words in ("CC BY-NC-SA 4.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"):
+def test_shipped_weights_are_small():
+    files = [file for folder in CARDS for file in (hub.CHECKPOINTS / folder).iterdir()]
+    assert set(hub.SHIPPED) < set(CARDS)
+    assert 20e6 < sum(file.stat().st_size for file in files) < LIMIT
+
+
+@pytest.mark.parametrize("folder", CARDS)
+def test_shipped_weights_have_a_card(folder):
+    card = (hub.CHECKPOINTS / folder / "README.md").read_text(encoding="utf-8")
+    for words in CARDS[folder]:
         assert words in card
 
 

@@ -60,6 +60,9 @@ def test_published_defaults():
     ]  # fmt: skip
     starter = find_preset("starter")
     assert starter.files == ["starter/vtoonify_s_d.pt", "starter/exstyle_code.npy"]
+    free = find_preset("starter-pd")
+    assert free.files == ["starter_pd/vtoonify_s_d.pt", "starter_pd/exstyle_code.npy"]
+    assert "non-commercial" in starter.licence and "non-commercial" not in free.licence
 
 
 def test_unknown_presets_get_close_matches():

@@ -49,7 +49,7 @@ class Entry:
 
 
 def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
-    """All styles: those on disk first, the starter's before all; then those that would have to be fetched."""
+    """All styles: those on disk first, the starters' before all; then those that would have to be fetched."""
     entries = [entry for preset in PRESETS for entry in _of_preset(preset, folder)]
     entries += [entry for path in _own_models(folder) for entry in _of_model(path)]
     return sorted(entries, key=lambda entry: not entry.on_disk)
@@ -65,8 +65,10 @@ def find_entry(entries: Sequence[Entry], key: str) -> Entry:
 
 def _of_preset(preset: Preset, folder: Path) -> list[Entry]:
     on_disk = all((folder / file).is_file() for file in preset.files)
-    if preset.style_names:
+    if preset is PRESETS[0]:  # the default
         return [Entry(name, name.capitalize(), preset, preset.name, name, on_disk) for name in preset.style_names]
+    if preset.style_names:
+        return _by_style(preset.name, preset.style_names, preset, preset.name, on_disk)
     return [Entry(preset.name, preset.name, preset, preset.name, None, on_disk)]
 
 
@@ -85,9 +87,14 @@ def _of_model(path: Path) -> list[Entry]:
         return []  # half copied, or something else: no visitor can mend it
     if len(exemplars) > MANY:
         return [Entry(name, name, preset, str(path), None, True)]
-    titles = [name if style is None else f"{name}: {Path(style).stem}" for style in exemplars]
-    return [Entry(title.replace(": ", "-"), title, preset, str(path), style, True)
-            for title, style in zip(titles, exemplars, strict=True)]
+    return _by_style(name, exemplars, preset, str(path), True)
+
+
+def _by_style(name: str, styles: Sequence[str | None], preset: Preset, ckpt: str, on_disk: bool) -> list[Entry]:
+    """An entry for each style of the model that visitors know as `name`."""
+    titles = [name if style is None else f"{name}: {Path(style).stem}" for style in styles]
+    return [Entry(title.replace(": ", "-"), title, preset, ckpt, style, on_disk)
+            for title, style in zip(titles, styles, strict=True)]
 
 
 class Gallery:

@@ -74,13 +74,19 @@ def _toonify(collection: str) -> Preset:
     return Preset(f"{collection}-t", "toonify", f"vtoonify_t_{collection}/vtoonify.pt")
 
 
-PRESETS = (
-    Preset(
-        "starter", "dualstylegan", "starter/vtoonify_s_d.pt", f"starter/{EXEMPLAR_FILE}",
+def _starter(name: str, folder: str, licence: str) -> Preset:
+    """A model that comes with this project: four styles that a drawn teacher taught."""
+    return Preset(
+        name, "dualstylegan", f"{folder}/vtoonify_s_d.pt", f"{folder}/{EXEMPLAR_FILE}",
         styles=4, style_names=("film", "ink", "painterly", "watercolour"),
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
-        steady=True, keeps_grey=True, licence="CC BY-NC-SA 4.0 (non-commercial)",
-    ),
+        steady=True, keeps_grey=True, licence=licence,
+    )  # fmt: skip
+
+
+PRESETS = (
+    _starter("starter", "starter", "CC BY-NC-SA 4.0 (non-commercial)"),
+    _starter("starter-pd", "starter_pd", "Apache License 2.0"),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
     _dual("cartoon-c", "cartoon", "vtoonify_s_d_c", 317, 26, colour_transfer=True),
     _dual("cartoon-s026-d0.5", "cartoon", "vtoonify_s026_d0.5", 317, 26, style=26, degree=0.5),
@@ -104,7 +110,7 @@ PRESETS = (
     _dual("illustration-s054-c", "illustration", "vtoonify_s054_d_c", 156, 54, style=54, colour_transfer=True),
     _dual("illustration-s086-c", "illustration", "vtoonify_s086_d_c", 156, 86, style=86, colour_transfer=True),
 )  # fmt: skip
-"""The starter, and the models that the authors of VToonify published."""
+"""The starters, and the models that the authors of VToonify published."""
 
 SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}
 """Collections without a model for all styles: what their plain name means."""
@@ -163,7 +169,7 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
             degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
             choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
-        absent = "missing" if preset.files[0].startswith(f"{SHIPPED}/") else "to be fetched"
+        absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
         rows.append((preset.name, *choices, absent if missing else "on disk"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
