@@ -210,6 +210,7 @@ def test_entries_on_disk_come_first(tmp_path):
         find_entry(entries, "crayon")
     styles = ["film", "ink", "painterly", "watercolour"]
     assert [entry.key for entry in list_entries()[:8]] == styles + [f"starter-pd-{style}" for style in styles]
+    assert [entry.title for entry in list_entries()[3:5]] == ["Watercolour", "PD film"]
 
 
 def test_pictures_are_drawn_once_and_anew_for_another_model(tmp_path):

@@ -65,10 +65,11 @@ def find_entry(entries: Sequence[Entry], key: str) -> Entry:
 
 def _of_preset(preset: Preset, folder: Path) -> list[Entry]:
     on_disk = all((folder / file).is_file() for file in preset.files)
-    if preset is PRESETS[0]:  # the default
-        return [Entry(name, name.capitalize(), preset, preset.name, name, on_disk) for name in preset.style_names]
     if preset.style_names:
-        return _by_style(preset.name, preset.style_names, preset, preset.name, on_disk)
+        prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
+        titles = [f"{preset.mark} {name}" if preset.mark else name.capitalize() for name in preset.style_names]
+        return [Entry(f"{prefix}{name}", title, preset, preset.name, name, on_disk)
+                for name, title in zip(preset.style_names, titles, strict=True)]
     return [Entry(preset.name, preset.name, preset, preset.name, None, on_disk)]
 
 
@@ -87,14 +88,9 @@ def _of_model(path: Path) -> list[Entry]:
         return []  # half copied, or something else: no visitor can mend it
     if len(exemplars) > MANY:
         return [Entry(name, name, preset, str(path), None, True)]
-    return _by_style(name, exemplars, preset, str(path), True)
-
-
-def _by_style(name: str, styles: Sequence[str | None], preset: Preset, ckpt: str, on_disk: bool) -> list[Entry]:
-    """An entry for each style of the model that visitors know as `name`."""
-    titles = [name if style is None else f"{name}: {Path(style).stem}" for style in styles]
-    return [Entry(title.replace(": ", "-"), title, preset, ckpt, style, on_disk)
-            for title, style in zip(titles, styles, strict=True)]
+    titles = [name if style is None else f"{name}: {Path(style).stem}" for style in exemplars]
+    return [Entry(title.replace(": ", "-"), title, preset, str(path), style, True)
+            for title, style in zip(titles, exemplars, strict=True)]
 
 
 class Gallery:

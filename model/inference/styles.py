@@ -27,10 +27,10 @@ class Preset:
     """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
 
     `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
-    to choose from, where known; `style_names` are theirs, where they tell something. With `colour_transfer` the
-    result takes the exemplar's colours, too. With `steady`, noise is taken out of videos before they are rendered;
-    published models get their frames as they are. With `keeps_grey`, black-and-white photos stay so: no style of the
-    model has a colour of its own to give.
+    to choose from, where known; `style_names` are theirs, where they tell something, and `mark` tells them from styles
+    of the same names in another model. With `colour_transfer` the result takes the exemplar's colours, too. With
+    `steady`, noise is taken out of videos before they are rendered; published models get their frames as they are.
+    With `keeps_grey`, black-and-white photos stay so: no style of the model has a colour of its own to give.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Preset:
     exemplars: str | None = None
     styles: int | None = None
     style_names: tuple[str, ...] = ()
+    mark: str = ""
     style: int | None = None
     degree: float | None = None
     colour_transfer: bool = False
@@ -74,11 +75,11 @@ def _toonify(collection: str) -> Preset:
     return Preset(f"{collection}-t", "toonify", f"vtoonify_t_{collection}/vtoonify.pt")
 
 
-def _starter(name: str, folder: str, licence: str) -> Preset:
+def _starter(name: str, folder: str, licence: str, mark: str = "") -> Preset:
     """A model that comes with this project: four styles that a drawn teacher taught."""
     return Preset(
         name, "dualstylegan", f"{folder}/vtoonify_s_d.pt", f"{folder}/{EXEMPLAR_FILE}",
-        styles=4, style_names=("film", "ink", "painterly", "watercolour"),
+        styles=4, style_names=("film", "ink", "painterly", "watercolour"), mark=mark,
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
         steady=True, keeps_grey=True, licence=licence,
     )  # fmt: skip
@@ -86,7 +87,7 @@ def _starter(name: str, folder: str, licence: str) -> Preset:
 
 PRESETS = (
     _starter("starter", "starter", "CC BY-NC-SA 4.0 (non-commercial)"),
-    _starter("starter-pd", "starter_pd", "Apache License 2.0"),
+    _starter("starter-pd", "starter_pd", "Apache License 2.0 (learnt from public-domain photos)", mark="PD"),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
     _dual("cartoon-c", "cartoon", "vtoonify_s_d_c", 317, 26, colour_transfer=True),
     _dual("cartoon-s026-d0.5", "cartoon", "vtoonify_s026_d0.5", 317, 26, style=26, degree=0.5),
