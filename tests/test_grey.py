@@ -40,6 +40,14 @@ def test_sepia_is_a_colour():
     assert keep_grey(CARTOON, sepia) is CARTOON
 
 
+def test_dark_photos_keep_their_colours():
+    for light in (0.3, 0.15):
+        dark = (light * PHOTO).round().astype(np.uint8)
+        assert keep_grey(CARTOON, dark) is CARTOON
+        grey = (light * faded(0.0)).round().astype(np.uint8)
+        assert colourfulness(keep_grey(CARTOON, grey)) == 0
+
+
 def test_colours_fade_gradually():
     shares = np.linspace(0, 0.4, 81)
     seen = [colourfulness(keep_grey(CARTOON, faded(share))) / colourfulness(CARTOON) for share in shares]

@@ -4,16 +4,22 @@ import cv2
 import numpy as np
 
 GREY = (3.0, 8.0)
-"""Chroma (CIE Lab) that all but the most colourful 2 % of a photo stay below: black and white, and surely in colour.
-Sepia is in colour."""
+"""Chroma (CIE Lab) that nearly all of a well exposed photo stays below: black and white, and surely in colour. Sepia is
+in colour."""
+
+DARKEST = 32
+"""Level of 255 of the light parts below which a photo is not lightened in full to judge its colour."""
 
 
 def keep_grey(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """The cartoon `[H, W, 3]` of a photo `[h, w, 3]`, both RGB uint8, without colour where the photo has none.
 
-    In between its colours fade gradually, so that a video does not switch from one to the other.
+    In between its colours fade gradually, so that a video does not switch from one to the other. A dark photo has
+    little chroma, but may be in colour: it is measured after lightening.
     """
-    lab = cv2.cvtColor(photo[::2, ::2].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    photo = photo[::2, ::2].astype(np.float32)
+    white = max(np.percentile(photo, 98), DARKEST)
+    lab = cv2.cvtColor(np.minimum(photo / white, 1), cv2.COLOR_RGB2LAB)
     chroma = np.percentile(np.hypot(lab[..., 1], lab[..., 2]), 98)
     share = float(np.clip((chroma - GREY[0]) / (GREY[1] - GREY[0]), 0, 1))
     if share == 1:

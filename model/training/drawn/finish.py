@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from model.inference.grey import GREY
 from model.training.drawn.filters import blur, smooth_along, smoothstep
 from model.training.drawn.shading import Canvas
 from model.training.drawn.strokes import paint, pixel_grid
@@ -17,8 +18,6 @@ PAPER_OVAL = (2.3, 2.6)
 PAPER_FADE = (0.80, 1.65)
 # Skin this dark in a picture without light parts is underexposed, and may be lightened by up to NIGHT_LIFT.
 NIGHT_SKIN, NIGHT_WHITE, NIGHT_LIFT = (26.0, 14.0), (70.0, 45.0), 8.0
-# Chroma that nine tenths of a photo's pixels stay below: black and white, and surely in colour.
-GREY_PHOTO = (3.0, 8.0)
 
 
 def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
@@ -156,4 +155,4 @@ def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
 def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
     """A black-and-white photo makes a black-and-white drawing; a dark one has little chroma, but may be in colour."""
     chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
-    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY_PHOTO, np.percentile(chroma, 90) / canvas.exposure))
+    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY, np.percentile(chroma, 90) / canvas.exposure))
