@@ -14,12 +14,12 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from model import cli
-from model.cli import option
+from model.common import cli
+from model.common.cli import option
+from model.common.devices import DEVICES, PRECISIONS, pick_device
+from model.common.errors import InputError
 from model.demo.gallery import Gallery, list_entries
 from model.demo.studio import Limits, Studio
-from model.devices import DEVICES, PRECISIONS, pick_device
-from model.errors import InputError
 
 
 @dataclass

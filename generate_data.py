@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model import cli
-from model.errors import InputError
-from model.inference.face import find_landmarks
-from model.inference.photos import read_photo
+from model.common import cli
+from model.common.errors import InputError
+from model.faces.crop import find_landmarks
+from model.media.photos import read_photo
+from model.training.data.shards import Result, encode_pair
 from model.training.drawn.jobs import Job, describe, draw_all, jobs_of, list_jobs
 from model.training.drawn.pair import DrawnPair, draw_pairs
 from model.training.drawn.styles import DrawnStyle
-from model.training.shards import Result, encode_pair
 
 # Each process of the drawn teacher imports this file: what only the network teachers need is imported there.
 if TYPE_CHECKING:
-    from model.training.generate_options import DrawnData
+    from model.training.generate.options import DrawnData
 
 
 def draw(job: Job) -> list[Result]:
@@ -69,7 +69,7 @@ def generate_drawn(options: "DrawnData") -> Counter[str]:
 
     Raises InputError for options that cannot work.
     """
-    from model.training.generate import fill_folder
+    from model.training.generate.write import fill_folder
 
     options.check()
     jobs = list_jobs(options)
@@ -82,9 +82,9 @@ def generate_drawn(options: "DrawnData") -> Counter[str]:
 
 def main() -> None:
     """Parse the command line, draw, and say how many pairs there are."""
-    from model.training.generate import share
-    from model.training.generate_options import DrawnData, chosen_options
-    from model.training.generate_samples import generate_samples
+    from model.training.generate.options import DrawnData, chosen_options
+    from model.training.generate.samples import generate_samples
+    from model.training.generate.write import share
 
     options = cli.parse(chosen_options(), __doc__)
     try:

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model import checkpoints, cli
-from model.cli import option
-from model.devices import DEVICES, PRECISIONS, pick_device, pick_precision
-from model.errors import InputError
-from model.hub import ensure_file
-from model.inference.face import DEFAULT_PADDING, FaceCrop
-from model.inference.frames import FrameSource, open_frames
-from model.inference.parsing import RADIUS
-from model.inference.pipeline import ahead
-from model.inference.portrait import search_face
-from model.inference.smoothing import RAFT_PATH, SUFFIX, About, MapSink, Smoother, load_flow, write_published
+from model import checkpoints
+from model.common import cli
+from model.common.cli import option
+from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
+from model.common.errors import InputError
+from model.common.hub import ensure_file
+from model.faces.crop import DEFAULT_PADDING, FaceCrop
+from model.faces.search import search_face
+from model.media.files import FrameSource, open_frames
+from model.media.threads import ahead
+from model.parsing.maps import RAFT_PATH, SUFFIX, About, MapSink, Smoother, load_flow, write_published
+from model.parsing.smooth import RADIUS
 
 
 @dataclass

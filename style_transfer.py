@@ -16,20 +16,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from model import cli
-from model.devices import pick_own_gpu
-from model.errors import InputError
-from model.inference.contents import find_contents, result_names
-from model.inference.frames import FrameSource, open_frames
+from model.common import cli
+from model.common.devices import pick_own_gpu
+from model.common.errors import InputError
+from model.inference.batch import find_contents, result_names
 from model.inference.job import look_of, make_stylizer, stylize
 from model.inference.manifest import Manifest
 from model.inference.options import Options
-from model.inference.photos import PhotoSource
-from model.inference.sample import SAMPLE_NAME, sample_portrait
-from model.inference.screens import open_screens
-from model.inference.styles import list_presets
 from model.inference.stylizer import Stylizer
-from model.inference.webcam import show_camera
+from model.media.files import FrameSource, open_frames
+from model.media.photos import PhotoSource
+from model.media.sample import SAMPLE_NAME, sample_portrait
+from model.media.screens import open_screens
+from model.media.webcam import show_camera
+from model.styles.presets import list_presets
 
 
 def open_content(content: str | None) -> FrameSource:

@@ -9,9 +9,9 @@
 Under `torchrun --nproc_per_node=8` or `accelerate launch`, the same commands use several GPUs.
 """
 
-from model import cli
-from model.training.loop import train
+from model.common import cli
 from model.training.options import DualOptions
+from model.training.train import train
 
 
 def main() -> None:

@@ -14,15 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from model.bisenet import BiSeNet
-from model.discriminator import Discriminator
-from model.dualstylegan import DualStyleGAN
-from model.errors import InputError
-from model.matte import MatteNet
-from model.psp import PSPEncoder
-from model.raft import RAFT, to_torchvision_names
-from model.stylegan2 import Generator, GeneratorConfig
-from model.vtoonify import VToonify, VToonifyConfig
-from model.weight_files import (
+from model.common.errors import InputError
+from model.common.weight_files import (
     as_float32,
     is_plain,
     named_tensors,
@@ -32,6 +25,13 @@ from model.weight_files import (
     write_contents,
     write_whole,
 )
+from model.discriminator import Discriminator
+from model.dualstylegan import DualStyleGAN
+from model.matte import MatteNet
+from model.psp import PSPEncoder
+from model.raft import RAFT, to_torchvision_names
+from model.stylegan2 import Generator, GeneratorConfig
+from model.vtoonify import VToonify, VToonifyConfig
 
 Network = TypeVar("Network", bound=nn.Module)
 

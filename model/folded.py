@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.common.sizes import INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, ModRes
 from model.ops import LEAK, upsample2
-from model.sizes import INPUT_MULTIPLE
 from model.stylegan2 import ModulatedConv2d, StyledConv, ToRGB
 from model.vtoonify import MaskedFusion, VToonify, enlarge
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from model.errors import InputError
-from model.weight_files import named_tensors, read_contents
+from model.common.errors import InputError
+from model.common.weight_files import named_tensors, read_contents
 
 VGG = "torchvision's VGG-16"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.stylegan2 import EqualLinear
 
 FACE_SIZE = 256

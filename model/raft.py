@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import optical_flow
 
-from model.errors import InputError
+from model.common.errors import InputError
 
 STRIDE = 8  # features, and with them the flow inside the loop, are at 1/8 of the size
 SMALLEST_SIDE = 128  # the correlation pyramid has four levels and needs 16 positions on each side

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
-from model.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.stylegan2 import Generator, GeneratorConfig
 
 if TYPE_CHECKING:

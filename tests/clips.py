@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from model.inference.frames import open_frames, open_sink
+from model.media.files import open_frames, open_sink
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)], np.uint8)
 PATCH = 32

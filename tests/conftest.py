@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from accelerate.state import AcceleratorState, GradientState
 
-from model import cli
+from model.common import cli
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE, write_drawn_pairs

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.errors import InputError
+from model.common.errors import InputError
 from tests import parity_calls
 
 TOLERANCE = 1e-3  # of the largest magnitude

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from model.bisenet import BiSeNet
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.inference.face import align_face, resize_frame
-from model.inference.parsing import parse, smooth_parsing
+from model.faces.crop import align_face, resize_frame
 from model.ops import blur_downsample
+from model.parsing.smooth import parse, smooth_parsing
 from model.psp import PSPEncoder
 from model.raft import RAFT
 from model.stylegan2 import Generator
-from model.training.augment import apply_affine
+from model.training.data.augment import apply_affine
 from model.vtoonify import VToonify, VToonifyConfig
 
 NOISE_MODES = {"buffers": "fixed", "none": "none"}

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
+from model.training.data.shards import encode_pair, write_shard
 from model.training.drawn.pair import draw_pairs
 from model.training.drawn.styles import load_style
-from model.training.shards import encode_pair, write_shard
 
 LANDMARKS = np.array(
     [

@@ -9,8 +9,8 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 
 from model import checkpoints
-from model.inference.styles import EXEMPLAR_FILE, Preset
 from model.inference.stylizer import Stylizer
+from model.styles.presets import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone, VToonify
 from tests.small import small_config
 

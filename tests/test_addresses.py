@@ -8,10 +8,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from model.errors import InputError
-from model.training import addresses
-from model.training.addresses import cache_folder, expand, find_shards
-from model.training.shards import index_pairs, index_shard
+from model.common.errors import InputError
+from model.training.data import addresses
+from model.training.data.addresses import cache_folder, expand, find_shards
+from model.training.data.shards import index_pairs, index_shard
 from tests.stand_in import StandIn, write_samples
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.training.augment import apply_affine, random_affine_matrix
+from model.training.data.augment import apply_affine, random_affine_matrix
 
 # The wavelet's delay is not exactly half a fine pixel: mirrored and turned pictures lie about a tenth of a pixel off.
 SLOPE = 0.1  # of `smooth_picture`, per pixel

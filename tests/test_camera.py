@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from model.inference import camera
-from model.inference.frames import open_frames
+from model.media import pan as camera
+from model.media.files import open_frames
 
 
 def test_the_clip_has_its_length_and_moves(call, tmp_path):

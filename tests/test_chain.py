@@ -14,10 +14,12 @@ import style_transfer
 import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
-from model.training import finetune, losses, selfmade
+from model.tools import random_weights as selfmade
+from model.training import losses
+from model.training.data.pairs import open_pairs
+from model.training.data.shards import index_pairs, list_styles
+from model.training.finetune import __main__ as finetune
 from model.training.options import RECIPES
-from model.training.pairs import open_pairs
-from model.training.shards import index_pairs, list_styles
 from tests.clips import make_clip
 from tests.small_models import face_picture
 

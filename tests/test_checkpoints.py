@@ -9,9 +9,9 @@ import torch
 
 from model import checkpoints
 from model.bisenet import BiSeNet
+from model.common.errors import InputError
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.errors import InputError
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig

@@ -4,11 +4,11 @@ from fractions import Fraction
 
 import pytest
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.inference.degrees import DegreeCurve, parse_degree
-from model.inference.frames import Frame
-from model.inference.styles import Preset
 from model.inference.stylizer import Stylizer
+from model.media.files import Frame
+from model.styles.presets import Preset
 from tests.small_models import ColourEncoder, dual, enlarging_network, face_picture, levels_apart, noises
 
 

@@ -11,14 +11,14 @@ import pytest
 import skimage.data
 
 from app import Options
+from model.common.errors import InputError
+from model.common.hub import FETCHING, fetched_bytes
 from model.demo.drawing import crop_view, nearest_face, shown_scale
 from model.demo.gallery import MANY, Gallery, find_entry, list_entries
 from model.demo.studio import Limits, Stopped, Studio, Wish, bring, bring_sample
 from model.demo.visits import IDLE, Visits
-from model.errors import InputError
-from model.hub import FETCHING, fetched_bytes
-from model.inference.frames import open_frames
 from model.inference.stylizer import Stylizer, _Fold
+from model.media.files import open_frames
 from tests.clips import make_clip
 from tests.small_models import CODES, dual, face_picture, save_model
 

@@ -5,8 +5,8 @@ import pytest
 import skimage.data
 import torch
 
-from model.cutout import WEIGHTS, person_matte
 from model.matte import SIDE, MatteNet
+from model.parsing.matting import WEIGHTS, person_matte
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, beard_mask, parse_portrait
 from tests.portrait import LANDMARKS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.training.drawn.geometry import align_portrait, displace
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names

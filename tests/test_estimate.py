@@ -11,11 +11,12 @@ from accelerate.state import AcceleratorState, GradientState
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from model.training import costs, estimate, network_teacher
+from model.training import costs, estimate
 from model.training.costs import Case, Hardware
 from model.training.measure import measure_step
 from model.training.meter import Meter
-from model.training.run import Run
+from model.training.teachers import helpers as network_teacher
+from model.training.trainer import Run
 
 HARDWARE = Hardware(tflops=1.0, bandwidth=1.0)
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from model.errors import InputError
-from model.inference.evaluate import descriptor, evaluate, main, sharpness
+from model.common.errors import InputError
+from model.tools.metrics import descriptor, evaluate, main, sharpness
 from tests.clips import make_clip
 from tests.small_models import face_picture
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from model.inference import export
 from model.inference.stylizer import Stylizer
+from model.tools import export_onnx as export
 from tests.small_models import (
     ColourEncoder,
     dual,

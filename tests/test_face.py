@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.errors import InputError
-from model.inference import detect
-from model.inference.face import (
+from model.common.errors import InputError
+from model.faces import detect
+from model.faces.crop import (
     FaceCrop,
     align_face,
     eye_centres,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from model import checkpoints
-from model.training import figures as module
-from model.training.figures import COLUMNS, LEFT_CHEEK, RIGHT_CHEEK, cheek_lightness, compare, figures, main
-from model.training.shards import index_pairs
+from model.tools import drawn_metrics as module
+from model.tools.drawn_metrics import COLUMNS, LEFT_CHEEK, RIGHT_CHEEK, cheek_lightness, compare, figures, main
+from model.training.data.shards import index_pairs
 from tests.portrait import LANDMARKS
 from tests.small_models import CODES, enlarging_network
 

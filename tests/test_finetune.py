@@ -13,16 +13,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoints
+from model.common.errors import InputError
+from model.common.weight_files import write_contents
 from model.discriminator import Discriminator
-from model.errors import InputError
 from model.stylegan2 import Generator, GeneratorConfig
-from model.training import gan
-from model.training.finetune import finetune, main, prepare
-from model.training.finetune_options import Options
-from model.training.gan import Game, gradient_penalty, mixed_codes
+from model.training.data.pictures import PictureFolder
+from model.training.finetune import gan
+from model.training.finetune.__main__ import finetune, main, prepare
+from model.training.finetune.gan import Game, gradient_penalty, mixed_codes
+from model.training.finetune.options import Options
 from model.training.options import RECIPES
-from model.training.pictures import PictureFolder
-from model.weight_files import write_contents
 
 SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
 TEAL, TAN = (30, 120, 140), (220, 180, 140)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.inference import camera
-from model.inference.flicker import main, warped_error
+from model.media import pan as camera
+from model.tools.flicker import main, warped_error
 
 PICTURE = skimage.data.astronaut()[:260, :260]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoReformatter
 
-from model.inference import video
-from model.inference.frames import Frame, open_frames, open_sink
+from model.media import video_reader as video
+from model.media.files import Frame, open_frames, open_sink
 from tests.clips import (
     BT709,
     COLOURS,

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.errors import InputError
-from model.inference.frames import open_frames, open_sink
+from model.common.errors import InputError
+from model.media.files import open_frames, open_sink
 from tests.clips import SAMPLE_RATE, copy, index_of, make_clip, marked, patches, sound_packets, video_times
 
 # ---- half-written files

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from model.errors import InputError
-from model.inference.frames import open_frames
+from model.common.errors import InputError
+from model.media.files import open_frames
 from tests.clips import COLOURS, PATCH, copy, index_of, make_clip, marked, patch_colours, patches
 
 # ---- animations and numbered photos

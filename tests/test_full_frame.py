@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from model.inference.full_frame import FullFrame, edge_fade, person_mask, seam_offset
-from model.inference.window import MovingWindow
+from model.effects.composite import FullFrame, edge_fade, person_mask, seam_offset
+from model.faces.window import MovingWindow
 
 FRAME = np.ascontiguousarray(astronaut()[:384])
 WINDOW = MovingWindow(0.75, x=100.3, y=16.6, width=192, height=192)

@@ -9,9 +9,9 @@ import pytest
 import skimage.data
 
 import generate_data
+from model.training.data.shards import Result, index_pairs, list_styles
 from model.training.drawn.jobs import list_jobs
-from model.training.generate_options import DrawnData
-from model.training.shards import Result, index_pairs, list_styles
+from model.training.generate.options import DrawnData
 
 
 @pytest.fixture

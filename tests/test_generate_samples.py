@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import generate_data
-from model.errors import InputError
-from model.training import generate, generate_samples
-from model.training.generate_options import BY_TEACHER, DualstyleData, ToonifyData
+from model.common.errors import InputError
+from model.training.data.shards import index_pairs
+from model.training.generate import samples as generate_samples
+from model.training.generate import write as generate
+from model.training.generate.options import BY_TEACHER, DualstyleData, ToonifyData
 from model.training.options import DualOptions, ToonifyOptions
-from model.training.shards import index_pairs
 from tests.stand_in import SIZE, StandIn
 
 COUNT, SHARDS = 7, ["pairs-00000.tar", "pairs-00001.tar", "pairs-00002.tar", "pairs-00003.tar"]

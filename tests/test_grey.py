@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import skimage.data
 
-from model.inference.grey import keep_grey
+from model.effects.grayscale import keep_grey
 from model.inference.stylizer import Stylizer
 from tests.small_models import dual
 

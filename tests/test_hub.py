@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from model import hub
-from model.errors import InputError
+from model.common import hub
+from model.common.errors import InputError
 
 NAME = "vtoonify_d_cartoon/vtoonify_s_d.pt"
 REMOTE = f"/PKUWilliamYang/VToonify/resolve/main/models/{NAME}"
@@ -18,8 +18,8 @@ CONTENT = bytes(range(256)) * 64
 
 FETCH = """
 import sys
-from model.errors import InputError
-from model.hub import ensure_file
+from model.common.errors import InputError
+from model.common.hub import ensure_file
 try:
     print(ensure_file(sys.argv[1], sys.argv[2]))
 except InputError as error:
@@ -109,5 +109,5 @@ def test_a_file_that_the_hub_does_not_have_gets_a_sentence(tmp_path, hub_server)
 
 
 def test_importing_fetches_nothing_and_needs_no_hub_library():
-    code = "import sys, model.hub; sys.exit('huggingface_hub' in sys.modules)"
+    code = "import sys, model.common.hub; sys.exit('huggingface_hub' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0

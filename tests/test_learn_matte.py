@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import cutout, matte
+from model import matte
+from model.parsing import matting as cutout
 from model.training.drawn import learn_matte
 
 SIDE = 48

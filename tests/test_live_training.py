@@ -15,13 +15,13 @@ import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
 from model.checkpoints import EMA_KEY
+from model.common.errors import InputError
+from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN
-from model.errors import InputError
 from model.stylegan2 import Generator
-from model.training.loop import train
 from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
-from model.training.run import Run
-from model.weight_files import write_contents
+from model.training.train import train
+from model.training.trainer import Run
 from tests.test_training import assert_same
 
 FIXED = {"config": "tiny", "batch": 1, "device": "cpu", "precision": "fp32", "style_encoder_path": "none"}

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.inference.sample import sample_portrait
+from model.media.sample import sample_portrait
 from tests.clips import make_clip
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.training.pairs import (
+from model.training.data.pairs import (
     OUTPUT_SIZE,
     SCALE,
     WINDOW_SIZE,
@@ -16,7 +16,7 @@ from model.training.pairs import (
     relight,
     split_held_out,
 )
-from model.training.shards import StoredPair, encode_pair, index_pairs, write_shard
+from model.training.data.shards import StoredPair, encode_pair, index_pairs, write_shard
 from tests.portrait import LANDMARKS, pair_facts
 
 SAMPLES = 100

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.psp import PSPEncoder
-from model.training.blending import blend_state_dicts
+from model.training.teachers.blending import blend_state_dicts
 from tests import parity
 
 FOLDER = Path(__file__).parent / "golden"

@@ -10,9 +10,9 @@ from torch import nn
 from torchvision.models.optical_flow import RAFT as TorchvisionRAFT
 
 from model.bisenet import BiSeNet
-from model.errors import InputError
-from model.inference.parsing import RADIUS, Neighbour, parse, smooth_one, smooth_parsing, warp, window
+from model.common.errors import InputError
 from model.ops import blur_downsample
+from model.parsing.smooth import RADIUS, Neighbour, parse, smooth_one, smooth_parsing, warp, window
 from model.raft import RAFT, to_torchvision_names
 
 CLASSES = 19

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.errors import InputError
-from model.inference.crowd import CrowdTracker
-from model.inference.detect import find_all_landmarks
-from model.inference.face import face_size
-from model.inference.frames import open_frames
-from model.inference.media import Frame
+from model.common.errors import InputError
+from model.faces.crop import face_size
+from model.faces.crowd import CrowdTracker
+from model.faces.detect import find_all_landmarks
+from model.inference.clip import Look
 from model.inference.people import Cast, Choice, Person, parse_styles, stylised_people
-from model.inference.scene import Look
+from model.media.files import open_frames
+from model.media.frames import Frame
 from tests.clips import make_clip
 from tests.small_models import dual, face_picture, levels_apart
 from tests.test_track import SIZE, middle, view

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights, vgg16
 
 from model import perceptual
-from model.errors import InputError
+from model.common.errors import InputError
 from model.perceptual import Perceptual, ensure_vgg, load_perceptual
 
 COMPARED = (3, 8, 15, 22, 29)

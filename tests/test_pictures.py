@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from model.errors import InputError
-from model.training.pictures import PictureFolder
+from model.common.errors import InputError
+from model.training.data.pictures import PictureFolder
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from model.inference.pipeline import ahead, behind
+from model.media.threads import ahead, behind
 
 
 def wait_until(condition) -> None:

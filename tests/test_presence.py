@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model.inference.media import Frame
-from model.inference.presence import FADE, GRACE, Presence, Visibility
-from model.inference.scene import Look, stylised
+from model.faces.presence import FADE, GRACE, Presence, Visibility
+from model.inference.clip import Look, stylised
+from model.media.frames import Frame
 from tests.small_models import dual, levels_apart
 from tests.test_scene import CLOSE
 from tests.test_track import SIZE, empty, middle, view

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.folded import FoldedVToonify
-from model.inference import renderer as renderer_module
-from model.inference.renderer import Renderer, frames_that_fit
+from model.styles import renderer as renderer_module
+from model.styles.renderer import Renderer, frames_that_fit
 from tests.small_models import dual, levels_apart, noises
 
 CPU = torch.device("cpu")

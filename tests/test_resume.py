@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.inference import delivery, segments, stylizer
-from model.inference.media import Frame
+from model.inference import delivery, stylizer
+from model.inference.clip import Look, stylised
 from model.inference.people import stylised_people
-from model.inference.renderer import Renderer
-from model.inference.scene import Look, stylised
-from model.inference.smoothing import Smoother
+from model.media import resume as segments
+from model.media.frames import Frame
+from model.parsing.maps import Smoother
+from model.styles.renderer import Renderer
 from tests.clips import make_clip, sound_packets, video_times
 from tests.small_models import ColourParser, dual, face_picture, save_model
 from tests.test_people import group, people_of
@@ -214,8 +215,8 @@ SLOWLY = """
 import sys, time
 sys.path.insert(0, {root!r})
 import style_transfer
-from model import cli
-from model.inference import segments
+from model.common import cli
+from model.media import resume as segments
 segments.SEGMENT = 3
 write = segments.SegmentedSink._write
 segments.SegmentedSink._write = lambda self, frame: (time.sleep(0.3), write(self, frame))

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model.inference.media import Frame
-from model.inference.scene import Look, stylised
+from model.inference.clip import Look, stylised
+from model.media.frames import Frame
 from tests.small_models import dual, levels_apart, noises
 from tests.test_track import SIZE, view
 

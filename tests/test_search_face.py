@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import InputError
-from model.inference import portrait
-from model.inference.frames import Frame, FrameSource
-from model.inference.portrait import THOROUGH_FRAMES, search_face
+from model.common.errors import InputError
+from model.faces import search as portrait
+from model.faces.search import THOROUGH_FRAMES, search_face
+from model.media.files import Frame, FrameSource
 
 
 class LongSource(FrameSource):

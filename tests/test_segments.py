@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.errors import InputError
-from model.inference import segments
-from model.inference.contents import find_contents
-from model.inference.frames import open_frames
-from model.inference.segments import SegmentedSink
+from model.common.errors import InputError
+from model.inference.batch import find_contents
+from model.media import resume as segments
+from model.media.files import open_frames
+from model.media.resume import SegmentedSink
 from tests.clips import copy, make_clip, sound_packets, video_times
 from tests.small_models import face_picture
 from tests.test_frames_failures import files_no_larger_than

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from model import checkpoints
-from model.training import selfmade
+from model.tools import random_weights as selfmade
 from model.training.options import TINY, DualOptions
-from model.training.teacher_files import load_dualstyle_teacher
-from model.training.teachers import DualStyleTeacher
+from model.training.teachers.generators import DualStyleTeacher
+from model.training.teachers.load import load_dualstyle_teacher
 
 FILES = {"stylegan.pt", "dualstylegan.pt", "exstyle_code.npy", "directions.npy", "faceparsing.pth"}
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 import webdataset
 
-from model.errors import InputError
-from model.training.pairs import PairDataset
-from model.training.preview import class_colours, preview_sheet
-from model.training.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
+from model.common.errors import InputError
+from model.training.data.pairs import PairDataset
+from model.training.data.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
+from model.training.generate.preview import class_colours, preview_sheet
 from tests.portrait import LANDMARKS, pair_facts
 from tests.stand_in import CLASSES, DIM, ROWS, SIZE, StandIn, write_samples
 

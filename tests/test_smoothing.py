@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 import smooth_parsing_map
-from model.errors import InputError
-from model.inference import smoothing
-from model.inference.face import FaceCrop
-from model.inference.frames import open_frames
-from model.inference.parsing import enlarge, open_parsing_maps, smooth_parsing, window
-from model.inference.smoothing import About, MapSink, ParsingMaps, Smoother, open_maps, write_published
-from model.inference.tensors import to_tensor
+from model.common.errors import InputError
+from model.common.tensors import to_tensor
+from model.faces.crop import FaceCrop
+from model.media.files import open_frames
+from model.parsing import maps as smoothing
+from model.parsing.maps import About, MapSink, ParsingMaps, Smoother, open_maps, write_published
+from model.parsing.smooth import enlarge, open_parsing_maps, smooth_parsing, window
 from tests.clips import make_clip
 from tests.small_models import ColourParser, face_picture, save_model
 

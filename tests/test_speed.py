@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from model.inference import speed
 from model.inference.stylizer import Stylizer
+from model.tools import benchmark as speed
 from tests.clips import make_clip
 from tests.small import small_config
 from tests.small_models import dual, face_picture, save_model

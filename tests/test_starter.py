@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from model import hub
-from model.inference.camera import CameraSource
-from model.inference.face import eye_centres, find_landmarks
-from model.inference.flicker import warped_error
-from model.inference.sample import sample_portrait
+from model.common import hub
+from model.faces.crop import eye_centres, find_landmarks
 from model.inference.stylizer import Stylizer
+from model.media.pan import CameraSource
+from model.media.sample import sample_portrait
+from model.tools.drawn_metrics import cheek_lightness, gradient_energy, l1, student_view
+from model.tools.flicker import warped_error
+from model.training.data.stored import to_picture
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw_full
-from model.training.figures import cheek_lightness, gradient_energy, l1, student_view
-from model.training.stored import to_picture
 
 LIMIT = 30e6
 """Bytes that all shipped weights may take together."""

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import skimage.data
 
-from model.inference.flicker import warped_error
-from model.inference.media import Frame
-from model.inference.scene import Look, stylised
-from model.inference.steady import Steadier
+from model.effects.denoise import Steadier
+from model.inference.clip import Look, stylised
+from model.media.frames import Frame
+from model.tools.flicker import warped_error
 from tests.small_models import dual, levels_apart
 
 PICTURE = skimage.data.astronaut()[20:200, 130:320]

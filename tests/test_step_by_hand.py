@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.stylegan2 import Generator
 from model.training import distill
+from model.training.accelerator import make_engine
 from model.training.distill import Distillation
-from model.training.engine import make_engine
 from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.pretrain import Pretraining
-from model.training.run import Run
+from model.training.trainer import Run
 
 SIDE, WINDOW = 32, 24
 """Pixels of the input and of the moved camera's; results are four times as large."""

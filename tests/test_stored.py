@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.ops import blur_downsample
 from model.stylegan2 import GeneratorConfig
-from model.training.pairs import PairDataset, kind_of, open_pairs
-from model.training.shards import index_pairs, list_styles
-from model.training.stored import check_sizes, decode_sample, encode_sample, quantise
-from model.training.views import PARSING_SCALE, moved_input, window_side
+from model.training.data.pairs import PairDataset, kind_of, open_pairs
+from model.training.data.shards import index_pairs, list_styles
+from model.training.data.stored import check_sizes, decode_sample, encode_sample, quantise
+from model.training.data.views import PARSING_SCALE, moved_input, window_side
 from model.vtoonify import VToonifyConfig
 from tests.stand_in import CLASSES, DIM, SIZE, STYLES, StandIn, write_samples
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from model.inference.frames import open_frames
-from model.inference.style_sheet import DEGREES, LABEL_HEIGHT, WIDTH, main
 from model.inference.stylizer import Stylizer
+from model.media.files import open_frames
+from model.tools.style_sheet import DEGREES, LABEL_HEIGHT, WIDTH, main
 
 
 def test_the_sheet_shows_every_style_and_degrees_lead_away_from_the_photo(call, tmp_path):

@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 
 import style_transfer
-from model.inference import contents, stylizer
-from model.inference.frames import open_frames
-from model.inference.styles import EXEMPLAR_FILE, Preset
+from model.inference import batch as contents
+from model.inference import stylizer
+from model.media.files import open_frames
+from model.styles.presets import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import assert_one_sentence, results, save_face, size

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 import style_transfer
+from model.common.weight_files import write_contents
 from model.inference import stylizer
-from model.inference.frames import Frame
-from model.weight_files import write_contents
+from model.media.files import Frame
 from tests.clips import make_clip, video_times
 from tests.commands import assert_one_sentence, results, save_face
 from tests.small_models import face_picture

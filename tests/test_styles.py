@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from model import checkpoints
-from model.errors import InputError
-from model.hub import CHECKPOINTS
-from model.inference import styles
-from model.inference.styles import (
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
+from model.styles import presets as styles
+from model.styles.presets import (
     PRESETS,
     SHORT_NAMES,
     choose_preset,

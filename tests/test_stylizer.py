@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import InputError
+from model.common.errors import InputError
 from model.inference import stylizer as stylizer_module
-from model.inference.frames import Frame, open_frames
-from model.inference.photos import PhotoSource
-from model.inference.styles import Preset
 from model.inference.stylizer import Stylizer
+from model.media.files import Frame, open_frames
+from model.media.photos import PhotoSource
+from model.styles.presets import Preset
 from tests.clips import make_clip
 from tests.small_models import (
     CODES,

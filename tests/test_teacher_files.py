@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from model import checkpoints
+from model.common.errors import InputError
+from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN
-from model.errors import InputError
 from model.stylegan2 import Generator
 from model.training.options import RECIPES, DualOptions, ToonifyOptions
-from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
-from model.training.teachers import fill_backbone
+from model.training.teachers.generators import fill_backbone
+from model.training.teachers.load import load_backbone, load_dualstyle_teacher, load_toonify_teacher
 from model.vtoonify import VToonify
-from model.weight_files import write_contents
 from tests.small_teachers import Eye, Parser
 
 TINY = RECIPES["tiny"].network

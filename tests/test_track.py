@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from model.inference.detect import find_landmarks_quickly, landmarks_in, shows_face
-from model.inference.face import FaceCrop, eye_centres
-from model.inference.media import Frame
-from model.inference.portrait import Portrait
-from model.inference.scene import followed
-from model.inference.track import FaceTracker, _box
-from model.inference.window import MovingWindow, OneEuro, WindowPath
+from model.faces.crop import FaceCrop, eye_centres
+from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.search import Portrait
+from model.faces.track import FaceTracker, _box
+from model.faces.window import MovingWindow, OneEuro, WindowPath
+from model.inference.clip import followed
+from model.media.frames import Frame
 
 SIZE = (240, 320)
 SCALE = 0.5
@@ -52,7 +52,7 @@ def test_most_frames_need_no_search(monkeypatch):
     searches = []
     search = find_landmarks_quickly
     monkeypatch.setattr(
-        "model.inference.track.find_landmarks_quickly", lambda rgb: searches.append(1) or search(rgb)
+        "model.faces.track.find_landmarks_quickly", lambda rgb: searches.append(1) or search(rgb)
     )
     tracker = FaceTracker()
     for i in range(20):

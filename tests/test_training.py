@@ -17,15 +17,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train_vtoonify_d
 from model import checkpoints
-from model.errors import InputError
+from model.common.errors import InputError
 from model.inference.stylizer import Stylizer
-from model.training import loop, sources
+from model.training import sources
+from model.training import train as loop
+from model.training.accelerator import local_numbers, make_engine
 from model.training.distill import Distillation
-from model.training.engine import local_numbers, make_engine
-from model.training.loop import train
 from model.training.options import RECIPES, DualOptions
-from model.training.run import Run, ema_decay, learning_rate
 from model.training.signals import SIGNALS, noted_signals
+from model.training.train import train
+from model.training.trainer import Run, ema_decay, learning_rate
 
 ROOT = Path(__file__).parents[1]
 FIXED = {"config": "starter_tiny", "batch": 1, "workers": 0, "device": "cpu", "precision": "fp32"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import InputError
-from model.inference import screens, webcam
-from model.inference.media import Frame
-from model.inference.scene import Look
-from model.inference.screens import Screen, VirtualCamera, Window, fitted, open_screens, reduced
-from model.inference.webcam import Latest, VideoCapture, camera_number, live, play
+from model.common.errors import InputError
+from model.inference.clip import Look
+from model.media import screens, webcam
+from model.media.frames import Frame
+from model.media.screens import Screen, VirtualCamera, Window, fitted, open_screens, reduced
+from model.media.webcam import Latest, VideoCapture, camera_number, live, play
 from tests.clips import index_of, make_clip, marked
 from tests.commands import assert_one_sentence
 from tests.small_models import dual, levels_apart
@@ -231,7 +231,7 @@ def test_the_program_shows_the_camera(stylize, monkeypatch):
         cameras.append(FakeCamera([view(120 + i, 110) for i in range(5)], 0.05))
         return cameras[-1]
 
-    monkeypatch.setattr("model.inference.webcam.VideoCapture", capture)
+    monkeypatch.setattr("model.media.webcam.VideoCapture", capture)
     monkeypatch.setattr("style_transfer.open_screens", lambda virtual_camera: [window])
     code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
     assert (code, err) == (0, "")

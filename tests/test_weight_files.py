@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model import checkpoints
-from model.errors import InputError
+from model.common.errors import InputError
 from tests.small import small_network
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from model.demo.studio import Content
-from model.inference.face import FaceCrop
+from model.faces.crop import FaceCrop
 
 LONGEST_SIDE = 900
 """Larger frames are shown reduced to this many pixels."""

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from model import checkpoints
-from model.errors import InputError
-from model.hub import CHECKPOINTS
-from model.inference.sample import sample_portrait
-from model.inference.styles import PRESETS, Preset, describe_checkpoint
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
 from model.inference.stylizer import Stylizer
+from model.media.sample import sample_portrait
+from model.styles.presets import PRESETS, Preset, describe_checkpoint
 
 SIDE = 256
 """Side of a picture in pixels."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from model.common.errors import InputError
 from model.demo.page import Page, failed
-from model.errors import InputError
-from model.inference.face import DEFAULT_PADDING
+from model.faces.crop import DEFAULT_PADDING
 
 LARGEST_PADDING = 400
 """At an eye distance of 64 pixels: a crop that shows the upper half of a person."""

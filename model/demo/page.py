@@ -12,13 +12,13 @@ import cv2
 import gradio as gr
 import numpy as np
 
+from model.common.errors import InputError
+from model.common.hub import fetched_bytes
 from model.demo.drawing import crop_view, nearest_face
 from model.demo.gallery import Entry, Gallery, find_entry
 from model.demo.studio import Content, Step, Stopped, Studio, Wish, bring, bring_sample
 from model.demo.visits import Visit, Visits
-from model.errors import InputError
-from model.hub import fetched_bytes
-from model.inference.frames import Frame, open_sink
+from model.media.files import Frame, open_sink
 
 SETTLE = 0.25
 """Seconds that a slider must rest before the result is rendered in full."""

@@ -16,16 +16,16 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
-from model.errors import InputError
-from model.inference.face import DEFAULT_PADDING, FaceCrop
-from model.inference.frames import Frame, FrameSource, open_frames, open_sink
-from model.inference.photos import PhotoSource
-from model.inference.pipeline import ahead, behind
-from model.inference.portrait import Portrait, find_people
-from model.inference.sample import SAMPLE_NAME, sample_portrait
-from model.inference.scene import Look, stylised
+from model.common.errors import InputError
+from model.common.sizes import INPUT_MULTIPLE
+from model.faces.crop import DEFAULT_PADDING, FaceCrop
+from model.faces.search import Portrait, find_people
+from model.inference.clip import Look, stylised
 from model.inference.stylizer import Stylizer
-from model.sizes import INPUT_MULTIPLE
+from model.media.files import Frame, FrameSource, open_frames, open_sink
+from model.media.photos import PhotoSource
+from model.media.sample import SAMPLE_NAME, sample_portrait
+from model.media.threads import ahead, behind
 
 KEPT_MODELS = 3
 """Models that stay in memory; the one that was not asked for the longest goes first."""

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
-from model.errors import InputError
+from model.common.errors import InputError
 
 STEP = 0.01
 """Degrees on a curve are multiples of this: neighbours look alike, and frames of one degree are rendered together."""

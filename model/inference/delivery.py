@@ -5,13 +5,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model import cli
-from model.inference.frames import Frame, FrameSink, FrameSource, open_sink
+from model.common import cli
 from model.inference.manifest import ingredients
 from model.inference.options import Options
-from model.inference.pipeline import ahead, behind
-from model.inference.segments import SegmentedSink
 from model.inference.stylizer import Portrait, Stylizer
+from model.media.files import Frame, FrameSink, FrameSource, open_sink
+from model.media.resume import SegmentedSink
+from model.media.threads import ahead, behind
 
 
 def sink_for(path: Path, source: FrameSource, options: Options, fitted: list[tuple[Stylizer, Portrait]]) -> FrameSink:

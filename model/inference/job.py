@@ -4,17 +4,17 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from model import cli
-from model.errors import InputError
+from model.common import cli
+from model.common.errors import InputError
+from model.faces.search import find_people
+from model.inference.clip import Look, MapsOf, stylised
 from model.inference.delivery import deliver, sink_for
-from model.inference.frames import Frame, FrameSource, open_sink
 from model.inference.options import Options
 from model.inference.people import Cast, stylised_people
-from model.inference.photos import PhotoSource
-from model.inference.portrait import find_people
-from model.inference.scene import Look, MapsOf, stylised
-from model.inference.smoothing import Smoother, load_flow, open_maps
 from model.inference.stylizer import Portrait, Stylizer
+from model.media.files import Frame, FrameSource, open_sink
+from model.media.photos import PhotoSource
+from model.parsing.maps import Smoother, load_flow, open_maps
 
 
 def make_stylizer(options: Options) -> Stylizer:

@@ -8,8 +8,8 @@ from typing import Any
 import av
 import torch
 
-from model.errors import InputError
-from model.hub import CHECKPOINTS
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
 from model.inference.options import Options
 from model.inference.stylizer import Portrait, Stylizer
 

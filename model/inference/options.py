@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.cli import option
-from model.devices import DEVICES, PRECISIONS
-from model.errors import InputError
-from model.inference.contents import MEDIA_SUFFIXES
+from model.common.cli import option
+from model.common.devices import DEVICES, PRECISIONS
+from model.common.errors import InputError
+from model.faces.crop import DEFAULT_PADDING
+from model.inference.batch import MEDIA_SUFFIXES
 from model.inference.degrees import DegreeCurve, parse_degree
-from model.inference.face import DEFAULT_PADDING
-from model.inference.parsing import RADIUS
 from model.inference.people import Choice, parse_styles
-from model.inference.smoothing import RAFT_PATH
-from model.inference.webcam import camera_number, check_options
+from model.media.webcam import camera_number, check_options
+from model.parsing.maps import RAFT_PATH
+from model.parsing.smooth import RADIUS
 
 
 @dataclass

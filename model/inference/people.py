@@ -9,17 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-from model.errors import InputError
-from model.inference.crowd import CrowdTracker
+from model.common.errors import InputError
+from model.effects.composite import FullFrame
+from model.faces.crop import FaceCrop, face_size
+from model.faces.crowd import CrowdTracker
+from model.faces.presence import Presence
+from model.faces.search import Portrait
+from model.inference.clip import Look, beside
 from model.inference.degrees import parse_degree
-from model.inference.face import FaceCrop, face_size
-from model.inference.full_frame import FullFrame
-from model.inference.media import Frame
-from model.inference.portrait import Portrait
-from model.inference.presence import Presence
-from model.inference.scene import Look, beside
-from model.inference.styles import is_preset
 from model.inference.stylizer import Stylizer
+from model.media.frames import Frame
+from model.styles.presets import is_preset
 
 
 @dataclass(frozen=True)

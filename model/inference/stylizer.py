@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from model import checkpoints
-from model.devices import pick_device, pick_precision
-from model.errors import InputError
-from model.hub import ensure_file
-from model.inference.face import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
-from model.inference.grey import keep_grey
-from model.inference.media import Frame, FrameSource
-from model.inference.portrait import Portrait, search_face
-from model.inference.renderer import Promise, Renderer
-from model.inference.styles import Preset, choose_preset, resolve_style, style_rows
-from model.inference.tensors import rgb_of, take_logits, to_tensor
+from model.common.devices import pick_device, pick_precision
+from model.common.errors import InputError
+from model.common.hub import ensure_file
+from model.common.tensors import rgb_of, take_logits, to_tensor
+from model.effects.grayscale import keep_grey
+from model.faces.crop import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
+from model.faces.search import Portrait, search_face
+from model.media.frames import Frame, FrameSource
+from model.styles.presets import Preset, choose_preset, resolve_style, style_rows
+from model.styles.renderer import Promise, Renderer
 from model.vtoonify import VToonify
 
 KEPT_STYLES = 4

@@ -15,16 +15,16 @@ from model.dualstylegan import DualStyleGAN
 from model.perceptual import Perceptual
 from model.psp import CODE_COUNT, CODE_SIZE, PSPEncoder
 from model.stylegan2 import Generator
+from model.training.accelerator import make_engine, to_device
+from model.training.data.pair import Pair
+from model.training.data.views import window_side
 from model.training.distill import Distillation
-from model.training.engine import make_engine, to_device
 from model.training.meter import Meter, Work
-from model.training.network_teacher import NetworkTeacher, pool_face
 from model.training.options import DualOptions, ToonifyOptions
-from model.training.pair import Pair
 from model.training.pretrain import Pretraining
-from model.training.run import Run
-from model.training.teachers import DualStyleTeacher, ToonifyTeacher
-from model.training.views import window_side
+from model.training.teachers.generators import DualStyleTeacher, ToonifyTeacher
+from model.training.teachers.helpers import NetworkTeacher, pool_face
+from model.training.trainer import Run
 from model.vtoonify import Backbone
 
 TERA = 1e12

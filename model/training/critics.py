@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
+from model.training.data.pair import Pair
 from model.training.options import TrainOptions
-from model.training.pair import Pair
 
 
 def make_critic(options: TrainOptions, styles: int) -> nn.Module:

@@ -12,11 +12,11 @@ from model import checkpoints
 from model.perceptual import load_perceptual
 from model.training import losses
 from model.training.critics import make_critic
+from model.training.data.pair import Pair
 from model.training.options import TrainOptions
-from model.training.pair import Pair
-from model.training.run import Run
 from model.training.sheets import sheet
 from model.training.student import DistillStudent, Rendered, code_of
+from model.training.trainer import Run
 
 FLICKER_PART = 4
 """From scratch, the flicker loss takes one in so many samples of a batch: the same mean, at a fraction of the cost."""

@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from model import cli
-from model.cli import option
-from model.devices import DEVICES, pick_device
-from model.errors import InputError
+from model.common import cli
+from model.common.cli import option
+from model.common.devices import DEVICES, pick_device
+from model.common.errors import InputError
 from model.training import costs
 from model.training.cost_tables import (
     GIB,

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from model.errors import InputError
+from model.common.errors import InputError
 
 JPEG_QUALITY = 92
 

@@ -7,8 +7,8 @@ import torch
 
 from model.training import costs
 from model.training.costs import Case, Hardware
-from model.training.pair import Pair
-from model.training.run import Run
+from model.training.data.pair import Pair
+from model.training.trainer import Run
 
 
 def measure(cases: Iterable[Case], device: str, hardware: Hardware, count: int) -> dict[Case, tuple[int, float] | None]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Self
 
-from model.cli import option
-from model.devices import DEVICES
-from model.errors import InputError
+from model.common.cli import option
+from model.common.devices import DEVICES
+from model.common.errors import InputError
 from model.stylegan2 import GeneratorConfig
 from model.vtoonify import Backbone, VToonifyConfig
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from model import checkpoints
 from model.training import losses
-from model.training.pair import Pair
-from model.training.run import Run
+from model.training.data.pair import Pair
 from model.training.sheets import sheet
 from model.training.student import EncoderStudent
+from model.training.trainer import Run
 
 
 class Pretraining(Run):

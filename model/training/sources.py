@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from model import checkpoints
-from model.errors import InputError
-from model.training.engine import arithmetic, local_numbers
+from model.common.errors import InputError
+from model.training.accelerator import arithmetic, local_numbers
+from model.training.data.pair import Pair
+from model.training.data.pairs import kind_of, open_pairs, split_held_out
+from model.training.data.shards import StoredPair, list_styles
+from model.training.data.stored import check_sizes
 from model.training.options import DualOptions, TrainOptions
-from model.training.pair import Pair
-from model.training.pairs import kind_of, open_pairs, split_held_out
-from model.training.shards import StoredPair, list_styles
-from model.training.stored import check_sizes
-from model.training.teacher_files import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers.load import load_backbone, load_dualstyle_teacher, load_toonify_teacher
 
 SHEET_ROWS = 6
 """Samples on a sheet of pictures."""

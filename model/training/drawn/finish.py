@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from model.inference.grey import GREY
+from model.effects.grayscale import GREY
 from model.training.drawn.filters import blur, smooth_along, smoothstep
 from model.training.drawn.shading import Canvas
 from model.training.drawn.strokes import paint, pixel_grid

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from model.errors import InputError
+from model.common.errors import InputError
+from model.training.data.pictures import SUFFIXES, pictures_below
+from model.training.data.shards import Result
 from model.training.drawn.styles import DrawnStyle, load_style
-from model.training.pictures import SUFFIXES, pictures_below
-from model.training.shards import Result
 
 if TYPE_CHECKING:
-    from model.training.generate_options import DrawnData
+    from model.training.generate.options import DrawnData
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from model import cli
-from model.cli import option
-from model.devices import pick_precision
-from model.errors import InputError
+from model.common import cli
+from model.common.cli import option
+from model.common.devices import pick_precision
+from model.common.errors import InputError
+from model.common.weight_files import write_contents
 from model.matte import SIDE, MatteNet
-from model.training.pictures import DAMAGE, SUFFIXES, pictures_below
-from model.weight_files import write_contents
+from model.training.data.pictures import DAMAGE, SUFFIXES, pictures_below
 
 STORED_SIDE = 160  # a little more than the network sees, for views that are zoomed in
 GREY_MODES = ("1", "L", "P", "RGB")  # kinds of pictures that become 8-bit grey without loss: nothing transparent

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.cutout import person_matte
+from model.parsing.matting import person_matte
 from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep
 from model.training.drawn.geometry import (
     BROWS,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from model.errors import InputError
+from model.common.errors import InputError
 
 SHIPPED = Path(__file__).parent
 SUFFIX = ".toml"

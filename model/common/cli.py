@@ -1,0 +1,163 @@
+"""Command lines derived from dataclasses: one field owns a name, a type, a default and its help.
+
+    @dataclass
+    class Options:
+        style_degree: float = option(0.5, "style degree in [0, 1]")
+
+    options = parse(Options, "Stylise photos.")
+"""
+
+import argparse
+import dataclasses
+import os
+import re
+import signal
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from model.common.errors import InputError
+
+OptionsType = TypeVar("OptionsType")
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+EXIT_BROKEN_PIPE = 141
+"""What a shell reports for a program whose reader, such as `head`, went away."""
+
+OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
+"""First words that are lower case after the program's name; any other first word may be a file's."""
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence | None = None,
+    metavar: str | tuple[str, ...] | None = None,
+    nargs: int | str | None = None,
+) -> Any:
+    """Dataclass field that becomes a command-line option; lists are copied for each instance."""
+    metadata = {"help": help, "choices": choices, "metavar": metavar, "nargs": nargs}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reports a wrong option in one sentence, without the usage of forty others."""
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub("invalid float value: (.*)", r"\1 is not a number", message)
+        message = re.sub("invalid int value: (.*)", r"\1 is not a whole number", message)
+        message = re.sub("unrecognized arguments: (.*)", r"\1 belongs to no option", message)
+        say(f"{message.removeprefix('argument ')}; --help lists the options")
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _value_type(annotation: Any) -> Any:
+    """The type that one word of the command line is converted to: `list[int]` and `int | None` give `int`."""
+    if isinstance(annotation, types.UnionType):
+        annotation = next(arm for arm in annotation.__args__ if arm is not type(None))
+    if typing.get_origin(annotation) in (list, tuple):
+        annotation = typing.get_args(annotation)[0]
+    return annotation
+
+
+def build_parser(options: type, description: str) -> argparse.ArgumentParser:
+    """Make a parser with one `--name` for each field of the dataclass `options`."""
+    parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    hints = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        if not field.metadata:
+            continue
+        settings = {key: value for key, value in field.metadata.items() if value is not None}
+        missing = field.default is dataclasses.MISSING
+        default = field.default_factory() if missing else field.default
+        settings["help"] = settings["help"].replace("%", "%%")
+        if hints[field.name] is bool:
+            parser.add_argument(f"--{field.name}", action="store_true", default=default, help=settings["help"])
+            continue
+        if default not in (None, []):
+            settings["help"] += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+        parser.add_argument(f"--{field.name}", type=_value_type(hints[field.name]), default=default, **settings)
+    return parser
+
+
+def parse(options: type[OptionsType], description: str, argv: Sequence[str] | None = None) -> OptionsType:
+    """Read the command line into the dataclass `options`; a wrong option ends the program with code 2."""
+    return options(**vars(build_parser(options, description).parse_args(argv)))
+
+
+def sentence(message: object) -> str:
+    """`message` as it follows a name and a colon: on one line, with a small first letter and a full stop."""
+    text = OPENER.sub(lambda opener: opener[0].lower(), " ".join(str(message).splitlines()))
+    return text if text.endswith(".") else f"{text}."
+
+
+def processes() -> tuple[int, int]:
+    """Number of this process and how many there are, as torchrun and accelerate launch say."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def say(message: object, all_processes: bool = False) -> None:
+    """Print one sentence about the work to stderr, after the program's name; of many processes, the first speaks.
+
+    all_processes: it is about this process's share of the work alone.
+    """
+    if processes()[0] and not all_processes:
+        return
+    print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
+
+
+@contextmanager
+def termination_as_ctrl_c() -> Iterator[None]:
+    """Within the block `kill` does what Ctrl-C does, so that a file half written is finished in the same way."""
+
+    def stop(number: int, stack: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):  # a program in the background ignores Ctrl-C
+            raise KeyboardInterrupt
+        handler(number, stack)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Call `main` as a program: what a user can mend is one sentence and exit code 2, Ctrl-C is exit code 130.
+
+    That is every `InputError`, and what the system says about files and memory where nobody foresaw it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
+    try:
+        with termination_as_ctrl_c():
+            main()
+        sys.stdout.flush()
+    except InputError as error:
+        say(error)
+        sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
+        sys.exit(EXIT_BROKEN_PIPE)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"{where}{error.strerror or error}")
+        sys.exit(EXIT_BAD_INPUT)
+    except MemoryError:
+        say("there is not enough memory: close other programs or take smaller pictures")
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt as interrupt:
+        say(str(interrupt) or "interrupted")  # it may say what was kept and how to go on
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)

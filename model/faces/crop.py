@@ -1,0 +1,261 @@
+"""The face in the frame: landmarks, the crop that the network sees, and the aligned face for the style encoder.
+
+Landmarks are float32 [68, 2] in the usual 68-point order, (x, y) in pixels of the frame. Pictures are RGB uint8
+[H, W, 3].
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from model.common.errors import InputError
+from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
+from model.faces.detect import find_landmarks, find_landmarks_quickly
+
+__all__ = [
+    "FaceCrop", "align_face", "eye_centres", "face_size", "find_landmarks", "find_landmarks_quickly", "resize_frame",
+]  # fmt: skip
+
+DEFAULT_PADDING = (200, 200, 200, 200)
+# Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
+# it is within 0.4 % of the true distance there, and would grow without limit towards 90 degrees.
+UPRIGHT_DEGREES = 5.0
+# A tiny face in a big frame is enlarged less than asked for, lest the enlarged frame exceed 64 Mi pixels (200 MB).
+MAX_SCALED_PIXELS = 2**26
+# Eyes closer together than this are no face to scale or align by.
+MIN_EYE_DISTANCE = 1.0
+
+# Anti-aliasing before the bilinear reduction: one pass of the binomial kernel up to this scale, two passes up to half.
+BLUR_KERNEL = np.array([1, 3, 3, 1]) / 8
+BLUR_SCALE = 0.75
+
+LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """The window of a scaled frame that is stylised; the same for every frame of a video.
+
+    `left`, `right`, `top`, `bottom` are pixels of the scaled frame and multiples of 8; `frame_size` is (h, w) of the
+    unscaled frames. A window that reaches beyond the scaled frame is filled by repeating the frame's edge.
+    """
+
+    scale: float
+    left: int
+    right: int
+    top: int
+    bottom: int
+    frame_size: tuple[int, int]
+
+    @classmethod
+    def from_landmarks(
+        cls,
+        landmarks: np.ndarray,
+        frame_size: tuple[int, int],
+        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
+        eye_distance: float = EYE_DISTANCE,
+    ) -> "FaceCrop":
+        """Scale the face to `eye_distance` pixels between the eyes and cut `padding` around the point between them.
+
+        `padding` is (left, right, top, bottom) in pixels at an eye distance of 64 and grows with `eye_distance`. The
+        window is clipped to the frame and floored to multiples of 8. Raises InputError when nothing is left of it.
+        """
+        if min(padding) < 0:
+            raise InputError(f"The padding {tuple(padding)} around the face is negative; give four numbers from 0 up.")
+        left_eye, right_eye = eye_centres(landmarks)
+        distance = _scaling_eye_distance(left_eye, right_eye)
+        largest_scale = max(1.0, math.sqrt(MAX_SCALED_PIXELS / (frame_size[0] * frame_size[1])))
+        eye_distance = min(eye_distance, largest_scale * distance)
+        scale = eye_distance / distance
+        height, width = scaled_size(frame_size, scale)
+        x, y = (left_eye + right_eye) / 2 * scale
+        pad_left, pad_right, pad_top, pad_bottom = (pad * eye_distance / EYE_DISTANCE for pad in padding)
+        crop = cls(
+            scale,
+            left=_floor_to_multiple(max(x - pad_left, 0)),
+            right=_floor_to_multiple(min(x + pad_right, width)),
+            top=_floor_to_multiple(max(y - pad_top, 0)),
+            bottom=_floor_to_multiple(min(y + pad_bottom, height)),
+            frame_size=tuple(frame_size),
+        )
+        if crop.height < INPUT_MULTIPLE or crop.width < INPUT_MULTIPLE:
+            raise InputError(
+                f"The crop around the face would be {max(crop.width, 0)} x {max(crop.height, 0)} pixels and needs "
+                f"{INPUT_MULTIPLE} x {INPUT_MULTIPLE}; give a larger padding than {tuple(padding)} or another picture."
+            )
+        return crop
+
+    @classmethod
+    def whole_frame(cls, frame_size: tuple[int, int]) -> "FaceCrop":
+        """The whole frame (h, w) unscaled, extended to the right and below to multiples of 8."""
+        height, width = frame_size
+        right, bottom = (-(-side // INPUT_MULTIPLE) * INPUT_MULTIPLE for side in (width, height))
+        return cls(1.0, left=0, right=right, top=0, bottom=bottom, frame_size=(height, width))
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    def apply(self, rgb: np.ndarray) -> np.ndarray:
+        """Scale and cut a frame: uint8 [h, w, 3] -> [height, width, 3]. Raises InputError for another frame size."""
+        if rgb.shape[:2] != self.frame_size:
+            (h, w), (fitted_h, fitted_w) = rgb.shape[:2], self.frame_size
+            raise InputError(
+                f"A frame of {w} x {h} pixels follows frames of {fitted_w} x {fitted_h}; make all of them one size."
+            )
+        window = resize_frame(rgb, self.scale)[self.top : self.bottom, self.left : self.right]
+        missing = ((0, self.height - window.shape[0]), (0, self.width - window.shape[1]), (0, 0))
+        return np.pad(window, missing, mode="edge")
+
+    def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
+        """Cut off what `apply` added beyond the frame: [factor * height, factor * width, 3] -> at most that size.
+
+        The whole frame comes back as [factor * h, factor * w, 3]; a face crop lies in the frame and stays as it is.
+        """
+        height, width = scaled_size(self.frame_size, self.scale)
+        return result[: (height - self.top) * factor, : (width - self.left) * factor]
+
+
+def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) of the eyes on the left and on the right of an upright face, float64 [2] each: means of six landmarks.
+
+    Raises InputError if they coincide.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    left, right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
+    if not math.dist(left, right) >= MIN_EYE_DISTANCE:
+        raise InputError("The face is too small to tell its eyes apart; use a picture in which it is larger.")
+    return left, right
+
+
+def face_size(landmarks: np.ndarray) -> float:
+    """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
+    points = np.asarray(landmarks, np.float64)
+    left, right = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
+    mouth = points[MOUTH_CORNERS].mean(0)
+    return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
+
+
+def scaled_size(frame_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(h, w) of a frame after `resize_frame`."""
+    height, width = frame_size
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize_frame(rgb: np.ndarray, scale: float) -> np.ndarray:
+    """Bilinear resize of uint8 [h, w, 3] to [round(h * scale), round(w * scale), 3], blurred first when reducing."""
+    rgb = blurred_for(rgb, scale)
+    height, width = scaled_size(rgb.shape[:2], scale)
+    if (height, width) == rgb.shape[:2]:
+        return rgb
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def blurred_for(rgb: np.ndarray, scale: float) -> np.ndarray:
+    """uint8 [h, w, 3] without the detail that a bilinear resize by `scale` would turn into jaggies."""
+    for limit in (BLUR_SCALE, BLUR_SCALE / 2):
+        if scale <= limit:
+            rgb = cv2.sepFilter2D(rgb, -1, BLUR_KERNEL, BLUR_KERNEL)
+    return rgb
+
+
+def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.ndarray:
+    """The face upright and centred as in the FFHQ data set: uint8 [size, size, 3].
+
+    The square comes from eyes and mouth (Karras et al. 2019, appendix "FFHQ dataset"); where it leaves the frame, the
+    frame is continued by its mirror image, which fades into a blur and then into its median colour.
+    """
+    quad = _ffhq_quad(landmarks)
+    image, quad = _shrink(Image.fromarray(np.ascontiguousarray(rgb)), quad, size)
+    image, quad = _cut_around(image, quad)
+    image, quad = _extend_by_reflection(image, quad)
+    # Pillow counts positions from the corner of the first pixel, landmarks from its centre.
+    corners = tuple((quad + 0.5).flatten())
+    return np.asarray(image.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR))
+
+
+def _scaling_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> float:
+    """True distance; for upright heads the horizontal one, see UPRIGHT_DEGREES."""
+    dx, dy = right_eye - left_eye
+    if dx > 0 and abs(dy) <= dx * math.tan(math.radians(UPRIGHT_DEGREES)):
+        return float(dx)
+    return math.hypot(dx, dy)
+
+
+def _floor_to_multiple(position: float) -> int:
+    # Rounding first is what the published crops show: 111.6 becomes 112, not 104.
+    return round(position) // INPUT_MULTIPLE * INPUT_MULTIPLE
+
+
+def _ffhq_quad(landmarks: np.ndarray) -> np.ndarray:
+    """Corners of the tilted square, float64 [4, 2]: top left, bottom left, bottom right, top right of the face."""
+    left_eye, right_eye = eye_centres(landmarks)
+    eyes = (left_eye + right_eye) / 2
+    across = right_eye - left_eye
+    down = np.asarray(landmarks, dtype=np.float64)[MOUTH_CORNERS].mean(axis=0) - eyes
+    # The face's horizontal: the mean of the line of the eyes and the perpendicular of the line from eyes to mouth.
+    x = across + (down[1], -down[0])
+    x *= max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down)) / math.hypot(*x)
+    y = np.array((-x[1], x[0]))
+    centre = eyes + 0.1 * down
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def _side(quad: np.ndarray) -> float:
+    return math.dist(quad[0], quad[1])
+
+
+def _shrink(image: Image.Image, quad: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
+    """Reduce by a whole factor so that the bilinear transform afterwards reduces at most about fourfold."""
+    factor = int(_side(quad) / size / 2)
+    if factor <= 1:
+        return image, quad
+    smaller = (round(image.width / factor), round(image.height / factor))
+    return image.resize(smaller, Image.Resampling.LANCZOS), quad / factor
+
+
+def _border(quad: np.ndarray) -> int:
+    """Pixels of surroundings that the square takes along."""
+    return max(round(0.1 * _side(quad)), 3)
+
+
+def _cut_around(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    border = _border(quad)
+    left, top = np.maximum(np.floor(quad.min(axis=0)).astype(int) - border, 0)
+    right, bottom = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + border, image.size)
+    return image.crop((left, top, right, bottom)), quad - (left, top)
+
+
+def _extend_by_reflection(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """Continue the picture where the square leaves it."""
+    border = _border(quad)
+    before = np.maximum(border - np.floor(quad.min(axis=0)).astype(int), 0)
+    after = np.maximum(np.ceil(quad.max(axis=0)).astype(int) + border - image.size, 0)
+    if max(*before, *after) <= border - 4:
+        return image, quad
+    least = round(0.3 * _side(quad))
+    before, after = np.maximum(before, least), np.maximum(after, least)
+    padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
+    pixels = np.pad(np.asarray(image, dtype=np.float32), padding, mode="reflect")
+    mask = _outside_mask(pixels.shape[:2], before, after)[..., None]
+    sigma = 0.02 * _side(quad)
+    blurred = gaussian_filter(pixels, (sigma, sigma, 0))
+    pixels += (blurred - pixels) * np.clip(3 * mask + 1, 0, 1)
+    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)), quad + before
+
+
+def _outside_mask(shape: tuple[int, int], before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """float [H, W]: 1 at the outer edge of the padding, 0 where it meets the picture, negative inside."""
+    rows, columns = (np.arange(length, dtype=np.float32) for length in shape)
+    inward_x = np.minimum(columns / before[0], columns[::-1] / after[0])
+    inward_y = np.minimum(rows / before[1], rows[::-1] / after[1])
+    return 1 - np.minimum(inward_x[None, :], inward_y[:, None])

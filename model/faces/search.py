@@ -1,0 +1,68 @@
+"""What is known of one person in one clip, and where in the clip to look for them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+
+import numpy as np
+from torch import Tensor
+
+from model.common.errors import InputError
+from model.faces.crop import FaceCrop, find_landmarks, find_landmarks_quickly
+from model.faces.detect import find_all_landmarks
+from model.media.frames import Frame, FrameSource
+
+SEARCH_DENSITY = 50
+"""The first frames of a video are all searched for a face, then every second, third … one after as many more: an hour
+without a face takes some hundred searches."""
+
+THOROUGH_FRAMES = 6
+"""Frames of a video without an easy face on which the slow search is tried before giving up."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What is known of one person in one clip, the same for all of its frames."""
+
+    crop: FaceCrop
+    photo_rows: Tensor | None
+    """Style code of the face in w+, `[1, rows, D]`; None for models that need none."""
+    landmarks: np.ndarray | None
+    """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame in which no face was needed."""
+    time: Fraction | None = None
+    """When the frame that was fitted is shown, in seconds of the clip; None for a picture."""
+
+    def known_in(self, frame: Frame) -> np.ndarray | None:
+        """The landmarks, if `frame` is the one that was fitted."""
+        return self.landmarks if frame.time == self.time else None
+
+
+def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
+    """First frame of `source` with a face, and its landmarks `[68, 2]`.
+
+    Frames at the start and then fewer and fewer get the quick search; if none succeeds, a few get the slow one.
+    Raises InputError when there is no face.
+    """
+    count, due = 0, 1
+    for count, frame in enumerate(source, start=1):
+        if count < due:
+            continue
+        due = count + max(1, count // SEARCH_DENSITY)
+        landmarks = find_landmarks_quickly(frame.rgb)
+        if landmarks is not None:
+            return frame, landmarks
+    stride = max(1, -(-count // THOROUGH_FRAMES))
+    for frame in islice(source, 0, None, stride):
+        landmarks = find_landmarks(frame.rgb)
+        if landmarks is not None:
+            return frame, landmarks
+    raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")
+
+
+def find_people(source: FrameSource, most: int | None = None) -> tuple[Frame, list[np.ndarray]]:
+    """The first frame of `source` with a face, and the landmarks `[68, 2]` of its `most` prominent faces (None: all).
+
+    Raises InputError when there is no face.
+    """
+    frame, main = search_face(source)
+    return frame, (find_all_landmarks(frame.rgb) or [main])[:most]

@@ -1,0 +1,143 @@
+"""One person's face through a video: landmarks frame after frame.
+
+Sparse optical flow carries the landmarks of one frame to the next, the landmark predictor corrects them there, and the
+detector confirms now and then that it is still a face. Without one (turned away, hidden, out of the picture, cut) the
+tracker keeps looking; nothing stops.
+"""
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from model.faces.crop import eye_centres, face_size
+from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
+
+CONFIRM_EVERY, DOUBTS = 8, 3
+"""The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
+
+SEARCH_EVERY = 4
+"""Without a face, one frame in so many is searched."""
+
+ASTRAY = 0.25
+"""Flow and landmark predictor may disagree by this many eye distances; beyond, the face is lost."""
+
+TILTED = 15.0
+"""Degrees from which on a head is turned upright before it is looked at."""
+
+THUMBNAIL, CUT = 32, 40.0
+"""Side of the small pictures that are compared to find cuts, and the mean difference in levels that makes one."""
+
+
+class FaceTracker:
+    """Follows one face. `update` is called with every frame in order."""
+
+    def __init__(self, find: Callable[[np.ndarray], np.ndarray | None] | None = None):
+        """find: looks for the face in a frame, as `find_landmarks_quickly`, which is asked unless told otherwise."""
+        self._find = find or find_landmarks_quickly
+        self._landmarks: np.ndarray | None = None
+        self._grey: np.ndarray | None = None
+        self._thumbnail: np.ndarray | None = None
+        self._since_confirmed = self._doubts = self._since_searched = 0
+        self.is_cut = False
+        """Whether the last frame began a new shot."""
+
+    def update(self, rgb: np.ndarray, known: np.ndarray | None = None) -> np.ndarray | None:
+        """Landmarks float32 `[68, 2]` in the next frame RGB uint8 `[H, W, 3]`; None where no face is seen.
+
+        known: the landmarks in this frame, where a slower search than the tracker's has found them.
+        """
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        self.is_cut = self._begins_shot(grey)
+        if self.is_cut:
+            self._landmarks = None
+        found = self._carry(rgb, grey) if known is None else known
+        if known is None and found is not None and self._must_confirm():
+            found = self._confirmed(rgb, found)
+        if found is None:
+            found = self._search(rgb)
+        self._landmarks, self._grey = found, grey
+        return found
+
+    def _begins_shot(self, grey: np.ndarray) -> bool:
+        thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
+        before, self._thumbnail = self._thumbnail, thumbnail
+        return before is not None and float(np.abs(thumbnail - before).mean()) > CUT
+
+    def _carry(self, rgb: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
+        """The landmarks of the frame before, moved along and corrected; None when they were lost on the way."""
+        if self._landmarks is None or self._grey.shape != grey.shape:
+            return None
+        before = self._landmarks.astype(np.float32)[:, None]
+        distance = face_size(self._landmarks)
+        window = max(2 * round(0.2 * distance) + 1, 9)
+        settings = {"winSize": (window, window), "maxLevel": 3}
+        moved, seen, _ = cv2.calcOpticalFlowPyrLK(self._grey, grey, before, None, **settings)
+        if seen.mean() < 0.5:
+            return None
+        steps = (moved - before)[seen[:, 0] > 0]
+        carried = self._landmarks + np.median(steps[:, 0], axis=0)
+        picture, box, back = _upright(rgb, carried)
+        found = (landmarks_in(picture, box) @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        shift = np.linalg.norm(found - carried, axis=1).mean()
+        return found if shift < ASTRAY * distance and _is_plausible(found, rgb.shape[:2], distance) else None
+
+    def _must_confirm(self) -> bool:
+        self._since_confirmed += 1
+        return self._since_confirmed >= CONFIRM_EVERY
+
+    def _confirmed(self, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
+        """`landmarks` unless the detector has missed a face there several times in a row."""
+        self._since_confirmed = 0
+        picture, box, _ = _upright(rgb, landmarks)
+        self._doubts = 0 if shows_face(picture, box) else self._doubts + 1
+        if self._doubts < DOUBTS:
+            return landmarks
+        self._doubts = 0
+        return None
+
+    def _search(self, rgb: np.ndarray) -> np.ndarray | None:
+        due = self._landmarks is not None or self.is_cut or self._since_searched % SEARCH_EVERY == 0
+        self._since_searched = 0 if self._landmarks is not None else self._since_searched + 1
+        if not due:
+            return None
+        found = self._find(rgb)
+        self._doubts = self._since_confirmed = 0
+        return found
+
+
+def _upright(
+    rgb: np.ndarray, landmarks: np.ndarray
+) -> tuple[np.ndarray, tuple[float, float, float, float], np.ndarray]:
+    """A picture in which the face is upright, its box there, and the matrix `[2, 3]` back to pixels of `rgb`.
+
+    Detector and predictor know upright heads: where one is tilted, its surroundings are turned, else `rgb` it is.
+    """
+    left, right = eye_centres(landmarks)
+    tilt = math.degrees(math.atan2(*(right - left)[::-1]))
+    box = _box(landmarks)
+    if abs(tilt) < TILTED:
+        return rgb, box, np.eye(2, 3)
+    x, y = (left + right) / 2
+    reach = 3 * face_size(landmarks)
+    turn = cv2.getRotationMatrix2D((x, y), tilt, 1.0)
+    turn[:, 2] += (reach - x, reach - y)
+    picture = cv2.warpAffine(rgb, turn, (round(2 * reach), round(2 * reach)), borderMode=cv2.BORDER_REPLICATE)
+    moved = box[0] + reach - x, box[1] + reach - y, box[2] + reach - x, box[3] + reach - y
+    return picture, moved, cv2.invertAffineTransform(turn)
+
+
+def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of what the detector would find: measured on upright faces, in eye distances."""
+    points = np.asarray(landmarks, np.float64)
+    x, y = (points[36:42].mean(0) + points[42:48].mean(0)) / 2
+    size = face_size(landmarks)
+    return x - 1.24 * size, y - 0.77 * size, x + 1.24 * size, y + 1.71 * size
+
+
+def _is_plausible(landmarks: np.ndarray, frame_size: tuple[int, int], before: float) -> bool:
+    """Whether the face is still in the frame and about as large as it was."""
+    height, width = frame_size
+    inside = ((landmarks >= 0) & (landmarks < (width, height))).all(axis=1).mean()
+    return inside > 0.5 and 0.8 < face_size(landmarks) / before < 1.25

@@ -1,0 +1,225 @@
+"""What every source and every sink of frames has in common."""
+
+import errno
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+import av
+import numpy as np
+
+from model.common.errors import InputError
+
+# The frame rate of anything that states none: photos, numbered pictures, streams without a clock.
+DEFAULT_RATE = Fraction(25)
+WHITE = 255
+# The system's words for no room: disk, quota, largest size of a file.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture.
+
+    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo.
+    """
+
+    rgb: np.ndarray
+    time: Fraction | None = None
+
+
+class FrameSource(ABC):
+    """Frames read one by one; every loop over a source starts at its first frame again.
+
+    Attributes that a subclass sets before use:
+        path, name: the file, and its name without the suffix.
+        is_video: False for a photo.
+        first: the first frame, known as soon as the source is open.
+        rate: frames per second, None for a photo; a nominal figure, the times of the frames are what counts.
+        is_steady: whether the frames are evenly spaced, as far as the file tells.
+        time_base: the tick of the clock in seconds; every time is close to a multiple of it.
+        expected_frames: what the file claims, for progress bars only.
+        sound_index: the number of the stream in `path` that holds the sound, None without sound.
+        origin: what was subtracted from the clock of the file to give the times, in seconds.
+        end: after a loop, when its last frame ends on the clock, if known.
+        warning: after a loop, a sentence on what could not be read, else None.
+        finished: whether the last loop reached the end.
+    """
+
+    is_video = True
+    rate: Fraction | None = None
+    is_steady = True
+    time_base = 1 / DEFAULT_RATE
+    expected_frames: int | None = None
+    sound_index: int | None = None
+    origin = Fraction(0)
+
+    first: Frame
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.stem
+        self.end: Fraction | None = None
+        self.warning: str | None = None
+        self.finished = False
+        self._loops: list[Iterator[Frame]] = []
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels, after rotation."""
+        height, width = self.first.rgb.shape[:2]
+        return height, width
+
+    @abstractmethod
+    def _read(self) -> Iterator[Frame]:
+        """Yields the frames from the first on, holding files open only while it runs."""
+
+    def _loop(self) -> Iterator[Frame]:
+        self.finished = False
+        yield from self._read()
+        self.finished = True
+
+    def __iter__(self) -> Iterator[Frame]:
+        loop = self._loop()
+        self._loops.append(loop)
+        return loop
+
+    def close(self) -> None:
+        """Ends every loop over the source and closes its files."""
+        for loop in self._loops:
+            loop.close()
+        self._loops.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class FrameSink(ABC):
+    """Writes frames to `partial` next to `path`, and moves that to `path` once all went well.
+
+    Leaving the `with` block normally publishes the file. After Ctrl-C what was written stays as a playable file
+    under the partial name. After any other exception nothing stays. An older file at `path` is intact until then.
+    """
+
+    done = 0
+    """Frames that an earlier run has written already: the first to be written is the one after them."""
+
+    def __init__(self, path: Path, source: FrameSource):
+        self.path = path
+        self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self.written = 0
+        self._source = source
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """Refuses a place that cannot be written before hours of work go into it."""
+        for target in (self.path, self.partial):
+            if target.exists() and self._source.path.exists() and target.samefile(self._source.path):
+                raise InputError(f"writing {self.path} would destroy the input {self._source.path}: "
+                                 "choose another output name")
+        if self.path.is_dir():
+            raise InputError(f"cannot write {self.path}: a folder has that name; choose another output name")
+        try:
+            self.partial.touch()
+            self.partial.unlink()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError | av.FFmpegError) -> InputError:
+        advice = "free some space there" if error.errno in FULL else "choose a folder that exists and can be written"
+        return InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}")
+
+    def write(self, frame: Frame) -> None:
+        """Adds one frame; all frames of a sink have the same size. Raises InputError if it cannot be stored."""
+        try:
+            with uninterrupted():
+                self._write(frame)
+                self.written += 1
+        except (OSError, av.FFmpegError) as error:
+            raise self._failure(error) from error
+
+    def left(self) -> str | None:
+        """After Ctrl-C: what stayed of the work, as a sentence; None for nothing."""
+        if not self.partial.exists():
+            return None
+        return f"the part of {self._source.path} that was done is in {self.partial}"
+
+    @abstractmethod
+    def _write(self, frame: Frame) -> None:
+        """Stores one frame in the partial file."""
+
+    @abstractmethod
+    def _finish(self, complete: bool) -> None:
+        """Makes the partial file playable; `complete` is False if the user broke off."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Lets go of the partial file, whatever its state."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if not self.written or (kind is not None and not interrupted):
+            self.discard()
+            return
+        try:
+            with uninterrupted():
+                self._finish(complete=not interrupted)
+                if not interrupted:
+                    self.partial.replace(self.path)
+        except (OSError, av.FFmpegError) as failure:
+            self.discard()
+            raise self._failure(failure) from failure
+
+    def discard(self) -> None:
+        """Lets go of what was written; an older file at `path` stays."""
+        with suppress(OSError, av.FFmpegError):  # on a full disk closing fails as well
+            self._abandon()
+        self.partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Holds Ctrl-C back until the block is through: between encoder and file it would lose a packet.
+
+    The first packet is the key frame without which all the others show nothing.
+    """
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
+    handler = signal.getsignal(signal.SIGINT)
+    if not in_main or not callable(handler):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, stack: held.append((number, stack)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        handler(*held[0])
+
+
+def over_white(rgba: np.ndarray) -> np.ndarray:
+    """Lays a picture with straight alpha on white: [H, W, 4] uint8 -> [H, W, 3] uint8."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3] * alpha + WHITE * (WHITE - alpha)
+    return ((mixed + WHITE // 2) // WHITE).astype(np.uint8)
+
+
+def unreadable(path: Path, reason: str, advice: str = "pass another file") -> InputError:
+    """The error of a file that cannot be used as a source."""
+    return InputError(f"cannot read {path}: {reason}; {advice}")

@@ -1,0 +1,226 @@
+"""Photos, animated pictures and numbered photos, by Pillow."""
+
+import io
+import re
+import struct
+import warnings
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from model.common.errors import InputError
+from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over_white, unreadable
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Formats with a clear signature. Others of Pillow's would also claim some videos and text files.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
+# Further pictures in other formats (JPEG, TIFF) are views, previews or pages.
+ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
+# What Pillow's decoders raise on damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+# Browsers show frames that ask for less than 20 ms for 100 ms, and old GIFs rely on it.
+SHORTEST_MS, FALLBACK_MS = 20, 100
+# Divides both hundredths of a second (GIF) and usual frame rates (APNG).
+ANIMATION_TICK = Fraction(1, 90000)
+JPEG_QUALITY = 95
+MAX_UINT16 = 65535
+
+
+def open_photo(path: Path) -> FrameSource | None:
+    """A photo or animated picture, or None if the file is neither by its signature."""
+    try:
+        with _open(path) as image:
+            animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
+    except Image.UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+    return AnimationSource(path) if animated else PhotoSource(path, read_photo(path))
+
+
+class PhotoSource(FrameSource):
+    """One photo that was read or made: `rgb` is [H, W, 3] uint8, `path` need not exist."""
+
+    is_video = False
+    expected_frames = 1
+
+    def __init__(self, path: Path, rgb: np.ndarray):
+        super().__init__(path)
+        self.first = Frame(rgb)
+
+    def _read(self) -> Iterator[Frame]:
+        yield self.first
+
+
+class AnimationSource(FrameSource):
+    """An animated GIF, PNG, WebP or AVIF."""
+
+    is_steady = False
+    time_base = ANIMATION_TICK
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        try:
+            with _open(path) as image:
+                self._start = int(getattr(image, "default_image", False))  # an APNG's still is not part of its film
+                self.expected_frames = image.n_frames - self._start
+                image.seek(self._start)
+                self.rate = 1 / _duration(image)
+                self.first = Frame(to_rgb(image), Fraction(0))
+        except (*DAMAGE, EOFError) as error:
+            raise _damaged(path, error) from error
+
+    def _read(self) -> Iterator[Frame]:
+        time = Fraction(0)
+        self.warning = None
+        with _open(self.path) as image:
+            for index in range(self._start, self._start + self.expected_frames):
+                try:
+                    image.seek(index)
+                    rgb = to_rgb(image)
+                    step = _duration(image)
+                except (*DAMAGE, EOFError):
+                    self.warning = (f"{self.path} is damaged after {float(time):.2f} s of animation: "
+                                    "the result stops there")
+                    return
+                yield Frame(rgb, time)
+                time += step
+                self.end = time
+
+
+class SequenceSource(FrameSource):
+    """Photos numbered by a pattern such as frames_%04d.png, in the order of their numbers."""
+
+    rate = DEFAULT_RATE
+
+    def __init__(self, pattern: Path):
+        super().__init__(pattern)
+        self.files = _numbered_files(pattern)
+        if not self.files:
+            raise unreadable(pattern, "no file fits this pattern", "check the folder and the number of digits")
+        self.name = content_name(pattern)
+        self.expected_frames = len(self.files)
+        self.first = Frame(read_photo(self.files[0]), Fraction(0))
+
+    def _read(self) -> Iterator[Frame]:
+        self.warning = None
+        damaged = []
+        for index, file in enumerate(self.files):
+            try:
+                frame = Frame(read_photo(file), index / DEFAULT_RATE)
+            except InputError:
+                damaged.append(file.name)
+                self.warning = f"{len(damaged)} pictures of {self.path} are damaged and left out: {', '.join(damaged)}"
+                continue
+            if frame.rgb.shape != self.first.rgb.shape:
+                raise unreadable(file, f"it is not of the size of {self.files[0].name}", "give all the same size")
+            yield frame
+
+
+class PhotoSink(FrameSink):
+    """Writes one frame as JPEG (quality 95, 4:4:4) or PNG."""
+
+    def _write(self, frame: Frame) -> None:
+        if self.written:
+            raise ValueError(f"{self.path} is a photo and holds one frame only")
+        Image.fromarray(frame.rgb).save(self.partial, quality=JPEG_QUALITY, subsampling="4:4:4")
+
+    def _finish(self, complete: bool) -> None:
+        """A photo is whole as soon as it is written."""
+
+    def _abandon(self) -> None:
+        """Nothing is held open between frames."""
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """One photo, upright: [H, W, 3] uint8. Raises InputError for anything but a whole photo."""
+    try:
+        with _open(path) as image:
+            return to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow image of any mode as sRGB over white: [H, W, 3] uint8."""
+    if image.mode.startswith("I"):
+        # Pillow clips these on conversion instead of scaling them. Mode I carries 16-bit greys too.
+        grey = np.asarray(image).astype(np.int64).clip(0, MAX_UINT16)
+        grey = ((grey * 255 + MAX_UINT16 // 2) // MAX_UINT16).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating point pixels have no known range")
+    if image.has_transparency_data:
+        return over_white(np.asarray(image.convert("RGBA")))
+    return np.array(_to_srgb(image))
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether the name stands for numbered files: it has one %d or %04d in it."""
+    return len(_PATTERN.findall(path.name)) == 1
+
+
+def content_name(path: Path) -> str:
+    """What results of a file, or of numbered files, are called after."""
+    if is_pattern(path) and not path.exists():
+        return _PATTERN.sub("", path.stem).strip("_-. ") or path.absolute().parent.name
+    return path.stem
+
+
+_PATTERN = re.compile(r"%0?(\d*)d")
+
+
+def _numbered_files(pattern: Path) -> list[Path]:
+    before, digits, after = _PATTERN.split(pattern.name)
+    number = rf"(\d{{{digits},}})" if digits else r"(\d+)"
+    fits = re.compile(re.escape(before) + number + re.escape(after))
+    if not pattern.parent.is_dir():
+        return []
+    matches = [(fits.fullmatch(file.name), file) for file in pattern.parent.iterdir()]
+    return [file for _, file in sorted((int(match[1]), file) for match, file in matches if match)]
+
+
+def _open(path: Path) -> Image.Image:
+    with warnings.catch_warnings():
+        # Pillow warns at half the size that it refuses; photos of 108 megapixels are real.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        Image.init()  # registers the formats this build of Pillow knows
+        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def _duration(image: Image.Image) -> Fraction:
+    """How long the current frame of an animation stays, in seconds."""
+    milliseconds = Fraction(image.info.get("duration", 0)).limit_denominator(1000)
+    if milliseconds < SHORTEST_MS and image.format == "GIF" or milliseconds <= 0:
+        milliseconds = Fraction(FALLBACK_MS)
+    return milliseconds / 1000
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if not _is_srgb(source):
+                return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a profile that does not fit its picture says nothing about it
+    return image.convert("RGB")
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Conversion between variants of sRGB ("c2" is a tiny one) would only add rounding."""
+    name = (profile.profile.profile_description or "").strip().lower()
+    return "srgb" in name or name == "c2"
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return unreadable(path, f"this photo is damaged, cut off or of an unsupported kind ({error})",
+                      "save it again as JPEG or PNG or pass another one")

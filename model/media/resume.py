@@ -1,0 +1,224 @@
+"""A video written in segments, so that an interrupted run goes on where the last whole segment ends.
+
+    sink = SegmentedSink(path, source, made_of)
+    with sink:
+        for frame in stylised(stylizer, source, portrait, look, done=sink.done):
+            sink.write(frame)
+
+Each segment is a file of its own, from an encoder of its own. At the end their packets go into one file as they are. So
+the result is the same, byte for byte, wherever the work was interrupted.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from model.common.weight_files import write_whole
+from model.inference.batch import PARTS_SUFFIX
+from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
+from model.media.video_writer import Film, VideoSink, refined_tick
+
+SEGMENT = 128
+"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU. A multiple
+of the usual batches, so that a run that goes on forms the same ones; but on CUDA its first frame is one by itself."""
+
+NOTES = "notes.json"
+"""The file in the folder of segments that tells what they are."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A whole segment.
+
+    frames: how many there are; last: when the last one is shown, in ticks; digest: SHA-256 of the file.
+    """
+
+    frames: int
+    last: int
+    digest: str
+
+
+class Parts:
+    """The segments of one video in a folder. Those count that are noted, whole, and made of the same.
+
+    Args:
+        folder: need not exist.
+        made_of: what the segments are made of, as JSON can hold it. Where that has changed, none counts.
+    """
+
+    def __init__(self, folder: Path, made_of: dict[str, Any]):
+        self.folder = folder
+        self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
+        numbered = takewhile(lambda item: self._is_whole(*item), enumerate(self._noted()))
+        self.segments = [segment for _, segment in numbered]
+
+    def _noted(self) -> list[Segment]:
+        try:
+            notes = json.loads((self.folder / NOTES).read_text(encoding="utf-8"))
+            return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
+        except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `note` tells
+            return []
+
+    def _is_whole(self, number: int, segment: Segment) -> bool:
+        try:
+            return digest_of(self.path(number)) == segment.digest
+        except OSError:
+            return False
+
+    def path(self, number: int) -> Path:
+        """The file of a segment."""
+        return self.folder / f"{number:05d}.mp4"
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of all segments that count, in order."""
+        return [self.path(number) for number in range(len(self.segments))]
+
+    @property
+    def frames(self) -> int:
+        """How many frames the segments hold."""
+        return sum(segment.frames for segment in self.segments)
+
+    @property
+    def last(self) -> int | None:
+        """When the last frame is shown, in ticks; None without one."""
+        return self.segments[-1].last if self.segments else None
+
+    def add(self, frames: int, last: int) -> None:
+        """Note the next segment, whose file is written."""
+        self.segments.append(Segment(frames, last, digest_of(self.path(len(self.segments)))))
+        self.note()
+
+    def note(self) -> None:
+        """Write the notes; the folder is made. Raises InputError if that is not possible."""
+        notes = json.dumps({"made_of": self._made_of, "segments": [asdict(segment) for segment in self.segments]})
+        write_whole(self.folder / NOTES, lambda path: path.write_text(notes, encoding="utf-8"))
+
+    def remove(self, first: int = 0) -> None:
+        """Remove the files of the segments from number `first` on; if that is 0, the notes and the folder, too."""
+        kept = [*self.paths[:first], self.folder / NOTES] if first else []
+        with suppress(OSError):  # somebody's own files in it, or a folder that can't be changed, do no harm
+            for path in [*self.folder.glob("[0-9]*.mp4"), *self.folder.glob(f"{Path(NOTES).stem}*.json")]:
+                if path not in kept:
+                    path.unlink()
+            if not first:
+                self.folder.rmdir()
+
+
+class SegmentedSink(FrameSink):
+    """As `VideoSink`, but whatever interrupts the work, the segments that are whole stay, and count the next time.
+
+    `done` tells how many frames they hold.
+
+    Args:
+        path, source: as `open_sink` takes them.
+        made_of: what the result is made of, as JSON can hold it: where it has changed, the work begins anew.
+    """
+
+    def __init__(self, path: Path, source: FrameSource, made_of: dict[str, Any]):
+        super().__init__(path, source)
+        self._parts = Parts(path.with_suffix(PARTS_SUFFIX), made_of)
+        self._segment: VideoSink | None = None
+        self.done = self.written = self._parts.frames
+
+    def __enter__(self) -> Self:
+        self._parts.remove(len(self._parts.segments))
+        self._parts.note()
+        return self
+
+    def _write(self, frame: Frame) -> None:
+        if self._segment is None:
+            path = self._parts.path(len(self._parts.segments))
+            self._segment = VideoSink(path, self._source, sound=False, after=self._parts.last)
+        self._segment.write(frame)
+        if self._segment.written == SEGMENT:
+            self._end_segment()
+
+    def _end_segment(self) -> None:
+        segment, self._segment = self._segment, None
+        with segment:
+            pass
+        self._parts.add(segment.written, segment.last)
+
+    def _finish(self, complete: bool) -> None:
+        if self._segment is not None:
+            self._end_segment()
+        join(self._parts.paths, self.partial, self._source, self._parts.last)
+
+    def _abandon(self) -> None:
+        if self._segment is not None:
+            self._segment.discard()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        is_done = False
+        try:
+            if kind is None and self.written:
+                super().__exit__(None, None, None)
+                is_done = True
+        finally:
+            self.discard()
+            if is_done or not self._parts.segments:
+                self._parts.remove()
+
+    def left(self) -> str | None:
+        """As `FrameSink.left`."""
+        if not self._parts.segments:
+            return None
+        following = self._parts.last * refined_tick(self._source.time_base) + 1 / (self._source.rate or DEFAULT_RATE)
+        return f"{self._source.path} is done up to {float(following):.1f} s: --resume goes on from there"
+
+
+def join(parts: list[Path], path: Path, source: FrameSource, last: int) -> None:
+    """Write the packets of `parts`, and the sound of `source`, into `path`.
+
+    last: when the last picture is shown, in ticks.
+    """
+    with av.open(str(parts[0].absolute())) as template:
+
+        def add_pictures(container: OutputContainer, tick: Fraction) -> VideoStream:
+            stream = container.add_stream_from_template(template.streams.video[0])
+            stream.time_base = tick
+            return stream
+
+        with closing(Film(path, source, add_pictures)) as film:
+            packets = joined(parts, film)
+            waiting = next(packets)
+            for packet in packets:
+                film.add([waiting])
+                waiting = packet
+            film.finish([waiting], last, source.finished)
+
+
+def joined(parts: list[Path], film: Film) -> Iterator[Packet]:
+    """The packets of all parts in the order of decoding, for the pictures of `film`."""
+    decoded = None
+    for part in parts:
+        with av.open(str(part.absolute())) as container:
+            for packet in container.demux(video=0):
+                if not packet.size:
+                    continue
+                # An encoder that begins has not seen how uneven the frames before were, and may start too early.
+                packet.dts = packet.dts if decoded is None else max(packet.dts, decoded + 1)
+                decoded = packet.dts
+                packet.stream, packet.duration = film.pictures, film.step
+                yield packet
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,233 @@
+"""Frames of a video, by PyAV (FFmpeg)."""
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from model.media.frames import DEFAULT_RATE, Frame, FrameSource, over_white, unreadable
+
+# Anything else that FFmpeg opens is text, a playlist of other files, or a photo that Pillow found damaged.
+CONTAINERS = (
+    "asf", "avi", "av1", "dv", "flv", "h264", "hevc", "ivf", "m4v", "matroska", "mov", "mpeg", "mpegts",
+    "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
+)  # fmt: skip
+OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+# FFmpeg's own VP8 and VP9 decoders drop the alpha plane, libvpx keeps it.
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# Matrix coefficients (ITU-T H.273) that swscale converts: BT.709, FCC, BT.470BG, SMPTE 170M, 240M, BT.2020.
+KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)
+# High dynamic range looks washed out unless it is brought to BT.709, which takes seconds to set up.
+HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+# Unmarked video is BT.709 above the sizes of standard definition, BT.601 up to them, as players assume.
+SD_WIDTH, SD_HEIGHT = 1279, 576
+CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# Formats with oblong pixels stay well inside (anamorphic PAL is 64:45); beyond, the figure is garbage.
+MAX_PIXEL_ASPECT = 4
+# A clock that starts later than this is one of a broadcast; sooner, it is a deliberate offset of the sound.
+LATE_START = 1
+# A step back by more than this is a clock set anew (joined recordings); by less, jitter.
+CLOCK_RESTART = 1
+# How much less than it announces a video may hold before the user hears of it, in seconds.
+MISSING_TOLERANCE = Fraction(1, 2)
+
+
+class VideoSource(FrameSource):
+    """The main picture stream of a video file."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self._reformatter = VideoReformatter()
+        with open_container(path) as container:
+            stream = self._choose(container)
+            self._index = stream.index
+            self.time_base = stream.time_base
+            self.rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
+            self.is_steady = stream.average_rate is not None and stream.average_rate == stream.base_rate
+            sound = container.streams.best("audio", related=stream)
+            if sound is not None and sound.codec_context is not None and sound.rate:
+                self.sound_index = sound.index
+            self.origin = _origin([stream] if self.sound_index is None else [stream, sound])
+            own_length = (stream.duration or 0) * stream.time_base
+            self._announced = own_length or Fraction(container.duration or 0, av.time_base)
+            self.expected_frames = stream.frames or round(self._announced * self.rate) or None
+        first = next(iter(self), None)
+        self.close()
+        if first is None:
+            raise unreadable(path, "not one frame of this video can be decoded", "check that it plays")
+        self.first = first
+
+    def _choose(self, container: av.container.InputContainer) -> VideoStream:
+        videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not videos:
+            reason = "it holds sound only" if container.streams.audio else "it holds no pictures"
+            raise unreadable(self.path, reason, "pass a video or a photo")
+        best = container.streams.best("video")
+        chosen = best if best in videos else videos[0]
+        if chosen.codec_context is None:
+            raise unreadable(self.path, "its video codec is unknown", "convert it to H.264 first")
+        return chosen
+
+    def _read(self) -> Iterator[Frame]:
+        self.warning = None
+        clock = Clock(self.origin, 1 / self.rate)
+        start = None
+        with open_container(self.path) as container:
+            stream = container.streams[self._index]
+            convert = RGBConverter(self._reformatter, stream.sample_aspect_ratio)
+            for picture, stamp in self._decode(container, stream):
+                time = clock.time(None if stamp is None else stamp * stream.time_base)
+                start = time if start is None else start
+                self.end = time + (picture.duration * stream.time_base or 1 / self.rate)
+                yield Frame(convert(picture), time)
+        if start is not None:
+            self._compare_length(self.end - start)
+
+    def _decode(
+        self, container: av.container.InputContainer, stream: VideoStream
+    ) -> Iterator[tuple[VideoFrame, int | None]]:
+        """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
+        decoder = _decoder(stream)
+        # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
+        trusts_pictures = container.format.name != "avi"
+        stamps: deque[int | None] = deque()
+        packets = container.demux(stream)
+        damaged = 0
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:
+                packet = None
+            if packet is not None and packet.size == 0:
+                continue  # a dropped frame, which a decoder would take for the end
+            try:
+                pictures = decoder.decode(packet)
+                stamps.append(packet.dts if packet is not None else None)
+            except av.FFmpegError:
+                pictures = []
+                damaged += 1
+                self.warning = f"{self.path}: {damaged} damaged packets were skipped"
+            for picture in pictures:
+                stamp = stamps.popleft() if stamps else None
+                yield picture, picture.pts if trusts_pictures and picture.pts is not None else stamp
+            if packet is None:
+                return
+
+    def _compare_length(self, length: Fraction) -> None:
+        if length < self._announced - MISSING_TOLERANCE:
+            self.warning = (f"{self.path} announces {float(self._announced):.1f} s, but its pictures end after "
+                            f"{float(length):.1f} s: it may be cut off")
+
+
+class Clock:
+    """Seconds since `origin`, going on evenly where stamps are missing or start anew."""
+
+    def __init__(self, origin: Fraction, step: Fraction):
+        self._shift = -origin
+        self._step = step
+        self._last: Fraction | None = None
+
+    def time(self, stamp: Fraction | None) -> Fraction:
+        """The time of the next frame, whose stamp in the file is `stamp` seconds, or unknown."""
+        following = Fraction(0) if self._last is None else self._last + self._step
+        time = following if stamp is None else stamp + self._shift
+        if self._last is not None and time < self._last - CLOCK_RESTART:
+            self._shift += following - time
+            time = following
+        self._last = time
+        return time
+
+
+class RGBConverter:
+    """Turns the decoded pictures of one stream into upright RGB of the size of the first."""
+
+    def __init__(self, reformatter: VideoReformatter, pixel_aspect: Fraction | None):
+        self._reformatter = reformatter
+        self._pixel_aspect = pixel_aspect
+        self._size: tuple[int, int] | None = None
+        self._matrix: np.ndarray | None = None
+
+    def __call__(self, picture: VideoFrame) -> np.ndarray:
+        """[H, W, 3] uint8, full range, over white."""
+        if self._size is None:
+            self._size = _square_pixel_size(picture, self._pixel_aspect)
+            self._matrix = _display_matrix(picture)
+        width, height = self._size
+        has_alpha = picture.format.name == "pal8" or any(c.is_alpha for c in picture.format.components)
+        is_hdr = picture.color_trc in HDR_CURVES
+        converted = self._reformatter.reformat(
+            picture, width, height, "rgba" if has_alpha else "rgb24", src_colorspace=_matrix_of(picture),
+            dst_color_range=ColorRange.JPEG, interpolation=CONVERSION,
+            dst_color_trc=ColorTrc.BT709 if is_hdr else None,
+            dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
+        )  # fmt: skip
+        pixels = converted.to_ndarray()
+        rgb = over_white(pixels) if has_alpha else pixels
+        return rgb if self._matrix is None else _orient(rgb, self._matrix)
+
+
+def open_container(path: Path) -> av.container.InputContainer:
+    """Opens a media file of a known kind. Raises InputError for anything else."""
+    try:
+        return av.open(str(path.absolute()), options=OPEN_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        reason = "it is no photo or video that can be read, or its beginning or end is cut off"
+        raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
+
+
+def _decoder(stream: VideoStream) -> av.CodecContext:
+    name = ALPHA_DECODERS.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return stream.codec_context
+    return av.CodecContext.create(name, "r")
+
+
+def _origin(streams: list[av.stream.Stream]) -> Fraction:
+    starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
+    start = min(starts, default=Fraction(0))
+    return start if start >= LATE_START else Fraction(0)
+
+
+def _matrix_of(picture: VideoFrame) -> Colorspace | None:
+    """The matrix to assume for a picture that states none, else None."""
+    if picture.format.is_rgb or picture.colorspace in KNOWN_MATRICES:
+        return None
+    is_hd = picture.width > SD_WIDTH or picture.height > SD_HEIGHT
+    return Colorspace.ITU709 if is_hd else Colorspace.ITU601
+
+
+def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height after stretching pixels of `aspect` width / height to squares."""
+    if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+        return picture.width, picture.height
+    return round(picture.width * max(aspect, 1)), round(picture.height / min(aspect, 1))
+
+
+def _display_matrix(picture: VideoFrame) -> np.ndarray | None:
+    """The upper left 2 x 2 of the container's display matrix, which maps row vectors (x, y)."""
+    data = picture.side_data.get(SideDataType.DISPLAYMATRIX)
+    if data is None:
+        return None
+    return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
+
+
+def _orient(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Applies quarter turns and mirrors; other angles go to the nearest of them."""
+    (a, b), (c, d) = matrix.tolist()
+    if abs(b) > abs(a):
+        rgb, right, down = rgb.transpose(1, 0, 2), c, b
+    else:
+        right, down = a, d
+    if right < 0:
+        rgb = rgb[:, ::-1]
+    if down < 0:
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb)

@@ -1,0 +1,267 @@
+"""Which models there are, which style and degree they take, and the style code that frames are rendered with."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS, SHIPPED
+from model.stylegan2 import GeneratorConfig
+from model.vtoonify import Backbone, VToonify
+
+AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
+
+PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
+"""How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
+
+    `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
+    to choose from, where known; `style_names` are theirs, where they tell something, and `mark` tells them from styles
+    of the same names in another model. With `colour_transfer` the result takes the exemplar's colours, too. With
+    `steady`, noise is taken out of videos before they are rendered; published models get their frames as they are.
+    With `keeps_grey`, black-and-white photos stay so: no style of the model has a colour of its own to give.
+    """
+
+    name: str
+    backbone: Backbone
+    file: str
+    exemplars: str | None = None
+    styles: int | None = None
+    style_names: tuple[str, ...] = ()
+    mark: str = ""
+    style: int | None = None
+    degree: float | None = None
+    colour_transfer: bool = False
+    style_encoder: str | None = "encoder.pt"
+    parser: str | None = "faceparsing.pth"
+    default_style: int = 26
+    default_degree: float = 0.5
+    steady: bool = False
+    keeps_grey: bool = False
+    licence: str = AUTHORS_LICENCE
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the model was trained for a single style or degree, which may be all that is asked of it."""
+        return self.style is not None or self.degree is not None
+
+    @property
+    def files(self) -> list[str]:
+        """All files that the preset needs."""
+        return [file for file in (self.file, self.exemplars, self.style_encoder, self.parser) if file is not None]
+
+
+def _dual(name: str, collection: str, stem: str, styles: int, default_style: int, **fixed) -> Preset:
+    """A published model of variant D; `fixed`: what it was trained for alone."""
+    folder = f"vtoonify_d_{collection}"
+    exemplars = f"{folder}/{EXEMPLAR_FILE}"
+    file = f"{folder}/{stem}.pt"
+    return Preset(name, "dualstylegan", file, exemplars, styles, default_style=default_style, **fixed)
+
+
+def _toonify(collection: str) -> Preset:
+    """A published model of variant T: one collection style, no exemplars."""
+    return Preset(f"{collection}-t", "toonify", f"vtoonify_t_{collection}/vtoonify.pt")
+
+
+def _starter(name: str, folder: str, licence: str, mark: str = "") -> Preset:
+    """A model that comes with this project: four styles that a drawn teacher taught."""
+    return Preset(
+        name, "dualstylegan", f"{folder}/vtoonify_s_d.pt", f"{folder}/{EXEMPLAR_FILE}",
+        styles=4, style_names=("film", "ink", "painterly", "watercolour"), mark=mark,
+        colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
+        steady=True, keeps_grey=True, licence=licence,
+    )  # fmt: skip
+
+
+PRESETS = (
+    _starter("starter", "starter", "CC BY-NC-SA 4.0 (non-commercial)"),
+    _starter("starter-pd", "starter_pd", "Apache License 2.0 (learnt from public-domain photos)", mark="PD"),
+    _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
+    _dual("cartoon-c", "cartoon", "vtoonify_s_d_c", 317, 26, colour_transfer=True),
+    _dual("cartoon-s026-d0.5", "cartoon", "vtoonify_s026_d0.5", 317, 26, style=26, degree=0.5),
+    _dual("cartoon-s299-d0.5", "cartoon", "vtoonify_s299_d0.5", 317, 299, style=299, degree=0.5),
+    _toonify("cartoon"),
+    _dual("caricature-s039-d0.5", "caricature", "vtoonify_s039_d0.5", 199, 39, style=39, degree=0.5),
+    _dual("caricature-s068-d0.5", "caricature", "vtoonify_s068_d0.5", 199, 68, style=68, degree=0.5),
+    _toonify("caricature"),
+    _dual("arcane", "arcane", "vtoonify_s_d", 100, 77),
+    _dual("arcane-s000-d0.5", "arcane", "vtoonify_s000_d0.5", 100, 0, style=0, degree=0.5),
+    _dual("arcane-s077-d0.5", "arcane", "vtoonify_s077_d0.5", 100, 77, style=77, degree=0.5),
+    _toonify("arcane"),
+    _dual("comic", "comic", "vtoonify_s_d", 101, 28),
+    _toonify("comic"),
+    _dual("pixar", "pixar", "vtoonify_s_d", 122, 52),
+    _dual("pixar-s052-d0.5", "pixar", "vtoonify_s052_d0.5", 122, 52, style=52, degree=0.5),
+    _toonify("pixar"),
+    _dual("illustration-s004-c", "illustration", "vtoonify_s004_d_c", 156, 4, style=4, colour_transfer=True),
+    _dual("illustration-s009-c", "illustration", "vtoonify_s009_d_c", 156, 9, style=9, colour_transfer=True),
+    _dual("illustration-s043-c", "illustration", "vtoonify_s043_d_c", 156, 43, style=43, colour_transfer=True),
+    _dual("illustration-s054-c", "illustration", "vtoonify_s054_d_c", 156, 54, style=54, colour_transfer=True),
+    _dual("illustration-s086-c", "illustration", "vtoonify_s086_d_c", 156, 86, style=86, colour_transfer=True),
+)  # fmt: skip
+"""The starters, and the models that the authors of VToonify published."""
+
+SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}
+"""Collections without a model for all styles: what their plain name means."""
+
+
+def choose_preset(ckpt: str) -> Preset:
+    """What `--ckpt` means: a preset's name, the path of a checkpoint, or the path where a preset's file belongs.
+
+    Raises InputError when it is none of these.
+    """
+    if ckpt not in _by_name() and Path(ckpt).exists():
+        return describe_checkpoint(ckpt)
+    return find_preset(ckpt)
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name, or the one whose file that is. Raises InputError with close matches."""
+    presets = _by_name()
+    if name in presets:
+        return presets[name]
+    for preset in PRESETS:
+        if Path(name) == Path(preset.file) or _is_file_of(preset, Path(name)):
+            return preset
+    if Path(name).suffix or len(Path(name).parts) > 1:
+        raise InputError(f"{name} does not exist: give a VToonify model or one of the presets of --list_styles.")
+    raise InputError(f"There is no preset {name!r}{_did_you_mean(name, presets)}; --list_styles shows them all.")
+
+
+def _is_file_of(preset: Preset, path: Path) -> bool:
+    return path.resolve() == (CHECKPOINTS / preset.file).resolve()
+
+
+def is_preset(name: str) -> bool:
+    """Whether a preset has this name."""
+    return name in _by_name()
+
+
+def _by_name() -> dict[str, Preset]:
+    presets = {preset.name: preset for preset in PRESETS}
+    return presets | {short: presets[name] for short, name in SHORT_NAMES.items()}
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), list(known), n=4, cutoff=0.4)
+    return f", perhaps {' or '.join(close)}" if close else ""
+
+
+def list_presets(folder: str | Path = CHECKPOINTS) -> str:
+    """Table of all presets for `--list_styles`; `folder` is the checkpoint folder."""
+    rows = [("preset", "variant", "style", "degree", "colours", "files")]
+    for preset in PRESETS:
+        if preset.backbone == "toonify":
+            choices = ("T", "collection", "-", "-")
+        else:
+            style = f"{preset.style} only" if preset.style is not None else _exemplar_range(preset)
+            degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
+            choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
+        missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
+        absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
+        rows.append((preset.name, *choices, absent if missing else "on disk"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _exemplar_range(preset: Preset) -> str:
+    if preset.style_names:
+        return ", ".join(preset.style_names)
+    last = f"0-{preset.styles - 1}" if preset.styles else "any"
+    return f"{last} ({preset.default_style})"
+
+
+def describe_checkpoint(path: str | Path) -> Preset:
+    """A preset for the VToonify model in `path`.
+
+    Variant and sizes come from the file. What it was trained for alone can only be told from its name, if that
+    follows `PUBLISHED_NAME`.
+    """
+    path = Path(path).absolute()
+    config = read_vtoonify_config(path)
+    for preset in PRESETS:
+        if _is_file_of(preset, path):
+            return preset
+    is_dual = config.backbone == "dualstylegan"
+    named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
+    style, degree, colour = named.groups() if named else (None, None, None)
+    published = GeneratorConfig()
+    codes_fit = (config.generator.rows, config.generator.style_dim) == (published.rows, published.style_dim)
+    preset = Preset(
+        path.stem,
+        config.backbone,
+        str(path),
+        exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
+        style=int(style) if style else None,
+        degree=float(degree) if degree else None,
+        colour_transfer=colour is not None,
+        style_encoder="encoder.pt" if codes_fit else None,
+        parser="faceparsing.pth" if config.parsing_channels else None,
+        steady=not config.parsing_channels,
+        licence="of whoever trained it",
+    )
+    return preset if preset.style is None else replace(preset, default_style=preset.style)
+
+
+def resolve_style(exemplars: Mapping[str, np.ndarray], style_id: int | str) -> tuple[str, int]:
+    """Name and index of an exemplar, given its index or its name with or without extension."""
+    names = list(exemplars)
+    if style_id in names:
+        return style_id, names.index(style_id)
+    if re.fullmatch(r"-?\d+", str(style_id)):
+        index = int(style_id)
+        if not 0 <= index < len(names):
+            raise InputError(f"There is no style {index}; this model has styles 0 to {len(names) - 1}.")
+        return names[index], index
+    for index, name in enumerate(names):
+        if Path(name).stem == style_id:
+            return name, index
+    stems = [Path(name).stem for name in names]
+    raise InputError(
+        f"There is no style {style_id!r}{_did_you_mean(str(style_id), stems)}; "
+        f"this model has styles 0 to {len(names) - 1}."
+    )
+
+
+@torch.no_grad()
+def style_rows(
+    network: VToonify, w_photo: Tensor | None, exemplar: Tensor | np.ndarray | None, colour_transfer: bool = False
+) -> Tensor:
+    """The w+ code `[1, rows, dim]` that frames are rendered with (VToonify, Sec. 4.3), on the network's device.
+
+    Variant T takes the photo's code as it is; without one, that of z+ = 0 stands for the mean code. Variant D takes
+    structure, rows 0-6, from the exemplar, and colour, the other rows, from the photo; with `colour_transfer` or
+    without a photo's code, from the exemplar, too.
+
+    Args:
+        w_photo: code of the portrait in w+, `[1, rows, dim]`; None for a model that has no style encoder.
+        exemplar: code of the exemplar in z+, `[1, rows, dim]`; it goes through the mapping network row by row.
+    """
+    generator, weight = network.config.generator, next(network.parameters())
+    if not network.has_degree:
+        if w_photo is None:
+            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
+        return w_photo
+    if exemplar is None:
+        raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
+    z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
+    if z_plus.shape != (1, generator.rows, generator.style_dim):
+        wanted = [1, generator.rows, generator.style_dim]
+        raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
+    rows = network.zplus_to_wplus(z_plus)
+    if colour_transfer or w_photo is None:
+        return rows
+    first = generator.structure_rows
+    return torch.cat([rows[:, :first], w_photo[:, first:].to(rows)], dim=1)

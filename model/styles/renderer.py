@@ -1,0 +1,182 @@
+"""Crops to pictures with a folded network, as many at a time as the memory holds."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.common.errors import InputError
+from model.common.sizes import PARSING_SCALE
+from model.common.tensors import to_picture_tensor, to_tensor
+from model.folded import FoldedVToonify
+from model.parsing.smooth import parse
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""How torch reports it, on GPUs and on the CPU."""
+
+LARGE_FRAME = 1_000_000
+"""Pixels of a crop from which on pictures are rendered in strips unasked: they are sixteen times as large."""
+
+LARGEST_BATCH = 16
+"""Frames at a time that are chosen at most: more give no more speed."""
+
+MEMORY_SHARE = 0.8
+"""Part of the free memory that a batch may take."""
+
+Promise = Callable[[], np.ndarray]
+
+
+class Renderer:
+    """Renders crops of one size. `use` tells the network, hence style and degree.
+
+    Args:
+        parser: the face parser for models that take parsing maps.
+        batch: frames at a time; None: one on the CPU and on MPS, and as many as fit on CUDA, found with the first.
+        strips: render pictures strip by strip, which needs less memory and gives the same; large ones are anyway.
+        compiled: compile the network for the crop's size and the batch.
+
+    `batch` is halved when the memory does not suffice; at one frame, `strips` is the last resort.
+    """
+
+    def __init__(
+        self,
+        parser: nn.Module | None,
+        device: torch.device,
+        dtype: torch.dtype,
+        batch: int | None = None,
+        strips: bool = False,
+        compiled: bool = False,
+    ):
+        self.parser, self.device, self.dtype = parser, device, dtype
+        self.strips, self.measures = strips, batch is None and device.type == "cuda"
+        self.batch = batch or 1
+        self.compiled = compiled
+        self.network: FoldedVToonify | None = None
+        if self.measures:
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def use(self, network: FoldedVToonify) -> None:
+        """Render with this folded network, which is on `device`, in `dtype` and channels last."""
+        if network is not self.network:
+            self.network = network
+            self.forward = compile_network(network, self.device) if self.compiled else network
+
+    @torch.no_grad()
+    def start(self, crops: np.ndarray, logits: Tensor | None = None) -> Promise:
+        """Begin to render RGB uint8 `[B, H, W, 3]`; what is returned gives RGB uint8 `[B, 4H, 4W, 3]` when called.
+
+        logits: parsing maps `[B, C, H, W]`, else the parser is asked where the model takes them. On a GPU the work goes
+        on in the background. Raises InputError when not even one frame fits into the memory.
+        """
+        parts: list[Promise] = []
+        done = 0
+        while done < len(crops):
+            some = slice(done, done + self.batch)
+            fits = True
+            try:
+                parts.append(self._draw(crops[some], None if logits is None else logits[some]))
+            except RuntimeError as error:
+                if not any(words in str(error) for words in OUT_OF_MEMORY):
+                    raise
+                fits = False
+            if fits:
+                done += self.batch
+                self._measure()
+            else:  # outside of the handler, where the failed call's tensors are freed
+                self._retreat(crops)
+        return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
+
+    def _draw(self, crops: np.ndarray, logits: Tensor | None) -> Promise:
+        if self.compiled and len(crops) < self.batch:  # the last ones of a clip: another shape would compile again
+            missing = self.batch - len(crops)
+            crops = np.concatenate([crops, crops[-1:].repeat(missing, 0)])
+            logits = None if logits is None else torch.cat([logits, logits[-1:].repeat(missing, 1, 1, 1)])
+            return without_last(missing, self._draw(crops, logits))
+        x = to_tensor(crops, self.device)
+        if self.parser is not None or logits is not None:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                logits = parse(self.parser, x) if logits is None else logits.to(self.device)
+            x = torch.cat([x, logits / PARSING_SCALE], dim=1)
+        x = x.to(self.dtype, memory_format=torch.channels_last)
+        if self.strips or (not self.compiled and crops.shape[1] * crops.shape[2] > LARGE_FRAME):
+            return fetch(torch.cat([to_picture_tensor(strip) for strip in self.network.in_strips(x)], dim=1))
+        return fetch(to_picture_tensor(self.forward(x)))
+
+    def _retreat(self, crops: np.ndarray) -> None:
+        """Use less memory from now on. Raises InputError where nothing is left to be tried."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.measures = False
+        if self.batch > 1:
+            self.batch = min(self.batch, len(crops)) // 2 or 1
+        elif not self.strips and not self.compiled:
+            self.strips = True
+        else:
+            height, width = crops.shape[1:3]
+            raise InputError(
+                f"There is not enough memory for a frame of {width} x {height} pixels: "
+                "choose a smaller padding or picture, or let the face be scaled."
+            )
+
+    def _measure(self) -> None:
+        """After the first frame: as many at a time as its need of memory allows."""
+        if self.measures:
+            self.measures = False
+            self.batch = frames_that_fit(*cuda_memory(self.device))
+
+
+def frames_that_fit(free: int, one: int) -> int:
+    """How many frames at a time `free` bytes allow when one took `one`: a power of two, 1 to 16."""
+    fitting = max(min(int(MEMORY_SHARE * free / max(one, 1)), LARGEST_BATCH), 1)
+    return 1 << (fitting.bit_length() - 1)
+
+
+def cuda_memory(device: torch.device) -> tuple[int, int]:
+    """Bytes that are free for tensors, and what the work so far took beyond what is kept."""
+    kept = torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - kept
+    return free, torch.cuda.max_memory_allocated(device) - kept
+
+
+def fetch(pictures: Tensor) -> Promise:
+    """A function that gives `pictures` as an array. From CUDA they are copied while other work goes on."""
+    if pictures.device.type != "cuda":
+        found = pictures.cpu().numpy()
+        return lambda: found
+    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
+    host.copy_(pictures, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> np.ndarray:
+        copied.synchronize()
+        return host.numpy()
+
+    return wait
+
+
+def without_last(count: int, promise: Promise) -> Promise:
+    """`promise`, less the last `count` pictures."""
+    return lambda: promise()[:-count]
+
+
+def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The network through torch.compile, with CUDA graphs on CUDA; each shape is compiled when it is first seen.
+
+    Calls raise InputError where there is no compiler: on the CPU torch needs g++ or clang++, on a GPU Triton.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # here: it takes a second to import
+
+    compiled = torch.compile(network, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else "default")
+
+    def call(x: Tensor) -> Tensor:
+        try:
+            return compiled(x)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"--compile does not work here ({reason}): install a C++ compiler (g++), or leave it out."
+            ) from error
+
+    return call

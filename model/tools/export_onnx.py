@@ -1,0 +1,153 @@
+"""Write a model, in one style and at one degree, as an ONNX file for other runtimes.
+
+    python -m model.tools.export_onnx --style_id ink --out ink.onnx
+    python -m model.tools.export_onnx --ckpt cartoon --content me.jpg --precision fp16 --out me.onnx
+
+The file takes `frame`, float32 [1, 3, H, W], RGB in [-1, 1], H and W multiples of 8; of models with face parsing
+[1, 22, H, W], with the parser's logits divided by 16 behind the colours. It gives `picture`, float32 [1, 3, 4H, 4W],
+RGB in [-1, 1], not clamped. It was compared with PyTorch, at another size than it was traced with, before it appeared.
+
+Needs the packages onnx, onnxscript and onnxruntime.
+"""
+
+import contextlib
+import copy
+import importlib.util
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.common import cli
+from model.common.cli import option
+from model.common.errors import InputError
+from model.common.sizes import INPUT_MULTIPLE
+from model.common.weight_files import write_whole
+from model.inference.stylizer import Stylizer
+from model.media.files import open_frames
+from model.media.sample import sample_portrait
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+TRACED, CHECKED = (64, 80), (104, 48)
+"""Heights and widths of the frames that the network is traced and compared with."""
+
+TOLERANCES = {"fp32": 1e-3, "fp16": 0.1}
+"""Largest difference to PyTorch in float32 that is let pass; pictures span 2."""
+
+OPSET = 20
+"""Of ONNX; TensorRT 10 and CoreML tools read it."""
+
+
+@dataclass
+class Options:
+    """Options of the command line."""
+
+    ckpt: str = option("starter", "preset (style_transfer.py --list_styles) or file of a VToonify model")
+    style_id: str | None = option(None, "style of a D model, as a number or by name; nothing: the preset's own")
+    style_degree: float | None = option(None, "style degree of a D model, 0 (photo) to 1; nothing: the preset's own")
+    color_transfer: bool = option(False, "take the colours of the style, too (D models)")
+    content: str | None = option(None, "photo or video of the face that the file is for; nothing: the sample portrait")
+    precision: str = option("fp32", "arithmetic inside of the file", choices=list(TOLERANCES))
+    out: Path | None = option(None, "file to be written", metavar="FILE.onnx")
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if self.out is None:
+            raise InputError("--out is missing: name the file to be written, such as cartoon.onnx.")
+        if self.out.suffix.lower() != ".onnx":
+            raise InputError(f"--out is {self.out}: give it a name that ends in .onnx.")
+        if not self.out.absolute().parent.is_dir():
+            raise InputError(f"cannot write {self.out}: its folder does not exist; make it, or choose another.")
+        missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+        if missing:
+            raise InputError(f"exporting needs {' and '.join(missing)}: pip install {' '.join(PACKAGES)}")
+
+
+class Exported(nn.Module):
+    """A folded network that computes in `dtype` between float32 inputs and outputs."""
+
+    def __init__(self, folded: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        self.folded, self.dtype = copy.deepcopy(folded).to(dtype), dtype
+
+    def forward(self, frame: Tensor) -> Tensor:
+        return self.folded(frame.to(self.dtype)).float()
+
+
+def fold(options: Options) -> tuple[nn.Module, int]:
+    """The folded network on the CPU in float32, and the number of its input channels."""
+    stylizer = Stylizer.from_preset(options.ckpt, device="cpu", precision="fp32")
+    degree = stylizer.degree(options.style_degree)
+    if options.content:
+        with open_frames(options.content) as source:
+            portrait = stylizer.fit_source(source, scale_image=stylizer.style_encoder is not None)
+    else:
+        portrait = stylizer.fit(sample_portrait())
+    code = stylizer.style_code(portrait, options.style_id, options.color_transfer)
+    return stylizer.network.fold(code, degree), 3 + stylizer.network.config.parsing_channels
+
+
+def trace(network: nn.Module, channels: int, precision: str) -> Any:
+    """The ONNX program of a folded network, for frames of any size."""
+    dtype = {"fp32": torch.float32, "fp16": torch.float16}[precision]
+    height, width = (INPUT_MULTIPLE * torch.export.Dim(name, min=1, max=4096) for name in ("rows", "columns"))
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it chats
+        warnings.simplefilter("ignore")
+        return torch.onnx.export(
+            Exported(network, dtype).eval(),
+            (torch.zeros(1, channels, *TRACED),),
+            input_names=["frame"],
+            output_names=["picture"],
+            dynamic_shapes=({2: height, 3: width},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+def difference(path: Path, network: nn.Module, channels: int) -> float:
+    """Largest difference of what onnxruntime makes with the file of a random frame, and PyTorch with `network`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    frame = torch.rand(1, channels, *CHECKED, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    (found,) = session.run(None, {"frame": frame.numpy()})
+    with torch.no_grad():
+        wanted = network(frame).numpy()
+    return float(np.abs(found - wanted).max())
+
+
+def export(options: Options) -> float:
+    """Write the file; returns its largest difference to PyTorch. InputError where that is too large."""
+    network, channels = fold(options)
+    apart = float("nan")
+
+    def write(path: Path) -> None:
+        nonlocal apart
+        program.save(path, external_data=False)
+        apart = difference(path, network, channels)
+        if not apart <= TOLERANCES[options.precision]:
+            raise InputError(f"the exported file differs from PyTorch by {apart:.2g}: nothing was written.")
+
+    program = trace(network, channels, options.precision)
+    write_whole(options.out, write)
+    return apart
+
+
+def main() -> None:
+    """Parse the command line, write the file, and say how well it agrees."""
+    options = cli.parse(Options, __doc__)
+    options.check()
+    apart = export(options)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {size:.1f} MB; differs from PyTorch by {apart:.1g} at most, where pictures span 2")
+
+
+if __name__ == "__main__":
+    cli.run(main)

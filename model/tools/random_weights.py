@@ -1,0 +1,157 @@
+"""Write self-made starting files of the tiny sizes, so that the whole training can be tried without published weights.
+
+    python -m model.tools.random_weights --out selfmade
+
+The folder receives a StyleGAN2 of colourful patterns (stylegan.pt), a DualStyleGAN around it (dualstylegan.pt), three
+exemplars (exstyle_code.npy), editing directions (directions.npy) and a face parser (faceparsing.pth), all of random
+weights in the layout of the published files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import checkpoints
+from model.bisenet import PARSER_GAIN, BiSeNet
+from model.checkpoints import EMA_KEY
+from model.common import cli
+from model.common.cli import option
+from model.common.errors import InputError
+from model.common.weight_files import write_contents, write_whole
+from model.dualstylegan import DualStyleGAN, ModRes
+from model.ops import blur_downsample
+from model.stylegan2 import Generator, ModulatedConv2d
+from model.training.options import TINY
+from model.training.teachers.helpers import TRUNCATION
+
+EXEMPLARS = ("pine.jpg", "rust.jpg", "sky.jpg")
+
+DIRECTIONS = 4
+"""Number of editing directions; the first one changes nothing."""
+
+DIRECTION_SCALE = 0.5
+"""Size of the others, where codes are of size 1."""
+
+PICTURE_STD = 0.5
+"""Standard deviation of a photo's pixels, which lie in [-1, 1]."""
+
+DETAIL = 0.7
+"""Each level's contribution to the picture, relative to the next coarser one's: natural pictures are smooth."""
+
+NOISE = 0.15
+"""Weight of the noise at 4 px. It is reduced by `DETAIL`, too, so that most of it is seen in a small picture."""
+
+STYLE_GAIN = 2.0
+"""Codes modulate features so much more than untrained weights do: truncated codes are short."""
+
+STRUCTURE_GAIN = 0.35
+"""Size of what a ModRes block adds, relative to the feature."""
+
+COLOUR_CHANGE = 0.3
+"""Random part of the layers that transform an exemplar's colours; the rest of them is the identity. The exemplar is
+truncated there, so that its colours are no stronger than the photos'."""
+
+LOGIT_STD = 3.0
+"""Standard deviation of parsing logits; those of trained parsers are a few units, too."""
+
+CALIBRATION = 16
+"""Pictures that are looked at to set scales."""
+
+
+@dataclass
+class Options:
+    """Options of the command line."""
+
+    out: Path | None = option(None, "folder for the files; it is made", metavar="FOLDER")
+    seed: int = option(0, "seed of all weights")
+
+
+@torch.no_grad()
+def make_photos() -> Generator:
+    """A StyleGAN2 whose truncated codes give smooth, colourful, varied pictures within about [-1, 1]."""
+    network = Generator(TINY).eval()
+    for module in network.modules():
+        if isinstance(module, ModulatedConv2d):
+            module.modulation.weight.mul_(STYLE_GAIN)
+    for layer, conv in enumerate([network.conv1, *network.convs]):
+        conv.noise.weight.fill_(NOISE * DETAIL ** ((layer + 1) // 2))
+    writers = [network.to_rgb1, *network.to_rgbs]
+    for level, writer in enumerate(writers):
+        writer.conv.weight.mul_(DETAIL**level)
+    pictures = network(_codes(network), noise="random")
+    for writer in writers:
+        writer.conv.weight.mul_(PICTURE_STD / pictures.std())
+    writers[-1].bias.copy_(-pictures.mean((0, 2, 3), keepdim=True) * PICTURE_STD / pictures.std())
+    return network
+
+
+def _codes(network: Generator) -> Tensor:
+    """Truncated codes `[16, rows, D]`."""
+    return TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.rows, 1)
+
+
+@torch.no_grad()
+def make_dualstylegan(photos: Generator) -> DualStyleGAN:
+    """A DualStyleGAN around `photos` whose exemplars matter: structure and colours change with the degree."""
+    network = DualStyleGAN(TINY).eval()
+    network.generator.load_state_dict(photos.state_dict())
+    for block in network.res:
+        if isinstance(block, ModRes):
+            block.conv[0].weight.normal_()
+            block.conv2[0].weight.normal_(std=STRUCTURE_GAIN)
+        else:
+            identity = torch.eye(TINY.style_dim) / block.scale
+            block.weight.mul_(COLOUR_CHANGE).add_(identity).mul_(TRUNCATION)
+    return network
+
+
+@torch.no_grad()
+def make_parser(photos: Generator) -> BiSeNet:
+    """A face parser whose maps of `photos` vary over the picture and are of the usual size."""
+    network = BiSeNet()
+    frames = PARSER_GAIN * blur_downsample(photos(_codes(photos), noise="random").clamp(-1, 1))
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all that was seen, here one batch
+    network.train()(frames)
+    network.eval()
+    for head in (network.conv_out, network.conv_out16, network.conv_out32):
+        head.conv_out.weight.mul_(LOGIT_STD)
+    logits = network(frames)
+    network.conv_out.conv_out.weight.mul_(LOGIT_STD / logits.std())
+    return network
+
+
+def write(out: Path, seed: int = 0) -> None:
+    """Write all files below `out`. Raises InputError when that can't be done."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    shape = (TINY.rows, TINY.style_dim)
+    photos = make_photos()
+    # Rows of a real exemplar have much in common, for they describe one picture.
+    codes = {name: rng.normal(size=(1, 1, TINY.style_dim)) + 0.3 * rng.normal(size=(1, *shape)) for name in EXEMPLARS}
+    directions = DIRECTION_SCALE * rng.normal(size=(DIRECTIONS, *shape))
+    directions[0] = 0
+    write_contents(out / "stylegan.pt", {EMA_KEY: photos.state_dict()})
+    write_contents(out / "dualstylegan.pt", {EMA_KEY: make_dualstylegan(photos).state_dict()})
+    write_contents(out / "faceparsing.pth", make_parser(photos).state_dict())
+    checkpoints.save_exemplars(out / "exstyle_code.npy", codes)
+    write_whole(out / "directions.npy", lambda path: np.save(path, directions.astype(np.float32)))
+
+
+def main() -> None:
+    """Parse the command line and write the files."""
+    options = cli.parse(Options, __doc__)
+    if options.out is None:
+        raise InputError("--out is missing: name a folder for the files; it is made.")
+    if options.seed < 0:
+        raise InputError(f"--seed is {options.seed}: give 0 or more.")
+    write(options.out, options.seed)
+    print(f"wrote {options.out}: stylegan.pt, dualstylegan.pt, exstyle_code.npy, directions.npy, faceparsing.pth")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,229 @@
+"""Training samples from stored pairs; drawn ones are augmented on the fly.
+
+Sample n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
+"""
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from model.common.errors import InputError
+from model.training.data.shards import StoredPair
+from model.training.data.stored import SamplePairs, to_tensor
+
+OUTPUT_SIZE = 384
+"""Side of a training target in pixels; about three eye distances, so that most of the face is seen."""
+
+WINDOW_SIZE = 320
+"""Side of the window that the simulated camera move shows, in pixels of the target."""
+
+SCALE = 4
+"""Target side divided by input side."""
+
+EYE_DISTANCES = (80.0, 144.0, 224.0)
+"""Smallest, usual and largest eye distance in a target, in pixels: 20, 36 and 56 in the input. In pairs of 512 px it is
+about 120: larger ones would be enlarged, and teach blur."""
+
+FACE_SHARE, FACE_JITTER = 0.6, 0.4
+"""Share of views whose middle lies on the face, and how far from it: standard deviation in eye distances."""
+
+EYES_AND_NOSE = slice(27, 48)
+"""Landmarks whose mean is the middle of the face."""
+
+HELD_OUT_EVERY = 50
+"""One photo in so many is kept for previews and the held-out error, never trained on."""
+
+WEIGHT_REDUCTION = 4
+"""Loss weights are smooth: they are drawn at a quarter of the size, which is much faster."""
+
+EYE_WEIGHT, FEATURE_WEIGHT = 8.0, 4.0
+"""Weight of the loss on eyes, and on brows and mouth: small in area, but all of the charm."""
+
+DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
+"""What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
+the median of what may be: where a line is likely but not certain, that would be no line."""
+
+GREY_SHARE = 0.10
+"""Share of samples turned grey, so that black-and-white photos stay so."""
+
+HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)
+"""Share of samples seen through haze, what is left of their contrast, and how bright the haze is: faces keep their eyes
+in flat light."""
+
+FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20
+"""Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo."""
+
+
+def split_held_out(pairs: list[StoredPair]) -> tuple[list[StoredPair], list[StoredPair]]:
+    """Split into pairs for training and pairs held out: those of every 50th photo, at least one, in all styles.
+
+    Where there is a single photo, every 50th pair is held out.
+    """
+    photos = [pair.source for pair in pairs]
+    if len(set(photos)) == 1:
+        photos = [f"{number}" for number in range(len(pairs))]
+    held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
+    parts = {True: [], False: []}
+    for photo, pair in zip(photos, pairs, strict=True):
+        parts[photo in held_out].append(pair)
+    return parts[False], parts[True]
+
+
+def kind_of(pairs: list[StoredPair]) -> str:
+    """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
+    kinds = {pair.kind: pair.shard for pair in pairs}
+    if len(kinds) > 1:
+        (kind, shard), (other, odd) = list(kinds.items())[:2]
+        raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
+    return next(iter(kinds))
+
+
+def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int, length: int | None = None) -> Dataset:
+    """Samples of `pairs`, whatever their kind: `dataset[n]` is a Pair without the batch axis, for any n from 0 on.
+
+    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need. length: what
+    `len` tells; the number of pairs unless given. Raises InputError for mixed kinds.
+    """
+    length = len(pairs) if length is None else length
+    if kind_of(pairs) == "drawn":
+        return PairDataset(pairs, styles, seed, length)
+    return SamplePairs(pairs, styles, length)
+
+
+def eye_distance(landmarks: np.ndarray) -> float:
+    """Distance of the eye centres in pixels, `landmarks [68, 2]`."""
+    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
+
+
+def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Loss weights float32 `[size, size]`: 1, more on brows and mouth, most on eyes. `landmarks [68, 2]` in pixels."""
+    distance = eye_distance(landmarks) / WEIGHT_REDUCTION
+    small = size // WEIGHT_REDUCTION
+    weights = np.ones((small, small), np.float32)
+    groups = [(slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT)]
+    groups += [(slice(36, 42), EYE_WEIGHT), (slice(42, 48), EYE_WEIGHT)]
+    for part, weight in groups:
+        hull = cv2.convexHull(np.round(landmarks[part] / WEIGHT_REDUCTION).astype(np.int32))
+        mask = np.zeros((small, small), np.uint8)
+        cv2.fillConvexPoly(mask, hull, 1)
+        # Lashes and outlines lie around the features.
+        reach = 2 * round(0.1 * distance) + 1
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+        weights = np.maximum(weights, np.where(mask > 0, np.float32(weight), np.float32(1)))
+    weights = cv2.GaussianBlur(weights, (0, 0), 0.03 * distance)
+    return cv2.resize(weights, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def detail_weights(picture: np.ndarray) -> np.ndarray:
+    """Further loss weights float32 `[S, S]`, 0 to 3, on lines, strands and lights of a target RGB uint8 `[S, S, 3]`."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    contrast = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), DETAIL_SIGMA))
+    return DETAIL_WEIGHT * np.minimum(contrast / DETAIL_CONTRAST, 1)
+
+
+def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> np.ndarray:
+    """Affine matrix `[2, 3]` from a pair of side `size` to a target: zoom, rotation and shift.
+
+    `landmarks [68, 2]` in pixels of the pair. Most views look at the face, the others anywhere. Nothing is mirrored
+    here: drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on
+    both. generate_data.py mirrors photos before it draws them (--count).
+    """
+    smallest, usual, largest = EYE_DISTANCES
+    zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance(landmarks)
+    angle = math.radians(rng.normal(0, 9))
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    matrix = np.array([[cos, -sin], [sin, cos]])
+    # Slack between the picture and the window, plus a little beyond the border.
+    slack = max(size - OUTPUT_SIZE / zoom, 0) / 2 + 0.08 * OUTPUT_SIZE / zoom
+    seen, jitter, on_face = size / 2 + rng.uniform(-1, 1, 2) * slack, rng.normal(0, FACE_JITTER, 2), rng.random()
+    if on_face < FACE_SHARE:
+        seen = landmarks[EYES_AND_NOSE].mean(0) + jitter * eye_distance(landmarks)
+    offset = OUTPUT_SIZE / 2 - matrix @ np.clip(seen, size / 2 - slack, size / 2 + slack)
+    return np.column_stack([matrix, offset]).astype(np.float32)
+
+
+def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]:
+    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes add haze or turn to grey."""
+    gamma = math.exp(rng.normal(0, 0.15))
+    gain = rng.uniform(0.9, 1.08) * rng.uniform(0.94, 1.06, 3)
+    curve = (np.arange(256)[:, None] / 255) ** gamma * gain * 255
+    if rng.random() < HAZE_SHARE:
+        contrast, level = rng.uniform(*HAZE_CONTRAST), rng.uniform(*HAZE_LEVELS)
+        curve = level + (curve - level) * contrast
+    table = np.clip(np.round(curve), 0, 255).astype(np.uint8)[None]
+    changed = [cv2.LUT(picture, table) for picture in pictures]
+    if rng.random() < GREY_SHARE:
+        changed = [cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in changed]
+    return changed
+
+
+def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """Input made of an RGB uint8 photo: a quarter as large, with the faults of real cameras."""
+    small = cv2.resize(photo, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.8))
+    if rng.random() < 0.5:
+        noise = rng.normal(0, rng.uniform(0.5, 5), small.shape)
+        small = np.clip(np.round(small + noise), 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
+        small = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return small
+
+
+class PairDataset(Dataset):
+    """Augmented samples. `dataset[n]` is a dict of
+
+    `x [3, 96, 96]` and `y [3, 384, 384]` in [-1, 1], `weight [1, 384, 384]`, `degree` and `style` (numbers), and for
+    the flicker loss `moved [3, 80, 80]`, the same photo through a window at `offset [2]` in pixels of y.
+    """
+
+    def __init__(self, pairs: list[StoredPair], styles: list[str], seed: int, length: int):
+        self.pairs, self.styles, self.seed, self.length = pairs, styles, seed, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, n: int) -> dict:
+        rng = np.random.default_rng((self.seed, n))
+        pair = self.pairs[rng.integers(len(self.pairs))]
+        facts, photo = pair.facts(), pair.picture("photo")
+        target, degree = self._target(rng, pair, facts, photo)
+        landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
+        weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
+        view = random_view(rng, len(photo), landmarks)
+        photo, target, weight = (self._show(picture, view) for picture in (photo, target, weight))
+        photo, target = relight(rng, photo, target)
+        offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
+        window = photo[offset[0] : offset[0] + WINDOW_SIZE, offset[1] : offset[1] + WINDOW_SIZE]
+        return {
+            "x": to_tensor(shrink(rng, photo)),
+            "y": to_tensor(target),
+            "weight": torch.from_numpy(weight + detail_weights(target))[None],
+            "degree": np.float32(degree),
+            "style": self.styles.index(facts["style"]),
+            "moved": to_tensor(shrink(rng, window)),
+            "offset": offset,
+        }
+
+    @staticmethod
+    def _target(rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray) -> tuple[np.ndarray, float]:
+        share = rng.random()
+        if share < FULL_SHARE:
+            return pair.picture("full"), 1.0
+        if share < FULL_SHARE + PARTIAL_SHARE:
+            return pair.picture("partial"), facts["degree"]
+        return photo, 0.0
+
+    @staticmethod
+    def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            picture,
+            view,
+            (OUTPUT_SIZE, OUTPUT_SIZE),
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )

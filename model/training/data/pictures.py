@@ -1,0 +1,85 @@
+"""Pictures of a folder as training data for a generator."""
+
+import struct
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from model.common.errors import InputError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+
+DAMAGE = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on files that are damaged, too large, or no pictures."""
+
+ENLARGEMENT = 4
+"""A picture may be enlarged so many times at most: a generator learns its blur, too."""
+
+KEPT = 512
+"""Decoded pictures that are kept: 1.6 GB at 1024 px, and the sets that are usual here are smaller."""
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures in a folder and its subfolders, told by their suffix, in the order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+class PictureFolder:
+    """All pictures below `folder`: upright, the central square, `size` pixels wide.
+
+    Raises InputError when there are none, and for files that are no pictures or too small.
+    """
+
+    def __init__(self, folder: str | Path, size: int):
+        self.folder, self.size = Path(folder), size
+        if not self.folder.is_dir():
+            raise InputError(f"{folder} is no folder: give --data a folder of pictures.")
+        self.paths = pictures_below(self.folder)
+        if not self.paths:
+            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
+        for path in self.paths:  # the head of a file tells its size, and whether it is a picture
+            self._check(path)
+        self._read = lru_cache(KEPT)(self._decode)
+
+    @property
+    def names(self) -> list[str]:
+        """Paths inside the folder, in the order of the pictures' numbers."""
+        return [path.relative_to(self.folder).as_posix() for path in self.paths]
+
+    def draw(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Pictures drawn at random, half of them mirrored: `[count, 3, size, size]`, RGB in [-1, 1]."""
+        numbers, mirrored = rng.integers(len(self.paths), size=count), rng.random(count) < 0.5
+        return torch.stack([self[n].flip(2) if flip else self[n] for n, flip in zip(numbers, mirrored, strict=True)])
+
+    def __getitem__(self, number: int) -> Tensor:
+        """Picture `number`, `[3, size, size]`."""
+        return torch.from_numpy(self._read(self.paths[number])).permute(2, 0, 1) / 127.5 - 1
+
+    def _check(self, path: Path) -> None:
+        try:
+            with Image.open(path) as image:
+                smaller = min(image.size)
+        except DAMAGE as error:
+            raise _unreadable(path) from error
+        if smaller * ENLARGEMENT < self.size:
+            least = self.size // ENLARGEMENT
+            raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
+
+    def _decode(self, path: Path) -> np.ndarray:
+        """RGB uint8 `[size, size, 3]`; what is transparent becomes white."""
+        try:
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGBA")
+        except DAMAGE as error:
+            raise _unreadable(path) from error
+        white = Image.new("RGBA", upright.size, "white")
+        square = ImageOps.fit(Image.alpha_composite(white, upright), (self.size, self.size), Image.Resampling.LANCZOS)
+        return np.array(square.convert("RGB"))
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(f"{path} can't be read as a picture: remove it or replace it.")

@@ -1,0 +1,194 @@
+"""Stored pairs: tar shards in the layout that WebDataset reads.
+
+A pair KEY is a few members KEY.PART. KEY.json holds facts about it, among them its kind and the name of its style:
+
+    drawn      photo.jpg, full.jpg (the cartoon at style degree 1), partial.jpg (at a degree in between), json: `degree`
+               of the partial cartoon, `landmarks` and `landmarks_full` (`[68, 2]`, (x, y) in pixels of the photo and of
+               the full cartoon), `source` (name of the photo). A json without a kind is of this one.
+    stylised   photo.jpg, cartoon.jpg, parsing.npz (not where the network has no parser), code.npy, json
+    features   photo.jpg, parsing.npz (likewise), code.npy, target.npz, json; for encoder pre-training
+
+The last two are samples of a network teacher; `model.training.data.stored` says what is in their parts.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from model.common.errors import InputError
+from model.training.data.addresses import find_shards
+
+PICTURES = ("photo", "full", "partial")
+
+PARTS = {
+    "drawn": tuple(f"{name}.jpg" for name in PICTURES),
+    "stylised": ("photo.jpg", "cartoon.jpg", "code.npy"),
+    "features": ("photo.jpg", "target.npz", "code.npy"),
+}
+"""Members that a pair of each kind has, beside its json."""
+
+SAMPLE_FACTS = {"style", "degree", "attribute", "affine", "size", "code", "classes"}
+
+FACTS = {
+    "drawn": {"style", "degree", "landmarks", "landmarks_full"},
+    "stylised": SAMPLE_FACTS | {"offset"},
+    "features": SAMPLE_FACTS,
+}
+"""What training needs to find in the json."""
+
+JPEG_FLAGS = [
+    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+]  # fmt: skip
+"""Thin coloured lines would bleed with the usual halved chroma."""
+
+
+@dataclass(frozen=True)
+class StoredPair:
+    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard.
+
+    `source` is the same for all pairs of one photo, whatever the style and framing.
+    """
+
+    shard: Path
+    key: str
+    kind: str
+    style: str
+    source: str
+    parts: dict[str, tuple[int, int]]
+
+    def read(self, part: str) -> bytes:
+        """Bytes of one member. InputError when the shard is gone."""
+        offset, length = self.parts[part]
+        try:
+            with self.shard.open("rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError as error:
+            raise InputError(f"{self.shard} can't be read any more ({error.strerror}).") from error
+
+    def picture(self, name: str) -> np.ndarray:
+        """NAME.jpg, RGB uint8 `[S, S, 3]`. InputError when it can't be decoded."""
+        data = np.frombuffer(self.read(f"{name}.jpg"), np.uint8)
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if bgr is None:
+            raise self.damaged(f"{name}.jpg is no picture")
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def facts(self) -> dict:
+        """Contents of KEY.json. InputError when it lacks what training needs."""
+        return _read_facts(self.shard, self.key, self.read("json"))
+
+    def damaged(self, reason: str) -> InputError:
+        """The error that something in this pair's part `reason` is wrong."""
+        return _damaged(self.shard, f"{self.key}.{reason}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Encoded parts of one pair, or why there are none."""
+
+    key: str
+    parts: dict[str, bytes]
+    skipped: str = ""
+
+
+def _damaged(shard: Path, reason: str) -> InputError:
+    return InputError(f"{shard} is not a readable shard of pairs ({reason}): delete it and draw or fetch it again.")
+
+
+def _read_facts(shard: Path, key: str, data: bytes) -> dict:
+    """KEY.json, with its `kind`."""
+    try:
+        facts = json.loads(data)
+    except ValueError as error:
+        raise _damaged(shard, f"{key}.json is no JSON") from error
+    facts = {"kind": "drawn"} | facts if isinstance(facts, dict) else {"kind": "drawn"}
+    kind = facts["kind"]
+    if kind not in list(PARTS):  # which asks for no hash
+        raise _damaged(shard, f"{key}.json tells of an unknown kind, {kind!r}")
+    if not facts.keys() >= FACTS[kind]:
+        raise _damaged(shard, f"{key}.json lacks one of {', '.join(sorted(FACTS[kind]))}")
+    return facts
+
+
+def index_shard(shard: Path) -> list[StoredPair]:
+    """List the pairs in one shard, in its order. InputError when it is damaged, cut off, or a pair lacks a part."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    facts: dict[str, dict] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:  # a compressed one would have no offsets to read from
+            for member in tar:
+                key, _, part = member.name.partition(".")
+                found.setdefault(key, {})[part] = (member.offset_data, member.size)
+                if part == "json":
+                    facts[key] = _read_facts(shard, key, tar.extractfile(member).read())
+            # tarfile takes a damaged header for the end, which is marked with zeros.
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise _damaged(shard, "its end is missing")
+    except (tarfile.TarError, OSError) as error:
+        raise _damaged(shard, str(error)) from error
+    return [_index_pair(shard, key, parts, facts.get(key)) for key, parts in found.items()]
+
+
+def _index_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], facts: dict | None) -> StoredPair:
+    if facts is None:
+        raise _damaged(shard, f"{key}.json is missing")
+    needed = (*PARTS[facts["kind"]], *(["parsing.npz"] if facts.get("classes") else []))
+    if missing := [part for part in needed if part not in parts]:
+        raise _damaged(shard, f"{key}.{missing[0]} is missing")
+    source = str(facts.get("source", f"{shard}/{key}"))
+    return StoredPair(shard, key, facts["kind"], str(facts["style"]), source, parts)
+
+
+def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:
+    """List the pairs of `sources`, in order: folders, shards, addresses, patterns, lists (see `find_shards`).
+
+    Shards from the network are fetched first. Raises InputError when a source can't be had or read, or there are none.
+    """
+    pairs = [pair for shard in find_shards(sources, index_shard) for pair in index_shard(shard)]
+    if not pairs:
+        raise InputError(f"{', '.join(map(str, sources))} holds no pairs: write some with generate_data.py first.")
+    return pairs
+
+
+def list_styles(pairs: Iterable[StoredPair]) -> list[str]:
+    """Names of the styles in `pairs`, sorted."""
+    return sorted({pair.style for pair in pairs})
+
+
+def encode_picture(rgb: np.ndarray) -> bytes:
+    """A JPEG of RGB uint8 `[H, W, 3]`."""
+    return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), JPEG_FLAGS)[1].tobytes()
+
+
+def encode_pair(photo: np.ndarray, full: np.ndarray, partial: np.ndarray, facts: dict) -> dict[str, bytes]:
+    """Part → bytes of a drawn pair of RGB uint8 pictures `[S, S, 3]`; `facts` as the module describes them."""
+    pictures = zip(PARTS["drawn"], (photo, full, partial), strict=True)
+    return {part: encode_picture(rgb) for part, rgb in pictures} | {"json": json.dumps(facts).encode()}
+
+
+def write_shard(path: Path, pairs: Iterable[tuple[str, dict[str, bytes]]]) -> None:
+    """Write pairs (key, parts) as they come; the file gets its name when all are in, before that none is left behind.
+
+    Raises InputError when the place can't be written or the disk is full.
+    """
+    temporary = path.with_suffix(".tar.part")  # readers look for pairs-*.tar
+    try:
+        with tarfile.open(temporary, "w") as tar:
+            for key, parts in pairs:
+                for part, data in parts.items():
+                    member = tarfile.TarInfo(f"{key}.{part}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror or error}).") from error
+    finally:
+        temporary.unlink(missing_ok=True)

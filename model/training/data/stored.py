@@ -1,0 +1,196 @@
+"""Samples of network teachers on disk: how they become the parts of a stored pair, and are read back.
+
+photo.jpg, cartoon.jpg   S x S pixels
+parsing.npz              `logits [C, S/2, S/2]` int8 and `step [C]` float32: their product are the parsing logits,
+                         half a step off at most
+code.npy                 `[rows, D]` float32, in w+
+target.npz               `feature [C', s, s]` and `skip [3, s, s]`, float16
+json                     `kind`, `teacher`, `seed` and `number` of the sample; `style` (name) and `style_index`;
+                         `degree`, `attribute`, `affine`, `offset` as in Sample; `size` S, shape of the `code`,
+                         number of `classes` C
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from model.common.errors import InputError
+from model.common.weight_files import UNREADABLE
+from model.training.data.pair import Pair
+from model.training.data.sampling import Sample
+from model.training.data.shards import StoredPair, encode_picture
+from model.vtoonify import VToonifyConfig
+
+LARGEST_LEVEL = 127
+"""Logits are stored as whole numbers from -127 to 127."""
+
+UNREADABLE_ARRAYS = (*UNREADABLE, OSError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises on bytes that are no arrays, or other ones."""
+
+
+def one_of(sample: Sample, i: int) -> Sample:
+    """Sample `i` of a batch, as a batch of one on the CPU."""
+    return _each(sample, lambda value: value[i : i + 1].cpu())
+
+
+def _each(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
+    """A sample of what `change` makes of the values that are there."""
+    values = {field.name: getattr(sample, field.name) for field in fields(sample)}
+    return Sample(**{name: None if value is None else change(value) for name, value in values.items()})
+
+
+def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, bytes]:
+    """Part → bytes of a batch of one on the CPU. `facts`: what the json tells beside what the sample knows.
+
+    Raises InputError when there are numbers that are not finite.
+    """
+    one = _each(sample, lambda value: _finite(value[0]))
+    parts = {"photo.jpg": encode_picture(to_picture(one.photo))}
+    if one.cartoon is not None:
+        parts["cartoon.jpg"] = encode_picture(to_picture(one.cartoon))
+    if one.logits is not None:
+        parts["parsing.npz"] = _bytes_of(np.savez_compressed, **quantise(one.logits))
+    parts["code.npy"] = _bytes_of(np.save, one.w_plus.float().numpy())
+    if one.feature is not None:
+        feature, skip = (_finite(value.half()).numpy() for value in (one.feature, one.skip))
+        parts["target.npz"] = _bytes_of(np.savez, feature=feature, skip=skip)
+    return parts | {"json": json.dumps(_describe(one, styles) | facts).encode()}
+
+
+def _finite(value: Tensor) -> Tensor:
+    if not torch.isfinite(value).all():
+        raise InputError("The teacher draws numbers that are not finite: its files don't fit each other.")
+    return value
+
+
+def _bytes_of(save: Callable, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
+    """What one of numpy's writers would write."""
+    file = io.BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+def _describe(one: Sample, styles: list[str]) -> dict:
+    """What the json tells of a sample without batch axis."""
+    style = int(one.style)
+    facts = {
+        "kind": "features" if one.cartoon is None else "stylised",
+        "style": styles[style],
+        "style_index": style,
+        "degree": float(one.degree),
+        "attribute": int(one.attribute),
+        "affine": one.affine.tolist(),
+        "size": one.photo.shape[-1],
+        "code": list(one.w_plus.shape),
+        "classes": 0 if one.logits is None else len(one.logits),
+    }
+    return facts if one.offset is None else facts | {"offset": one.offset.tolist()}
+
+
+def quantise(logits: Tensor) -> dict[str, np.ndarray]:
+    """Parsing logits `[C, h, w]` as whole `logits` int8 and one `step [C]` for each class."""
+    step = logits.float().abs().amax(dim=(1, 2)) / LARGEST_LEVEL
+    levels = logits / step.clamp(min=torch.finfo(step.dtype).tiny)[:, None, None]
+    return {"logits": levels.round().to(torch.int8).numpy(), "step": step.numpy()}
+
+
+def decode_sample(pair: StoredPair, styles: list[str]) -> Sample:
+    """A batch of one, read from a pair of a network teacher. InputError when it is damaged or of other styles."""
+    if pair.style not in styles:
+        raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(styles)}.")
+    facts = pair.facts()
+    size, classes = facts["size"], facts["classes"]
+    pictures = {name: _read_picture(pair, name, size) for name in ("photo", "cartoon") if f"{name}.jpg" in pair.parts}
+    logits = None
+    if classes:
+        levels, step = _read_arrays(pair, "parsing.npz", logits=[classes, size // 2, size // 2], step=[classes])
+        logits = levels.float() * step[:, None, None]
+    (code,) = _read_arrays(pair, "code.npy", array=facts["code"])
+    feature = skip = None
+    if pair.kind == "features":
+        feature, skip = (array.float() for array in _read_arrays(pair, "target.npz", feature=None, skip=None))
+    one = Sample(
+        **pictures,
+        logits=logits,
+        w_plus=code,
+        degree=torch.tensor(float(facts["degree"])),
+        style=torch.tensor(styles.index(pair.style)),
+        attribute=torch.tensor(facts["attribute"]),
+        affine=torch.tensor(facts["affine"]),
+        feature=feature,
+        skip=skip,
+        offset=torch.tensor(facts["offset"]) if "offset" in facts else None,
+    )
+    return _each(one, lambda value: value[None])
+
+
+def _read_picture(pair: StoredPair, name: str, size: int) -> Tensor:
+    picture = pair.picture(name)
+    if picture.shape[:2] != (size, size):
+        raise pair.damaged(f"{name}.jpg is not of {size} px")
+    return to_tensor(picture)
+
+
+def _read_arrays(pair: StoredPair, part: str, **shapes: list[int] | None) -> list[Tensor]:
+    """The arrays of these names and shapes in a .npz, or the one in a .npy; None: whatever shape it has."""
+    try:
+        found = np.load(io.BytesIO(pair.read(part)), allow_pickle=False)
+        arrays = [found] if isinstance(found, np.ndarray) else [found[name] for name in shapes]
+        tensors = [torch.from_numpy(array) for array in arrays]
+    except UNREADABLE_ARRAYS as error:
+        raise pair.damaged(f"{part} lacks {' or '.join(shapes)}") from error
+    for tensor, shape in zip(tensors, shapes.values(), strict=True):
+        if shape is not None and list(tensor.shape) != shape:
+            raise pair.damaged(f"{part} has the shape {list(tensor.shape)}, not {shape}")
+    return tensors
+
+
+class SamplePairs(Dataset):
+    """Stored samples in their order, over and over: they are independent draws, so no shuffling is needed.
+
+    `dataset[n]` is what `Sample.pair` makes of sample n modulo their number, without the batch axis.
+    """
+
+    def __init__(self, pairs: list[StoredPair], styles: list[str], length: int):
+        self.pairs, self.styles, self.length = pairs, styles, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, n: int) -> Pair:
+        sample = decode_sample(self.pairs[n % len(self.pairs)], self.styles)
+        return {name: value[0] for name, value in sample.pair().items()}
+
+
+def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
+    """Raise InputError for pairs whose pictures, codes or parsing maps are of other sizes than the network's.
+
+    All pairs of a shard are alike, so one of each is looked at.
+    """
+    generator = config.generator
+    wanted = [generator.size, [generator.rows, generator.style_dim], config.parsing_channels]
+    for pair in {pair.shard: pair for pair in pairs}.values():
+        facts = pair.facts()
+        if [facts[name] for name in ("size", "code", "classes")] != wanted:
+            raise InputError(
+                f"{pair.shard} holds pairs for another network ({facts['size']} px, codes {facts['code']}, "
+                f"{facts['classes']} parsing classes, not {wanted[0]}, {wanted[1]}, {wanted[2]}): give its --config."
+            )
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """`[3, H, W]` in [-1, 1] → RGB uint8 `[H, W, 3]`."""
+    return ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def to_tensor(picture: np.ndarray) -> Tensor:
+    """RGB uint8 `[H, W, 3]` → `[3, H, W]` in [-1, 1]."""
+    return torch.from_numpy(picture).permute(2, 0, 1).float().div_(127.5).sub_(1)

@@ -1,0 +1,154 @@
+"""What both network teachers have in common: codes, photos, their style codes and parsing maps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.bisenet import PARSER_GAIN
+from model.ops import blur_downsample
+from model.psp import FACE_SIZE
+from model.stylegan2 import Generator
+from model.training.data.augment import apply_affine
+from model.training.data.sampling import Draws, Sample, draw, layer_noise
+
+TRUNCATION = 0.5
+"""Codes are pulled towards zero by this: w ← 0.5·w."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What B photos are rendered from."""
+
+    draws: Draws
+    attribute: Tensor
+    """Row of the editing directions, `[B]` int64 on the CPU; -1: none."""
+    w_plus: Tensor
+    """Intrinsic code, truncated, `[B, rows, D]`."""
+    noise: list[Tensor]
+    """Of every synthesis layer, `[B, 1, H, W]`."""
+
+
+class NetworkTeacher(nn.Module):
+    """Frozen networks that turn random codes into samples; what they make of them is for the subclasses to say.
+
+    The networks are put into evaluation mode, here and for whoever else holds them. With half precision as `dtype` they
+    compute in it, but for the mapping network; the affine transform and all results have the precision of the weights.
+
+    Photo and cartoon share one draw of the generator's noise. The published program draws it anew for each, so that the
+    cartoon's fine texture can't be told from the photo's; shared, it can be learnt.
+    """
+
+    def __init__(
+        self,
+        photos: Generator,
+        seed: int,
+        style_encoder: nn.Module | None,
+        parser: nn.Module | None,
+        directions: np.ndarray | None,
+        dtype: torch.dtype,
+    ):
+        super().__init__()
+        self.photos, self.style_encoder, self.parser = photos, style_encoder, parser
+        self.config, self.seed, self.dtype = photos.config, seed, dtype
+        directions = None if directions is None else torch.as_tensor(directions, dtype=self.precision)
+        self.register_buffer("directions", directions, persistent=False)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the weights, and so of the results."""
+        return next(self.photos.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the teacher computes."""
+        return next(self.parameters()).device
+
+    def arithmetic(self) -> torch.autocast:
+        """Context in which networks run."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype in (torch.bfloat16, torch.float16))
+
+    def latent(self, numbers: Sequence[int]) -> Latent:
+        """Code of each sample: 0.5·(w + d), with a random direction d on the middle rows (3-6 of 18)."""
+        draws = draw(self.seed, numbers, self.config)
+        w_plus = self.truncated_code(draws.z)
+        attribute = torch.full((len(numbers),), -1)
+        if self.directions is not None:
+            attribute = torch.from_numpy((draws.attribute * len(self.directions)).astype(np.int64))
+            rows = slice(self.config.structure_rows // 2, self.config.structure_rows)
+            w_plus[:, rows] += TRUNCATION * self.directions[attribute.to(self.device), rows]
+        return Latent(draws, attribute, w_plus, layer_noise(self.config, draws.noise_seeds, self.device))
+
+    def truncated_code(self, z: Tensor) -> Tensor:
+        """0.5·w of `z [B, D]`, repeated to `[B, rows, D]`."""
+        w = self.photos.mapping(z.to(self.device, self.precision))
+        return TRUNCATION * w[:, None].repeat(1, self.config.rows, 1)
+
+    def render(self, generator: nn.Module, *codes: Tensor, noise: list[Tensor]) -> Tensor:
+        """Pictures `[B, 3, S, S]`, clamped to [-1, 1]."""
+        with self.arithmetic():
+            pictures = generator(*codes, noise=noise)
+        return pictures.to(self.precision).clamp_(-1, 1)
+
+    def fine_rows(self, w_plus: Tensor, face: Tensor) -> Tensor:
+        """The photo's rows of colour in w+ (7-17 of 18), `[B, 11, D]`: what the style encoder sees in it.
+
+        Without an encoder, as in small configurations, they are those of the code that the photo was made from.
+
+        Args:
+            w_plus: that code, `[B, rows, D]`.
+            face: the photo, `[B, 3, 256, 256]`.
+        """
+        first = self.config.structure_rows
+        if self.style_encoder is None:
+            return w_plus[:, first:]
+        with self.arithmetic():
+            codes = self.style_encoder.style_codes(face)
+        return self.photos.mapping(codes[:, first:].to(self.precision))
+
+    def parse(self, photo: Tensor) -> Tensor | None:
+        """Parsing logits of the photo at half its size, `[B, C, S/2, S/2]`; None without a parser."""
+        if self.parser is None:
+            return None
+        with self.arithmetic():
+            logits = self.parser(PARSER_GAIN * blur_downsample(photo))
+        return logits.to(self.precision)
+
+    def moved_sample(
+        self, latent: Latent, photo: Tensor, cartoon: Tensor, w_plus: Tensor, degree: Tensor, style: Tensor
+    ) -> Sample:
+        """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed."""
+        affine, offset = latent.draws.affine, latent.draws.offset
+        photo, cartoon = move_pictures(affine, photo, cartoon)
+        labels = (w_plus, degree, style, latent.attribute)
+        return Sample(photo, self.parse(photo), *labels, affine, cartoon=cartoon, offset=offset)
+
+    def feature_sample(
+        self, latent: Latent, features: tuple[Tensor, Tensor], w_plus: Tensor, degree: Tensor, style: Tensor
+    ) -> Sample:
+        """Sample of pre-training: the photo of the code, and a teacher's feature and skip image; nothing is moved."""
+        photo = self.render(self.photos, latent.w_plus, noise=latent.noise)
+        feature, skip = (tensor.to(self.precision) for tensor in features)
+        labels = (w_plus, degree, style, latent.attribute)
+        affine = torch.eye(3).repeat(len(photo), 1, 1)
+        return Sample(photo, self.parse(photo), *labels, affine, feature=feature, skip=skip)
+
+
+def move_pictures(affine: Tensor, photo: Tensor, cartoon: Tensor) -> tuple[Tensor, Tensor]:
+    """Apply `affine [B, 3, 3]` to `photo` and `cartoon`, `[B, 3, S, S]` in [-1, 1], in place.
+
+    The transform's filter overshoots at edges: the result is clamped. A third of all samples is not moved.
+    """
+    moved = [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]
+    if moved:
+        both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved]).clamp_(-1, 1)
+        photo[moved], cartoon[moved] = both[:, :3], both[:, 3:]
+    return photo, cartoon
+
+
+def pool_face(photo: Tensor) -> Tensor:
+    """The photo `[B, 3, S, S]` as the style encoder takes it, `[B, 3, 256, 256]`."""
+    return F.adaptive_avg_pool2d(photo, FACE_SIZE)
