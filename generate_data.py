@@ -22,7 +22,7 @@ import numpy as np
 
 from model.common import cli
 from model.common.errors import InputError
-from model.faces.crop import find_landmarks
+from model.faces.detect import find_landmarks
 from model.media.photos import read_photo
 from model.training.data.shards import Result, encode_pair
 from model.training.drawn.jobs import Job, describe, draw_all, jobs_of, list_jobs

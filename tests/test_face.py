@@ -15,11 +15,10 @@ from model.faces import detect
 from model.faces.crop import (
     FaceCrop,
     align_face,
-    eye_centres,
-    find_landmarks,
-    find_landmarks_quickly,
     resize_frame,
 )
+from model.faces.detect import find_landmarks, find_landmarks_quickly
+from model.faces.landmarks import eye_centres
 
 GOLDEN = Path(__file__).parent / "golden"
 CROP_CASES = json.loads((GOLDEN / "crop_cases.json").read_text())

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from model.common.errors import InputError
-from model.faces.crop import face_size
 from model.faces.crowd import CrowdTracker
 from model.faces.detect import find_all_landmarks
+from model.faces.landmarks import face_size
 from model.inference.clip import Look
 from model.inference.people import Cast, Choice, Person, parse_styles, stylised_people
 from model.media.files import open_frames

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from model.common import hub
-from model.faces.crop import eye_centres, find_landmarks
+from model.faces.detect import find_landmarks
+from model.faces.landmarks import eye_centres
 from model.inference.stylizer import Stylizer
 from model.media.pan import CameraSource
 from model.media.sample import sample_portrait

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from model.faces.crop import FaceCrop, eye_centres
+from model.faces.crop import FaceCrop
 from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.landmarks import eye_centres
 from model.faces.search import Portrait
 from model.faces.track import FaceTracker, _box
 from model.faces.window import MovingWindow, OneEuro, WindowPath

@@ -18,13 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train_vtoonify_d
 from model import checkpoints
 from model.common.errors import InputError
+from model.common.interrupts import SIGNALS, noted_signals
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
 from model.training.accelerator import local_numbers, make_engine
 from model.training.distill import Distillation
 from model.training.options import RECIPES, DualOptions
-from model.training.signals import SIGNALS, noted_signals
 from model.training.train import train
 from model.training.trainer import Run, ema_decay, learning_rate
 

@@ -10,7 +10,8 @@ seam its colours come near to those of the frame.
 import cv2
 import numpy as np
 
-from model.effects.flow import dense_flow, pixels
+from model.common.tensors import pixel_grid
+from model.effects.flow import dense_flow
 from model.faces.crop import blurred_for
 from model.faces.window import MovingWindow
 from model.parsing.matting import person_matte
@@ -98,7 +99,7 @@ class FullFrame:
         mask = person_mask(crop)
         if self._before is not None:
             crop_before, mask_before = self._before
-            place = pixels(*mask.shape) + dense_flow(crop, crop_before, fast=True)
+            place = pixel_grid(*mask.shape) + dense_flow(crop, crop_before, fast=True)
             moved = cv2.remap(mask_before, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
         self._before = crop, mask

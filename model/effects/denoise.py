@@ -8,7 +8,8 @@ blink, a hand, a cut) it stays as it is.
 import cv2
 import numpy as np
 
-from model.effects.flow import dense_flow, pixels
+from model.common.tensors import pixel_grid
+from model.effects.flow import dense_flow
 
 KEPT = 0.5
 """Share of the frame before, where both agree. More would be steadier still, and lag where light changes slowly."""
@@ -40,5 +41,5 @@ class Steadier:
     def _moved_to(self, crop: np.ndarray) -> np.ndarray:
         """The crop before, steadied, where its parts are in this one: float32 `[h, w, 3]`."""
         before = np.clip(np.round(self._before), 0, 255).astype(np.uint8)
-        place = pixels(*crop.shape[:2]) + dense_flow(crop, before, fast=True)
+        place = pixel_grid(*crop.shape[:2]) + dense_flow(crop, before, fast=True)
         return cv2.remap(self._before, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

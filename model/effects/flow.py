@@ -12,8 +12,3 @@ def dense_flow(first: np.ndarray, second: np.ndarray, fast: bool = False) -> np.
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
     preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
     return cv2.DISOpticalFlow_create(preset).calc(*grey, None)
-
-
-def pixels(height: int, width: int) -> np.ndarray:
-    """(x, y) of each pixel, float32 `[height, width, 2]`."""
-    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)

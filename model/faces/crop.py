@@ -14,11 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from model.common.errors import InputError
 from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
-from model.faces.detect import find_landmarks, find_landmarks_quickly
-
-__all__ = [
-    "FaceCrop", "align_face", "eye_centres", "face_size", "find_landmarks", "find_landmarks_quickly", "resize_frame",
-]  # fmt: skip
+from model.faces.landmarks import MOUTH_CORNERS, eye_centres
 
 DEFAULT_PADDING = (200, 200, 200, 200)
 # Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
@@ -26,14 +22,10 @@ DEFAULT_PADDING = (200, 200, 200, 200)
 UPRIGHT_DEGREES = 5.0
 # A tiny face in a big frame is enlarged less than asked for, lest the enlarged frame exceed 64 Mi pixels (200 MB).
 MAX_SCALED_PIXELS = 2**26
-# Eyes closer together than this are no face to scale or align by.
-MIN_EYE_DISTANCE = 1.0
 
 # Anti-aliasing before the bilinear reduction: one pass of the binomial kernel up to this scale, two passes up to half.
 BLUR_KERNEL = np.array([1, 3, 3, 1]) / 8
 BLUR_SCALE = 0.75
-
-LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
 
 
 @dataclass(frozen=True)
@@ -122,26 +114,6 @@ class FaceCrop:
         """
         height, width = scaled_size(self.frame_size, self.scale)
         return result[: (height - self.top) * factor, : (width - self.left) * factor]
-
-
-def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of the eyes on the left and on the right of an upright face, float64 [2] each: means of six landmarks.
-
-    Raises InputError if they coincide.
-    """
-    points = np.asarray(landmarks, dtype=np.float64)
-    left, right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
-    if not math.dist(left, right) >= MIN_EYE_DISTANCE:
-        raise InputError("The face is too small to tell its eyes apart; use a picture in which it is larger.")
-    return left, right
-
-
-def face_size(landmarks: np.ndarray) -> float:
-    """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
-    points = np.asarray(landmarks, np.float64)
-    left, right = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
-    mouth = points[MOUTH_CORNERS].mean(0)
-    return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
 
 
 def scaled_size(frame_size: tuple[int, int], scale: float) -> tuple[int, int]:

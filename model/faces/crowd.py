@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from model.faces.crop import face_size
 from model.faces.detect import find_all_landmarks
+from model.faces.landmarks import face_size
 from model.faces.track import FaceTracker
 
 

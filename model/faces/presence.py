@@ -5,7 +5,8 @@ A face that is hidden for a moment changes nothing. One that stays away fades ou
 
 import numpy as np
 
-from model.faces.crop import FaceCrop, eye_centres, face_size
+from model.faces.crop import FaceCrop
+from model.faces.landmarks import eye_centres, face_size
 from model.faces.window import MovingWindow, WindowPath
 
 GRACE = 0.5

@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from model.common.errors import InputError
-from model.faces.crop import FaceCrop, find_landmarks, find_landmarks_quickly
-from model.faces.detect import find_all_landmarks
+from model.faces.crop import FaceCrop
+from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
 from model.media.frames import Frame, FrameSource
 
 SEARCH_DENSITY = 50

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from model.faces.crop import eye_centres, face_size
 from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.landmarks import eye_centres, face_size
 
 CONFIRM_EVERY, DOUBTS = 8, 3
 """The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""

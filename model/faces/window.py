@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.faces.crop import FaceCrop, blurred_for, eye_centres, face_size
+from model.faces.crop import FaceCrop, blurred_for
+from model.faces.landmarks import eye_centres, face_size
 
 
 @dataclass(frozen=True)

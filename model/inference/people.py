@@ -11,8 +11,9 @@ import numpy as np
 
 from model.common.errors import InputError
 from model.effects.composite import FullFrame
-from model.faces.crop import FaceCrop, face_size
+from model.faces.crop import FaceCrop
 from model.faces.crowd import CrowdTracker
+from model.faces.landmarks import face_size
 from model.faces.presence import Presence
 from model.faces.search import Portrait
 from model.inference.clip import Look, beside

@@ -22,9 +22,10 @@ from model import checkpoints
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.common.hub import ensure_file
-from model.common.tensors import rgb_of, take_logits, to_tensor
+from model.common.tensors import to_tensor
 from model.effects.grayscale import keep_grey
-from model.faces.crop import DEFAULT_PADDING, FaceCrop, align_face, find_landmarks
+from model.faces.crop import DEFAULT_PADDING, FaceCrop, align_face
+from model.faces.detect import find_landmarks
 from model.faces.search import Portrait, search_face
 from model.media.frames import Frame, FrameSource
 from model.styles.presets import Preset, choose_preset, resolve_style, style_rows
@@ -314,3 +315,26 @@ class _Fold:
     w_plus: Tensor
     degree: float | None
     network: nn.Module
+
+
+def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
+    """The picture of a frame. Raises ValueError for an array of another kind."""
+    rgb = frame.rgb if isinstance(frame, Frame) else frame
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"frames are RGB uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+    return rgb
+
+
+def take_logits(maps: Iterator[np.ndarray], crops: np.ndarray, channels: int) -> Tensor:
+    """The next parsing maps, one for each crop `[B, H, W, 3]`: float `[B, channels, H, W]`.
+
+    Raises InputError when they run out or have another size.
+    """
+    logits = [np.asarray(one, np.float32) for one in islice(maps, len(crops))]
+    if len(logits) < len(crops):
+        raise InputError("There are fewer parsing maps than frames: they were made for another clip.")
+    expected = (channels, *crops.shape[1:3])
+    for one in logits:
+        if one.shape != expected:
+            raise InputError(f"The parsing maps are {one.shape}, but the crop needs {expected}: make them anew.")
+    return torch.from_numpy(np.stack(logits))

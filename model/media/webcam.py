@@ -23,7 +23,8 @@ import numpy as np
 
 from model.common.errors import InputError
 from model.effects.composite import FullFrame
-from model.faces.crop import DEFAULT_PADDING, find_landmarks_quickly
+from model.faces.crop import DEFAULT_PADDING
+from model.faces.detect import find_landmarks_quickly
 from model.inference.clip import Look, beside, stylised
 from model.inference.stylizer import Stylizer
 from model.media.frames import Frame

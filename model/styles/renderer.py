@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from model.common.errors import InputError
 from model.common.sizes import PARSING_SCALE
-from model.common.tensors import to_picture_tensor, to_tensor
+from model.common.tensors import to_tensor, to_uint8
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
 
@@ -100,8 +100,8 @@ class Renderer:
             x = torch.cat([x, logits / PARSING_SCALE], dim=1)
         x = x.to(self.dtype, memory_format=torch.channels_last)
         if self.strips or (not self.compiled and crops.shape[1] * crops.shape[2] > LARGE_FRAME):
-            return fetch(torch.cat([to_picture_tensor(strip) for strip in self.network.in_strips(x)], dim=1))
-        return fetch(to_picture_tensor(self.forward(x)))
+            return fetch(torch.cat([to_uint8(strip) for strip in self.network.in_strips(x)], dim=1))
+        return fetch(to_uint8(self.forward(x)))
 
     def _retreat(self, crops: np.ndarray) -> None:
         """Use less memory from now on. Raises InputError where nothing is left to be tried."""

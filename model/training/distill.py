@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model import checkpoints
+from model.common.tensors import image_grid
 from model.perceptual import load_perceptual
 from model.training import losses
 from model.training.critics import make_critic
 from model.training.data.pair import Pair
 from model.training.options import TrainOptions
-from model.training.sheets import sheet
 from model.training.student import DistillStudent, Rendered, code_of
 from model.training.trainer import Run
 
@@ -119,7 +119,7 @@ class Distillation(Run):
             y, masks = self.ema.forward_with_masks(pair["x"], w_plus, pair["degree"])
         y = y.float().clamp(-1, 1)
         columns = [pair["x"][:, :3], pair["y"], y, *(2 * mask.float() - 1 for mask in masks)]
-        return sheet(columns), {"held_out_l1": (y - pair["y"]).abs().mean().item() * 127.5}
+        return image_grid(columns), {"held_out_l1": (y - pair["y"]).abs().mean().item() * 127.5}
 
     def file_name(self, step: int | None = None) -> str:
         """As the published program names files: `_s` style, `_d` degree, each with its number where it is fixed."""

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from model import checkpoints
+from model.common.tensors import image_grid
 from model.training import losses
 from model.training.data.pair import Pair
-from model.training.sheets import sheet
 from model.training.student import EncoderStudent
 from model.training.trainer import Run
 
@@ -32,7 +32,7 @@ class Pretraining(Run):
         feature, skip = encoded.feature.float(), encoded.skip.float()
         found = losses.encoder_error(feature, skip, pair["feature"], pair["skip"])
         figures = {f"held_out_{name}": value.item() for name, value in found.items()}
-        return sheet([pair["x"][:, :3], pair["skip"], skip]), figures
+        return image_grid([pair["x"][:, :3], pair["skip"], skip]), figures
 
     def file_name(self, step: int | None = None) -> str:
         return "pretrain.pt" if step is None else f"pretrain-{step:05d}.pt"

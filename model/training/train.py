@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from model.common.errors import InputError
+from model.common.interrupts import noted_signals
 from model.training.accelerator import make_engine, to_device
 from model.training.data.pair import Pair
 from model.training.data.pairs import kind_of
@@ -20,7 +21,6 @@ from model.training.distill import Distillation
 from model.training.log import Log, writing
 from model.training.options import TrainOptions
 from model.training.pretrain import Pretraining
-from model.training.signals import noted_signals
 from model.training.sources import LivePairs, Source, StoredPairs
 from model.training.trainer import Run
 

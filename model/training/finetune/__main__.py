@@ -21,14 +21,14 @@ from model import checkpoints
 from model.common import cli
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
+from model.common.interrupts import noted_signals
+from model.common.tensors import image_grid
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator
 from model.training.data.pictures import PictureFolder
 from model.training.finetune.gan import Game, NotFiniteError
 from model.training.finetune.options import Options
 from model.training.log import Log, writing
-from model.training.sheets import sheet
-from model.training.signals import noted_signals
 from model.training.teachers.helpers import TRUNCATION
 from model.training.train import mean_losses
 from model.training.trainer import fingerprint
@@ -171,7 +171,7 @@ def progress_sheet(game: Game, codes: Tensor) -> np.ndarray:
     """Photo of the base | cartoon of the average, for each code | one of the pictures that it learns from."""
     columns = [torch.cat([network(code[None], "fixed") for code in codes]) for network in (game.base, game.ema)]
     learnt_from = [game.pictures[number % len(game.pictures.paths)] for number in range(len(codes))]
-    return sheet([*columns, torch.stack(learnt_from)])
+    return image_grid([*columns, torch.stack(learnt_from)])
 
 
 def main() -> None:

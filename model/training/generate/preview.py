@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from model.common.tensors import image_grid
 from model.training.data.shards import PICTURES, StoredPair, index_shard
 from model.training.data.stored import decode_sample, to_tensor
-from model.training.sheets import sheet
 
 ROWS = 12
 """Pairs on a sheet, spread over the shards."""
@@ -19,7 +19,7 @@ def preview_sheet(shards: Sequence[Path]) -> np.ndarray | None:
     """A row for each of the first pairs of each shard, RGB uint8; None when the shards are empty."""
     each = -(-ROWS // max(len(shards), 1))
     pairs = [pair for shard in shards[:ROWS] for pair in index_shard(shard)[:each]]
-    return np.vstack([sheet(columns_of(pair)) for pair in pairs[:ROWS]]) if pairs else None
+    return np.vstack([image_grid(columns_of(pair)) for pair in pairs[:ROWS]]) if pairs else None
 
 
 def columns_of(pair: StoredPair) -> list[Tensor]:
