@@ -31,6 +31,8 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """What a shell reports for a program whose reader, such as `head`, went away."""
 
+ARGPARSE_KEYS = ("help", "choices", "metavar", "nargs")
+
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
 """First words that are lower case after the program's name; any other first word may be a file's."""
 
@@ -42,12 +44,44 @@ def option(
     choices: Sequence | None = None,
     metavar: str | tuple[str, ...] | None = None,
     nargs: int | str | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    needs: str | None = None,
+    free: bool = False,
 ) -> Any:
-    """Dataclass field that becomes a command-line option; lists are copied for each instance."""
-    metadata = {"help": help, "choices": choices, "metavar": metavar, "nargs": nargs}
+    """Dataclass field that becomes a command-line option; lists are copied for each instance.
+
+    Args:
+        choices, metavar, nargs: as argparse takes them.
+        least, most: range of a number, or of each number of a list.
+        needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
+        free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
+    """
+    metadata = {
+        "help": help, "choices": choices, "metavar": metavar, "nargs": nargs,
+        "least": least, "most": most, "needs": needs, "free": free,
+    }  # fmt: skip
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_ranges(options: Any) -> None:
+    """Raise InputError for the first number of a dataclass of options that is outside its field's range."""
+    for field in dataclasses.fields(options):
+        least, most = field.metadata.get("least"), field.metadata.get("most")
+        value = getattr(options, field.name)
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int | float) and not (
+                (least is None or number >= least) and (most is None or number <= most)
+            ):
+                wanted = f"{least:g} or more" if most is None else f"a number from {least:g} to {most:g}"
+                raise InputError(f"--{field.name} is {number}: give {wanted}.")
+
+
+def free_options(options: type) -> set[str]:
+    """Names of the options that may differ between a run and its continuation."""
+    return {field.name for field in dataclasses.fields(options) if field.metadata.get("free")}
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -77,7 +111,7 @@ def build_parser(options: type, description: str) -> argparse.ArgumentParser:
     for field in dataclasses.fields(options):
         if not field.metadata:
             continue
-        settings = {key: value for key, value in field.metadata.items() if value is not None}
+        settings = {key: field.metadata[key] for key in ARGPARSE_KEYS if field.metadata[key] is not None}
         missing = field.default is dataclasses.MISSING
         default = field.default_factory() if missing else field.default
         settings["help"] = settings["help"].replace("%", "%%")

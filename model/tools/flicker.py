@@ -13,7 +13,8 @@ import numpy as np
 
 from model.common import cli
 from model.common.errors import InputError
-from model.effects.flow import dense_flow, pixels
+from model.common.tensors import pixel_grid
+from model.effects.flow import dense_flow
 from model.inference.clip import Look, stylised
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
@@ -78,7 +79,7 @@ def motion(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def difference(first: np.ndarray, second: np.ndarray, flow: np.ndarray, valid: np.ndarray) -> float:
     """Mean absolute difference of `first` and `second` warped back by `flow`, over the `valid` pixels."""
-    warped = cv2.remap(second, pixels(*valid.shape) + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(second, pixel_grid(*valid.shape) + flow, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return float(cv2.absdiff(first, warped)[valid].mean())
 
 
