@@ -71,7 +71,7 @@ def motion(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     there, back = dense_flow(first, second), dense_flow(second, first)
     height, width = first.shape[:2]
-    target = pixels(height, width) + there
+    target = pixel_grid(height, width) + there
     inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(-1)
     astray = np.linalg.norm(there + cv2.remap(back, target, None, cv2.INTER_LINEAR), axis=-1)
     return there, inside & (astray < CONSISTENT)
