@@ -18,9 +18,9 @@ from model.common import cli
 from model.common.cli import option
 from model.common.devices import DEVICES, pick_device, pick_precision
 from model.common.errors import InputError
-from model.training.data.pairs import EYE_WEIGHT, feature_weights, kind_of, split_held_out
-from model.training.data.shards import StoredPair, index_pairs
-from model.training.data.stored import to_picture, to_tensor
+from model.common.tensors import to_tensor, to_uint8
+from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
+from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
 from model.vtoonify import VToonify
 
 LEFT_CHEEK, RIGHT_CHEEK = (1, 3, 48, 31), (15, 13, 54, 35)
@@ -101,7 +101,7 @@ def figures(
         w_plus = network.zplus_to_wplus(torch.from_numpy(codes[pair.style]).to(device))
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = network(student_view(pair.picture("photo"), network.config.scale).to(device), w_plus, 1.0)
-        found.setdefault(pair.style, []).append(compare(to_picture(y[0].float().cpu()), pair))
+        found.setdefault(pair.style, []).append(compare(to_uint8(y[0]).cpu().numpy(), pair))
     return {
         style: {name: fmean(one[name] for one in values) for name in COLUMNS} | {"count": len(values)}
         for style, values in sorted(found.items())

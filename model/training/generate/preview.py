@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from model.common.tensors import image_grid
+from model.common.tensors import image_grid, to_tensor
 from model.training.data.shards import PICTURES, StoredPair, index_shard
-from model.training.data.stored import decode_sample, to_tensor
+from model.training.data.teacher_pairs import decode_sample
 
 ROWS = 12
 """Pairs on a sheet, spread over the shards."""

@@ -14,7 +14,7 @@ from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.training.data.sampling import Sample
 from model.training.data.shards import Result
-from model.training.data.stored import encode_sample, one_of
+from model.training.data.teacher_pairs import encode_sample, one_of
 from model.training.generate.options import NetworkData, ToonifyData
 from model.training.generate.write import Draw, fill_folder
 from model.training.teachers.helpers import NetworkTeacher
