@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model import checkpoints
 from model.inference.stylizer import Stylizer
+from model.styles.network import VToonifyStyle
 from model.styles.presets import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone, VToonify
 from tests.small import small_config
@@ -65,11 +66,11 @@ class ColourParser(nn.Module):
 
 
 def dual(parsing_channels: int = 0, **settings) -> Stylizer:
-    """A small model of variant D in float32 on the CPU; `settings` are further arguments of the Stylizer."""
+    """A small model of variant D in float32 on the CPU; `settings` are further arguments of its style."""
     preset = Preset("small", "dualstylegan", "small.pt")
     parser = ColourParser() if parsing_channels else None
     settings = {"exemplars": CODES, "parser": parser, "device": "cpu", "precision": "fp32"} | settings
-    return Stylizer(preset, enlarging_network(parsing_channels=parsing_channels), **settings)
+    return Stylizer(VToonifyStyle(preset, enlarging_network(parsing_channels=parsing_channels), **settings))
 
 
 def noises(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:

@@ -96,6 +96,28 @@ class FaceCrop:
     def width(self) -> int:
         return self.right - self.left
 
+    @property
+    def _scales(self) -> tuple[float, float]:
+        """What `resize_frame` really multiplies width and height by, as it rounds the frame's size."""
+        height, width = scaled_size(self.frame_size, self.scale)
+        return width / self.frame_size[1], height / self.frame_size[0]
+
+    @property
+    def x(self) -> float:
+        """Left edge in pixels of the frame."""
+        return self.left / self._scales[0]
+
+    @property
+    def y(self) -> float:
+        """Upper edge in pixels of the frame."""
+        return self.top / self._scales[1]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Affine matrix `[2, 3]` from pixels of the frame to pixels of the crop (centres at whole numbers)."""
+        across, down = self._scales
+        return np.array([[across, 0, (across - 1) / 2 - self.left], [0, down, (down - 1) / 2 - self.top]])
+
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """Scale and cut a frame: uint8 [h, w, 3] -> [height, width, 3]. Raises InputError for another frame size."""
         if rgb.shape[:2] != self.frame_size:

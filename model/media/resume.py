@@ -2,14 +2,13 @@
 
     sink = SegmentedSink(path, source, made_of)
     with sink:
-        for frame in stylised(stylizer, source, portrait, look, done=sink.done):
+        for frame in stylised(source, people, look, state=sink.state):
             sink.write(frame)
 
-Each segment is a file of its own, from an encoder of its own. At the end their packets go into one file as they are. So
-the result is the same, byte for byte, wherever the work was interrupted.
+Each segment is a file of its own. Beside them stands what a run after them has to know (`Frame.state`). At the end
+their packets go into one file as they are.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -26,13 +25,14 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from model.common.weight_files import write_whole
-from model.inference.batch import PARTS_SUFFIX
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.media.video_writer import Film, VideoSink, refined_tick
 
 SEGMENT = 128
-"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU. A multiple
-of the usual batches, so that a run that goes on forms the same ones; but on CUDA its first frame is one by itself."""
+"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU."""
+
+PARTS_SUFFIX = ".parts"
+"""Of the folder beside a result that is being made in segments."""
 
 NOTES = "notes.json"
 """The file in the folder of segments that tells what they are."""
@@ -40,14 +40,12 @@ NOTES = "notes.json"
 
 @dataclass(frozen=True)
 class Segment:
-    """A whole segment.
-
-    frames: how many there are; last: when the last one is shown, in ticks; digest: SHA-256 of the file.
-    """
+    """A whole segment: how many frames, when the last one is shown (ticks), the file's bytes, and `Frame.state`."""
 
     frames: int
     last: int
-    digest: str
+    size: int
+    state: dict[str, Any] | None
 
 
 class Parts:
@@ -61,8 +59,8 @@ class Parts:
     def __init__(self, folder: Path, made_of: dict[str, Any]):
         self.folder = folder
         self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
-        numbered = takewhile(lambda item: self._is_whole(*item), enumerate(self._noted()))
-        self.segments = [segment for _, segment in numbered]
+        whole = takewhile(lambda item: size_of(self.path(item[0])) == item[1].size, enumerate(self._noted()))
+        self.segments = [segment for _, segment in whole]
 
     def _noted(self) -> list[Segment]:
         try:
@@ -70,12 +68,6 @@ class Parts:
             return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
         except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `note` tells
             return []
-
-    def _is_whole(self, number: int, segment: Segment) -> bool:
-        try:
-            return digest_of(self.path(number)) == segment.digest
-        except OSError:
-            return False
 
     def path(self, number: int) -> Path:
         """The file of a segment."""
@@ -87,18 +79,13 @@ class Parts:
         return [self.path(number) for number in range(len(self.segments))]
 
     @property
-    def frames(self) -> int:
-        """How many frames the segments hold."""
-        return sum(segment.frames for segment in self.segments)
-
-    @property
     def last(self) -> int | None:
         """When the last frame is shown, in ticks; None without one."""
         return self.segments[-1].last if self.segments else None
 
-    def add(self, frames: int, last: int) -> None:
+    def add(self, frames: int, last: int, state: dict[str, Any] | None) -> None:
         """Note the next segment, whose file is written."""
-        self.segments.append(Segment(frames, last, digest_of(self.path(len(self.segments)))))
+        self.segments.append(Segment(frames, last, size_of(self.path(len(self.segments))), state))
         self.note()
 
     def note(self) -> None:
@@ -120,7 +107,7 @@ class Parts:
 class SegmentedSink(FrameSink):
     """As `VideoSink`, but whatever interrupts the work, the segments that are whole stay, and count the next time.
 
-    `done` tells how many frames they hold.
+    `done` tells how many frames they hold, `state` is the state of the last one (None for none).
 
     Args:
         path, source: as `open_sink` takes them.
@@ -131,7 +118,9 @@ class SegmentedSink(FrameSink):
         super().__init__(path, source)
         self._parts = Parts(path.with_suffix(PARTS_SUFFIX), made_of)
         self._segment: VideoSink | None = None
-        self.done = self.written = self._parts.frames
+        segments = self._parts.segments
+        self.done = self.written = sum(segment.frames for segment in segments)
+        self.state = self._latest = segments[-1].state if segments else None
 
     def __enter__(self) -> Self:
         self._parts.remove(len(self._parts.segments))
@@ -143,6 +132,7 @@ class SegmentedSink(FrameSink):
             path = self._parts.path(len(self._parts.segments))
             self._segment = VideoSink(path, self._source, sound=False, after=self._parts.last)
         self._segment.write(frame)
+        self._latest = frame.state
         if self._segment.written == SEGMENT:
             self._end_segment()
 
@@ -150,7 +140,7 @@ class SegmentedSink(FrameSink):
         segment, self._segment = self._segment, None
         with segment:
             pass
-        self._parts.add(segment.written, segment.last)
+        self._parts.add(segment.written, segment.last, self._latest)
 
     def _finish(self, complete: bool) -> None:
         if self._segment is not None:
@@ -218,7 +208,9 @@ def joined(parts: list[Path], film: Film) -> Iterator[Packet]:
                 yield packet
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None where it can't be read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

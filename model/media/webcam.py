@@ -7,13 +7,11 @@ Nothing waits in a queue: while a frame is stylised, the camera's next ones repl
 never older than one frame's work. Cameras and outputs are objects that tests put others in the place of.
 """
 
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,18 +20,7 @@ import cv2
 import numpy as np
 
 from model.common.errors import InputError
-from model.effects.composite import FullFrame
-from model.faces.crop import DEFAULT_PADDING
-from model.faces.detect import find_landmarks_quickly
-from model.inference.clip import Look, beside, stylised
-from model.inference.stylizer import Stylizer
 from model.media.frames import Frame
-
-NAME = re.compile(r"webcam(?::(\d+))?")
-"""How a camera is named among the contents."""
-
-UNFIT = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
-"""Options that a camera has no use for."""
 
 PATIENCE = 5.0
 """Seconds without a frame after which the camera is taken for gone."""
@@ -56,51 +43,6 @@ class Output(Protocol):
 
     def show(self, rgb: np.ndarray, title: str) -> None:
         """Show a picture RGB uint8 `[H, W, 3]`."""
-
-
-def camera_number(contents: Sequence[str]) -> int | None:
-    """The number of the camera that `webcam` or `webcam:1` names; None where the contents are files.
-
-    Raises InputError for a camera next to other contents, or a number that is none.
-    """
-    named = [name for name in contents if name == "webcam" or name.startswith("webcam:")]
-    if not named:
-        return None
-    if len(contents) > 1:
-        raise InputError(f"{named[0]} is a camera and goes alone: leave the other contents out.")
-    match = NAME.fullmatch(named[0])
-    if match is None:
-        raise InputError(f"{named[0]} names no camera: write webcam, or webcam:1 for the second one.")
-    return int(match[1] or 0)
-
-
-def check_options(options: object) -> None:
-    """Raise InputError for options of the program that make no sense with a camera."""
-    unfit = [name for name in UNFIT if getattr(options, name)]
-    if unfit:
-        raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
-    if options.faces not in ("one", "1"):
-        raise InputError(f"--faces {options.faces} is for files: a webcam shows one person in style.")
-
-
-def show_camera(
-    number: int,
-    open_screens: Callable[[], Sequence[AbstractContextManager[Output]]],
-    load: Callable[[], Stylizer],
-    look: Look,
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-) -> str:
-    """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C; tells how it went.
-
-    Camera and screens are opened before `load` gives the model: what is missing is reported without delay.
-    """
-    with ExitStack() as opened:
-        camera = opened.enter_context(closing(VideoCapture(number)))
-        screens = [opened.enter_context(screen) for screen in open_screens()]
-        stylizer = load()
-        frames = opened.enter_context(Latest(camera))
-        shown = play(live(stylizer, frames, look, padding), screens)
-    return f"webcam:{number}: {shown} frames shown, {frames.dropped} dropped"
 
 
 class VideoCapture:
@@ -179,34 +121,6 @@ class Latest:
     ) -> None:
         self._has_ended = True
         self._thread.join(PATIENCE)
-
-
-def live(
-    stylizer: Stylizer,
-    frames: Iterable[Frame],
-    look: Look,
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-    find: Callable[[np.ndarray], np.ndarray | None] = find_landmarks_quickly,
-) -> Iterator[Frame]:
-    """The cartoons of the frames, one by one; until a face is found, the frames as they are.
-
-    find: looks for the face in a picture. Raises InputError as `Stylizer.render` does, before the first frame.
-    """
-    stylizer.style_name(look.style)
-    frames = iter(frames)
-    for frame in frames:
-        landmarks = find(frame.rgb)
-        if landmarks is not None:
-            portrait = stylizer.fit(frame, padding, True, landmarks)
-            yield from stylised(stylizer, _and_then(frame, frames), portrait, look)
-            return
-        picture = FullFrame(look.full_frame).enlarge(frame.rgb) if look.full_frame else frame.rgb
-        yield replace(frame, rgb=beside(picture, picture) if look.compare else picture)
-
-
-def _and_then(first: Frame, others: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from others
 
 
 def play(frames: Iterable[Frame], outputs: Sequence[Output]) -> int:

@@ -1,4 +1,4 @@
-"""Which models there are, which style and degree they take, and the style code that frames are rendered with."""
+"""Which VToonify models there are, and which styles and degrees they take."""
 
 import difflib
 import re
@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, SHIPPED
+from model.common.tables import plain_table
 from model.stylegan2 import GeneratorConfig
-from model.vtoonify import Backbone, VToonify
+from model.vtoonify import Backbone
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 
@@ -50,11 +49,6 @@ class Preset:
     steady: bool = False
     keeps_grey: bool = False
     licence: str = AUTHORS_LICENCE
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the model was trained for a single style or degree, which may be all that is asked of it."""
-        return self.style is not None or self.degree is not None
 
     @property
     def files(self) -> list[str]:
@@ -172,8 +166,7 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
         absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
         rows.append((preset.name, *choices, absent if missing else "on disk"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return plain_table(rows)
 
 
 def _exemplar_range(preset: Preset) -> str:
@@ -233,35 +226,3 @@ def resolve_style(exemplars: Mapping[str, np.ndarray], style_id: int | str) -> t
         f"There is no style {style_id!r}{_did_you_mean(str(style_id), stems)}; "
         f"this model has styles 0 to {len(names) - 1}."
     )
-
-
-@torch.no_grad()
-def style_rows(
-    network: VToonify, w_photo: Tensor | None, exemplar: Tensor | np.ndarray | None, colour_transfer: bool = False
-) -> Tensor:
-    """The w+ code `[1, rows, dim]` that frames are rendered with (VToonify, Sec. 4.3), on the network's device.
-
-    Variant T takes the photo's code as it is; without one, that of z+ = 0 stands for the mean code. Variant D takes
-    structure, rows 0-6, from the exemplar, and colour, the other rows, from the photo; with `colour_transfer` or
-    without a photo's code, from the exemplar, too.
-
-    Args:
-        w_photo: code of the portrait in w+, `[1, rows, dim]`; None for a model that has no style encoder.
-        exemplar: code of the exemplar in z+, `[1, rows, dim]`; it goes through the mapping network row by row.
-    """
-    generator, weight = network.config.generator, next(network.parameters())
-    if not network.has_degree:
-        if w_photo is None:
-            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
-        return w_photo
-    if exemplar is None:
-        raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
-    z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
-    if z_plus.shape != (1, generator.rows, generator.style_dim):
-        wanted = [1, generator.rows, generator.style_dim]
-        raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
-    rows = network.zplus_to_wplus(z_plus)
-    if colour_transfer or w_photo is None:
-        return rows
-    first = generator.structure_rows
-    return torch.cat([rows[:, :first], w_photo[:, first:].to(rows)], dim=1)

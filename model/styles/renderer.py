@@ -24,7 +24,8 @@ LARGEST_BATCH = 16
 MEMORY_SHARE = 0.8
 """Part of the free memory that a batch may take."""
 
-Promise = Callable[[], np.ndarray]
+PendingPictures = Callable[[], np.ndarray]
+"""Waits for pictures RGB uint8 `[B, h, w, 3]`."""
 
 
 class Renderer:
@@ -63,13 +64,14 @@ class Renderer:
             self.forward = compile_network(network, self.device) if self.compiled else network
 
     @torch.no_grad()
-    def start(self, crops: np.ndarray, logits: Tensor | None = None) -> Promise:
-        """Begin to render RGB uint8 `[B, H, W, 3]`; what is returned gives RGB uint8 `[B, 4H, 4W, 3]` when called.
+    def start(self, crops: np.ndarray, logits: Tensor | None = None) -> PendingPictures:
+        """Begin to render crops RGB uint8 `[B, H, W, 3]`, on a GPU in the background; the results are 4 times as large.
 
-        logits: parsing maps `[B, C, H, W]`, else the parser is asked where the model takes them. On a GPU the work goes
-        on in the background. Raises InputError when not even one frame fits into the memory.
+        logits: parsing maps `[B, C, H, W]`; None: the parser is asked where the model takes them.
+
+        Raises InputError when not even one frame fits into the memory.
         """
-        parts: list[Promise] = []
+        parts: list[PendingPictures] = []
         done = 0
         while done < len(crops):
             some = slice(done, done + self.batch)
@@ -87,7 +89,7 @@ class Renderer:
                 self._retreat(crops)
         return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
-    def _draw(self, crops: np.ndarray, logits: Tensor | None) -> Promise:
+    def _draw(self, crops: np.ndarray, logits: Tensor | None) -> PendingPictures:
         if self.compiled and len(crops) < self.batch:  # the last ones of a clip: another shape would compile again
             missing = self.batch - len(crops)
             crops = np.concatenate([crops, crops[-1:].repeat(missing, 0)])
@@ -139,7 +141,7 @@ def cuda_memory(device: torch.device) -> tuple[int, int]:
     return free, torch.cuda.max_memory_allocated(device) - kept
 
 
-def fetch(pictures: Tensor) -> Promise:
+def fetch(pictures: Tensor) -> PendingPictures:
     """A function that gives `pictures` as an array. From CUDA they are copied while other work goes on."""
     if pictures.device.type != "cuda":
         found = pictures.cpu().numpy()
@@ -156,9 +158,9 @@ def fetch(pictures: Tensor) -> Promise:
     return wait
 
 
-def without_last(count: int, promise: Promise) -> Promise:
-    """`promise`, less the last `count` pictures."""
-    return lambda: promise()[:-count]
+def without_last(count: int, pending: PendingPictures) -> PendingPictures:
+    """`pending`, less the last `count` pictures."""
+    return lambda: pending()[:-count]
 
 
 def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[Tensor], Tensor]:
