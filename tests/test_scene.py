@@ -5,11 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model.inference.clip import stylised
 from model.inference.look import Look
-from model.inference.people import Person
 from model.media.frames import Frame
-from tests.small_models import dual, levels_apart, noises
+from tests.small_models import cartoon, dual, levels_apart, noises
 from tests.test_track import SIZE, view
 
 CLOSE = (64, 64, 64, 64)
@@ -18,12 +16,6 @@ CLOSE = (64, 64, 64, 64)
 @pytest.fixture(scope="module")
 def stylizer():
     return dual()
-
-
-def cartoon(stylizer, frames, portrait, look=None, **settings):
-    """The cartoon of one person."""
-    look = look or Look()
-    return stylised(frames, [Person(stylizer, portrait, look)], look, **settings)
 
 
 def clip(count: int) -> list[Frame]:

@@ -85,12 +85,12 @@ def teachers() -> tuple[np.ndarray, dict[str, np.ndarray]]:
 @pytest.fixture(scope="module")
 def beside_teacher(stylizer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The sample portrait, 144 px between the eyes, as the starter and as its teacher draw it, by style."""
-    network = stylizer.network
+    network = stylizer.style.network
     photo, drawings = teachers()
 
     @torch.no_grad()
     def pair(style: str) -> tuple[np.ndarray, np.ndarray]:
-        w_plus = network.zplus_to_wplus(torch.from_numpy(stylizer.exemplars[style]).float())
+        w_plus = network.zplus_to_wplus(torch.from_numpy(stylizer.style.exemplars[style]).float())
         drawn = to_picture(network(student_view(photo, network.config.scale), w_plus, 1.0)[0])
         return drawn, drawings[style]
 
@@ -115,8 +115,8 @@ def eye_opening(landmarks: np.ndarray) -> float:
 
 
 def test_the_styles_have_their_names(stylizer):
-    assert tuple(stylizer.exemplars) == STYLES == stylizer.preset.style_names
-    assert stylizer.preset.styles == len(STYLES)
+    assert tuple(stylizer.style.exemplar_names) == STYLES == stylizer.style.preset.style_names
+    assert stylizer.style.preset.styles == len(STYLES)
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -8,6 +8,7 @@ from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.styles import presets as styles
+from model.styles.network import mix_codes
 from model.styles.presets import (
     PRESETS,
     SHORT_NAMES,
@@ -16,7 +17,6 @@ from model.styles.presets import (
     find_preset,
     list_presets,
     resolve_style,
-    style_rows,
 )
 from tests.small import small_network
 
@@ -150,16 +150,16 @@ def test_variant_d_takes_structure_from_the_exemplar_and_colour_from_the_photo(c
     network, (photo, exemplar) = small_network(), codes
     with torch.no_grad():
         mapped = torch.stack([network.stylegan.mapping(row) for row in torch.from_numpy(exemplar).float()[0]])[None]
-    rows = style_rows(network, photo, exemplar)
+    rows = mix_codes(network, photo, exemplar)
     torch.testing.assert_close(rows[:, :7], mapped[:, :7])
     assert torch.equal(rows[:, 7:], photo[:, 7:])
-    torch.testing.assert_close(style_rows(network, photo, exemplar, colour_transfer=True), mapped)
-    torch.testing.assert_close(style_rows(network, None, exemplar), mapped)
+    torch.testing.assert_close(mix_codes(network, photo, exemplar, color_transfer=True), mapped)
+    torch.testing.assert_close(mix_codes(network, None, exemplar), mapped)
 
 
 def test_variant_t_takes_the_code_of_the_photo(codes):
     network, (photo, exemplar) = small_network("toonify"), codes
-    assert torch.equal(style_rows(network, photo, exemplar), photo)
+    assert torch.equal(mix_codes(network, photo, exemplar), photo)
 
 
 def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
@@ -168,7 +168,7 @@ def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
         layer.bias.data.normal_(std=50)  # times the learning-rate multiplier, 0.01
     with torch.no_grad():
         mean = network.stylegan.mapping(torch.zeros(8))
-    rows = style_rows(network, None, None)
+    rows = mix_codes(network, None, None)
     torch.testing.assert_close(rows, mean.expand(1, 14, 8))
     assert mean.abs().max() > 0.1
 
@@ -176,6 +176,6 @@ def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
 def test_codes_that_do_not_fit_the_model_are_refused(codes):
     photo, exemplar = codes
     with pytest.raises(InputError, match=r"\[1, 9, 8\], but the model takes \[1, 14, 8\]"):
-        style_rows(small_network(), photo, exemplar[:, :9])
+        mix_codes(small_network(), photo, exemplar[:, :9])
     with pytest.raises(InputError, match="exemplar"):
-        style_rows(small_network(), photo, None)
+        mix_codes(small_network(), photo, None)

@@ -55,31 +55,35 @@ class OneEuro:
 
     def __init__(self, cutoff: float, beta: float):
         self.cutoff, self.beta = cutoff, beta
-        self.value: np.ndarray | None = None
-        self._speed: np.ndarray | float = 0.0
+        self._value: np.ndarray | None = None
+        self._speed: np.ndarray | None = None
         self._time = 0.0
 
-    def start(self, value: np.ndarray, time: float) -> None:
-        """Begin at a value `[n]` that rests, at `time` in seconds."""
-        self.value, self._time, self._speed = np.asarray(value, np.float64), time, 0.0
+    def state(self) -> list[list[float]]:
+        """Value and speed, as JSON can hold them."""
+        return [self._value.tolist(), self._speed.tolist()]
+
+    def restore(self, state: list[list[float]], time: float) -> None:
+        """Go on from `state` at `time` in seconds."""
+        self._value, self._speed, self._time = np.array(state[0]), np.array(state[1]), time
 
     def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
         """The filtered value at `time` in seconds."""
-        if self.value is None:
-            self.start(value, time)
-            return self.value
+        if self._value is None:
+            self._value, self._speed, self._time = value, np.zeros_like(value), time
+            return value
         step = max(time - self._time, 1e-3)
-        self._speed = self._mix(self._speed, (value - self.value) / step, self.SPEED_CUTOFF, step)
+        self._speed = self._mix(self._speed, (value - self._value) / step, self.SPEED_CUTOFF, step)
         cutoff = self.cutoff + self.beta * float(np.linalg.norm(self._speed))
-        self.value, self._time = self._mix(self.value, value, cutoff, step), time
-        return self.value
+        self._value, self._time = self._mix(self._value, value, cutoff, step), time
+        return self._value
 
     def wait(self, time: float) -> None:
         """Nothing was seen until `time`: the next value is not to be weighted by all the time that was missed."""
         self._time = time
 
     @staticmethod
-    def _mix(old: np.ndarray | float, new: np.ndarray, cutoff: float, step: float) -> np.ndarray:
+    def _mix(old: np.ndarray, new: np.ndarray, cutoff: float, step: float) -> np.ndarray:
         share = 1 / (1 + 1 / (2 * math.pi * cutoff * step))
         return old + share * (new - old)
 
@@ -117,8 +121,7 @@ class WindowPath:
         self._start()
 
     def _start(self) -> None:
-        self._place_filter = OneEuro(self.CUTOFF, self.BETA)
-        self._size_filter = OneEuro(self.SIZE_CUTOFF, self.SIZE_BETA)
+        self._filters = OneEuro(self.CUTOFF, self.BETA), OneEuro(self.SIZE_CUTOFF, self.SIZE_BETA)
         self._place: np.ndarray | None = None
         self._time = 0.0
         self._glides = False
@@ -128,7 +131,7 @@ class WindowPath:
         window = self.window
         known = {"window": [window.scale, window.x, window.y], "time": self._time}
         if self._place is not None:
-            known |= {"place": self._place.tolist(), "size": self._size_filter.value.tolist()}
+            known |= {"place": self._place.tolist(), "filters": [f.state() for f in self._filters]}
         return known
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -137,8 +140,8 @@ class WindowPath:
         self._time = state["time"]
         if "place" in state:
             self._place = np.array(state["place"])
-            self._place_filter.start(self._place, self._time)
-            self._size_filter.start(np.array(state["size"]), self._time)
+            for one_filter, known in zip(self._filters, state["filters"], strict=True):
+                one_filter.restore(known, self._time)
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow:
         """The window for the next frame, at `time` in seconds."""
@@ -147,12 +150,12 @@ class WindowPath:
         if landmarks is None:
             self._glides = self._place is not None
             self._time = time
-            self._place_filter.wait(time)
-            self._size_filter.wait(time)
+            for one_filter in self._filters:
+                one_filter.wait(time)
             return self.window
-        place = self._place_filter(eye_midpoint(landmarks) / self._first_size, time)
+        place = self._filters[0](eye_midpoint(landmarks) / self._first_size, time)
         log_growth = np.array([math.log(face_size(landmarks) / self._first_size)])
-        growth = math.exp(self._size_filter(log_growth, time)[0])
+        growth = math.exp(self._filters[1](log_growth, time)[0])
         if self._glides:
             place = self._towards(place, time - self._time)
         self._place, self._time = place, time

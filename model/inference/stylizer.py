@@ -163,9 +163,8 @@ class Stylizer:
             crops, lambda: renderer.batch, lambda pairs: renderer.start([crop for _, crop in pairs]),
             self.style.in_flight,
         )  # fmt: skip
-        for (frame, _), picture in results:
-            picture = portrait.crop.trim(picture, self.scale)
-            yield replace(frame, rgb=picture) if isinstance(frame, Frame) else picture
+        trim = portrait.crop.trim
+        return (_like(frame, trim(picture, self.scale)) for (frame, _), picture in results)
 
 
 def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
@@ -174,6 +173,11 @@ def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"frames are RGB uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
     return rgb
+
+
+def _like(frame: FrameLike, rgb: np.ndarray) -> FrameLike:
+    """`rgb` as a Frame with the time of `frame`, or plain where `frame` is plain."""
+    return replace(frame, rgb=rgb) if isinstance(frame, Frame) else rgb
 
 
 def _crop_of(frame: Frame | np.ndarray, crop: FaceCrop) -> Crop:
