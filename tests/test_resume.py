@@ -182,8 +182,8 @@ def test_the_bar_begins_at_what_is_done(stylize, break_off, monkeypatch):
 def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatch):
     moving_clip()
     begun = []
-    note = segments.Parts.note
-    monkeypatch.setattr(segments.Parts, "note", lambda self: begun.append(len(self.segments)) or note(self))
+    note = segments.SegmentedSink._note
+    monkeypatch.setattr(segments.SegmentedSink, "_note", lambda self: begun.append(len(self._segments)) or note(self))
     for options in ((), (), ("--style_degree", 0.9), ("--padding", 50, 50, 50, 50)):
         break_off(3)
         begun.clear()
@@ -239,7 +239,7 @@ def test_a_killed_program_goes_on(stylize, model):
     kept = (folder / "00000.mp4").stat().st_mtime_ns
     assert stylize("--content", "clip.mp4", "--resume", "--output_path", "whole")[0] == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments.Parts, "remove", lambda *_: None)
+        patch.setattr(segments.SegmentedSink, "_remove", lambda *_: None)
         assert stylize("--content", "clip.mp4", "--resume")[0] == 0
     assert (folder / "00000.mp4").stat().st_mtime_ns == kept, "it was not made again"
     assert_alike(*(Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole")))

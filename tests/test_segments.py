@@ -150,7 +150,7 @@ def test_power_may_go_while_all_is_put_together(tmp_path, clip, monkeypatch):
     whole = tmp_path / "whole.mp4"
     write(whole, clip)
     with monkeypatch.context() as patch:
-        patch.setattr(segments.Parts, "remove", lambda *_: None)
+        patch.setattr(segments.SegmentedSink, "_remove", lambda *_: None)
         write(tmp_path / "out.mp4", clip)
     (tmp_path / "out.mp4").unlink()
     (tmp_path / "out.partial.mp4").write_bytes(b"half")
