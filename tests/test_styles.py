@@ -14,7 +14,6 @@ from model.styles.presets import (
     SHORT_NAMES,
     choose_preset,
     describe_checkpoint,
-    find_preset,
     list_presets,
     resolve_style,
 )
@@ -46,28 +45,27 @@ def test_presets_agree_with_the_names_of_the_published_files():
 
 @pytest.mark.parametrize("collection", ["cartoon", "caricature", "arcane", "comic", "pixar", "illustration", "starter"])
 def test_every_collection_has_a_model_under_its_plain_name(collection):
-    preset = find_preset(collection)
+    preset = choose_preset(collection)
     assert preset.backbone == "dualstylegan" and collection in preset.file
-    assert choose_preset(collection) == preset
 
 
 def test_published_defaults():
-    cartoon = find_preset("cartoon")
+    cartoon = choose_preset("cartoon")
     folder = "vtoonify_d_cartoon"
     assert (cartoon.default_style, cartoon.default_degree) == (26, 0.5)
     assert cartoon.files == [
         f"{folder}/vtoonify_s_d.pt", f"{folder}/exstyle_code.npy", "encoder.pt", "faceparsing.pth",
     ]  # fmt: skip
-    starter = find_preset("starter")
+    starter = choose_preset("starter")
     assert starter.files == ["starter/vtoonify_s_d.pt", "starter/exstyle_code.npy"]
-    free = find_preset("starter-pd")
+    free = choose_preset("starter-pd")
     assert free.files == ["starter_pd/vtoonify_s_d.pt", "starter_pd/exstyle_code.npy"]
     assert "non-commercial" in starter.licence and "non-commercial" not in free.licence
 
 
 def test_unknown_presets_get_close_matches():
     with pytest.raises(InputError, match="perhaps cartoon .*--list_styles"):
-        find_preset("cartoons")
+        choose_preset("cartoons")
     with pytest.raises(InputError, match="no preset 'zzz'; --list_styles"):
         choose_preset("zzz")
     with pytest.raises(InputError, match=r"nowhere/model\.pt does not exist"):
@@ -83,11 +81,11 @@ def test_a_published_file_that_is_not_there_yet_means_its_preset():
 def test_a_folder_of_the_name_does_not_hide_a_preset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cartoon").mkdir()
-    assert choose_preset("cartoon") == find_preset("cartoon")
+    assert choose_preset("cartoon") == choose_preset("cartoon")
 
 
 def test_the_table_shows_every_preset_and_what_is_on_disk(tmp_path):
-    for file in find_preset("arcane-t").files:
+    for file in choose_preset("arcane-t").files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"x")
     lines = {line.split()[0]: line for line in list_presets(tmp_path).splitlines()}
@@ -129,7 +127,7 @@ def test_files_that_are_no_models_are_not_described(tmp_path):
 
 @pytest.mark.parametrize("style_id", [1, "1", "01", "ink.v2.png", "ink.v2"])
 def test_styles_go_by_index_or_name(style_id):
-    assert resolve_style(EXEMPLARS, style_id) == ("ink.v2.png", 1)
+    assert resolve_style(EXEMPLARS, style_id) == "ink.v2.png"
 
 
 def test_styles_that_do_not_exist_are_told_with_those_that_do():

@@ -9,7 +9,7 @@ from model.common.errors import InputError
 from model.inference.look import Look, parse_degree
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
-from model.styles.presets import is_preset
+from model.styles.presets import BY_NAME
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def parse_styles(text: str) -> dict[int, Choice]:
             raise InputError(f"--styles names person {number} twice: give each one style.")
         name, _, degree = wanted.partition("@")
         preset, _, style = name.rpartition(":")
-        if not preset and is_preset(style):
+        if not preset and style in BY_NAME:
             preset, style = style, ""
         chosen = parse_degree(degree, f"The degree of person {number} in --styles") if degree else None
         choices[int(number)] = Choice(preset or None, style or None, chosen)

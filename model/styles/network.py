@@ -114,7 +114,7 @@ class VToonifyStyle(Style):
             exemplar = self.preset.default_style
             if self.preset.style is None and exemplar >= len(self.exemplars):
                 exemplar = 0  # somebody's own model with fewer styles
-        return resolve_style(self.exemplars, exemplar)[0]
+        return resolve_style(self.exemplars, exemplar)
 
     def degree(self, degree: float | None = None) -> float | None:
         """As `Style.degree`. A model trained for one degree renders that unless told otherwise."""

@@ -2,11 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
 from model.common.errors import InputError
@@ -58,10 +56,9 @@ class Preset:
 
 def _dual(name: str, collection: str, stem: str, styles: int, default_style: int, **fixed) -> Preset:
     """A published model of variant D; `fixed`: what it was trained for alone."""
-    folder = f"vtoonify_d_{collection}"
-    exemplars = f"{folder}/{EXEMPLAR_FILE}"
-    file = f"{folder}/{stem}.pt"
-    return Preset(name, "dualstylegan", file, exemplars, styles, default_style=default_style, **fixed)
+    folder = f"vtoonify_d_{collection}/"
+    files = folder + f"{stem}.pt", folder + EXEMPLAR_FILE
+    return Preset(name, "dualstylegan", *files, styles, default_style=default_style, **fixed)
 
 
 def _toonify(collection: str) -> Preset:
@@ -111,41 +108,30 @@ SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustrati
 """Collections without a model for all styles: what their plain name means."""
 
 
+BY_NAME = {preset.name: preset for preset in PRESETS}
+BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
+
+
 def choose_preset(ckpt: str) -> Preset:
     """What `--ckpt` means: a preset's name, the path of a checkpoint, or the path where a preset's file belongs.
 
-    Raises InputError when it is none of these.
+    Raises InputError, with close matches, when it is none of these.
     """
-    if ckpt not in _by_name() and Path(ckpt).exists():
-        return describe_checkpoint(ckpt)
-    return find_preset(ckpt)
-
-
-def find_preset(name: str) -> Preset:
-    """The preset of that name, or the one whose file that is. Raises InputError with close matches."""
-    presets = _by_name()
-    if name in presets:
-        return presets[name]
+    if ckpt in BY_NAME:
+        return BY_NAME[ckpt]
+    path = Path(ckpt)
+    if path.exists():
+        return describe_checkpoint(path)
     for preset in PRESETS:
-        if Path(name) == Path(preset.file) or _is_file_of(preset, Path(name)):
+        if path == Path(preset.file) or _is_file_of(preset, path):
             return preset
-    if Path(name).suffix or len(Path(name).parts) > 1:
-        raise InputError(f"{name} does not exist: give a VToonify model or one of the presets of --list_styles.")
-    raise InputError(f"There is no preset {name!r}{_did_you_mean(name, presets)}; --list_styles shows them all.")
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
+    raise InputError(f"There is no preset {ckpt!r}{_did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
 
 
 def _is_file_of(preset: Preset, path: Path) -> bool:
     return path.resolve() == (CHECKPOINTS / preset.file).resolve()
-
-
-def is_preset(name: str) -> bool:
-    """Whether a preset has this name."""
-    return name in _by_name()
-
-
-def _by_name() -> dict[str, Preset]:
-    presets = {preset.name: preset for preset in PRESETS}
-    return presets | {short: presets[name] for short, name in SHORT_NAMES.items()}
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -160,20 +146,15 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
         if preset.backbone == "toonify":
             choices = ("T", "collection", "-", "-")
         else:
-            style = f"{preset.style} only" if preset.style is not None else _exemplar_range(preset)
+            last = f"0-{preset.styles - 1}" if preset.styles else "any"
+            several = ", ".join(preset.style_names) or f"{last} ({preset.default_style})"
+            style = several if preset.style is None else f"{preset.style} only"
             degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
             choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
         absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
         rows.append((preset.name, *choices, absent if missing else "on disk"))
     return plain_table(rows)
-
-
-def _exemplar_range(preset: Preset) -> str:
-    if preset.style_names:
-        return ", ".join(preset.style_names)
-    last = f"0-{preset.styles - 1}" if preset.styles else "any"
-    return f"{last} ({preset.default_style})"
 
 
 def describe_checkpoint(path: str | Path) -> Preset:
@@ -208,21 +189,17 @@ def describe_checkpoint(path: str | Path) -> Preset:
     return preset if preset.style is None else replace(preset, default_style=preset.style)
 
 
-def resolve_style(exemplars: Mapping[str, np.ndarray], style_id: int | str) -> tuple[str, int]:
-    """Name and index of an exemplar, given its index or its name with or without extension."""
-    names = list(exemplars)
-    if style_id in names:
-        return style_id, names.index(style_id)
-    if re.fullmatch(r"-?\d+", str(style_id)):
-        index = int(style_id)
-        if not 0 <= index < len(names):
-            raise InputError(f"There is no style {index}; this model has styles 0 to {len(names) - 1}.")
-        return names[index], index
-    for index, name in enumerate(names):
-        if Path(name).stem == style_id:
-            return name, index
+def resolve_style(names: Iterable[str], style_id: int | str) -> str:
+    """The full name of an exemplar, given its index or its name with or without extension. InputError if it is none."""
+    names = list(names)
     stems = [Path(name).stem for name in names]
-    raise InputError(
-        f"There is no style {style_id!r}{_did_you_mean(str(style_id), stems)}; "
-        f"this model has styles 0 to {len(names) - 1}."
-    )
+    if style_id in names:
+        return style_id
+    if re.fullmatch(r"-?\d+", str(style_id)):
+        if 0 <= int(style_id) < len(names):
+            return names[int(style_id)]
+        raise InputError(f"There is no style {int(style_id)}; this model has styles 0 to {len(names) - 1}.")
+    if style_id in stems:
+        return names[stems.index(style_id)]
+    close = _did_you_mean(str(style_id), stems)
+    raise InputError(f"There is no style {style_id!r}{close}; this model has styles 0 to {len(names) - 1}.")
