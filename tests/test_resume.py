@@ -17,7 +17,7 @@ from model.inference.clip import Look, stylised
 from model.inference.people import stylised_people
 from model.media import resume as segments
 from model.media.frames import Frame
-from model.parsing.maps import Smoother
+from model.parsing.smooth import Smoother
 from model.styles.renderer import Renderer
 from tests.clips import make_clip, sound_packets, video_times
 from tests.small_models import ColourParser, dual, face_picture, save_model

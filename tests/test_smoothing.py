@@ -1,5 +1,7 @@
 """Smoothing of parsing maps as a stream, and the files of maps."""
 
+import os
+import signal
 import zipfile
 from pathlib import Path
 
@@ -9,14 +11,15 @@ import torch
 from torch import nn
 
 import smooth_parsing_map
+from model.bisenet import PARSER_GAIN
 from model.common.errors import InputError
 from model.common.tensors import to_tensor
 from model.faces.crop import FaceCrop
 from model.media.files import open_frames
-from model.parsing import maps as smoothing
-from model.parsing.maps import About, MapSink, ParsingMaps, Smoother, open_maps, write_published
-from model.parsing.smooth import enlarge, open_parsing_maps, smooth_parsing, window
+from model.parsing.maps import MapSink, ParsingMaps, open_maps, write_published
+from model.parsing.smooth import Smoother, enlarge, load_flow, window
 from tests.clips import make_clip
+from tests.parity_calls import smooth_clip
 from tests.small_models import ColourParser, face_picture, save_model
 
 pytest_plugins = ("tests.commands_plugin",)
@@ -52,12 +55,12 @@ def smoother(radius: int = 2) -> Smoother:
 def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
     clip = crops(count)
     frames = enlarge(to_tensor(np.stack(clip), CPU))
-    logits = torch.stack([smoother()._look(crop)[1].float() for crop in clip])
+    logits = ColourParser()(PARSER_GAIN * frames).half().float()
     flows = [
         torch.cat([ColourFlow()(frames[i, None], frames[j, None]) for j in window(i, count, radius)])
         for i in range(count)
     ]
-    wanted = smooth_parsing(frames, logits, flows, radius)
+    wanted = smooth_clip(frames, logits, torch.stack(flows), radius)
     found = list(smoother(radius).maps(clip))
     assert len(found) == count and found[0].shape == (19, 24, 32) and found[0].dtype == np.float16
     np.testing.assert_allclose(np.stack(found), wanted.numpy(), atol=0.02)
@@ -100,9 +103,8 @@ def test_a_later_start_gives_the_rest(start):
 # ---- files
 
 
-def write_maps(path: Path, count: int, about: About | None = None, resume: bool = False, stop: int | None = None):
-    about = about or About.of(CROP, 2)
-    with MapSink(path, about, resume) as sink:
+def write_maps(path: Path, count: int, radius: int = 2, resume: bool = False, stop: int | None = None):
+    with MapSink(path, CROP, radius, resume) as sink:
         for number in range(sink.done, count):
             if number == stop:
                 raise KeyboardInterrupt
@@ -130,18 +132,42 @@ def test_an_interrupted_file_is_finished_with_the_same_bytes_of_maps(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_ctrl_c_waits_until_a_map_is_stored(tmp_path, monkeypatch, heeded_ctrl_c):
+    store = np.lib.format.write_array
+
+    def interrupted(file, array, **settings):
+        if array.ndim == 3 and array.max() == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        store(file, array, **settings)
+
+    monkeypatch.setattr(np.lib.format, "write_array", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(tmp_path / "c.npz", 7)
+    assert [one.max() for one in ParsingMaps(tmp_path / "c.partial.npz", whole=False)] == [0, 1, 2]
+
+
+def test_a_map_that_was_broken_off_is_made_again(tmp_path):
+    path = tmp_path / "c.npz"
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(path, 7, stop=4)
+    with zipfile.ZipFile(tmp_path / "c.partial.npz", "a") as archive:
+        archive.writestr("000004.npy", b"\x93NUMPY\x01\x00")
+    write_maps(path, 7, resume=True)
+    assert [one.max() for one in ParsingMaps(path)] == list(range(7))
+
+
 def test_another_clip_is_not_gone_on_with(tmp_path):
     path = tmp_path / "c.npz"
     with pytest.raises(KeyboardInterrupt):
         write_maps(path, 7, stop=4)
     with pytest.raises(InputError, match="another video or crop"):
-        write_maps(path, 7, About.of(CROP, 3), resume=True)
+        write_maps(path, 7, radius=3, resume=True)
     write_maps(path, 7)  # without --resume it begins anew
     assert len(ParsingMaps(path)) == 7
 
 
 def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), MapSink(tmp_path / "c.npz", About.of(CROP, 2)) as sink:
+    with pytest.raises(RuntimeError), MapSink(tmp_path / "c.npz", CROP, 2) as sink:
         sink.write(np.zeros((19, 24, 32), np.float16))
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -177,8 +203,19 @@ def test_a_damaged_map_is_named(tmp_path):
 def test_the_published_array(tmp_path):
     write_maps(tmp_path / "c.npz", 3)
     write_published(tmp_path / "c.npy", tmp_path / "c.npz")
-    maps = open_parsing_maps(tmp_path / "c.npy", 19, (24, 32))
+    maps = open_maps(tmp_path / "c.npy", 19, CROP)
     assert maps.dtype == np.float32 and [one.max() for one in maps] == [0, 1, 2]
+
+
+def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: asked.append(name) or Path(name))
+    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
+    Path("here.pth").touch()
+    for path in ("raft-things.pth", "here.pth", "other/raft.pth"):
+        load_flow(path, CPU)
+    assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
 
 
 # ---- the programs
@@ -188,8 +225,10 @@ def test_the_published_array(tmp_path):
 def networks(monkeypatch, tmp_path):
     """Small networks in the place of BiSeNet and RAFT."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name in ("faceparsing.pth", "raft.pth"):
         Path(name).touch()
+    monkeypatch.setattr("smooth_parsing_map.load_parser", lambda path: ColourParser())
     monkeypatch.setattr("model.checkpoints.load_parser", lambda path: ColourParser())
     monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
     make_clip(Path("clip.mp4"), [np.roll(face_picture(), i, axis=1) for i in range(5)])
@@ -221,7 +260,7 @@ def test_the_published_format_on_request(networks, call):
 def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     whole = ["--video_path", "clip.mp4", *networks]
     assert call(smooth_parsing_map.main, *whole, "--output_path", "whole") == 0
-    write, written = smoothing.MapSink.write, []
+    write, written = MapSink.write, []
 
     def interrupted(sink, logits):
         written.append(1)
@@ -230,7 +269,7 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
         write(sink, logits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(smoothing.MapSink, "write", interrupted)
+        patch.setattr(MapSink, "write", interrupted)
         assert call(smooth_parsing_map.main, *whole) == 130
     assert "2 maps are in output/clip_parsingmap.partial.npz; --resume goes on" in capsys.readouterr().err
     assert call(smooth_parsing_map.main, *whole, "--resume") == 0

@@ -14,7 +14,8 @@ from model.inference.people import Cast, stylised_people
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.files import Frame, FrameSource, open_sink
 from model.media.photos import PhotoSource
-from model.parsing.maps import Smoother, load_flow, open_maps
+from model.parsing.maps import open_maps
+from model.parsing.smooth import Smoother, load_flow
 
 
 def make_stylizer(options: Options) -> Stylizer:

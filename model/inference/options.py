@@ -11,8 +11,7 @@ from model.inference.batch import MEDIA_SUFFIXES
 from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.people import Choice, parse_styles
 from model.media.webcam import camera_number, check_options
-from model.parsing.maps import RAFT_PATH
-from model.parsing.smooth import RADIUS
+from model.parsing.smooth import RADIUS, RAFT_PATH
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Options:
     video: bool = option(False, "insist that the contents are videos; they are recognised without it")
     parsing_map_path: str | None = option(None, "smoothed parsing maps of a video, from smooth_parsing_map.py")
     smooth: bool = option(False, "smooth the parsing maps of videos over time on the way")
-    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth")
+    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth; a bare name is a file of checkpoint/")
     window_size: int = option(RADIUS, "neighbours on each side for --smooth")
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's")
