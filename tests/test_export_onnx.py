@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.tools import export_onnx as export
 from tests.small_models import (
@@ -61,7 +62,7 @@ def folded(backbone: str, channels: int) -> torch.nn.Module:
     network = enlarging_network(backbone, channels)
     config = network.config.generator
     code = network.zplus_to_wplus(torch.ones(1, config.rows, config.style_dim))
-    return network.fold(code, 0.5 if network.has_degree else None)
+    return FoldedVToonify(network, code, 0.5 if network.has_degree else None)
 
 
 def test_a_file_that_differs_does_not_appear(call, capsys, tmp_path, monkeypatch):
@@ -77,7 +78,7 @@ def test_a_file_that_differs_does_not_appear(call, capsys, tmp_path, monkeypatch
     ("arguments", "told"),
     [
         ([], "--out is missing"),
-        (["--out", "ink.pt"], "ends in .onnx"),
+        (["--out", "ink.pt"], "--out is ink.pt"),
         (["--out", "no/such/folder/ink.onnx"], "does not exist"),
         (["--out", "ink.onnx", "--ckpt", "none.pt"], "none.pt"),
         (["--out", "ink.onnx", "--style_degree", 3], "degree is 3"),

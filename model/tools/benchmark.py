@@ -29,6 +29,7 @@ from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.tables import markdown_table
 from model.common.weight_files import write_whole
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.parsing.smooth import parse
 from model.styles.presets import Preset
@@ -99,7 +100,7 @@ def networks(stylizer: Stylizer, options: Options, x: torch.Tensor) -> Iterator[
     w_plus = network.zplus_to_wplus(torch.from_numpy(z_plus).to(device, torch.float32))
     yield "unfolded fp32", torch.float32, lambda: network(x, w_plus, degree)
     for dtype in dict.fromkeys((torch.float32, stylizer.dtype)):
-        folded = network.fold(w_plus, degree).to(dtype, memory_format=torch.channels_last)
+        folded = FoldedVToonify(network, w_plus, degree).to(dtype, memory_format=torch.channels_last)
         frames = x.to(dtype, memory_format=torch.channels_last)
         yield f"folded {NAMES[dtype]}", dtype, partial(folded, frames)
     if options.compile:
