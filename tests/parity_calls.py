@@ -11,7 +11,7 @@ from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.faces.crop import align_face, resize_frame
 from model.ops import blur_downsample
-from model.parsing.smooth import Neighbour, parse, smooth_one, window
+from model.parsing.smooth import parse, smooth_one, window
 from model.psp import PSPEncoder
 from model.raft import RAFT
 from model.stylegan2 import Generator
@@ -144,7 +144,7 @@ def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> T
     smoothed = []
     for index, sources in enumerate(window(i, len(frames), radius) for i in range(len(frames))):
         neighbours = [
-            Neighbour(frames[source], logits[source], flows[index, place], place - radius)
+            (frames[source], logits[source], flows[index, place], place - radius)
             for place, source in enumerate(sources)
             if place != radius
         ]

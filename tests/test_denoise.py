@@ -8,7 +8,7 @@ import skimage.data
 from model.effects.denoise import Steadier
 from model.inference.clip import Look, stylised
 from model.media.frames import Frame
-from model.tools.metrics import flicker
+from tests.clips import mean_flicker
 from tests.small_models import dual, levels_apart
 
 PICTURE = skimage.data.astronaut()[20:200, 130:320]
@@ -31,7 +31,7 @@ def steadied(frames: list[np.ndarray]) -> list[np.ndarray]:
 def test_noise_is_halved_whether_the_picture_moves_or_not():
     for step in (0, 3):
         frames = noisy(moving(step))
-        before, after = flicker(frames, steadied(frames))
+        before, after = mean_flicker(frames, steadied(frames))
         assert after < 0.7 * before
         clean = moving(step)[-1]
         assert levels_apart(steadied(frames)[-1], clean).mean() < levels_apart(frames[-1], clean).mean()

@@ -12,7 +12,7 @@ from torchvision.models.optical_flow import RAFT as TorchvisionRAFT
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
 from model.ops import blur_downsample
-from model.parsing.smooth import RADIUS, Neighbour, parse, smooth_one, warp, window
+from model.parsing.smooth import RADIUS, parse, smooth_one, warp, window
 from model.raft import RAFT, to_torchvision_names
 from tests.parity_calls import smooth_clip
 
@@ -71,16 +71,16 @@ def test_a_still_clip_smooths_to_itself_and_its_noise_is_reduced(length):
 def test_neighbours_outside_the_frame_or_of_another_colour_hardly_count():
     frames, logits = random_clip(2)
     gone = torch.full((2, 12, 16), 1000.0)
-    assert torch.equal(smooth_one(frames[0], logits[0], [Neighbour(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
+    assert torch.equal(smooth_one(frames[0], logits[0], [(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
     black, white, still = -torch.ones(3, 12, 16), torch.ones(3, 12, 16), torch.zeros(2, 12, 16)
-    smoothed = smooth_one(black, logits[0], [Neighbour(white, logits[1], still, 1)])
+    smoothed = smooth_one(black, logits[0], [(white, logits[1], still, 1)])
     assert torch.allclose(smoothed, logits[0], atol=1e-6)
 
 
 def test_near_neighbours_count_more_than_far_ones():
     frames, _ = random_clip(1)
     zeros, ones, still = torch.zeros(1, 12, 16), torch.ones(1, 12, 16), torch.zeros(2, 12, 16)
-    neighbours = [Neighbour(frames[0], ones, still, offset) for offset in range(1, 6)]
+    neighbours = [(frames[0], ones, still, offset) for offset in range(1, 6)]
     shares = [smooth_one(frames[0], zeros, [neighbour]).mean() for neighbour in neighbours]
     assert all(near > far for near, far in zip(shares, shares[1:], strict=False))
     expected = torch.exp(torch.tensor(-1 / (2 * 5.5**2)))

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,17 +27,9 @@ COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]
 INSIDE = 0.9999  # part of a bilinear footprint that must lie inside the frame
 
 
-class Neighbour(NamedTuple):
-    """A frame near the one to smooth."""
-
-    frame: Tensor
-    """[3, H, W], RGB in [-1, 1]."""
-    logits: Tensor
-    """[C, H, W]."""
-    flow: Tensor
-    """[2, H, W] in pixels: where the neighbour shows what the centre frame has at each pixel."""
-    offset: int
-    """Nominal distance in frames, in [-radius, radius]."""
+Neighbour = tuple[Tensor, Tensor, Tensor, int]
+"""A frame near the one to smooth: frame [3, H, W], logits [C, H, W], flow [2, H, W] in pixels from the centre frame's
+pixels to where this one shows the same, and nominal distance in frames."""
 
 
 def enlarge(frames: Tensor) -> Tensor:
@@ -79,14 +70,12 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[Neighbour], r
     """
     total, weights = logits, torch.ones_like(logits[:1])
     time_sigma = radius + 0.5
-    for neighbour in neighbours:
-        stacked = torch.cat([neighbour.frame, neighbour.logits])[None]
-        warped, valid = warp(stacked, neighbour.flow[None])
-        colours, moved = warped[0, :3], warped[0, 3:]
-        difference = (frame - colours).square().mean(dim=0, keepdim=True)
-        nearness = math.exp(-(neighbour.offset**2) / (2 * time_sigma**2))
+    for near_frame, near_logits, flow, offset in neighbours:
+        warped, valid = warp(torch.cat([near_frame, near_logits])[None], flow[None])
+        difference = (frame - warped[0, :3]).square().mean(dim=0, keepdim=True)
+        nearness = math.exp(-(offset**2) / (2 * time_sigma**2))
         weight = nearness * torch.exp(-difference / (2 * COLOUR_SIGMA**2)) * valid[0]
-        total = total + weight * moved
+        total = total + weight * warped[0, 3:]
         weights = weights + weight
     return total / weights
 
@@ -156,7 +145,7 @@ class Smoother:
         places = list(enumerate(window(index, count, self.radius), -self.radius))
         places.pop(self.radius)  # the frame itself; near the ends it may stand for a neighbour, too
         flows = {source: self._flow(frame, seen[source][0]) for source in {source for _, source in places}}
-        neighbours = (Neighbour(seen[i][0], seen[i][1].float(), flows[i], offset) for offset, i in places)
+        neighbours = ((seen[i][0], seen[i][1].float(), flows[i], offset) for offset, i in places)
         smoothed = smooth_one(frame, logits.float(), neighbours, self.radius)
         return blur_downsample(smoothed[None])[0].half().cpu().numpy()
 

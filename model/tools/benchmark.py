@@ -4,27 +4,26 @@
     python -m model.tools.benchmark --model cartoon --size 400 --json speed.json
 
 Machines are noisy: trust the ratios, which compare neighbours in time, more than the seconds. "floor" is what the
-multiplications alone would take at the measured rate of matrix products.
+multiplications alone would take at the measured rate of matrix products, "error" the largest difference to the first
+network's picture in levels of 255.
 """
 
 import json
-import math
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.bisenet import BiSeNet
 from model.common import cli
 from model.common.cli import option
-from model.common.devices import DEVICES, PRECISIONS
+from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.tables import markdown_table
@@ -78,33 +77,32 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Most GiB in use since the last call: of the GPU, or of the process; NaN where the system doesn't tell."""
+    """Most GiB in use since the last call: of the GPU, or of the process (on Linux; 0 elsewhere)."""
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         return peak / 2**30
-    if sys.platform != "linux":
-        return math.nan
-    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    Path("/proc/self/clear_refs").write_text("5")
+    if not clear.exists():
+        return 0.0
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", status.read_text())
+    clear.write_text("5")
     return int(kilobytes) / 2**20
 
 
-def networks(stylizer: Stylizer, options: Options, x: torch.Tensor) -> Iterator[tuple[str, torch.dtype, Callable]]:
-    """Ways to compute the same pictures from `x [B, C, H, W]`, each made when it is its turn: name, dtype, function."""
-    network, device, degree = stylizer.network, stylizer.device, stylizer.degree()
-    generator = network.config.generator
-    z_plus = np.zeros((1, generator.rows, generator.style_dim))  # for models whose code comes from a photo
-    if stylizer.exemplars is not None:
-        z_plus = stylizer.exemplars[stylizer.style_name()]
-    w_plus = network.zplus_to_wplus(torch.from_numpy(z_plus).to(device, torch.float32))
+def networks(stylizer: Stylizer, x: Tensor, compiled: bool) -> Iterator[tuple[str, torch.dtype, Callable[[], Tensor]]]:
+    """Ways to compute the same picture from `x [B, C, H, W]`: name, dtype, function; each made when it is its turn."""
+    network, degree, generator = stylizer.network, stylizer.degree(), stylizer.network.config.generator
+    exemplars = stylizer.exemplars or {"mean": torch.zeros(1, generator.rows, generator.style_dim)}
+    z_plus = torch.as_tensor(next(iter(exemplars.values())), dtype=torch.float32, device=x.device)
+    w_plus = network.zplus_to_wplus(z_plus)
     yield "unfolded fp32", torch.float32, lambda: network(x, w_plus, degree)
     for dtype in dict.fromkeys((torch.float32, stylizer.dtype)):
         folded = FoldedVToonify(network, w_plus, degree).to(dtype, memory_format=torch.channels_last)
         frames = x.to(dtype, memory_format=torch.channels_last)
         yield f"folded {NAMES[dtype]}", dtype, partial(folded, frames)
-    if options.compile:
-        yield f"folded {NAMES[dtype]} compiled", dtype, partial(compile_network(folded, device), frames)
+    if compiled:
+        yield f"folded {NAMES[dtype]} compiled", dtype, partial(compile_network(folded, x.device), frames)
 
 
 @torch.no_grad()
@@ -113,30 +111,29 @@ def measure(stylizer: Stylizer, options: Options) -> dict[str, dict[str, float]]
     channels = 3 + stylizer.network.config.parsing_channels
     x = torch.rand(options.batch, channels, options.size, options.size, device=stylizer.device) * 2 - 1
     found: dict[str, dict[str, float]] = {}
-    for name, dtype, work in networks(stylizer, options, x):
+    exact, operations = None, 0
+    for name, dtype, work in networks(stylizer, x, options.compile):
         picture = work().float().clamp(-1, 1)
-        if not found:
-            exact = picture
-        if "compiled" not in name:  # the operations of a compiled network can't be counted; they stay the same
+        exact = picture if exact is None else exact
+        if "compiled" not in name:  # what is compiled can't be counted; its operations are those of the one before
             with FlopCounterMode(display=False) as counter:
                 work()
-        peak_memory(stylizer.device)
-        numbers = per_frame(work, options.batch)
-        numbers["GiB"] = peak_memory(stylizer.device)
-        numbers["floor, ms"] = 1000 * counter.get_total_flops() / options.batch / matrix_rate(stylizer.device, dtype)
-        numbers["ratio"] = found["unfolded fp32"]["ms"] / numbers["ms"] if found else 1.0
-        numbers["error"] = (picture - exact).abs().max().item() * 127.5
-        found[name] = numbers
+            operations = counter.get_total_flops() / options.batch
+        peak_memory(x.device)
+        seconds = median_seconds(work) / options.batch
+        found[name] = {
+            "ms": 1000 * seconds,
+            "frames/s": 1 / seconds,
+            "GiB": peak_memory(x.device),
+            "floor, ms": 1000 * operations / matrix_rate(x.device, dtype),
+            "error": (picture - exact).abs().max().item() * 127.5,
+        }
+        found[name]["ratio"] = found["unfolded fp32"]["ms"] / found[name]["ms"]
     if stylizer.parser is not None:
-        with torch.autocast(stylizer.device.type, stylizer.dtype, enabled=stylizer.dtype != torch.float32):
-            found["parsing"] = per_frame(lambda: parse(stylizer.parser, x[:, :3]), options.batch)
+        with torch.autocast(x.device.type, stylizer.dtype, enabled=stylizer.dtype != torch.float32):
+            seconds = median_seconds(lambda: parse(stylizer.parser, x[:, :3])) / options.batch
+        found["parsing"] = {"ms": 1000 * seconds, "frames/s": 1 / seconds}
     return found
-
-
-def per_frame(work: Callable[[], object], batch: int) -> dict[str, float]:
-    """Time of one frame where `work` computes `batch`."""
-    seconds = median_seconds(work) / batch
-    return {"ms": 1000 * seconds, "frames/s": 1 / seconds}
 
 
 def open_model(name: str, options: Options) -> Stylizer:
@@ -149,27 +146,20 @@ def open_model(name: str, options: Options) -> Stylizer:
     return Stylizer(Preset(PUBLISHED, network.config.backbone, ""), network, parser=BiSeNet(), **settings)
 
 
-def table(models: dict[str, dict[str, dict[str, float]]]) -> str:
-    """What `measure` found of each model, as Markdown."""
+def run(options: Options) -> dict:
+    """Measure all models, print the table, and return the numbers."""
+    torch.manual_seed(0)
+    models = {name: measure(open_model(name, options), options) for name in options.model}
     rows = [
         (model, way, *(format(numbers[name], digits) if name in numbers else "" for name, digits in COLUMNS.items()))
         for model, ways in models.items()
         for way, numbers in ways.items()
     ]
-    return markdown_table(("model", "network", *COLUMNS), rows, text_columns=2)
-
-
-def run(options: Options) -> dict:
-    """Measure all models, print the table, and return the numbers."""
-    torch.manual_seed(0)
-    models = {}
-    for name in options.model:
-        stylizer = open_model(name, options)
-        models[name] = measure(stylizer, options)
-    device = stylizer.device
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"{where}; input {options.size} x {options.size}\n\n{table(models)}")
-    return {"machine": where, "size": options.size, "batch": options.batch, "models": models}
+    device = pick_device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    print(f"{name}, input {options.size} x {options.size}\n")
+    print(markdown_table(("model", "network", *COLUMNS), rows, text_columns=2))
+    return {"machine": name, "size": options.size, "batch": options.batch, "models": models}
 
 
 def main() -> None:

@@ -5,19 +5,19 @@
     python -m model.tools.metrics clip.mp4 --model starter
 
 With two videos, the second is what was made of the first (style_transfer.py with --full_frame or --no_scale_image, so
-that both show the same). Flicker is what is left between neighbouring frames after the motion of the first video is
-taken out, in levels of 255; sharpness is the mean magnitude of the Laplacian; identity is the distance of dlib's face
-descriptors (0 the same picture, below 0.6 the same person). With --model, the crops of each video are stylised here and
-the flicker of every style is compared with that of the crops.
+that both show the same). With --model, the crops of each video are compared with what the model makes of them, in every
+style at degree 1. Flicker is what is left between neighbouring frames after the motion of the input is taken out, in
+levels of 255, and its ratio is to the input's own; sharpness is the mean magnitude of the Laplacian; identity is the
+distance of dlib's face descriptors (0 the same picture, below 0.6 the same person).
 """
 
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from functools import cache
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -37,26 +37,11 @@ from model.media.files import Frame, open_frames
 
 SAME_SHAPE = 0.03  # aspect ratios of two videos may differ by so much: sides are rounded
 IDENTITY_EVERY = 5  # one frame in so many is looked at for identity, which takes longest
+UNITS = {"flicker": "levels", "sharpness": "levels", "identity": "distance"}
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
-
-@dataclass
-class Metrics:
-    """Metrics of a video, one value a frame; None where there is nothing to measure."""
-
-    time: list[float] = field(default_factory=list)
-    """In seconds."""
-    flicker: list[float | None] = field(default_factory=list)
-    """Against the frame before, in levels of 255."""
-    sharpness: list[float | None] = field(default_factory=list)
-    """In levels of 255 a pixel, at the size of the first video."""
-    identity: list[float | None] = field(default_factory=list)
-    """Distance to the first video's face, of every fifth frame with a face in both."""
-
-    def mean(self, name: str) -> float | None:
-        """The mean of a metric; None where there is none."""
-        values = [value for value in getattr(self, name) if value is not None]
-        return float(np.mean(values)) if values else None
+Curves = dict[str, list[float | None]]
+"""Metrics of a video by name, a value for each frame, None where there is nothing to measure; and "time" in seconds."""
 
 
 def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float] | None:
@@ -77,17 +62,6 @@ def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -
         first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in pictures)
         differences.append(float(cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[valid].mean()))
     return differences
-
-
-def flicker(frames: Iterable[np.ndarray], results: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Mean flicker of a video and of what was made of it, as `flicker_between` measures it; 0 for less than two frames.
-
-    frames: RGB uint8 `[H, W, 3]`; results: as many, uint8 `[kH, kW, 3]`.
-    """
-    neighbours = pairwise(zip(frames, results, strict=True))
-    found = [pair for before, after in neighbours if (pair := flicker_between(before, after)) is not None]
-    own, made = np.mean(found, axis=0) if found else (0.0, 0.0)
-    return float(own), float(made)
 
 
 def sharpness(rgb: np.ndarray) -> float:
@@ -117,26 +91,35 @@ def distances(pictures: Sequence[np.ndarray]) -> list[float | None]:
     return [None, *(None if first is None or face is None else float(np.linalg.norm(first - face)) for face in others)]
 
 
-def measure(frames: Iterable[Sequence[Frame]]) -> list[Metrics]:
+def measure(frames: Iterable[Sequence[Frame]]) -> list[Curves]:
     """Metrics of one video, or of two where `frames` yields the frames of both at the same time.
 
-    Raises InputError where the two don't show the same.
+    Flicker is against the frame before; sharpness is measured at the size of the first video; identity is the distance
+    to the first video's face. Raises InputError where the two don't show the same.
     """
-    videos: list[Metrics] = []
+    videos: list[Curves] = []
     before: list[np.ndarray] = []
     for number, moment in enumerate(frames):
         pictures = [frame.rgb for frame in moment]
-        videos = videos or [Metrics() for _ in pictures]
+        videos = videos or [{name: [] for name in ("time", *UNITS)} for _ in pictures]
         nothing = [None] * len(pictures)
-        flickers = (flicker_between(before, pictures) if before else None) or nothing
-        identities = nothing if number % IDENTITY_EVERY else distances(pictures)
-        for video, picture, error, distance in zip(videos, pictures, flickers, identities, strict=True):
-            video.time.append(float(moment[0].time))
-            video.flicker.append(error)
-            video.sharpness.append(sharpness(_at_size_of(pictures[0], picture)))
-            video.identity.append(distance)
+        found = {
+            "time": [float(moment[0].time)] * len(pictures),
+            "flicker": (flicker_between(before, pictures) if before else None) or nothing,
+            "sharpness": [sharpness(_at_size_of(pictures[0], picture)) for picture in pictures],
+            "identity": nothing if number % IDENTITY_EVERY else distances(pictures),
+        }
+        for name, values in found.items():
+            for video, value in zip(videos, values, strict=True):
+                video[name].append(value)
         before = pictures
     return videos
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of what was measured; None where nothing was."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _at_size_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -169,25 +152,22 @@ def at_same_times(first: Iterable[Frame], second: Iterable[Frame], apart: float)
         raise InputError("One video is longer than the other: compare a video with what was made of it.")
 
 
-def plot(path: Path, videos: dict[str, Metrics]) -> None:
+def plot(path: Path, videos: dict[str, Curves]) -> None:
     """Draw the curves of all videos into a picture."""
     from matplotlib.figure import Figure  # here: it takes a second to import
 
     figure = Figure(figsize=(9, 7), layout="constrained")
-    units = {"flicker": "levels", "sharpness": "levels", "identity": "distance"}
-    for axis, (name, unit) in zip(figure.subplots(3, 1), units.items(), strict=True):
+    for axis, (name, unit) in zip(figure.subplots(3, 1), UNITS.items(), strict=True):
         for label, video in videos.items():
-            values = np.array(getattr(video, name), float)
-            known = ~np.isnan(values)
-            if known.any():  # a video is not compared with its own faces
-                axis.plot(np.array(video.time)[known], values[known], label=label)
+            known = [(time, value) for time, value in zip(video["time"], video[name], strict=True) if value is not None]
+            if known:  # a video is not compared with its own faces
+                axis.plot(*zip(*known, strict=True), label=label)
+                axis.legend()
         axis.set(xlabel="seconds", ylabel=f"{name}, {unit}")
-        if axis.lines:
-            axis.legend()
     write_whole(path, lambda partial: figure.savefig(partial))
 
 
-def measure_files(paths: Sequence[str], count: int | None) -> dict[str, Metrics]:
+def measure_files(paths: Sequence[str], count: int | None) -> dict[str, Curves]:
     """Metrics of a video, or of two of which the second was made of the first, by path; of `count` frames at most."""
     with ExitStack() as stack:
         first, *others = (stack.enter_context(open_frames(path)) for path in paths)
@@ -199,29 +179,40 @@ def measure_files(paths: Sequence[str], count: int | None) -> dict[str, Metrics]
         return dict(zip(paths, measure(islice(moments, count)), strict=True))
 
 
-def measure_model(model: str, paths: Sequence[str], count: int | None) -> Iterator[tuple[str, ...]]:
-    """Rows of a table: video, style, flicker of its crops and of their cartoons at degree 1, and the ratio.
+def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str, Curves]:
+    """Metrics of the crop around the face in a video, and of its cartoon in every style, at degree 1.
 
     Raises InputError for no video or no face.
     """
-    stylizer = Stylizer.from_preset(model)
-    degree = 1.0 if stylizer.network.has_degree else None
-    for path in paths:
-        with open_frames(path) as source:
-            portrait = stylizer.fit_source(source)
-            crop = portrait.crop
-            for style in stylizer.exemplars or [None]:
-                crops = (crop.trim(crop.apply(frame.rgb), factor=1) for frame in islice(source, count))
-                drawn = stylised(stylizer, islice(source, count), portrait, Look(style=style, degree=degree))
-                own, made = flicker(crops, (frame.rgb for frame in drawn))
-                yield path, style or "", f"{own:.2f}", f"{made:.2f}", f"{made / own if own else np.nan:.2f}"
+    videos: dict[str, Curves] = {}
+    with open_frames(path) as source:
+        portrait = stylizer.fit_source(source)
+        crop = portrait.crop
+        for style in stylizer.exemplars or [None]:
+            look = Look(style=style, degree=1.0 if stylizer.network.has_degree else None)
+            crops = (replace(frame, rgb=crop.trim(crop.apply(frame.rgb), factor=1)) for frame in islice(source, count))
+            cartoons = stylised(stylizer, islice(source, count), portrait, look)
+            videos[path], videos[f"{path} {style or 'cartoon'}"] = measure(zip(crops, cartoons, strict=True))
+    return videos
+
+
+def table(groups: Sequence[dict[str, Curves]]) -> str:
+    """Means as Markdown: a row for each video; the first of each group is what the others were made of."""
+    rows = []
+    for videos in groups:
+        own = mean(next(iter(videos.values()))["flicker"])
+        for name, video in videos.items():
+            flicker, *others = (mean(video[metric]) for metric in UNITS)
+            values = [flicker, flicker / own if own and flicker is not None else None, *others]
+            rows.append((name, *("" if value is None else f"{value:.2f}" for value in values)))
+    return markdown_table(("video", "flicker", "ratio", "sharpness", "identity"), rows)
 
 
 def main() -> None:
     """Print a table; write JSON and a plot when asked."""
     parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", help="a video, and perhaps what was made of it; with --model, any number")
-    parser.add_argument("--model", help="preset or file of a VToonify model, whose flicker is measured")
+    parser.add_argument("--model", help="preset or file of a VToonify model that draws the videos")
     parser.add_argument("--frames", type=int, help="look at this many frames (default: all)")
     parser.add_argument("--json", type=Path, help="write the metrics of every frame to this file")
     parser.add_argument("--plot", type=Path, help=f"draw curves into this picture ({', '.join(PLOT_SUFFIXES)})")
@@ -231,20 +222,17 @@ def main() -> None:
     if options.plot is not None and options.plot.suffix.lower() not in PLOT_SUFFIXES:
         raise InputError(f"--plot is {options.plot}: give it a name that ends in {' or '.join(PLOT_SUFFIXES)}.")
     if options.model:
-        if options.json or options.plot:
-            raise InputError("--json and --plot are for videos, not for --model: leave them out.")
-        rows = measure_model(options.model, options.videos, options.frames)
-        print(markdown_table(("video", "style", "input", "result", "ratio"), list(rows), text_columns=2))
-        return
-    if len(options.videos) > 2:
+        stylizer = Stylizer.from_preset(options.model)
+        groups = [measure_model(stylizer, path, options.frames) for path in options.videos]
+    elif len(options.videos) > 2:
         raise InputError(f"there are {len(options.videos)} videos: give one, or one and what was made of it.")
-    videos = measure_files(options.videos, options.frames)
-    names = ("flicker", "sharpness", "identity")
-    means = {path: {name: video.mean(name) for name in names} for path, video in videos.items()}
-    rows = [(path, *("" if n is None else f"{n:.2f}" for n in mean.values())) for path, mean in means.items()]
-    print(markdown_table(("video", *names), rows))
+    else:
+        groups = [measure_files(options.videos, options.frames)]
+    print(table(groups))
+    videos = {name: video for group in groups for name, video in group.items()}
     if options.json:
-        content = {path: means[path] | {"frames": asdict(video)} for path, video in videos.items()}
+        means = {name: {metric: mean(video[metric]) for metric in UNITS} for name, video in videos.items()}
+        content = {name: means[name] | {"frames": video} for name, video in videos.items()}
         write_whole(options.json, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
     if options.plot:
         plot(options.plot, videos)
