@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.checkpoints import load_parser
+from model import checkpoints
 from model.common import cli
 from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
@@ -56,7 +56,7 @@ class Options:
 def make_smoother(options: Options) -> Smoother:
     """A smoother with the networks that the options name."""
     device = pick_device(options.device)
-    parser = load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
+    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
     dtype = pick_precision(options.precision, device)
     return Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
 

@@ -66,27 +66,24 @@ class FullFrame:
             share: opacity, from 0 to 1.
         """
         mask = self.mask_of(frame, crop, window)
-        edges = np.round(self.scale * edges_in_frame(window))
-        (left, top), (right, bottom) = np.clip(edges, 0, whole.shape[1::-1]).astype(int)
+        edges = self.scale * edges_in_frame(window)
+        (left, top), (right, bottom) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
         if bottom <= top or right <= left:
             return
+
+        def placed(picture: np.ndarray) -> np.ndarray:
+            """A picture of the whole window as it lies in the part of `whole` that the window covers."""
+            stretch = (edges[1] - edges[0]) / picture.shape[1::-1]
+            shift = edges[0] - (left, top) + (stretch - 1) / 2  # between centres of pixels
+            matrix, size = np.column_stack([np.diag(stretch), shift]), (right - left, bottom - top)
+            return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
         own_colours = edge_fade(window, frame.shape[:2], ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
-        offset = seam_offset(crop, result, mask, own_colours)
-        # From pixels of the crop, and of the result, to those of the part of `whole` that the window covers.
-        matrix = _scaling(self.scale) @ np.linalg.inv(np.vstack([window.matrix, [0, 0, 1]]))
-        matrix[:2, 2] -= left, top
-        enlargement = result.shape[0] / crop.shape[0]
-        from_result = matrix @ _scaling(1 / enlargement)
-
-        def placed(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-            size = (right - left, bottom - top)
-            return cv2.warpAffine(picture, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-        picture = blurred_for(result, self.scale / (window.scale * enlargement))
-        picture = placed(picture, from_result).astype(np.float32) + placed(offset, matrix)
-        opacity = share * placed(mask, matrix)[..., None]
+        fine = blurred_for(result, self.scale / window.scale * crop.shape[0] / result.shape[0])
+        picture = placed(fine).astype(np.float32) + placed(seam_offset(crop, result, mask, own_colours))
         part = whole[top:bottom, left:right]
-        part[:] = np.round(part + opacity * (np.clip(picture, 0, 255) - part)).astype(np.uint8)
+        mixed = part + share * placed(mask)[..., None] * (np.clip(picture, 0, 255) - part)
+        part[:] = np.round(mixed).astype(np.uint8)
 
     def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:
         """Opacity of the next frame's crop, float32 `[h, w]`: mostly that of the frame before, moved with the person.
@@ -100,12 +97,6 @@ class FullFrame:
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
         self._before = crop, mask
         return mask * edge_fade(window, frame.shape[:2])
-
-
-def _scaling(factor: float) -> np.ndarray:
-    """Matrix `[3, 3]` from pixel centres of a picture to those of one `factor` times as large."""
-    half = (factor - 1) / 2
-    return np.array([[factor, 0, half], [0, factor, half], [0, 0, 1]], np.float64)
 
 
 def edges_in_frame(window: MovingWindow) -> np.ndarray:
