@@ -70,6 +70,8 @@ def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
     assert len(found) == count and found[0].shape == (19, 24, 32) and found[0].dtype == np.float16
     np.testing.assert_allclose(np.stack(found), wanted.numpy(), atol=0.02)
     assert len(stream.flow.pairs) == len(set(stream.flow.pairs)), "each flow is computed once"
+    for start in (1, count - 1):
+        assert np.array_equal(list(smoother(radius).maps(clip, start=start)), found[start:]), "a later start"
 
 
 def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypatch):
@@ -80,13 +82,6 @@ def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypat
     for index, _ in enumerate(smoother(2).maps(stream)):
         assert len(taken) == min(index + 3, 12)
     assert max(held) == 5
-
-
-@pytest.mark.parametrize("start", [1, 4, 8])
-def test_a_later_start_gives_the_rest(start):
-    wanted = list(smoother().maps(crops(9)))[start:]
-    found = list(smoother().maps(crops(9), start=start))
-    assert len(found) == len(wanted) and all(map(np.array_equal, found, wanted))
 
 
 # ---- files
@@ -139,12 +134,10 @@ def test_an_interrupted_file_is_gone_on_with_after_the_last_whole_map(path, is_b
     write_maps(path, 7, resume=True)
     assert [one.max() for one in ParsingMaps(path)] == list(range(7))
     assert list(path.parent.iterdir()) == [path]
-
-
-def test_without_resume_it_begins_anew(path):
-    interrupted(path)
-    write_maps(path, 2, radius=3)
-    assert len(ParsingMaps(path)) == 2
+    other = path.parent / "other" / "c.npz"
+    interrupted(other)
+    write_maps(other, 2, radius=3)
+    assert len(ParsingMaps(other)) == 2, "without --resume it begins anew"
 
 
 def test_ctrl_c_waits_until_a_map_is_stored(path, monkeypatch, heeded_ctrl_c):
@@ -231,12 +224,6 @@ def test_smoothing_on_the_way_gives_what_stored_maps_give(networks, call, styliz
     assert np.array_equal(films[0], films[1]) and np.abs(films[0] - films[2]).mean() > 0.1
 
 
-def test_the_published_format_on_request(networks, call):
-    assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, "--format", "npy") == 0
-    assert [file.name for file in Path("output").iterdir()] == ["clip_parsingmap.npy"]
-    assert np.load("output/clip_parsingmap.npy").shape[:2] == (5, 19)
-
-
 def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     command = ["--video_path", "clip.mp4", *networks]
     assert call(smooth_parsing_map.main, *command, "--output_path", "whole") == 0
@@ -254,6 +241,9 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     assert call(smooth_parsing_map.main, *command, "--resume") == 0
     one, other = (ParsingMaps(f"{folder}/clip_parsingmap.npz") for folder in ("whole", "output"))
     assert len(one) == len(other) == 5 and all(map(np.array_equal, one, other))
+    assert call(smooth_parsing_map.main, *command, "--format", "npy", "--output_path", "published") == 0
+    (published,) = Path("published").iterdir()
+    assert published.name == "clip_parsingmap.npy" and np.array_equal(np.load(published), np.stack(list(one)))
 
 
 @pytest.mark.parametrize(
