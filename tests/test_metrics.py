@@ -135,7 +135,7 @@ def test_a_model_is_measured_in_each_style(call, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["none.mp4"], "none.mp4"), (["none.mp4", "--model", "starter"], "none.mp4"), (["a.jpg"], "a.jpg is a photo"),
+    [(["none.mp4"], "none.mp4"), (["a.jpg", "--model", "starter"], "a.jpg is a photo"), (["a.jpg"], "a.jpg is a photo"),
      (["a.jpg", "--frames", 1], "--frames is 1"), (["a.jpg", "--plot", "x.txt"], "--plot is x.txt"),
      (["a.jpg"] * 3, "3 videos")],
 )  # fmt: skip

@@ -33,7 +33,7 @@ from model.effects.flow import checked_flow, warp
 from model.faces.detect import dlib_points, find_landmarks_quickly, model_file
 from model.inference.clip import Look, stylised
 from model.inference.stylizer import Stylizer
-from model.media.files import Frame, open_frames
+from model.media.files import Frame, FrameSource, open_frames
 
 SAME_SHAPE = 0.03  # aspect ratios of two videos may differ by so much: sides are rounded
 IDENTITY_EVERY = 5  # one frame in so many is looked at for identity, which takes longest
@@ -167,13 +167,18 @@ def plot(path: Path, videos: dict[str, Curves]) -> None:
     write_whole(path, lambda partial: figure.savefig(partial))
 
 
+def open_video(path: str) -> FrameSource:
+    """A video; InputError for anything else."""
+    source = open_frames(path)
+    if not source.is_video:
+        raise InputError(f"{path} is a photo: a video is needed.")
+    return source
+
+
 def measure_files(paths: Sequence[str], count: int | None) -> dict[str, Curves]:
     """Metrics of a video, or of two of which the second was made of the first, by path; of `count` frames at most."""
     with ExitStack() as stack:
-        first, *others = (stack.enter_context(open_frames(path)) for path in paths)
-        for source in (first, *others):
-            if not source.is_video:
-                raise InputError(f"{source.path} is a photo: a video is needed.")
+        first, *others = (stack.enter_context(open_video(path)) for path in paths)
         bar = tqdm(first, desc=first.name, total=first.expected_frames, disable=None)
         moments = at_same_times(bar, others[0], 0.5 / first.rate) if others else zip(bar)
         return dict(zip(paths, measure(islice(moments, count)), strict=True))
@@ -185,7 +190,7 @@ def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str,
     Raises InputError for no video or no face.
     """
     videos: dict[str, Curves] = {}
-    with open_frames(path) as source:
+    with open_video(path) as source:
         portrait = stylizer.fit_source(source)
         crop = portrait.crop
         for style in stylizer.exemplars or [None]:
