@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from model.media.files import open_frames, open_sink
+from model.media.files import Frame, open_frames, open_sink
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)], np.uint8)
 PATCH = 32
@@ -84,6 +84,15 @@ def make_clip(
             container.mux(track.encode(None))
         container.mux(stream.encode(None))
     return path
+
+
+def mean_flicker(frames: list[np.ndarray], results: list[np.ndarray]) -> tuple[float, float]:
+    """Mean flicker of a video `[H, W, 3]` and of what was made of it, as model.tools.metrics measures it."""
+    from model.tools.metrics import mean, measure  # here: most tests of clips don't need it
+
+    pairs = zip(frames, results, strict=True)
+    own, made = measure([Frame(rgb, Fraction(0)) for rgb in pair] for pair in pairs)
+    return mean(own["flicker"]), mean(made["flicker"])
 
 
 def copy(source: Path, target: Path) -> Path:

@@ -21,7 +21,8 @@ from model.media.frames import Frame, FrameSink, FrameSource
 from model.media.photos import PhotoSource
 from model.media.resume import SegmentedSink
 from model.media.threads import ahead, behind
-from model.parsing.maps import Smoother, load_flow, open_maps
+from model.parsing.maps import open_maps
+from model.parsing.smooth import Smoother, load_flow
 
 
 def make_stylizer(options: Options) -> Stylizer:

@@ -10,8 +10,7 @@ from model.inference.contents import MEDIA_SUFFIXES
 from model.inference.live import camera_number, check_options
 from model.inference.look import Look
 from model.inference.people import Choice, parse_styles
-from model.parsing.maps import RAFT_PATH
-from model.parsing.smooth import RADIUS
+from model.parsing.smooth import RADIUS, RAFT_PATH
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Options(Look):
     video: bool = option(False, "insist that the contents are videos; they are recognised without it")
     parsing_map_path: str | None = option(None, "smoothed parsing maps of a video, from smooth_parsing_map.py")
     smooth: bool = option(False, "smooth the parsing maps of videos over time on the way", needs="parser")
-    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth")
+    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth; a bare name is a file of checkpoint/")
     window_size: int = option(RADIUS, "neighbours on each side for --smooth", least=1)
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's", needs="code")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's", needs="exemplars")
