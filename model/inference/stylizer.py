@@ -24,7 +24,8 @@ from model.common.errors import InputError
 from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
 from model.effects.grayscale import keep_grey
-from model.faces.crop import DEFAULT_PADDING, FaceCrop, align_face
+from model.faces.align import align_face
+from model.faces.crop import DEFAULT_PADDING, FaceCrop
 from model.faces.detect import find_landmarks
 from model.faces.search import Portrait, search_face
 from model.media.frames import Frame, FrameSource
