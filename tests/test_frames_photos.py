@@ -111,13 +111,19 @@ def test_an_embedded_srgb_profile_changes_nothing(tmp_path):
     assert (photo(tmp_path, Image.fromarray(patches()), icc_profile=profile) == patches()).all()
 
 
-def test_a_profile_other_than_srgb_is_converted(tmp_path):
+@pytest.mark.parametrize("kind", ["opaque", "transparent", "palette"])
+def test_a_profile_other_than_srgb_is_converted_before_alpha_is_laid_on_white(tmp_path, kind):
     """With its red and blue primaries swapped, a profile swaps the channels."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     profile = profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
     profile = profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
-    rgb = photo(tmp_path, Image.fromarray(patches()), icc_profile=profile)
-    assert np.abs(patch_colours(rgb)[[2, 1, 0, 3]] - COLOURS).max() <= 3
+    image, expected = Image.fromarray(patches()), COLOURS[:, ::-1].astype(int)
+    if kind == "transparent":
+        image = image.convert("RGBA")
+        image.paste((255, 0, 0, 128), (0, 0, PATCH, 64))
+        expected[0] = 127, 127, 255
+    rgb = photo(tmp_path, image.quantize() if kind == "palette" else image, icc_profile=profile)
+    assert np.abs(patch_colours(rgb) - expected).max() <= 3
 
 
 def test_content_decides_not_the_suffix(tmp_path):
