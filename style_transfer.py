@@ -21,6 +21,7 @@ from model.common.devices import pick_own_gpu
 from model.common.errors import InputError
 from model.inference.batch import find_contents, result_names
 from model.inference.job import look_of, make_stylizer, stylize
+from model.inference.live import show_camera
 from model.inference.manifest import Manifest
 from model.inference.options import Options
 from model.inference.stylizer import Stylizer
@@ -28,7 +29,6 @@ from model.media.files import FrameSource, open_frames
 from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.screens import open_screens
-from model.media.webcam import show_camera
 from model.styles.presets import list_presets
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.media import pan as camera
+from model.media import sample
 from model.tools.flicker import main, warped_error
 
 PICTURE = skimage.data.astronaut()[:260, :260]
@@ -44,7 +44,7 @@ def test_a_result_of_another_length_is_refused():
 
 def test_the_program_tells_the_ratio_of_each_video(call, tmp_path, capsys):
     clip = tmp_path / "clip.mp4"
-    assert call(camera.main, clip, "--seconds", 0.12) == 0
+    assert call(sample.main, clip, "--seconds", 0.12) == 0
     assert call(main, clip) == 0
     name, _, *figures = (cell.strip() for cell in capsys.readouterr().out.splitlines()[-1].strip("|").split("|"))
     source, result, ratio = map(float, figures)

@@ -10,10 +10,11 @@ import pytest
 
 from model.common.errors import InputError
 from model.inference.clip import Look
+from model.inference.live import camera_number, live
 from model.media import screens, webcam
 from model.media.frames import Frame
-from model.media.screens import Screen, VirtualCamera, Window, fitted, open_screens, reduced
-from model.media.webcam import Latest, VideoCapture, camera_number, live, play
+from model.media.screens import Screen, VirtualCamera, Window, open_screens
+from model.media.webcam import Latest, VideoCapture, play
 from tests.clips import index_of, make_clip, marked
 from tests.commands import assert_one_sentence
 from tests.small_models import dual, levels_apart
@@ -155,24 +156,19 @@ def test_ctrl_c_is_an_end_like_others():
 # ---- screens
 
 
-def test_pictures_fit_their_screens():
-    wide = np.full((100, 400, 3), 200, np.uint8)
-    assert reduced(wide, (50, 300)).shape == (50, 200, 3) and reduced(wide, (500, 500)) is wide
-    inside = fitted(wide, (200, 200))
-    assert inside.shape == (200, 200, 3) and inside[100].min() == 200 and inside[:70].max() == 0 == inside[130:].max()
-
-
 def has_display() -> bool:
     return bool(os.environ.get("DISPLAY")) or os.name == "nt"
 
 
 @pytest.mark.skipif(not has_display(), reason="there is no display: run it under xvfb-run")
-def test_the_window_shows_pictures_and_closes():
+def test_the_window_shows_pictures_no_larger_than_the_screen_and_closes():
     with Window() as window:
         window.show(view(120, 110), "first")
         window.show(view(130, 110), "second")
         assert window._root.title() == "second" and not window.closed
         assert (window._label.winfo_width(), window._label.winfo_height()) == SIZE[::-1]
+        window.show(np.zeros((100, 9000, 3), np.uint8), "wide")
+        assert window._photo.width() <= window._root.winfo_screenwidth() and window._photo.height() < 100
         window._root.focus_force()
         window._root.event_generate("<Escape>")
         window._root.update_idletasks()
@@ -201,9 +197,10 @@ def test_a_virtual_camera_gets_pictures_of_its_size(monkeypatch):
     monkeypatch.setattr(screens, "Window", lambda: (_ for _ in ()).throw(InputError("there is no display")))
     (camera,) = open_screens(virtual_camera=True)
     with camera:
-        camera.show(view(120, 110), "")
+        camera.show(np.full((100, 400, 3), 200, np.uint8), "")
     assert isinstance(camera, VirtualCamera) and camera._camera.is_closed
-    assert camera._camera.sent[0].shape == (720, 1280, 3)
+    (sent,) = camera._camera.sent
+    assert sent.shape == (720, 1280, 3) and sent[210:510].min() == 200 and sent[:190].max() == 0 == sent[530:].max()
 
 
 def test_what_is_missing_is_a_sentence(monkeypatch):
@@ -231,7 +228,7 @@ def test_the_program_shows_the_camera(stylize, monkeypatch):
         cameras.append(FakeCamera([view(120 + i, 110) for i in range(5)], 0.05))
         return cameras[-1]
 
-    monkeypatch.setattr("model.media.webcam.VideoCapture", capture)
+    monkeypatch.setattr("model.inference.live.VideoCapture", capture)
     monkeypatch.setattr("style_transfer.open_screens", lambda virtual_camera: [window])
     code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
     assert (code, err) == (0, "")

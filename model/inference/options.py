@@ -9,8 +9,8 @@ from model.common.errors import InputError
 from model.faces.crop import DEFAULT_PADDING
 from model.inference.batch import MEDIA_SUFFIXES
 from model.inference.degrees import DegreeCurve, parse_degree
+from model.inference.live import camera_number, check_options
 from model.inference.people import Choice, parse_styles
-from model.media.webcam import camera_number, check_options
 from model.parsing.maps import RAFT_PATH
 from model.parsing.smooth import RADIUS
 

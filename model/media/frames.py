@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -27,11 +27,13 @@ WHITE = 255
 class Frame:
     """One picture.
 
-    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo.
+    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo; state: of results, what a run that
+    is continued after this frame has to know, as JSON can hold it.
     """
 
     rgb: np.ndarray
     time: Fraction | None = None
+    state: dict[str, Any] | None = None
 
 
 class FrameSource(ABC):
@@ -112,6 +114,9 @@ class FrameSink(ABC):
 
     done = 0
     """Frames that an earlier run has written already: the first to be written is the one after them."""
+
+    state: dict[str, Any] | None = None
+    """`Frame.state` of the last of them; None where there are none."""
 
     def __init__(self, path: Path, source: FrameSource):
         """Refuses a place that cannot be written before hours of work go into it."""

@@ -35,8 +35,7 @@ from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
 from model.inference.stylizer import Stylizer
 from model.media.files import FrameSource, open_frames, open_sink
-from model.media.pan import CameraSource
-from model.media.sample import SAMPLE_NAME, sample_portrait
+from model.media.sample import SAMPLE_NAME, PanSource, sample_portrait
 from model.media.threads import ahead, behind
 from model.parsing.smooth import parse
 from model.styles.presets import Preset
@@ -232,7 +231,7 @@ def open_clip(options: Options, folder: Path) -> FrameSource:
     if options.content:
         return open_frames(options.content)
     clip = folder / "clip.mp4"
-    camera = CameraSource(Path(SAMPLE_NAME), sample_portrait(), seconds=CLIP_SECONDS)
+    camera = PanSource(Path(SAMPLE_NAME), sample_portrait(), seconds=CLIP_SECONDS)
     with camera, open_sink(clip, camera) as sink:
         for frame in camera:
             sink.write(frame)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from model.media import pan as camera
+from model.media import sample
 from model.media.files import open_frames
 
 
 def test_the_clip_has_its_length_and_moves(call, tmp_path):
     clip = tmp_path / "clip.mp4"
-    assert call(camera.main, clip, "--seconds", 0.4) == 0
+    assert call(sample.main, clip, "--seconds", 0.4) == 0
     with open_frames(clip) as frames:
         pictures = [frame.rgb for frame in frames]
         assert frames.rate == 25
@@ -19,7 +19,7 @@ def test_the_clip_has_its_length_and_moves(call, tmp_path):
 
 
 def test_the_camera_moves_smoothly_in_a_circle_and_stays_on_the_picture():
-    views = np.array([camera.camera(n / 100, (480, 640)) for n in range(101)])
+    views = np.array([sample.view_at(n / 100, (480, 640)) for n in range(101)])
     corners = np.array([[0, 0, 1], [640, 0, 1], [0, 480, 1], [640, 480, 1]], float)
     seen = views @ corners.T
     speed = np.abs(np.diff(seen, axis=0))
@@ -34,5 +34,5 @@ def test_the_camera_moves_smoothly_in_a_circle_and_stays_on_the_picture():
     ("more", "message"), [(["--seconds", -1], "--seconds is -1"), (["--photo", "no.jpg"], "no.jpg")]
 )
 def test_what_cannot_work_is_one_sentence(call, tmp_path, capsys, more, message):
-    assert call(camera.main, tmp_path / "clip.mp4", *more) == 2
+    assert call(sample.main, tmp_path / "clip.mp4", *more) == 2
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
