@@ -9,7 +9,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from model.media.frames import FrameSource
-from model.media.video_reader import Clock, open_container
+from model.media.video_reader import Clock, open_container, whole_packets
 
 # What mp4 can hold and players of mp4 also play; FFmpeg would store some more that they do not.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "mp3", "opus")
@@ -34,18 +34,16 @@ class Sound:
         stream = self._input.streams[source.sound_index]
         self._packets = self._stamped(stream, source.origin)
         self._waiting = next(self._packets, None)
-        self._decoder: av.CodecContext | None = None
-        """None where packets are copied."""
+        self._decoder = None if _can_copy(stream) else stream.codec_context
         if self._waiting is None:
             return
-        if _can_copy(stream):
+        if self._decoder is None:
             self._track = output.add_stream_from_template(stream)
-        else:
-            self._decoder = stream.codec_context
-            rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
-            layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
-            self._track = output.add_stream("aac", rate=rate, layout=layout)
-            self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
+            return
+        rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
+        layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
+        self._track = output.add_stream("aac", rate=rate, layout=layout)
+        self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
 
     def advance(self, until: Fraction | None) -> None:
         """Writes the sound that starts before `until` seconds, or all that is left."""
@@ -76,8 +74,7 @@ class Sound:
     def _stamped(self, stream: AudioStream, origin: Fraction) -> Iterator[Packet]:
         """The packets on the clock of the source's frames, with stamps that rise strictly, as mp4 demands."""
         tick, clock, last = stream.time_base, Clock(origin), None
-        packets = self._input.demux(stream)
-        while (packet := _next_whole(packets)) is not None:
+        for packet in whole_packets(self._input, stream):
             stamp = packet.dts if packet.dts is not None else packet.pts
             time = clock.time(None if stamp is None else stamp * tick, max(packet.duration or 0, 1) * tick)
             dts = round(time / tick)
@@ -88,11 +85,3 @@ class Sound:
 def _can_copy(stream: AudioStream) -> bool:
     codec = stream.codec_context.codec.canonical_name
     return codec in COPIED_CODECS and (codec != "mp3" or stream.rate >= MIN_MP3_RATE)
-
-
-def _next_whole(packets: Iterator[Packet]) -> Packet | None:
-    """The next packet with content; None at the end, or where the file breaks off."""
-    try:
-        return next((packet for packet in packets if packet.size), None)
-    except av.FFmpegError:
-        return None

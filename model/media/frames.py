@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -129,23 +128,30 @@ class FrameSink(ABC):
                 raise InputError(f"writing {path} would destroy the input {source.path}: choose another output name")
         if path.is_dir():
             raise InputError(f"cannot write {path}: a folder has that name; choose another output name")
-        with self._reported():
+        with self._storing():
             self.partial.touch()
             self.partial.unlink()
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Turns what the system says within the block into a sentence."""
+    def _storing(self) -> Iterator[None]:
+        """Turns what the system says within the block into a sentence, and holds Ctrl-C back until it is through.
+
+        Between encoder and file Ctrl-C would lose a packet, and without the first one all the others show nothing.
+        """
+        in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
         try:
-            yield
+            with noted_signals() if in_main else nullcontext() as seen:
+                yield
         except (OSError, av.FFmpegError) as error:
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, largest size of a file
             advice = "free some space there" if is_full else "choose a folder that exists and can be written"
             raise InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}") from error
+        if seen:
+            signal.raise_signal(seen[0])
 
     def write(self, frame: Frame) -> None:
         """Adds one frame; all frames of a sink have the same size. Raises InputError if it cannot be stored."""
-        with self._reported(), uninterrupted():
+        with self._storing():
             self._write(frame)
             self.written += 1
 
@@ -159,26 +165,22 @@ class FrameSink(ABC):
     def _write(self, frame: Frame) -> None:
         """Stores one frame in the partial file."""
 
-    @abstractmethod
-    def _finish(self, complete: bool) -> None:
+    def _finish(self, complete: bool) -> None:  # noqa: B027 - a file may be whole with each frame
         """Makes the partial file playable; `complete` is False if the user broke off."""
 
-    @abstractmethod
-    def _abandon(self) -> None:
+    def _abandon(self) -> None:  # noqa: B027
         """Lets go of the partial file, whatever its state."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
         if not self.written or (kind is not None and not interrupted):
             self.discard()
             return
         try:
-            with self._reported(), uninterrupted():
+            with self._storing():
                 self._finish(complete=not interrupted)
                 if not interrupted:
                     self.partial.replace(self.path)
@@ -191,19 +193,6 @@ class FrameSink(ABC):
         with suppress(OSError, av.FFmpegError):  # on a full disk closing fails as well
             self._abandon()
         self.partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Holds Ctrl-C back until the block is through: between encoder and file it would lose a packet.
-
-    The first packet is the key frame without which all the others show nothing.
-    """
-    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
-    with noted_signals() if in_main else nullcontext() as seen:
-        yield
-    if seen:
-        signal.raise_signal(seen[0])
 
 
 def over_white(rgba: np.ndarray) -> np.ndarray:

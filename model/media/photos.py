@@ -129,12 +129,6 @@ class PhotoSink(FrameSink):
         Image.fromarray(frame.rgb).save(data, format, quality=JPEG_QUALITY, subsampling="4:4:4")
         self.partial.write_bytes(data.getbuffer())
 
-    def _finish(self, complete: bool) -> None:
-        """A photo is whole as soon as it is written."""
-
-    def _abandon(self) -> None:
-        """Nothing is held open between frames."""
-
 
 def to_rgb(image: Image.Image) -> np.ndarray:
     """A Pillow image of any mode as sRGB over white: [H, W, 3] uint8."""

@@ -2,11 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -89,27 +92,18 @@ class VideoSource(FrameSource):
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
         trusts_pictures = container.format.name != "avi"
         stamps: deque[int | None] = deque()
-        packets = container.demux(stream)
         damaged = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:
-                packet = None
-            if packet is not None and packet.size == 0:
-                continue  # a dropped frame, which a decoder would take for the end
+        for packet in chain(whole_packets(container, stream), [None]):
             try:
                 pictures = decoder.decode(packet)
-                stamps.append(packet.dts if packet is not None else None)
             except av.FFmpegError:
-                pictures = []
                 damaged += 1
                 self.warning = f"{self.path}: {damaged} damaged packets were skipped"
+                continue
+            stamps.append(None if packet is None else packet.dts)
             for picture in pictures:
                 stamp = stamps.popleft() if stamps else None
                 yield picture, picture.pts if trusts_pictures and picture.pts is not None else stamp
-            if packet is None:
-                return
 
 
 class Clock:
@@ -164,6 +158,13 @@ def open_container(path: Path) -> av.container.InputContainer:
     except (av.FFmpegError, OSError) as error:
         reason = "it is no photo or video that can be read, or its beginning or end is cut off"
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
+
+
+def whole_packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
+    """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
+    packets = container.demux(stream)
+    with suppress(av.FFmpegError):
+        yield from (packet for packet in packets if packet.size)
 
 
 def _main_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
