@@ -74,8 +74,7 @@ class FrameSource(ABC):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames in pixels, after rotation."""
-        height, width = self.first.rgb.shape[:2]
-        return height, width
+        return self.first.rgb.shape[:2]
 
     @abstractmethod
     def _read(self) -> Iterator[Frame]:

@@ -15,13 +15,9 @@ VIRTUAL_SIZE, VIRTUAL_RATE = (1280, 720), 20
 
 
 class Screen(AbstractContextManager):
-    """What windows and virtual cameras have in common: they are closed on leaving a `with` block."""
+    """What is shown on. Subclasses have `show(rgb, title)`; leaving a `with` block closes them."""
 
     closed = False
-
-    def show(self, rgb: np.ndarray, title: str) -> None:
-        """Show a picture RGB uint8 `[H, W, 3]`."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of it; nothing is shown any more."""
@@ -47,15 +43,14 @@ class Window(Screen):
             raise InputError(
                 "There is no display for the window: start the program on a desktop, or give --virtual_camera."
             ) from error
-        self._make_photo = ImageTk.PhotoImage
-        self._photo = None
+        self._make_photo, self._photo = ImageTk.PhotoImage, None
         self._label = tkinter.Label(self._root, borderwidth=0, background="black")
         self._label.pack(expand=True)
         self._root.configure(background="black")
         self._root.bind("<Escape>", lambda event: self.close())
         self._root.protocol("WM_DELETE_WINDOW", self.close)
-        screen = self._root.winfo_screenwidth(), self._root.winfo_screenheight()
-        self._largest = tuple(int(SCREEN_PART * side) for side in screen)
+        width, height = self._root.winfo_screenwidth(), self._root.winfo_screenheight()
+        self._largest = int(SCREEN_PART * width), int(SCREEN_PART * height)
 
     def show(self, rgb: np.ndarray, title: str) -> None:
         """Show a picture, reduced to the screen where it is larger, and heed keys and mouse."""

@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from model.media import video_reader
 from model.media.audio import Sound
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 
@@ -27,9 +28,7 @@ PIXEL_FORMAT = "yuv420p"
 # The mp4 muxer refines coarser clocks by doubling until they have this many ticks a second.
 MIN_TICKS_PER_SECOND = 10_000
 BT709_MATRIX = 1
-CONVERSION = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
+CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
 
 
 class Film:
@@ -89,8 +88,7 @@ class VideoSink(FrameSink):
     """H.264 (CRF 18, yuv420p, BT.709, limited range) with the sound of `source`; odd sizes gain a row or column.
 
     Args:
-        path, source: as `open_sink` takes them.
-        sound: whether the sound is wanted.
+        path, source, sound: as `Film` takes them.
         after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
     """
 
