@@ -75,13 +75,12 @@ def make_clip(
             )  # fmt: skip
             picture.pts, picture.time_base = time, tick
             container.mux(stream.encode(picture))
-        if track:
-            for start in range(0, round(sound_seconds * SAMPLE_RATE), 1024):
-                wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
-                samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
-                samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-                container.mux(track.encode(samples))
-            container.mux(track.encode(None))
+        for start in range(0, round(sound_seconds * SAMPLE_RATE) if track else 0, 1024):
+            wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
+            samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
+            samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+            container.mux(track.encode(samples))
+        container.mux(track.encode(None) if track else [])
         container.mux(stream.encode(None))
     return path
 

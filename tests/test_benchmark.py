@@ -41,7 +41,7 @@ def test_the_published_size_needs_no_file_and_has_its_parsing_measured(monkeypat
 
 def test_floating_operations_are_counted(monkeypatch):
     monkeypatch.setattr(benchmark, "matrix_rate", lambda *_: 1e9)
-    model = dual(exemplars=None)
+    model = dual(exemplars=None).style
     small, large = (benchmark.measure(model, benchmark.Options(size=size)) for size in (32, 128))
     for way in small:
         assert large[way]["floor, ms"] == pytest.approx(16 * small[way]["floor, ms"], rel=0.1)

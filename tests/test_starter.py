@@ -13,8 +13,7 @@ from model.common import hub
 from model.faces.detect import find_landmarks
 from model.faces.landmarks import eye_centres
 from model.inference.stylizer import Stylizer
-from model.media.pan import CameraSource
-from model.media.sample import sample_portrait
+from model.media.sample import PanSource, sample_portrait
 from model.tools.drawn_metrics import cheek_lightness, gradient_energy, l1, student_view
 from model.training.data.stored import to_picture
 from model.training.drawn.geometry import align_portrait
@@ -174,7 +173,7 @@ def test_skin_is_neither_lightened_nor_darkened(results, photo, style):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_camera_move_does_not_make_it_flicker(stylizer, style):
-    source = CameraSource(Path("sample"), sample_portrait(), seconds=0.16)
+    source = PanSource(Path("sample"), sample_portrait(), seconds=0.16)
     portrait = stylizer.fit(source.first)
     crops = [portrait.crop.apply(frame.rgb) for frame in source]
     drawn = [frame.rgb for frame in stylizer.render(source, portrait, style=style, degree=1.0)]

@@ -1,10 +1,10 @@
-"""A camera as a source: the newest frame only, stylised and shown at once.
+"""A camera as a source: the newest frame only, shown at once.
 
     with closing(VideoCapture(0)) as camera, Window() as window, Latest(camera) as frames:
-        play(live(stylizer, frames, look), [window])
+        play(frames, [window])
 
-Nothing waits in a queue: while a frame is stylised, the camera's next ones replace each other, so that what is shown is
-never older than one frame's work. Cameras and outputs are objects that tests put others in the place of.
+Nothing waits in a queue: while a frame is worked on, the camera's next ones replace each other, so that what is shown
+is never older than one frame's work. Tests put objects of their own in the place of cameras and outputs.
 """
 
 import threading
@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from types import TracebackType
 from typing import Protocol, Self
 
 import cv2
@@ -29,15 +28,8 @@ FPS_FRAMES = 10
 """Frames over which the figure in the title is taken."""
 
 
-class Camera(Protocol):
-    """What frames come from."""
-
-    def read(self) -> np.ndarray | None:
-        """The next picture RGB uint8 `[H, W, 3]`, as soon as there is one; None when there are no more."""
-
-
 class Output(Protocol):
-    """Where frames go."""
+    """Where frames go, see `model.media.screens`."""
 
     closed: bool
 
@@ -59,7 +51,7 @@ class VideoCapture:
             )
 
     def read(self) -> np.ndarray | None:
-        """As `Camera` says."""
+        """The next picture RGB uint8 `[H, W, 3]`, as soon as there is one; None when there are no more."""
         is_there, bgr = self._capture.read()
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if is_there else None
 
@@ -74,7 +66,7 @@ class Latest:
     dropped: how many frames were replaced by newer ones before anybody asked for them.
     """
 
-    def __init__(self, camera: Camera):
+    def __init__(self, camera: VideoCapture):
         self.dropped = 0
         self._camera = camera
         self._newest: Frame | None = None
@@ -106,7 +98,7 @@ class Latest:
                 frame, self._newest = self._newest, None
             if self._error is not None:
                 raise self._error
-            if frame is None and not came:
+            if not came:
                 raise InputError(f"The camera has sent nothing for {PATIENCE:g} seconds: connect it again.")
             if frame is None:
                 return
@@ -116,9 +108,7 @@ class Latest:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._has_ended = True
         self._thread.join(PATIENCE)
 

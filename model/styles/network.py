@@ -18,7 +18,7 @@ from model.common.errors import InputError
 from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
 from model.effects.grayscale import keep_grey
-from model.faces.crop import align_face
+from model.faces.align import align_face
 from model.styles.base import Crop, Degree, Pending, Style
 from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
