@@ -17,49 +17,47 @@ from model.common import cli
 from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
-from model.common.hub import ensure_file
 from model.faces.crop import DEFAULT_PADDING, FaceCrop
 from model.faces.search import search_face
 from model.media.files import FrameSource, open_frames
 from model.media.threads import ahead
-from model.parsing.maps import RAFT_PATH, SUFFIX, About, MapSink, Smoother, load_flow, write_published
-from model.parsing.smooth import RADIUS
+from model.parsing.maps import SUFFIX, MapSink, write_published
+from model.parsing.smooth import RADIUS, RAFT_PATH, Smoother, find_weights, load_flow
 
 
 @dataclass
 class Options:
     """Options of the command line, with the published names."""
 
-    window_size: int = option(RADIUS, "neighbours on each side that take part")
-    faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser")
-    raft_path: str = option(RAFT_PATH, "optical flow network")
+    window_size: int = option(RADIUS, "neighbours on each side that take part", least=1)
+    faceparsing_path: str = option("faceparsing.pth", "face parser; a bare name is a file of checkpoint/")
+    raft_path: str = option(RAFT_PATH, "optical flow network; a bare name is a file of checkpoint/")
     video_path: str | None = option(None, "video whose maps are smoothed")
     output_path: str = option("output", "folder for NAME_parsingmap.npz; it is made")
-    format: str = option("npz", "npz: small, one map after the other; npy: one large array, as published",
-                         choices=["npz", "npy"])  # fmt: skip
+    format: str = option(
+        "npz", "npz: small, one map after the other; npy: one large array, as published", choices=["npz", "npy"]
+    )
     padding: list[int] = option(
-        list(DEFAULT_PADDING), "room around the eyes, as for style_transfer.py", nargs=4,
+        list(DEFAULT_PADDING), "room around the eyes, as for style_transfer.py", nargs=4, least=0,
         metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"),
     )  # fmt: skip
     no_scale_image: bool = option(False, "take the whole frame at its own size, as for style_transfer.py")
     resume: bool = option(False, "go on with a file that Ctrl-C left behind")
     device: str = option("auto", "where to compute", choices=DEVICES)
-    precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
+    precision: str = option("auto", "number format; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         if self.video_path is None:
             raise InputError("--video_path is missing: name the video whose maps are to be smoothed.")
-        if self.window_size < 1:
-            raise InputError(f"--window_size is {self.window_size}: give 1 or more.")
+        cli.check_ranges(self)
 
 
 def make_smoother(options: Options) -> Smoother:
-    """The networks that the options name."""
+    """A smoother with the networks that the options name."""
     device = pick_device(options.device)
+    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
     dtype = pick_precision(options.precision, device)
-    parser = checkpoints.load_parser(ensure_file(Path(options.faceparsing_path).absolute()))
-    parser = parser.eval().requires_grad_(False).to(device)
     return Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
 
 
@@ -72,21 +70,21 @@ def smooth(source: FrameSource, options: Options) -> Path:
         crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
     path = Path(options.output_path) / f"{source.name}{SUFFIX}.npz"
     smoother = make_smoother(options)
-    sink = MapSink(path, About.of(crop, options.window_size), options.resume)
-    expected = source.expected_frames
+    sink = MapSink(path, crop, options.window_size, options.resume)
+    bar = {"initial": sink.done, "total": source.expected_frames, "unit": "frame", "disable": None}
     try:
-        with sink, ahead(source) as frames, tqdm(initial=sink.done, total=expected, unit="frame", disable=None) as bar:
-            for logits in smoother.maps((crop.apply(frame.rgb) for frame in frames), start=sink.done):
+        with sink, ahead(source) as frames:
+            crops = (crop.apply(frame.rgb) for frame in frames)
+            for logits in tqdm(smoother.maps(crops, start=sink.done), **bar):
                 sink.write(logits)
-                bar.update()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{sink.done} maps are in {sink.partial}; --resume goes on from there.") from None
-    if options.format == "npy":
-        published = path.with_suffix(".npy")
-        write_published(published, path)
-        path.unlink()
-        return published
-    return path
+    if options.format == "npz":
+        return path
+    published = path.with_suffix(".npy")
+    write_published(published, path)
+    path.unlink()
+    return published
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from model.media.files import open_frames, open_sink
+from model.media.files import Frame, open_frames, open_sink
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)], np.uint8)
 PATCH = 32
@@ -75,15 +75,23 @@ def make_clip(
             )  # fmt: skip
             picture.pts, picture.time_base = time, tick
             container.mux(stream.encode(picture))
-        if track:
-            for start in range(0, round(sound_seconds * SAMPLE_RATE), 1024):
-                wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
-                samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
-                samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-                container.mux(track.encode(samples))
-            container.mux(track.encode(None))
+        for start in range(0, round(sound_seconds * SAMPLE_RATE) if track else 0, 1024):
+            wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
+            samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
+            samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+            container.mux(track.encode(samples))
+        container.mux(track.encode(None) if track else [])
         container.mux(stream.encode(None))
     return path
+
+
+def mean_flicker(frames: list[np.ndarray], results: list[np.ndarray]) -> tuple[float, float]:
+    """Mean flicker of a video `[H, W, 3]` and of what was made of it, as model.tools.metrics measures it."""
+    from model.tools.metrics import mean, measure  # here: most tests of clips don't need it
+
+    pairs = zip(frames, results, strict=True)
+    own, made = measure([Frame(rgb, Fraction(0)) for rgb in pair] for pair in pairs)
+    return mean(own["flicker"]), mean(made["flicker"])
 
 
 def copy(source: Path, target: Path) -> Path:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from model.bisenet import BiSeNet
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.faces.crop import align_face, resize_frame
+from model.faces.align import align_face
+from model.faces.crop import resize_frame
 from model.ops import blur_downsample
-from model.parsing.smooth import parse, smooth_parsing
+from model.parsing.smooth import parse, smooth_one, window
 from model.psp import PSPEncoder
 from model.raft import RAFT
 from model.stylegan2 import Generator
@@ -122,7 +123,7 @@ def call_raft(network: RAFT, name: str, inputs: Inputs, params: dict) -> Outputs
 
 def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np.ndarray]) -> Tensor | np.ndarray:
     if name == "smooth":
-        return smooth_parsing(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])
+        return smooth_clip(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])
     image = inputs["image"]
     if name == "blur_downsample":
         return blur_downsample(image)
@@ -133,6 +134,23 @@ def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np
     if name == "align":
         return align_face(image, figures[params["landmarks"]], 256)
     raise unknown(name)
+
+
+def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> Tensor:
+    """Smoothed logits [T, C, H, W] of a whole clip, the reference of `Smoother`.
+
+    frames: [T, 3, 2H, 2W] and logits: [T, C, 2H, 2W], enlarged; flows: [T, 2·radius + 1, 2, 2H, 2W], where flows[i, j]
+    warps frame `window(i, T, radius)[j]` onto frame i.
+    """
+    smoothed = []
+    for index, sources in enumerate(window(i, len(frames), radius) for i in range(len(frames))):
+        neighbours = [
+            (frames[source], logits[source], flows[index, place], place - radius)
+            for place, source in enumerate(sources)
+            if place != radius
+        ]
+        smoothed.append(smooth_one(frames[index], logits[index], neighbours, radius))
+    return blur_downsample(torch.stack(smoothed))
 
 
 def unknown(name: str) -> ValueError:

@@ -1,5 +1,6 @@
 """Small models on disk and in memory, and a small picture with a face, for tests of whole programs."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,12 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 
 from model import checkpoints
-from model.inference.stylizer import Stylizer
+from model.inference.clip import stylised
+from model.inference.look import Look
+from model.inference.people import Person
+from model.inference.stylizer import Portrait, Stylizer
+from model.media.frames import Frame
+from model.styles.network import VToonifyStyle
 from model.styles.presets import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone, VToonify
 from tests.small import small_config
@@ -65,11 +71,17 @@ class ColourParser(nn.Module):
 
 
 def dual(parsing_channels: int = 0, **settings) -> Stylizer:
-    """A small model of variant D in float32 on the CPU; `settings` are further arguments of the Stylizer."""
+    """A small model of variant D in float32 on the CPU; `settings` are further arguments of its style."""
     preset = Preset("small", "dualstylegan", "small.pt")
     parser = ColourParser() if parsing_channels else None
     settings = {"exemplars": CODES, "parser": parser, "device": "cpu", "precision": "fp32"} | settings
-    return Stylizer(preset, enlarging_network(parsing_channels=parsing_channels), **settings)
+    return Stylizer(VToonifyStyle(preset, enlarging_network(parsing_channels=parsing_channels), **settings))
+
+
+def cartoon(stylizer: Stylizer, frames: Iterable[Frame], portrait: Portrait, look: Look | None = None, **settings):
+    """The frames of one person's cartoon; `settings` are further arguments of `stylised`."""
+    look = look or Look()
+    return stylised(frames, [Person(stylizer, portrait, look)], look, **settings)
 
 
 def noises(count: int, height: int = 24, width: int = 32) -> list[np.ndarray]:

@@ -11,14 +11,13 @@ import pytest
 import skimage.data
 
 from model.common.errors import InputError
-from model.faces import detect
-from model.faces.crop import (
-    FaceCrop,
-    align_face,
-    resize_frame,
-)
-from model.faces.detect import find_landmarks, find_landmarks_quickly
+from model.faces import detect, search
+from model.faces.align import align_face
+from model.faces.crop import FaceCrop, resize_frame
+from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
 from model.faces.landmarks import eye_centres
+from model.faces.search import THOROUGH_FRAMES, search_face
+from model.media.files import Frame, FrameSource
 
 GOLDEN = Path(__file__).parent / "golden"
 CROP_CASES = json.loads((GOLDEN / "crop_cases.json").read_text())
@@ -54,13 +53,6 @@ def golden_picture(name, shape, size):
 def largest_difference(result, expected):
     assert result.dtype == np.uint8 and result.shape == expected.shape
     return np.abs(result.astype(int) - expected).max()
-
-
-def turned(points, degrees, centre=(200.0, 150.0)):
-    """Points turned clockwise on the screen about `centre`."""
-    angle = math.radians(degrees)
-    matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    return (np.asarray(points, dtype=np.float64) - centre) @ matrix.T + centre
 
 
 def rotated_picture(rgb, degrees):
@@ -100,51 +92,38 @@ def test_alignment_agrees_with_published_program(golden, index):
 
 @pytest.mark.parametrize("degrees", [-90, -45, 4, 30, 60, 90, 180])
 def test_tilted_head_gets_the_scale_of_the_upright_one(degrees):
-    upright = FaceCrop.from_landmarks(LANDMARKS, FRAME_SIZE)
-    tilted = FaceCrop.from_landmarks(turned(LANDMARKS, degrees), FRAME_SIZE)
-    assert tilted.scale == pytest.approx(upright.scale, rel=5e-3)
+    turn = cv2.getRotationMatrix2D((200, 150), degrees, 1.0)
+    tilted = FaceCrop.from_landmarks(LANDMARKS @ turn[:, :2].T + turn[:, 2], FRAME_SIZE)
+    assert tilted.scale == pytest.approx(FaceCrop.from_landmarks(LANDMARKS, FRAME_SIZE).scale, rel=5e-3)
 
 
-def test_aligned_face_is_upright_whatever_the_tilt(astronaut, astronaut_eyes):
-    upright = align_face(astronaut, find_landmarks(astronaut)).astype(float)
+def test_aligned_face_is_upright_whatever_the_tilt_and_may_leave_the_frame(astronaut):
+    landmarks = find_landmarks(astronaut)
     picture, matrix = rotated_picture(astronaut, 40)
-    landmarks = find_landmarks(astronaut) @ matrix[:, :2].T + matrix[:, 2]
-    tilted = align_face(picture, landmarks).astype(float)
+    tilted = align_face(picture, landmarks @ matrix[:, :2].T + matrix[:, 2]).astype(float)
     centre = slice(64, 192)
-    assert np.abs(upright - tilted)[centre, centre].mean() < 4
+    assert np.abs(align_face(astronaut, landmarks) - tilted)[centre, centre].mean() < 4
+    aligned = align_face(astronaut[60:180, 190:260], landmarks - (190, 60), size=128)
+    assert aligned.shape == (128, 128, 3) and aligned.std() > 10
 
 
-def test_alignment_size_and_faces_that_leave_the_frame(astronaut):
-    cut = astronaut[60:180, 190:260]
-    aligned = align_face(cut, find_landmarks(astronaut) - (190, 60), size=128)
-    assert aligned.shape == (128, 128, 3)
-    assert aligned.std() > 10
-
-
-def test_crop_shows_eyes_at_the_asked_distance(astronaut, astronaut_eyes):
-    crop = FaceCrop.from_landmarks(find_landmarks(astronaut), astronaut.shape[:2], eye_distance=128)
+def test_crop_shows_eyes_at_the_asked_distance_and_padding_grows_with_it(astronaut, astronaut_eyes):
+    landmarks = find_landmarks(astronaut)
+    crop = FaceCrop.from_landmarks(landmarks, astronaut.shape[:2], (80,) * 4, eye_distance=128)
     assert math.dist(*astronaut_eyes * crop.scale) == pytest.approx(128, rel=5e-3)
     assert crop.apply(astronaut).shape == (crop.height, crop.width, 3)
     found = np.stack(eye_centres(find_landmarks(crop.apply(astronaut))))
     np.testing.assert_allclose(found + (crop.left, crop.top), astronaut_eyes * crop.scale, atol=6)
-
-
-def test_padding_grows_with_the_eye_distance():
-    small = FaceCrop.from_landmarks(LANDMARKS, (2000, 2000), (80,) * 4)
-    large = FaceCrop.from_landmarks(LANDMARKS, (2000, 2000), (80,) * 4, eye_distance=128)
+    small = FaceCrop.from_landmarks(landmarks, astronaut.shape[:2], (80,) * 4)
     for edge in ("left", "right", "top", "bottom"):
-        assert getattr(large, edge) == pytest.approx(2 * getattr(small, edge), abs=16)
+        assert getattr(crop, edge) == pytest.approx(2 * getattr(small, edge), abs=16)
 
 
-def test_crop_edges_are_multiples_of_8_inside_the_frame():
+def test_crop_edges_are_multiples_of_8_inside_the_frame_and_trimming_changes_nothing():
     crop = FaceCrop.from_landmarks(LANDMARKS, (203, 309), (33, 999, 1001, 77))
     scaled = resize_frame(np.zeros((203, 309, 3), np.uint8), crop.scale)
     assert all(edge % 8 == 0 for edge in (crop.left, crop.right, crop.top, crop.bottom))
     assert 0 <= crop.left < crop.right <= scaled.shape[1] and 0 <= crop.top < crop.bottom <= scaled.shape[0]
-
-
-def test_trim_leaves_a_face_crop_as_it_is():
-    crop = FaceCrop.from_landmarks(LANDMARKS, FRAME_SIZE)
     result = np.zeros((4 * crop.height, 4 * crop.width, 3), np.uint8)
     assert crop.trim(result).shape == result.shape
 
@@ -161,6 +140,8 @@ def test_whole_frame_round_trip(size):
     fourfold = padded.repeat(4, axis=0).repeat(4, axis=1)
     np.testing.assert_array_equal(crop.trim(fourfold), frame.repeat(4, axis=0).repeat(4, axis=1))
     np.testing.assert_array_equal(crop.trim(padded, factor=1), frame)
+    with pytest.raises(InputError, match="100 x 80"):
+        crop.apply(np.zeros((80, 100, 3), np.uint8))
 
 
 def test_tiny_face_in_a_big_frame_does_not_explode():
@@ -185,15 +166,6 @@ def test_impossible_crops_are_input_errors(landmarks, padding):
         FaceCrop.from_landmarks(landmarks, FRAME_SIZE, padding)
 
 
-def test_frame_of_another_size_is_an_input_error():
-    with pytest.raises(InputError, match="100 x 80"):
-        FaceCrop.whole_frame((64, 64)).apply(np.zeros((80, 100, 3), np.uint8))
-
-
-def test_quick_search_finds_the_same_face(astronaut):
-    np.testing.assert_array_equal(find_landmarks_quickly(astronaut), find_landmarks(astronaut))
-
-
 @pytest.mark.parametrize("degrees", [45, 90, 180])
 def test_rotated_portrait_is_found(astronaut, astronaut_eyes, degrees):
     picture, matrix = rotated_picture(astronaut, degrees)
@@ -202,46 +174,36 @@ def test_rotated_portrait_is_found(astronaut, astronaut_eyes, degrees):
     np.testing.assert_allclose(found, expected, atol=0.1 * math.dist(*expected))
 
 
-def test_small_and_large_portraits_are_found(astronaut, astronaut_eyes):
-    for factor in (0.2, 6.0):  # a head of 20 px, found enlarged; a picture of 3072 px, searched in a reduced copy
+def test_small_large_and_grey_portraits_are_found(astronaut, astronaut_eyes):
+    grey = np.repeat(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    for factor, picture in ((0.2, astronaut), (6.0, astronaut), (1, grey)):  # heads of 20 and 600 px
         interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-        picture = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=interpolation)
-        found = np.stack(eye_centres(find_landmarks(picture)))
+        resized = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=interpolation)
+        found = np.stack(eye_centres(find_landmarks(resized)))
         np.testing.assert_allclose(found, astronaut_eyes * factor, atol=0.12 * factor * math.dist(*astronaut_eyes))
 
 
-def test_grey_portrait_is_found(astronaut, astronaut_eyes):
-    grey = np.repeat(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    np.testing.assert_allclose(np.stack(eye_centres(find_landmarks(grey))), astronaut_eyes, atol=4)
-
-
-def test_larger_of_two_faces_wins(astronaut):
-    head = astronaut[:224, 112:336]
-    frame = np.full((480, 900, 3), 120, np.uint8)
-    frame[100:324, 40:264] = head
-    frame[0:448, 440:888] = cv2.resize(head, (448, 448))
-    assert (eye_centres(find_landmarks(frame))[0] > (440, 0)).all()
-    assert eye_centres(find_landmarks(frame[:, ::-1]))[1][0] < 460
-
-
-def test_central_of_two_equal_faces_wins(astronaut):
-    head = astronaut[:224, 112:336]
-    frame = np.full((400, 700, 3), 120, np.uint8)
-    frame[0:224, 0:224] = head
-    frame[90:314, 260:484] = head
-    assert 260 < eye_centres(find_landmarks(frame))[0][0] < 484
+@pytest.mark.parametrize(
+    ("size", "others", "wanted"),
+    [((480, 900), [(40, 100, 224)], (440, 0, 448)), ((400, 700), [(0, 0, 224)], (260, 90, 224))],
+    ids=["the larger one", "the central one"],
+)
+def test_the_more_prominent_of_two_faces_wins(astronaut, size, others, wanted):
+    frame = np.full((*size, 3), 120, np.uint8)
+    for x, y, side in [*others, wanted]:
+        frame[y : y + side, x : x + side] = cv2.resize(astronaut[:224, 112:336], (side, side))
+    x, y, side = wanted
+    for picture, left in ((frame, x), (np.ascontiguousarray(frame[:, ::-1]), size[1] - x - side)):
+        eyes = np.stack(eye_centres(find_landmarks(picture)))
+        assert (eyes > (left, y)).all() and (eyes < (left + side, y + side)).all()
 
 
 def test_frames_without_a_face_give_none():
     noise = cv2.resize(np.random.RandomState(0).randint(0, 256, (9, 16, 3), dtype=np.uint8), (320, 180))
-    assert find_landmarks(noise) is None
-    assert find_landmarks_quickly(noise) is None
-
-
-@pytest.mark.parametrize("size", [(3, 5), (1, 1), (2, 900), (16, 16)])
-def test_tiny_frames_give_none(size):
-    frame = np.random.RandomState(0).randint(0, 256, (*size, 3), dtype=np.uint8)
-    assert find_landmarks(frame) is None
+    tiny = [np.random.RandomState(0).randint(0, 256, (*size, 3), dtype=np.uint8) for size in [(3, 5), (1, 1), (2, 900)]]
+    for frame in (noise, noise[:16, :16], *tiny):
+        assert find_landmarks(frame) is None and find_landmarks_quickly(frame) is None
+        assert find_all_landmarks(frame) == []
 
 
 def test_window_edges_are_rounded_before_they_are_floored():
@@ -254,13 +216,12 @@ def test_window_edges_are_rounded_before_they_are_floored():
 
 
 def test_people_far_away_in_a_small_frame_are_found(astronaut, astronaut_eyes):
-    scale = 0.2
     far = np.full((102, 320, 3), 128, np.uint8)
-    far[:, 100:202] = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    assert detect._search_at_frame_size(far, detect.DOUBTFUL_SCORE) is None
-    found = np.mean(eye_centres(detect._search_tiny(far).landmarks), axis=0)
-    assert np.linalg.norm(found - (scale * np.mean(astronaut_eyes, axis=0) + (100, 0))) < 3
-    assert detect._search_tiny(astronaut.repeat(3, 0).repeat(3, 1)) is None, "large frames were searched before"
+    far[:, 100:202] = cv2.resize(astronaut, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    assert find_landmarks_quickly(far) is None
+    for found in (detect._search_tiny(far)[0].landmarks, find_landmarks(far)):
+        middle = np.mean(eye_centres(found), axis=0)
+        assert np.linalg.norm(middle - (0.2 * np.mean(astronaut_eyes, axis=0) + (100, 0))) < 3
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "coins", "brick"])
@@ -268,4 +229,32 @@ def test_no_tiny_faces_are_seen_where_there_are_none(name):
     picture = getattr(skimage.data, name)()
     rgb = picture if picture.ndim == 3 else np.dstack([picture] * 3)
     small = cv2.resize(rgb, (480, round(480 * rgb.shape[0] / rgb.shape[1])), interpolation=cv2.INTER_AREA)
-    assert detect._search_tiny(small) is None
+    assert not detect._search_tiny(small)
+
+
+class LongSource(FrameSource):
+    """Two hours of one grey frame."""
+
+    def __init__(self, length: int = 2 * 3600 * 30):
+        super().__init__(Path("long.mp4"))
+        self.first, self.length = Frame(np.full((48, 64, 3), 128, np.uint8)), length
+
+    def _read(self):
+        for _ in range(self.length):
+            yield self.first
+
+
+def test_a_long_video_without_a_face_is_given_up_after_a_bounded_search(monkeypatch):
+    quick, thorough = [], []
+    monkeypatch.setattr(search, "find_landmarks_quickly", lambda rgb: quick.append(rgb))
+    monkeypatch.setattr(search, "find_landmarks", lambda rgb: thorough.append(rgb))
+    with pytest.raises(InputError, match=r"long\.mp4"):
+        search_face(LongSource())
+    assert 50 < len(quick) < 600 and 1 <= len(thorough) <= THOROUGH_FRAMES
+
+
+def test_a_hard_face_in_a_video_is_found_by_the_slow_search(monkeypatch):
+    found = np.zeros((68, 2), np.float32)
+    monkeypatch.setattr(search, "find_landmarks_quickly", lambda rgb: None)
+    monkeypatch.setattr(search, "find_landmarks", lambda rgb: found)
+    assert search_face(LongSource(20))[1] is found

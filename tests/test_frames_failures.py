@@ -3,7 +3,6 @@
 import resource
 import signal
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,8 +16,6 @@ from PIL import Image
 from model.common.errors import InputError
 from model.media.files import open_frames, open_sink
 from tests.clips import SAMPLE_RATE, copy, index_of, make_clip, marked, patches, sound_packets, video_times
-
-# ---- half-written files
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def test_a_sink_without_frames_makes_no_file(tmp_path, clip):
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """What a full disk looks like to a program, for one block: writing beyond `size` bytes fails."""
+    """What a full disk looks like to a program: within the block, writing beyond `size` bytes of a file fails."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -104,79 +101,59 @@ def test_impossible_outputs_are_refused_at_once(tmp_path, clip, name):
     assert clip.read_bytes() == before
 
 
-# ---- bad input
-
-
-def png_bomb() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def cut_photo(tmp_path: Path, suffix: str) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(tmp_path / f"whole.{suffix}")
-    data = (tmp_path / f"whole.{suffix}").read_bytes()
+def cut_photo(path: Path) -> bytes:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)).save(path)
+    data = path.read_bytes()
     return data[: len(data) // 2]
 
 
-def sound_only(tmp_path: Path) -> bytes:
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+def sound_only(path: Path) -> bytes:
+    with av.open(str(path), "w") as container:
         track = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
         samples.rate, samples.pts = SAMPLE_RATE, 0
-        container.mux(track.encode(samples))
-        container.mux(track.encode(None))
-    return (tmp_path / "sound.mp4").read_bytes()
+        container.mux([*track.encode(samples), *track.encode(None)])
+    return path.read_bytes()
 
 
-def playlist(tmp_path: Path) -> bytes:
+def playlist(path: Path) -> bytes:
     """Names another file, which FFmpeg would open."""
-    make_clip(tmp_path / "part.ts", [patches()] * 5, tick=Fraction(1, 90000))
+    make_clip(path.with_name("part.ts"), [patches()] * 5, tick=Fraction(1, 90000))
     return b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npart.ts\n#EXT-X-ENDLIST\n"
 
 
-def undecodable(tmp_path: Path) -> bytes:
+def undecodable(path: Path) -> bytes:
     """A video in which every picture is overwritten."""
-    data = bytearray(make_clip(tmp_path / "whole.mp4", [patches()] * 5).read_bytes())
-    start = data.index(b"mdat") + 4
-    end = data.index(b"moov") - 4
-    data[start:end] = bytes(end - start)
-    return bytes(data)
+    data = make_clip(path, [patches()] * 5).read_bytes()
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    return data[:start] + bytes(end - start) + data[end:]
 
 
 BAD_FILES = {
     "empty.jpg": lambda _: b"",
     "text.mp4": lambda _: b"no video at all\n" * 200,
     "noise.png": lambda _: np.random.default_rng(1).bytes(5000),
-    "notes.txt": lambda _: b"no video at all\n" * 200,
     "playlist.m3u8": playlist,
-    "bomb.png": lambda _: png_bomb(),
-    "cut.png": lambda folder: cut_photo(folder, "png"),
-    "cut.jpg": lambda folder: cut_photo(folder, "jpg"),
-    "cut.webp": lambda folder: cut_photo(folder, "webp"),
+    "bomb.ppm": lambda _: b"P6 60000 60000 255\n",
+    "cut.png": cut_photo,
+    "cut.jpg": cut_photo,
+    "cut.webp": cut_photo,
     "phone.jpg": lambda _: struct.pack(">I", 24) + b"ftypheic" + bytes(100),
-    "cut.mp4": lambda folder: make_clip(folder / "whole.mp4", [patches()] * 5).read_bytes()[:1000],
+    "cut.mp4": lambda path: make_clip(path, [patches()] * 5).read_bytes()[:1000],
     "sound.m4a": sound_only,
     "undecodable.mp4": undecodable,
 }
 
 
-@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("name", [*BAD_FILES, "missing.mp4", "."])
 def test_bad_files_are_one_sentence_that_names_them(tmp_path, name):
-    (tmp_path / name).write_bytes(BAD_FILES[name](tmp_path))
+    path = tmp_path / name
+    if name in BAD_FILES:
+        path.write_bytes(BAD_FILES[name](tmp_path / f"whole{path.suffix}"))
     with pytest.raises(InputError) as error:
-        open_frames(tmp_path / name)
+        open_frames(path)
     message = str(error.value)
-    assert name in message and "; " in message and "\n" not in message
-
-
-def test_missing_files_and_folders_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "missing.mp4"):
-        with pytest.raises(InputError, match=path.name):
-            open_frames(path)
+    assert path.name in message and "; " in message and "\n" not in message
 
 
 def test_a_video_that_breaks_off_gives_its_frames_and_a_warning(tmp_path):

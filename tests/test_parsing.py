@@ -12,8 +12,9 @@ from torchvision.models.optical_flow import RAFT as TorchvisionRAFT
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
 from model.ops import blur_downsample
-from model.parsing.smooth import RADIUS, Neighbour, parse, smooth_one, smooth_parsing, warp, window
+from model.parsing.smooth import RADIUS, parse, smooth_one, warp, window
 from model.raft import RAFT, to_torchvision_names
+from tests.parity_calls import smooth_clip
 
 CLASSES = 19
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
@@ -51,58 +52,39 @@ def test_warping_a_shifted_picture_brings_it_back_and_marks_what_left_the_frame(
     assert torch.allclose(warped[..., :-2, :-3], frames[..., :-2, :-3], atol=1e-5)
     assert valid[..., :-2, :-3].all()
     assert not valid[..., -2:, :].any() and not valid[..., -3:].any()
-
-
-def test_half_a_pixel_beyond_the_border_is_invalid():
-    frames, _ = random_clip(1)
-    flow = torch.zeros(1, 2, 12, 16)
-    flow[:, 0] = 0.5
+    flow = torch.tensor([0.5, 0.0]).view(1, 2, 1, 1).expand(1, 2, 12, 16)
     _, valid = warp(frames, flow)
-    assert valid[..., :-1].all() and not valid[..., -1].any()
+    assert valid[..., :-1].all() and not valid[..., -1].any(), "half a pixel beyond the border"
 
 
 @pytest.mark.parametrize("length", [1, 3, 12])
-def test_a_still_clip_smooths_to_itself(length):
+def test_a_still_clip_smooths_to_itself_and_its_noise_is_reduced(length):
     frames, logits = (part.expand(length, -1, -1, -1) for part in random_clip(1))
     flows = torch.zeros(length, 2 * RADIUS + 1, 2, 12, 16)
-    smoothed = smooth_parsing(frames, logits, flows)
+    smoothed = smooth_clip(frames, logits, flows, RADIUS)
     assert torch.allclose(smoothed, blur_downsample(logits), atol=1e-5)
+    noisy = random_clip(length)[1]
+    if length > 2 * RADIUS:
+        assert smooth_clip(frames, noisy, flows, RADIUS).std() < 0.5 * blur_downsample(noisy).std()
 
 
-def test_neighbours_outside_the_frame_are_ignored():
+def test_neighbours_outside_the_frame_or_of_another_colour_hardly_count():
     frames, logits = random_clip(2)
     gone = torch.full((2, 12, 16), 1000.0)
-    assert torch.equal(smooth_one(frames[0], logits[0], [Neighbour(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
-
-
-def test_neighbours_of_another_colour_hardly_count():
-    _, logits = random_clip(2)
+    assert torch.equal(smooth_one(frames[0], logits[0], [(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
     black, white, still = -torch.ones(3, 12, 16), torch.ones(3, 12, 16), torch.zeros(2, 12, 16)
-    smoothed = smooth_one(black, logits[0], [Neighbour(white, logits[1], still, 1)])
+    smoothed = smooth_one(black, logits[0], [(white, logits[1], still, 1)])
     assert torch.allclose(smoothed, logits[0], atol=1e-6)
 
 
 def test_near_neighbours_count_more_than_far_ones():
     frames, _ = random_clip(1)
     zeros, ones, still = torch.zeros(1, 12, 16), torch.ones(1, 12, 16), torch.zeros(2, 12, 16)
-    neighbours = [Neighbour(frames[0], ones, still, offset) for offset in range(1, 6)]
+    neighbours = [(frames[0], ones, still, offset) for offset in range(1, 6)]
     shares = [smooth_one(frames[0], zeros, [neighbour]).mean() for neighbour in neighbours]
     assert all(near > far for near, far in zip(shares, shares[1:], strict=False))
     expected = torch.exp(torch.tensor(-1 / (2 * 5.5**2)))
     assert shares[0] == pytest.approx((expected / (1 + expected)).item(), abs=1e-4)
-
-
-def test_smoothing_reduces_noise_on_a_still_clip():
-    frames, _ = random_clip(1)
-    noisy = random_clip(11)[1]
-    smoothed = smooth_parsing(frames.expand(11, -1, -1, -1), noisy, torch.zeros(11, 11, 2, 12, 16))
-    assert smoothed.std() < 0.5 * blur_downsample(noisy).std()
-
-
-def test_smoothing_refuses_a_clip_with_flows_missing():
-    frames, logits = random_clip(3)
-    with pytest.raises(InputError, match="2 flows"):
-        smooth_parsing(frames, logits, torch.zeros(2, 11, 2, 12, 16))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 11, 40])

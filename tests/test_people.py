@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from model.common.errors import InputError
-from model.faces.crowd import CrowdTracker
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import face_size
-from model.inference.clip import Look
-from model.inference.people import Cast, Choice, Person, parse_styles, stylised_people
+from model.faces.track import CrowdTracker
+from model.inference.clip import stylised
+from model.inference.look import Look
+from model.inference.people import Choice, People, Person, parse_styles
 from model.media.files import open_frames
 from model.media.frames import Frame
 from tests.clips import make_clip
@@ -22,6 +23,7 @@ from tests.test_track import SIZE, middle, view
 pytest_plugins = ("tests.commands_plugin",)
 
 CLOSE = (56, 56, 56, 56)
+WHOLE = Look(full_frame=1)
 
 
 def group(left: float = 80, right: float = 240, left_scale: float = 0.5, right_scale: float = 0.62) -> np.ndarray:
@@ -72,10 +74,10 @@ def test_people_keep_their_numbers_while_they_move_and_while_one_is_gone():
 
 def test_each_person_has_their_own_style(stylizer):
     frames = [Frame(group(), Fraction(i, 10)) for i in range(2)]
-    ink, wash = Look(style=0, degree=1.0), Look(style=1, degree=1.0)
+    ink, wash = "01"
     pictures = {}
     for looks in ((ink, ink), (ink, wash), (wash, wash)):
-        results = list(stylised_people(frames, people_of(stylizer, group(), *looks), full_frame=1))
+        results = list(stylised(frames, people_of(stylizer, group(), *(Look(style, 1.0) for style in looks)), WHOLE))
         assert [frame.time for frame in results] == [0, Fraction(1, 10)]
         pictures[looks] = results[-1].rgb
     halves = {looks: (rgb[:, 170:], rgb[:, :150]) for looks, rgb in pictures.items()}
@@ -87,14 +89,14 @@ def test_each_person_has_their_own_style(stylizer):
 
 def test_the_nearer_one_covers_the_other(stylizer):
     frame = group(125, 200)
-    people = people_of(stylizer, frame, Look(style=0, degree=1.0), Look(style=1, degree=1.0))
-    either = [next(stylised_people([Frame(frame)], order)).rgb for order in (people, people[::-1])]
+    people = people_of(stylizer, frame, Look(style_id="0", style_degree=1.0), Look(style_id="1", style_degree=1.0))
+    either = [next(stylised([Frame(frame)], order, WHOLE)).rgb for order in (people, people[::-1])]
     assert np.array_equal(*either), "the order in which they are named does not matter"
 
 
 def test_whole_frames_side_by_side(stylizer):
     people = people_of(stylizer, group(), Look(), Look())
-    (result,) = stylised_people([Frame(group())], people, full_frame=2, compare=True)
+    (result,) = stylised([Frame(group())], people, Look(full_frame=2, compare=True))
     assert result.rgb.shape == (2 * SIZE[0], 4 * SIZE[1], 3)
 
 
@@ -193,9 +195,10 @@ def test_newcomers_fade_in_and_who_has_left_is_not_drawn(stylizer):
     frames = arriving(34)
     for i in range(22, 34):
         frames[i] = Frame(frames[0].rgb, frames[i].time)
-    cast = Cast((stylizer, Look(style=1, degree=1.0)), {}, CLOSE)
+    look = Look("1", 1.0, padding=CLOSE, crop="follow", full_frame=1, lost="pass")
+    cast = People(stylizer, look)
     people = [cast.person(1, frames[0], find_all_landmarks(frames[0].rgb)[0])]
-    results = list(stylised_people(frames, people, lost="pass", most=None, newcomer=cast.newcomer))
+    results = list(stylised(frames, people, look, most=None, newcomer=cast.newcomer))
     apart = [levels_apart(result.rgb, frame.rgb) for result, frame in zip(results, frames, strict=True)]
     changes = [picture[80:150, 40:120].mean() for picture in apart]
     assert cast.count == 2
@@ -208,7 +211,7 @@ def test_newcomers_fade_in_and_who_has_left_is_not_drawn(stylizer):
 def test_the_window_of_who_comes_in_at_the_edge_is_not_cut_off(stylizer):
     frame = Frame(view(40, 110), Fraction(0))
     (face,) = find_all_landmarks(frame.rgb)
-    cast = Cast((stylizer, Look()), {}, (200, 200, 60, 60))
+    cast = People(stylizer, Look(padding=(200, 200, 60, 60)))
     cut_off, whole = (make(1, frame, face).portrait.crop for make in (cast.person, cast.newcomer))
     assert whole.width > cut_off.width and whole.height == cut_off.height
 

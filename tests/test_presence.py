@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from model.faces.presence import FADE, GRACE, Presence, Visibility
-from model.inference.clip import Look, stylised
+from model.inference.look import Look
 from model.media.frames import Frame
-from tests.small_models import dual, levels_apart
+from model.styles.network import VToonifyRenderer
+from tests.small_models import cartoon, dual, levels_apart
 from tests.test_scene import CLOSE
 from tests.test_track import SIZE, empty, middle, view
 
@@ -89,8 +90,8 @@ def hiding() -> list[Frame]:
 
 def looked(stylizer, **settings) -> tuple[list[Frame], list[Frame]]:
     frames = hiding()
-    look = Look(style=1, degree=1.0, crop="follow", **settings)
-    return frames, list(stylised(stylizer, frames, stylizer.fit(frames[0], CLOSE), look))
+    look = Look(style_id="1", style_degree=1.0, crop="follow", **settings)
+    return frames, list(cartoon(stylizer, frames, stylizer.fit(frames[0], CLOSE), look))
 
 
 def test_frames_without_a_face_come_through_as_they_are(stylizer):
@@ -114,12 +115,8 @@ def test_without_the_whole_frame_the_crop_comes_through_enlarged(stylizer):
 
 def test_frames_without_a_face_are_not_rendered(stylizer, monkeypatch):
     rendered = []
-    render = type(stylizer).render
-
-    def counted(self, frames, *arguments, **settings):
-        return render(self, (rendered.append(1) or frame for frame in frames), *arguments, **settings)
-
-    monkeypatch.setattr(type(stylizer), "render", counted)
+    start = VToonifyRenderer.start
+    monkeypatch.setattr(VToonifyRenderer, "start", lambda self, crops: rendered.extend(crops) or start(self, crops))
     frames, results = looked(stylizer, full_frame=2, lost="pass", batch_size=4)
     assert len(results) == len(frames) and len(rendered) < len(frames) - 8
     assert results[0].rgb.shape == (2 * SIZE[0], 2 * SIZE[1], 3)

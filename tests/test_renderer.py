@@ -117,7 +117,7 @@ def test_tiles_and_compiling_exclude_each_other():
 def test_the_last_frames_of_a_clip_are_filled_up_for_a_compiled_network(stylizer, whole, monkeypatch):
     monkeypatch.setattr(renderer_module, "compile_network", lambda network, device: network)
     wanted = list(stylizer.render(noises(5), whole))
-    stylizer.compile = True
+    stylizer.style.compile = True
     asked = memory_for(monkeypatch, frames=3)
     found = list(stylizer.render(noises(5), whole, batch_size=3))
     assert asked == [3, 3] and len(found) == 5
@@ -127,7 +127,7 @@ def test_the_last_frames_of_a_clip_are_filled_up_for_a_compiled_network(stylizer
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 def test_the_compiled_network_gives_the_same_pictures(stylizer, whole):
     wanted = list(stylizer.render(noises(2), whole))
-    stylizer.compile = True
+    stylizer.style.compile = True
     found = list(stylizer.render(noises(2), whole))
     assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
 
@@ -138,13 +138,13 @@ def test_no_compiler_is_a_sentence(stylizer, whole, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("CXX", str(tmp_path / "no-compiler"))
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "no-compiler"),))
-    stylizer.compile = True
+    stylizer.style.compile = True
     with pytest.raises(InputError, match="--compile does not work here"):
         list(stylizer.render(noises(1), whole))
 
 
 def test_more_crops_than_a_batch_are_rendered_in_parts(stylizer):
-    folded = stylizer.network.fold(stylizer.style_code(stylizer.fit(noises(1)[0], scale_image=False)), 0.5)
+    folded = stylizer.style.fold(stylizer.style.style_code(None), 0.5)
     renderer = Renderer(None, CPU, torch.float32, batch=2)
     renderer.use(folded)
     assert renderer.start(np.stack(noises(3)))().shape == (3, 96, 128, 3)

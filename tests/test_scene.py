@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model.inference.clip import Look, stylised
+from model.inference.look import Look
 from model.media.frames import Frame
-from tests.small_models import dual, levels_apart, noises
+from tests.small_models import cartoon, dual, levels_apart, noises
 from tests.test_track import SIZE, view
 
 CLOSE = (64, 64, 64, 64)
@@ -25,7 +25,7 @@ def clip(count: int) -> list[Frame]:
 def test_the_fixed_crop_is_what_the_stylizer_renders(stylizer):
     frames = clip(3)
     portrait = stylizer.fit(frames[0], CLOSE)
-    found = list(stylised(stylizer, frames, portrait, Look(degree=0.7, style=1)))
+    found = list(cartoon(stylizer, frames, portrait, Look(style_degree=0.7, style_id=1)))
     wanted = list(stylizer.render(frames, portrait, degree=0.7, style=1))
     assert [frame.time for frame in found] == [frame.time for frame in wanted]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(found, wanted, strict=True))
@@ -34,7 +34,7 @@ def test_the_fixed_crop_is_what_the_stylizer_renders(stylizer):
 def test_frames_of_any_size_without_a_face_crop_keep_their_size(stylizer):
     frames = [Frame(rgb) for rgb in noises(2, 61, 83)]
     portrait = stylizer.fit(frames[0], scale_image=False)
-    for frame in stylised(stylizer, frames, portrait, Look()):
+    for frame in cartoon(stylizer, frames, portrait, Look()):
         assert frame.rgb.shape == (244, 332, 3)
 
 
@@ -42,7 +42,7 @@ def test_the_crop_that_follows_shows_the_face_where_it_was(stylizer):
     frames = clip(12)
     portrait = stylizer.fit(frames[0], CLOSE)
     fixed, following = (
-        list(stylised(stylizer, frames, portrait, Look(crop=crop))) for crop in ("fixed", "follow")
+        list(cartoon(stylizer, frames, portrait, Look(crop=crop))) for crop in ("fixed", "follow")
     )
     assert {frame.rgb.shape for frame in fixed} == {frame.rgb.shape for frame in following}
     first = following[0].rgb
@@ -50,10 +50,10 @@ def test_the_crop_that_follows_shows_the_face_where_it_was(stylizer):
 
 
 @pytest.mark.parametrize("crop", ["fixed", "follow"])
-def test_the_whole_frame_comes_back_with_its_face_stylised(stylizer, crop):
+def test_the_whole_frame_comes_back_with_its_face_cartoon(stylizer, crop):
     frames = clip(4)
     portrait = stylizer.fit(frames[0], CLOSE)
-    for frame, result in zip(frames, stylised(stylizer, frames, portrait, Look(full_frame=2, crop=crop)), strict=True):
+    for frame, result in zip(frames, cartoon(stylizer, frames, portrait, Look(full_frame=2, crop=crop)), strict=True):
         assert result.rgb.shape == (2 * SIZE[0], 2 * SIZE[1], 3) and result.time == frame.time
         changed = levels_apart(result.rgb[::2, ::2], frame.rgb).max(-1)
         assert changed[:, :30].mean() < 12 < changed[100:130, 110:150].mean()
@@ -62,11 +62,11 @@ def test_the_whole_frame_comes_back_with_its_face_stylised(stylizer, crop):
 def test_side_by_side(stylizer):
     frames = clip(2)
     portrait = stylizer.fit(frames[0], CLOSE)
-    plain = next(stylised(stylizer, frames, portrait, Look())).rgb
-    both = next(stylised(stylizer, frames, portrait, Look(compare=True))).rgb
+    plain = next(cartoon(stylizer, frames, portrait, Look())).rgb
+    both = next(cartoon(stylizer, frames, portrait, Look(compare=True))).rgb
     height, width = plain.shape[:2]
     assert both.shape == (height, 2 * width, 3) and np.array_equal(both[:, width:], plain)
-    whole = next(stylised(stylizer, frames, portrait, Look(compare=True, full_frame=1))).rgb
+    whole = next(cartoon(stylizer, frames, portrait, Look(compare=True, full_frame=1))).rgb
     assert whole.shape == (SIZE[0], 2 * SIZE[1], 3) and np.array_equal(whole[:, : SIZE[1]], frames[0].rgb)
 
 
@@ -74,7 +74,7 @@ def test_frames_are_taken_as_they_are_needed(stylizer):
     taken = []
     frames = (taken.append(i) or frame for i, frame in enumerate(clip(6)))
     portrait = stylizer.fit(clip(1)[0], CLOSE)
-    results = stylised(stylizer, frames, portrait, Look(full_frame=1, crop="follow", compare=True))
+    results = cartoon(stylizer, frames, portrait, Look(full_frame=1, crop="follow", compare=True))
     for count in range(1, 7):
         next(results)
         assert len(taken) == count
@@ -91,5 +91,5 @@ def test_parsing_maps_are_made_of_the_crops():
             shapes.append(crop.shape)
             yield np.zeros((19, *crop.shape[:2]), np.float16)
 
-    assert len(list(stylised(stylizer, frames, portrait, Look(crop="follow"), maps_of))) == 3
+    assert len(list(cartoon(stylizer, frames, portrait, Look(crop="follow"), maps_of=maps_of))) == 3
     assert shapes == [(portrait.crop.height, portrait.crop.width, 3)] * 3

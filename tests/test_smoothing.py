@@ -1,6 +1,9 @@
-"""Smoothing of parsing maps as a stream, and the files of maps."""
+"""Smoothing of parsing maps as a stream, the files of maps, and the program."""
 
+import os
+import signal
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,29 +12,33 @@ import torch
 from torch import nn
 
 import smooth_parsing_map
+from model.bisenet import PARSER_GAIN
 from model.common.errors import InputError
 from model.common.tensors import to_tensor
 from model.faces.crop import FaceCrop
 from model.media.files import open_frames
-from model.parsing import maps as smoothing
-from model.parsing.maps import About, MapSink, ParsingMaps, Smoother, open_maps, write_published
-from model.parsing.smooth import enlarge, open_parsing_maps, smooth_parsing, window
+from model.parsing.maps import MapSink, ParsingMaps, open_maps, write_published
+from model.parsing.smooth import Smoother, enlarge, load_flow, window
 from tests.clips import make_clip
+from tests.parity_calls import smooth_clip
 from tests.small_models import ColourParser, face_picture, save_model
 
 pytest_plugins = ("tests.commands_plugin",)
 
-CLOSE = ("--padding", 48, 48, 48, 48)
-"""As the fixture that calls style_transfer.py has it."""
-
+CLOSE = ("--padding", 48, 48, 48, 48)  # as the fixture that calls style_transfer.py has it
 CPU = torch.device("cpu")
 CROP = FaceCrop(1.0, left=0, right=32, top=0, bottom=24, frame_size=(24, 32))
 
 
 class ColourFlow(nn.Module):
-    """Stands in for RAFT: a motion that depends on both pictures and their order."""
+    """Stands in for RAFT: a motion that depends on both pictures and their order. `pairs`: those it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.pairs = []
 
     def forward(self, image1, image2):
+        self.pairs.append((image1.sum().item(), image2.sum().item()))
         shift = 20 * (image2.mean((1, 2, 3)) - 0.5 * image1.mean((1, 2, 3)))
         return shift.view(-1, 1, 1, 1) * torch.ones_like(image1[:, :2])
 
@@ -52,119 +59,122 @@ def smoother(radius: int = 2) -> Smoother:
 def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
     clip = crops(count)
     frames = enlarge(to_tensor(np.stack(clip), CPU))
-    logits = torch.stack([smoother()._look(crop)[1].float() for crop in clip])
+    logits = ColourParser()(PARSER_GAIN * frames).half().float()
     flows = [
         torch.cat([ColourFlow()(frames[i, None], frames[j, None]) for j in window(i, count, radius)])
         for i in range(count)
     ]
-    wanted = smooth_parsing(frames, logits, flows, radius)
-    found = list(smoother(radius).maps(clip))
+    wanted = smooth_clip(frames, logits, torch.stack(flows), radius)
+    stream = smoother(radius)
+    found = list(stream.maps(clip))
     assert len(found) == count and found[0].shape == (19, 24, 32) and found[0].dtype == np.float16
     np.testing.assert_allclose(np.stack(found), wanted.numpy(), atol=0.02)
+    assert len(stream.flow.pairs) == len(set(stream.flow.pairs)), "each flow is computed once"
+    for start in (1, count - 1):
+        assert np.array_equal(list(smoother(radius).maps(clip, start=start)), found[start:]), "a later start"
 
 
 def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypatch):
     taken, held = [], []
     stream = (taken.append(i) or crop for i, crop in enumerate(crops(12)))
     smooth = Smoother._smooth
-
-    def noted(own, seen, *rest):
-        held.append(len(seen))
-        return smooth(own, seen, *rest)
-
-    monkeypatch.setattr(Smoother, "_smooth", noted)
+    monkeypatch.setattr(Smoother, "_smooth", lambda own, seen, *of: held.append(len(seen)) or smooth(own, seen, *of))
     for index, _ in enumerate(smoother(2).maps(stream)):
         assert len(taken) == min(index + 3, 12)
     assert max(held) == 5
 
 
-def test_each_pair_has_its_flow_computed_once():
-    calls = []
-
-    def flow(a, b):
-        calls.append((a.sum().item(), b.sum().item()))
-        return torch.zeros_like(a[:, :2])
-
-    list(Smoother(ColourParser(), flow, CPU, radius=3).maps(crops(9)))
-    assert len(calls) == len(set(calls))
-
-
-@pytest.mark.parametrize("start", [1, 4, 8])
-def test_a_later_start_gives_the_rest(start):
-    clip = crops(9)
-    wanted = list(smoother().maps(clip))[start:]
-    found = list(smoother().maps(clip, start=start))
-    assert len(found) == len(wanted) and all(map(np.array_equal, found, wanted))
-
-
 # ---- files
 
 
-def write_maps(path: Path, count: int, about: About | None = None, resume: bool = False, stop: int | None = None):
-    about = about or About.of(CROP, 2)
-    with MapSink(path, about, resume) as sink:
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "new" / "c_parsingmap.npz"
+
+
+def write_maps(path: Path, count: int, radius: int = 2, resume: bool = False, stop: int | None = None) -> Path:
+    """Store maps that hold their number; Ctrl-C comes before map `stop`. Returns the unfinished file."""
+    with MapSink(path, CROP, radius, resume) as sink:
         for number in range(sink.done, count):
             if number == stop:
                 raise KeyboardInterrupt
             sink.write(np.full((19, 24, 32), number, np.float16))
+    return sink.partial
 
 
-def test_maps_come_back_in_order(tmp_path):
-    path = tmp_path / "new" / "c_parsingmap.npz"
+def interrupted(path: Path) -> Path:
+    """A file that Ctrl-C left behind after four of seven maps."""
+    with pytest.raises(KeyboardInterrupt):
+        write_maps(path, 7, stop=4)
+    (partial,) = path.parent.iterdir()
+    return partial
+
+
+def test_maps_come_back_in_order(path):
     write_maps(path, 12)
     maps = open_maps(path, 19, CROP)
     assert len(maps) == 12 and [one.max() for one in maps] == list(range(12))
     assert np.load(path)["000003"].shape == (19, 24, 32), "numpy reads it, too"
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert list(path.parent.iterdir()) == [path]
+    write_published(path.with_suffix(".npy"), path)
+    published = open_maps(path.with_suffix(".npy"), 19, CROP)
+    assert published.dtype == np.float32 and [one.max() for one in published] == list(range(12))
 
 
-def test_an_interrupted_file_is_finished_with_the_same_bytes_of_maps(tmp_path):
-    path = tmp_path / "c.npz"
-    with pytest.raises(KeyboardInterrupt):
-        write_maps(path, 7, stop=4)
-    assert not path.exists()
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_an_interrupted_file_is_gone_on_with_after_the_last_whole_map(path, is_broken):
+    partial = interrupted(path)
     with pytest.raises(InputError, match="breaks off after 4 parsing maps"):
-        ParsingMaps(tmp_path / "c.partial.npz")
+        ParsingMaps(partial)
+    if is_broken:
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.writestr("000004.npy", b"\x93NUMPY\x01\x00")
+    with pytest.raises(InputError, match="another video or crop"):
+        write_maps(path, 7, radius=3, resume=True)
     write_maps(path, 7, resume=True)
     assert [one.max() for one in ParsingMaps(path)] == list(range(7))
-    assert len(list(tmp_path.iterdir())) == 1
+    assert list(path.parent.iterdir()) == [path]
+    other = path.parent / "other" / "c.npz"
+    interrupted(other)
+    write_maps(other, 2, radius=3)
+    assert len(ParsingMaps(other)) == 2, "without --resume it begins anew"
 
 
-def test_another_clip_is_not_gone_on_with(tmp_path):
-    path = tmp_path / "c.npz"
+def test_ctrl_c_waits_until_a_map_is_stored(path, monkeypatch, heeded_ctrl_c):
+    store = np.lib.format.write_array
+
+    def hit(file, array, **settings):
+        if array.ndim == 3 and array.max() == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        store(file, array, **settings)
+
+    monkeypatch.setattr(np.lib.format, "write_array", hit)
     with pytest.raises(KeyboardInterrupt):
-        write_maps(path, 7, stop=4)
-    with pytest.raises(InputError, match="another video or crop"):
-        write_maps(path, 7, About.of(CROP, 3), resume=True)
-    write_maps(path, 7)  # without --resume it begins anew
-    assert len(ParsingMaps(path)) == 7
+        write_maps(path, 7)
+    (partial,) = path.parent.iterdir()
+    assert [one.max() for one in ParsingMaps(partial, whole=False)] == [0, 1, 2]
 
 
-def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), MapSink(tmp_path / "c.npz", About.of(CROP, 2)) as sink:
+def test_a_failure_leaves_nothing(path):
+    with pytest.raises(RuntimeError), MapSink(path, CROP, 2) as sink:
         sink.write(np.zeros((19, 24, 32), np.float16))
         raise RuntimeError
-    assert not list(tmp_path.iterdir())
+    assert not list(path.parent.iterdir())
 
 
-def test_maps_of_another_crop_or_no_maps_are_refused(tmp_path):
-    path = tmp_path / "c.npz"
-    write_maps(path, 2)
-    other = FaceCrop(1.0, left=8, right=32, top=0, bottom=24, frame_size=(24, 32))
-    with pytest.raises(InputError, match="another crop"):
-        open_maps(path, 19, other)
-    with pytest.raises(InputError, match="another crop"):
-        open_maps(path, 18, CROP)
-    np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    (tmp_path / "text.npz").write_text("no maps")
+def test_other_maps_and_damaged_ones_are_refused(path):
+    write_maps(path, 3)
+    for channels, crop in ((19, replace(CROP, left=8)), (18, CROP)):
+        with pytest.raises(InputError, match="another crop"):
+            open_maps(path, channels, crop)
+    np.save(path.with_name("small.npy"), np.zeros((3, 19, 8, 8), np.float32))
+    with pytest.raises(InputError, match="the crop needs"):
+        open_maps(path.with_name("small.npy"), 19, CROP)
+    np.savez(path.with_name("other.npz"), x=np.zeros(3))
+    path.with_name("text.npz").write_text("no maps")
     for name in ("other.npz", "text.npz", "none.npz"):
         with pytest.raises(InputError, match="holds no parsing maps"):
-            open_maps(tmp_path / name, 19, CROP)
-
-
-def test_a_damaged_map_is_named(tmp_path):
-    path = tmp_path / "c.npz"
-    write_maps(path, 3)
+            open_maps(path.with_name(name), 19, CROP)
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo("000001.npy").header_offset + 60
     content = bytearray(path.read_bytes())
@@ -174,11 +184,15 @@ def test_a_damaged_map_is_named(tmp_path):
         list(ParsingMaps(path))
 
 
-def test_the_published_array(tmp_path):
-    write_maps(tmp_path / "c.npz", 3)
-    write_published(tmp_path / "c.npy", tmp_path / "c.npz")
-    maps = open_parsing_maps(tmp_path / "c.npy", 19, (24, 32))
-    assert maps.dtype == np.float32 and [one.max() for one in maps] == [0, 1, 2]
+def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: asked.append(name) or Path(name))
+    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
+    Path("here.pth").touch()
+    for name in ("raft-things.pth", "here.pth", "other/raft.pth"):
+        load_flow(name, CPU)
+    assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
 
 
 # ---- the programs
@@ -188,6 +202,7 @@ def test_the_published_array(tmp_path):
 def networks(monkeypatch, tmp_path):
     """Small networks in the place of BiSeNet and RAFT."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for name in ("faceparsing.pth", "raft.pth"):
         Path(name).touch()
     monkeypatch.setattr("model.checkpoints.load_parser", lambda path: ColourParser())
@@ -200,43 +215,35 @@ def test_smoothing_on_the_way_gives_what_stored_maps_give(networks, call, styliz
     assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, *CLOSE, "--precision", "fp32") == 0
     assert "clip.mp4 → output/clip_parsingmap.npz" in capsys.readouterr().out
     model = save_model(Path("parsing"), parsing_channels=19)
-    parser = networks[:2]
-    shared = ["--content", "clip.mp4", "--ckpt", model, *parser]
     films = []
-    for folder, way in (("a", ["--parsing_map_path", "output/clip_parsingmap.npz"]), ("b", networks[2:]), ("c", [])):
-        smooth = ["--smooth"] if folder == "b" else []
-        code, _, err = stylize(*shared, *way, *smooth, "--output_path", folder)
+    for way in (["--parsing_map_path", "output/clip_parsingmap.npz"], [*networks[2:], "--smooth"], []):
+        code, _, err = stylize("--content", "clip.mp4", "--ckpt", model, *networks[:2], *way)
         assert (code, err) == (0, "")
-        with open_frames(f"{folder}/clip_vtoonify_d.mp4") as film:
+        with open_frames("output/clip_vtoonify_d.mp4") as film:
             films.append(np.stack([frame.rgb for frame in film]).astype(int))
     assert np.array_equal(films[0], films[1]) and np.abs(films[0] - films[2]).mean() > 0.1
 
 
-def test_the_published_format_on_request(networks, call):
-    assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, "--format", "npy") == 0
-    assert [file.name for file in Path("output").iterdir()] == ["clip_parsingmap.npy"]
-    assert np.load("output/clip_parsingmap.npy").shape[:2] == (5, 19)
-
-
 def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
-    whole = ["--video_path", "clip.mp4", *networks]
-    assert call(smooth_parsing_map.main, *whole, "--output_path", "whole") == 0
-    write, written = smoothing.MapSink.write, []
+    command = ["--video_path", "clip.mp4", *networks]
+    assert call(smooth_parsing_map.main, *command, "--output_path", "whole") == 0
+    write = MapSink.write
 
-    def interrupted(sink, logits):
-        written.append(1)
-        if len(written) == 3:
+    def interrupt(sink, logits):
+        if sink.done == 2:
             raise KeyboardInterrupt
         write(sink, logits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(smoothing.MapSink, "write", interrupted)
-        assert call(smooth_parsing_map.main, *whole) == 130
+        patch.setattr(MapSink, "write", interrupt)
+        assert call(smooth_parsing_map.main, *command) == 130
     assert "2 maps are in output/clip_parsingmap.partial.npz; --resume goes on" in capsys.readouterr().err
-    assert call(smooth_parsing_map.main, *whole, "--resume") == 0
-    names = ("whole/clip_parsingmap.npz", "output/clip_parsingmap.npz")
-    one, other = (list(ParsingMaps(name)) for name in names)
-    assert len(one) == 5 and all(map(np.array_equal, one, other))
+    assert call(smooth_parsing_map.main, *command, "--resume") == 0
+    one, other = (ParsingMaps(f"{folder}/clip_parsingmap.npz") for folder in ("whole", "output"))
+    assert len(one) == len(other) == 5 and all(map(np.array_equal, one, other))
+    assert call(smooth_parsing_map.main, *command, "--format", "npy", "--output_path", "published") == 0
+    (published,) = Path("published").iterdir()
+    assert published.name == "clip_parsingmap.npy" and np.array_equal(np.load(published), np.stack(list(one)))
 
 
 @pytest.mark.parametrize(

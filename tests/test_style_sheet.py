@@ -12,7 +12,7 @@ def test_the_sheet_shows_every_style_and_degrees_lead_away_from_the_photo(call, 
     assert call(main, "--out", file) == 0
     with open_frames(file) as frames:
         sheet = frames.first.rgb.astype(int)
-    styles = len(Stylizer.from_preset("starter", device="cpu").exemplars)
+    styles = len(Stylizer.from_preset("starter", device="cpu").style.exemplar_names)
     assert sheet.shape[1] == (1 + len(DEGREES)) * WIDTH and sheet.shape[0] % styles == 0
     for row in np.split(sheet, styles):
         photo, *drawn = np.split(row[:-LABEL_HEIGHT], 1 + len(DEGREES), axis=1)

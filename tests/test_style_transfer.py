@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import style_transfer
-from model.inference import batch as contents
-from model.inference import stylizer
+from model.inference import batch, contents
 from model.media.files import open_frames
+from model.styles import network
 from model.styles.presets import EXEMPLAR_FILE, Preset
 from model.vtoonify import Backbone
 from tests.clips import make_clip, sound_packets, video_times
@@ -39,7 +38,7 @@ def test_without_scaling_the_whole_photo_is_taken(stylize):
 
 
 def test_the_sample_portrait_is_taken_where_none_is_named(stylize, monkeypatch):
-    monkeypatch.setattr(style_transfer, "sample_portrait", face_picture)
+    monkeypatch.setattr(batch, "sample_portrait", face_picture)
     Path("astronaut").write_text("a file of that name is not it")
     code, out, _ = stylize()
     assert (code, out) == (0, "the sample portrait → output/astronaut_vtoonify_d.jpg\n")
@@ -52,8 +51,8 @@ def use_preset(monkeypatch, backbone: Backbone) -> None:
         exemplars = str(Path(path).with_name(EXEMPLAR_FILE)) if backbone == "dualstylegan" else None
         return Preset("small", backbone, path, exemplars, parser=None)
 
-    monkeypatch.setattr(stylizer, "choose_preset", preset)
-    monkeypatch.setattr(stylizer.checkpoints, "load_style_encoder", lambda path: ColourEncoder())
+    monkeypatch.setattr(network, "choose_preset", preset)
+    monkeypatch.setattr(network.checkpoints, "load_style_encoder", lambda path: ColourEncoder())
 
 
 def test_style_degree_and_colours_change_the_picture(stylize, monkeypatch):
@@ -123,7 +122,11 @@ def test_the_degree_moves_along_a_curve(stylize):
 
 def test_the_batch_size_reaches_the_stylizer(stylize, monkeypatch):
     seen = []
-    monkeypatch.setattr(stylizer.Stylizer, "render", lambda *_, **settings: seen.append(settings["batch_size"]) or [])
+    renderer = network.VToonifyStyle.renderer
+    monkeypatch.setattr(
+        network.VToonifyStyle, "renderer",
+        lambda *given, **settings: seen.append(settings["batch_size"]) or renderer(*given, **settings),
+    )  # fmt: skip
     save_face("me.jpg")
     for frames in (3, 0):
         stylize("--content", "me.jpg", "--no_scale_image", "--batch_size", frames)
@@ -131,7 +134,7 @@ def test_the_batch_size_reaches_the_stylizer(stylize, monkeypatch):
 
 
 def test_stored_parsing_maps_are_used_and_have_to_fit(stylize, monkeypatch):
-    monkeypatch.setattr(stylizer.checkpoints, "load_parser", lambda path: ColourParser())
+    monkeypatch.setattr(network.checkpoints, "load_parser", lambda path: ColourParser())
     path = save_model(Path("parsing"), parsing_channels=19)
     make_clip(Path("clip.mp4"), [face_picture()[:64, :96]] * 3)
     arguments = ["--content", "clip.mp4", "--no_scale_image", "--ckpt", path, "--faceparsing_path", "parser.pth"]

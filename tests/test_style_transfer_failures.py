@@ -11,8 +11,7 @@ from PIL import Image
 
 import style_transfer
 from model.common.weight_files import write_contents
-from model.inference import stylizer
-from model.media.files import Frame
+from model.inference import batch, job
 from tests.clips import make_clip, video_times
 from tests.commands import assert_one_sentence, results, save_face
 from tests.small_models import face_picture
@@ -40,7 +39,7 @@ def cut_jpeg() -> bytes:
     ],
 )
 def test_unreadable_contents(stylize, name, data, monkeypatch):
-    monkeypatch.setattr(style_transfer, "make_stylizer", lambda options: pytest.fail("loaded for nothing"))
+    monkeypatch.setattr(batch, "make_stylizer", lambda options: pytest.fail("loaded for nothing"))
     if data is not None:
         content = data()
         Path(name).write_bytes(content)
@@ -70,7 +69,7 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--style_id", 9999], "no style 9999; this model has styles 0 to 1"),
         (["--style_id", -1], "no style -1; "),
         (["--style_id", "inc"], "no style 'inc', perhaps ink; "),
-        (["--padding", -1, 2, 3, 4], "--padding has a negative number (-1): "),
+        (["--padding", -1, 2, 3, 4], "--padding is -1: give 0 or more"),
         (["--padding", 1, 2, 3], "--padding: expected 4 arguments"),
         (["--padding", 1, 2, 3, 4.5], "--padding: '4.5' is not a whole number"),
         (["--batch_size", -1], "--batch_size is -1: "),
@@ -161,13 +160,15 @@ def test_a_full_disk_leaves_no_stub(stylize, name):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_and_kill_leave_the_done_part_of_a_video_under_another_name(stylize, monkeypatch, number):
-    def render(self, frames, portrait, **settings):
-        for index, frame in enumerate(frames):
+    tqdm = job.tqdm
+
+    def broken_off(results, **settings):
+        for index, result in enumerate(tqdm(results, **settings)):
             if index == 5:
                 signal.raise_signal(number)
-            yield Frame(frame.rgb, frame.time)
+            yield result
 
-    monkeypatch.setattr(stylizer.Stylizer, "render", render)
+    monkeypatch.setattr(job, "tqdm", broken_off)
     make_clip(Path("clip.mp4"), [face_picture()] * 8, rate=10)
     code, out, err = stylize("--content", "clip.mp4")
     assert (code, out) == (130, "")
@@ -190,7 +191,7 @@ def test_what_the_system_refuses_is_a_sentence(stylize, monkeypatch, error, told
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(style_transfer, "make_stylizer", fail)
+    monkeypatch.setattr(batch, "make_stylizer", fail)
     code, _, err = stylize()
     assert (code, err) == (2, f"program.py: {told}\n")
 

@@ -8,15 +8,14 @@ from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.styles import presets as styles
+from model.styles.network import mix_codes
 from model.styles.presets import (
     PRESETS,
     SHORT_NAMES,
     choose_preset,
     describe_checkpoint,
-    find_preset,
     list_presets,
     resolve_style,
-    style_rows,
 )
 from tests.small import small_network
 
@@ -46,28 +45,27 @@ def test_presets_agree_with_the_names_of_the_published_files():
 
 @pytest.mark.parametrize("collection", ["cartoon", "caricature", "arcane", "comic", "pixar", "illustration", "starter"])
 def test_every_collection_has_a_model_under_its_plain_name(collection):
-    preset = find_preset(collection)
+    preset = choose_preset(collection)
     assert preset.backbone == "dualstylegan" and collection in preset.file
-    assert choose_preset(collection) == preset
 
 
 def test_published_defaults():
-    cartoon = find_preset("cartoon")
+    cartoon = choose_preset("cartoon")
     folder = "vtoonify_d_cartoon"
     assert (cartoon.default_style, cartoon.default_degree) == (26, 0.5)
     assert cartoon.files == [
         f"{folder}/vtoonify_s_d.pt", f"{folder}/exstyle_code.npy", "encoder.pt", "faceparsing.pth",
     ]  # fmt: skip
-    starter = find_preset("starter")
+    starter = choose_preset("starter")
     assert starter.files == ["starter/vtoonify_s_d.pt", "starter/exstyle_code.npy"]
-    free = find_preset("starter-pd")
+    free = choose_preset("starter-pd")
     assert free.files == ["starter_pd/vtoonify_s_d.pt", "starter_pd/exstyle_code.npy"]
     assert "non-commercial" in starter.licence and "non-commercial" not in free.licence
 
 
 def test_unknown_presets_get_close_matches():
     with pytest.raises(InputError, match="perhaps cartoon .*--list_styles"):
-        find_preset("cartoons")
+        choose_preset("cartoons")
     with pytest.raises(InputError, match="no preset 'zzz'; --list_styles"):
         choose_preset("zzz")
     with pytest.raises(InputError, match=r"nowhere/model\.pt does not exist"):
@@ -83,11 +81,11 @@ def test_a_published_file_that_is_not_there_yet_means_its_preset():
 def test_a_folder_of_the_name_does_not_hide_a_preset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cartoon").mkdir()
-    assert choose_preset("cartoon") == find_preset("cartoon")
+    assert choose_preset("cartoon") == choose_preset("cartoon")
 
 
 def test_the_table_shows_every_preset_and_what_is_on_disk(tmp_path):
-    for file in find_preset("arcane-t").files:
+    for file in choose_preset("arcane-t").files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"x")
     lines = {line.split()[0]: line for line in list_presets(tmp_path).splitlines()}
@@ -129,7 +127,7 @@ def test_files_that_are_no_models_are_not_described(tmp_path):
 
 @pytest.mark.parametrize("style_id", [1, "1", "01", "ink.v2.png", "ink.v2"])
 def test_styles_go_by_index_or_name(style_id):
-    assert resolve_style(EXEMPLARS, style_id) == ("ink.v2.png", 1)
+    assert resolve_style(EXEMPLARS, style_id) == "ink.v2.png"
 
 
 def test_styles_that_do_not_exist_are_told_with_those_that_do():
@@ -150,16 +148,16 @@ def test_variant_d_takes_structure_from_the_exemplar_and_colour_from_the_photo(c
     network, (photo, exemplar) = small_network(), codes
     with torch.no_grad():
         mapped = torch.stack([network.stylegan.mapping(row) for row in torch.from_numpy(exemplar).float()[0]])[None]
-    rows = style_rows(network, photo, exemplar)
+    rows = mix_codes(network, photo, exemplar)
     torch.testing.assert_close(rows[:, :7], mapped[:, :7])
     assert torch.equal(rows[:, 7:], photo[:, 7:])
-    torch.testing.assert_close(style_rows(network, photo, exemplar, colour_transfer=True), mapped)
-    torch.testing.assert_close(style_rows(network, None, exemplar), mapped)
+    torch.testing.assert_close(mix_codes(network, photo, exemplar, color_transfer=True), mapped)
+    torch.testing.assert_close(mix_codes(network, None, exemplar), mapped)
 
 
 def test_variant_t_takes_the_code_of_the_photo(codes):
     network, (photo, exemplar) = small_network("toonify"), codes
-    assert torch.equal(style_rows(network, photo, exemplar), photo)
+    assert torch.equal(mix_codes(network, photo, exemplar), photo)
 
 
 def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
@@ -168,7 +166,7 @@ def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
         layer.bias.data.normal_(std=50)  # times the learning-rate multiplier, 0.01
     with torch.no_grad():
         mean = network.stylegan.mapping(torch.zeros(8))
-    rows = style_rows(network, None, None)
+    rows = mix_codes(network, None, None)
     torch.testing.assert_close(rows, mean.expand(1, 14, 8))
     assert mean.abs().max() > 0.1
 
@@ -176,6 +174,6 @@ def test_variant_t_takes_the_mean_code_where_no_encoder_belongs_to_it():
 def test_codes_that_do_not_fit_the_model_are_refused(codes):
     photo, exemplar = codes
     with pytest.raises(InputError, match=r"\[1, 9, 8\], but the model takes \[1, 14, 8\]"):
-        style_rows(small_network(), photo, exemplar[:, :9])
+        mix_codes(small_network(), photo, exemplar[:, :9])
     with pytest.raises(InputError, match="exemplar"):
-        style_rows(small_network(), photo, None)
+        mix_codes(small_network(), photo, None)

@@ -11,6 +11,7 @@ from model.inference import stylizer as stylizer_module
 from model.inference.stylizer import Stylizer
 from model.media.files import Frame, open_frames
 from model.media.photos import PhotoSource
+from model.styles.network import VToonifyStyle
 from model.styles.presets import Preset
 from tests.clips import make_clip
 from tests.small_models import (
@@ -142,16 +143,16 @@ def test_a_style_goes_by_number_or_name(stylizer, whole):
 
 
 def test_a_model_with_fewer_styles_than_the_usual_one_starts_with_its_first(stylizer):
-    assert stylizer.preset.default_style >= len(CODES)
-    assert stylizer.style_name() == "ink.jpg"
+    assert stylizer.style.preset.default_style >= len(CODES)
+    assert stylizer.style.exemplar_name() == "ink.jpg"
 
 
 def test_a_model_without_styles_leaves_style_degree_and_colours_aside():
     preset = Preset("small-t", "toonify", "t.pt")
     network = enlarging_network("toonify")
-    stylizer = Stylizer(preset, network, style_encoder=ColourEncoder(), device="cpu", precision="fp32")
+    stylizer = Stylizer(VToonifyStyle(preset, network, style_encoder=ColourEncoder(), device="cpu", precision="fp32"))
     portrait = stylizer.fit(face_picture(), CLOSE)
-    assert (stylizer.style_name(), stylizer.degree()) == (None, None)
+    assert (stylizer.style.exemplar_name(), stylizer.style.degree()) == (None, None)
     plain = next(stylizer.render([face_picture()], portrait))
     assert plain.shape[0] == 4 * portrait.crop.height
     for settings in ({"style": 0}, {"degree": 0.5}, {"color_transfer": True}):
@@ -209,7 +210,7 @@ def test_stored_parsing_maps_take_the_place_of_the_parser():
     stored = list(stylizer.render(frames, portrait, parsing_maps=maps, batch_size=2))
     parsed = list(stylizer.render(frames, portrait, batch_size=2))
     assert len(stored) == 3 and levels_apart(stored[0], parsed[0]).max() > 1
-    stylizer.parser = None
+    stylizer.style.parser = None
     without = list(stylizer.render(frames, portrait, parsing_maps=maps, batch_size=2))
     assert np.array_equal(stored, without)
 
@@ -235,7 +236,7 @@ def test_parsing_maps_of_another_clip_are_refused(shape, message):
 
 def test_from_preset_takes_a_path(tmp_path):
     stylizer = Stylizer.from_preset(str(save_model(tmp_path)), device="cpu", precision="fp32")
-    assert (stylizer.backbone, stylizer.scale, list(stylizer.exemplars)) == ("dualstylegan", 4, list(CODES))
+    assert (stylizer.style.letter, stylizer.scale, stylizer.style.exemplar_names) == ("d", 4, list(CODES))
     portrait = stylizer.fit(noises(1)[0], scale_image=False)
     expected = next(dual().render(noises(1), portrait, style=1, color_transfer=True))
     assert np.array_equal(next(stylizer.render(noises(1), portrait, style=1)), expected)
@@ -244,4 +245,4 @@ def test_from_preset_takes_a_path(tmp_path):
 @pytest.mark.parametrize("helper", ["style_encoder_path", "faceparsing_path"])
 def test_files_that_a_model_has_no_use_for_are_not_read(tmp_path, helper):
     stylizer = Stylizer.from_preset(str(save_model(tmp_path)), **{helper: "not there.pt"})
-    assert stylizer.style_encoder is None and stylizer.parser is None
+    assert stylizer.style.uses == {"degree", "exemplars"}

@@ -11,11 +11,14 @@ from skimage.data import astronaut
 from model.faces.crop import FaceCrop
 from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
 from model.faces.landmarks import eye_centres
-from model.faces.search import Portrait
 from model.faces.track import FaceTracker, _box
-from model.faces.window import MovingWindow, OneEuro, WindowPath
-from model.inference.clip import followed
+from model.faces.window import OneEuro, WindowPath
+from model.inference.look import Look
+from model.inference.people import Person
+from model.inference.scene import Scene
+from model.inference.stylizer import Portrait
 from model.media.frames import Frame
+from tests.small_models import dual
 
 SIZE = (240, 320)
 SCALE = 0.5
@@ -129,7 +132,9 @@ def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.7])
 def test_a_window_that_stands_still_shows_the_crop(scale):
     crop = FaceCrop(scale, left=16, right=80, top=8, bottom=72, frame_size=SIZE)
-    shown, wanted = MovingWindow.of(crop).apply(view(150, 100)), crop.apply(view(150, 100))
+    picture = view(150, 100)
+    window = WindowPath(crop, find_landmarks_quickly(picture)).window
+    shown, wanted = window.apply(picture), crop.apply(picture)
     assert shown.shape == wanted.shape
     assert np.abs(shown.astype(int) - wanted).mean() < 3
 
@@ -145,8 +150,11 @@ def test_the_face_keeps_its_place_and_size_in_the_window():
     frames = [Frame(view(130 + 2 * i, 110 + i / 2, SCALE * 1.004**i), Fraction(i, 25)) for i in range(25)]
     landmarks = find_landmarks_quickly(frames[0].rgb)
     places, sizes = [], []
-    for shown in followed(frames, Portrait(crop, None, landmarks)):
-        picture = shown.window.apply(shown.frame.rgb)
+    scene = Scene([Person(dual(), Portrait(crop, None, landmarks), Look())], Look(crop="follow"), None, 0)
+    for frame in frames:
+        (shown,) = scene.see(frame).views
+        picture = shown.crop.rgb
+        assert np.abs(middle(shown.crop.landmarks) - middle(find_landmarks_quickly(picture))).max() < 2
         assert picture.shape == (crop.height, crop.width, 3)
         found = find_landmarks_quickly(picture)
         places.append(middle(found))

@@ -108,9 +108,10 @@ def test_the_finished_file_serves_the_stylizer(options):
         torch.testing.assert_close(weights[name], value.half().float(), rtol=0, atol=0)
 
     stylizer = Stylizer.from_preset(str(path), device="cpu", precision="fp32")
-    assert list(stylizer.exemplars) == ["film"] and stylizer.style_name() == stylizer.style_name("film") == "film"
+    exemplars = stylizer.style.exemplars
+    assert list(exemplars) == ["film"] and stylizer.style.exemplar_name() == "film"
     codes = sources.draw_exemplars(["film"], layers=14, dim=16, seed=run.seed)
-    np.testing.assert_array_equal(stylizer.exemplars["film"], codes["film"])
+    np.testing.assert_array_equal(exemplars["film"], codes["film"])
     frame = np.full((64, 80, 3), 120, np.uint8)
     (result,) = stylizer.render([frame], stylizer.fit(frame, scale_image=False), degree=0.5)
     assert result.shape == (256, 320, 3)

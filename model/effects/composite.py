@@ -1,48 +1,37 @@
 """Stylised crops put back into their frames, without a visible square.
 
     back = FullFrame(scale=2)
-    whole = back(frame, crop, result, window)
+    whole = back.enlarge(frame)
+    back(whole, frame, crop, result, window)
 
-The crop's person stays, softly cut out; towards the crop's edge, where that is not the frame's, it fades out; along the
-seam its colours come near to those of the frame.
+The person of the crop is cut out softly and fades out towards the crop's edges, except where those are the frame's own.
+Along the seam its colours come near to those of the frame.
 """
 
 import cv2
 import numpy as np
 
-from model.common.tensors import pixel_grid
-from model.effects.flow import dense_flow
+from model.effects.flow import dense_flow, warp
 from model.faces.crop import blurred_for
 from model.faces.window import MovingWindow
 from model.parsing.matting import person_matte
 
-EDGE = 0.14
-"""Width of the fade at the crop's edge, as a part of the crop's shorter side."""
-
+EDGE = 0.14  # width of the fade at the crop's edge, as a part of the crop's shorter side
+# The mask grows by this part of the crop's height, so that outlines and loose hair are in it, and is softened.
 GROW, SOFTEN = 0.02, 0.012
-"""The mask grows by this part of the crop's height, so that outlines and loose hair are in it, and is softened."""
-
+# Where the matte is below the first, it is background; above the second, it is the person: half-sure patches of the
+# background would be seen as smudges, and outlines are in the mask all the same, as it grows.
 DOUBT = 0.5, 0.95
-"""Where the matte is below the first, it is background; above the second, it is the person: half-sure patches of the
-background would be seen as smudges, and outlines are in the mask all the same, as it grows."""
-
+# Within this part of the shorter side, colours go over into those of the frame towards the crop's edge: a style that
+# lightens a dark coat would else leave a light patch on it.
 ADAPTED = 0.45
-"""Within this part of the shorter side, colours go over into those of the frame towards the crop's edge: a style that
-lightens a dark coat would else leave a light patch on it."""
-
+# How far colours are taken along the seam, and how far into the person they are adapted, as a part of the height.
 SEAM = 0.07
-"""How far colours are taken along the seam, and how far into the person they are adapted (part of the height)."""
-
-STEADINESS = 0.75
-"""Part of the mask that is taken over from the frame before."""
+STEADINESS = 0.75  # part of the mask that is taken over from the frame before
 
 
 class FullFrame:
-    """Puts back the crops of one face, frame after frame.
-
-    Args:
-        scale: size of the result relative to the frame: 1, 2 or 4.
-    """
+    """Puts the crops of one face back, frame after frame, into frames enlarged by `scale` (1, 2 or 4)."""
 
     def __init__(self, scale: int):
         self.scale = scale
@@ -55,7 +44,7 @@ class FullFrame:
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
     def forget(self) -> None:
-        """What comes next has nothing to do with the frame before: the person was gone."""
+        """Start the mask anew: the next crop has nothing to do with the one before."""
         self._before = None
 
     def __call__(
@@ -74,56 +63,46 @@ class FullFrame:
             frame: uint8 `[H, W, 3]`, of which only the size matters.
             crop: what `window` shows of the frame, uint8 `[h, w, 3]`.
             result: the stylised crop, uint8 `[k·h, k·w, 3]`.
-            share: how much of it is seen, from 0 to 1.
+            share: opacity, from 0 to 1.
         """
         mask = self.mask_of(frame, crop, window)
-        own = edge_fade(window, frame.shape[:2], ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
-        offset = seam_offset(crop, result, mask, own)
-        top, bottom, left, right, matrix = self._place(window, whole.shape[:2])
+        edges = self.scale * edges_in_frame(window)
+        (left, top), (right, bottom) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
         if bottom <= top or right <= left:
             return
-        size = (right - left, bottom - top)
-        enlargement = result.shape[0] / crop.shape[0]
-        fine = matrix @ _scaling(1 / enlargement)
-        picture = blurred_for(result, self.scale / (window.scale * enlargement))
-        settings = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-        picture = cv2.warpAffine(picture, fine[:2], size, **settings).astype(np.float32)
-        picture += cv2.warpAffine(offset, matrix[:2], size, **settings)
-        shown = share * cv2.warpAffine(mask, matrix[:2], size, **settings)[..., None]
+
+        def placed(picture: np.ndarray) -> np.ndarray:
+            """A picture of the whole window as it lies in the part of `whole` that the window covers."""
+            stretch = (edges[1] - edges[0]) / picture.shape[1::-1]
+            shift = edges[0] - (left, top) + (stretch - 1) / 2  # between centres of pixels
+            matrix, size = np.column_stack([np.diag(stretch), shift]), (right - left, bottom - top)
+            return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+        own_colours = edge_fade(window, frame.shape[:2], ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
+        fine = blurred_for(result, self.scale / window.scale * crop.shape[0] / result.shape[0])
+        picture = placed(fine).astype(np.float32) + placed(seam_offset(crop, result, mask, own_colours))
         part = whole[top:bottom, left:right]
-        mixed = part + shown * (np.clip(picture, 0, 255) - part)
+        mixed = part + share * placed(mask)[..., None] * (np.clip(picture, 0, 255) - part)
         part[:] = np.round(mixed).astype(np.uint8)
 
     def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:
-        """What of the next frame's crop is kept, float32 `[h, w]`; mostly the mask of the frame before, moved along."""
+        """Opacity of the next frame's crop, float32 `[h, w]`: mostly that of the frame before, moved with the person.
+
+        frame, crop, window: as in `__call__`.
+        """
         mask = person_mask(crop)
         if self._before is not None:
             crop_before, mask_before = self._before
-            place = pixel_grid(*mask.shape) + dense_flow(crop, crop_before, fast=True)
-            moved = cv2.remap(mask_before, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            moved = warp(mask_before, dense_flow(crop, crop_before, fast=True))
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
         self._before = crop, mask
         return mask * edge_fade(window, frame.shape[:2])
 
-    def _place(self, window: MovingWindow, size: tuple[int, int]) -> tuple[int, int, int, int, np.ndarray]:
-        """Where the window lies in the result: top, bottom, left, right; and the matrix from it to that part."""
-        to_window = np.vstack([window.matrix, [0, 0, 1]])
-        matrix = _scaling(self.scale) @ np.linalg.inv(to_window)
-        corners = matrix @ np.array([[-0.5, -0.5, 1], [window.width - 0.5, window.height - 0.5, 1]]).T
-        (left, right), (top, bottom) = np.round(corners[:2] + 0.5).astype(int)
-        top, left = max(top, 0), max(left, 0)
-        bottom, right = min(bottom, size[0]), min(right, size[1])
-        return top, bottom, left, right, _shift(-left, -top) @ matrix
 
-
-def _scaling(factor: float) -> np.ndarray:
-    """From pixel centres of a picture to those of one `factor` times as large, `[3, 3]`."""
-    half = (factor - 1) / 2
-    return np.array([[factor, 0, half], [0, factor, half], [0, 0, 1]], np.float64)
-
-
-def _shift(x: float, y: float) -> np.ndarray:
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+def edges_in_frame(window: MovingWindow) -> np.ndarray:
+    """Where the window lies: `[[left, top], [right, bottom]]` in pixels of the frame, from its outer corner."""
+    corners = np.array([[-0.5, -0.5, 1], [window.width - 0.5, window.height - 0.5, 1]])
+    return corners @ cv2.invertAffineTransform(window.matrix).T + 0.5
 
 
 def person_mask(crop: np.ndarray) -> np.ndarray:
@@ -140,34 +119,33 @@ def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = E
 
     part: how wide the fall is, as a part of the window's shorter side.
     """
-    height, width = frame_size
-    reach = part * min(window.height, window.width)
-    right, bottom = window.x + window.width / window.scale, window.y + window.height / window.scale
-    xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
-
-    def fade(distance: np.ndarray, is_inside: bool) -> np.ndarray:
-        share = np.clip(distance / reach, 0, 1) if is_inside else np.ones_like(distance)
-        return share * share * (3 - 2 * share)
-
-    across = fade(xs, window.x > 1) * fade(window.width - xs, right < width - 1)
-    down = fade(ys, window.y > 1) * fade(window.height - ys, bottom < height - 1)
+    size = (window.width, window.height)
+    starts, ends = edges_in_frame(window)
+    fades = []
+    for side, frame_side, start, end in zip(size, frame_size[::-1], starts, ends, strict=True):
+        from_start = np.arange(side) + 0.5
+        fade = np.ones(side)
+        for distance, is_inside in ((from_start, start > 1), (side - from_start, end < frame_side - 1)):
+            share = np.clip(distance / (part * min(size)), 0, 1)
+            fade *= share * share * (3 - 2 * share) if is_inside else 1
+        fades.append(fade)
+    across, down = fades
     return np.outer(down, across).astype(np.float32)
 
 
-def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own: np.ndarray) -> np.ndarray:
+def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
     """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
 
-    own: float32 `[h, w]`, 1 where the inner parts of the person keep the colours of the style, 0 where they take those
-    of the frame.
+    own_colours: float32 `[h, w]`, 1 where the inner parts of the person keep the colours of the style, 0 where they
+    take those of the frame.
     """
     height, width = crop.shape[:2]
-    small = cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     sigma = SEAM * height
-    seam = 4 * mask * (1 - mask)
+    difference = crop - cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     inside = cv2.GaussianBlur(np.clip(2 * mask - 1, 0, 1), (0, 0), sigma / 2)[..., None]
-    at_seam = _around(crop - small, seam, sigma) * (1 - np.clip(2 * inside - 1, 0, 1))
-    everywhere = _around(crop - small, mask, sigma)
-    return (everywhere + own[..., None] * (at_seam - everywhere)).astype(np.float32)
+    at_seam = _around(difference, 4 * mask * (1 - mask), sigma) * (1 - np.clip(2 * inside - 1, 0, 1))
+    everywhere = _around(difference, mask, sigma)
+    return (everywhere + own_colours[..., None] * (at_seam - everywhere)).astype(np.float32)
 
 
 def _around(difference: np.ndarray, weights: np.ndarray, sigma: float) -> np.ndarray:

@@ -8,17 +8,13 @@ blink, a hand, a cut) it stays as it is.
 import cv2
 import numpy as np
 
-from model.common.tensors import pixel_grid
-from model.effects.flow import dense_flow
+from model.effects.flow import dense_flow, warp
 
+# Share of the frame before, where both agree. More would be steadier still, and lag where light changes slowly.
 KEPT = 0.5
-"""Share of the frame before, where both agree. More would be steadier still, and lag where light changes slowly."""
-
-NOISE = 8.0
-"""Difference in levels at which that share has fallen to a third."""
-
+NOISE = 8.0  # difference in levels at which that share has fallen to a third
+# Side in pixels of the square over which the difference is taken: noise is told from motion by its surroundings.
 AROUND = 5
-"""Side in pixels of the square over which the difference is taken: noise is told from motion by its surroundings."""
 
 
 class Steadier:
@@ -28,18 +24,16 @@ class Steadier:
         self._before: np.ndarray | None = None
 
     def __call__(self, crop: np.ndarray) -> np.ndarray:
-        """The next crop, RGB uint8 `[h, w, 3]`, steadied."""
-        if self._before is None:
-            self._before = crop.astype(np.float32)
-            return crop
-        moved = self._moved_to(crop)
-        difference = cv2.blur(np.abs(crop - moved).max(axis=2), (AROUND, AROUND))
-        share = KEPT * np.exp(-((difference / NOISE) ** 2))[..., None]
-        self._before = crop + share * (moved - crop)
-        return np.clip(np.round(self._before), 0, 255).astype(np.uint8)
+        """The next crop, RGB uint8 `[h, w, 3]`, without its noise."""
+        steady = crop.astype(np.float32)
+        if self._before is not None:
+            flow = dense_flow(crop, _levels(self._before), fast=True)
+            moved = warp(self._before, flow, cv2.INTER_CUBIC)
+            difference = cv2.blur(np.abs(crop - moved).max(axis=2), (AROUND, AROUND))
+            steady += KEPT * np.exp(-((difference / NOISE) ** 2))[..., None] * (moved - crop)
+        self._before = steady
+        return _levels(steady)
 
-    def _moved_to(self, crop: np.ndarray) -> np.ndarray:
-        """The crop before, steadied, where its parts are in this one: float32 `[h, w, 3]`."""
-        before = np.clip(np.round(self._before), 0, 255).astype(np.uint8)
-        place = pixel_grid(*crop.shape[:2]) + dense_flow(crop, before, fast=True)
-        return cv2.remap(self._before, place, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)

@@ -3,12 +3,10 @@
 import cv2
 import numpy as np
 
+# Chroma (CIE Lab) that nearly all of a well exposed photo stays below: black and white, and surely in colour. Sepia is
+# in colour.
 GREY = (3.0, 8.0)
-"""Chroma (CIE Lab) that nearly all of a well exposed photo stays below: black and white, and surely in colour. Sepia is
-in colour."""
-
-DARKEST = 32
-"""Level of 255 of the light parts below which a photo is not lightened in full to judge its colour."""
+DARKEST = 32  # level of the light parts below which a photo is not lightened in full to judge its colour
 
 
 def keep_grey(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -1,20 +1,14 @@
-"""The face in the frame: landmarks, the crop that the network sees, and the aligned face for the style encoder.
-
-Landmarks are float32 [68, 2] in the usual 68-point order, (x, y) in pixels of the frame. Pictures are RGB uint8
-[H, W, 3].
-"""
+"""The crop around a face that the network sees: which scale, which window, and how it is cut out of a frame."""
 
 import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from model.common.errors import InputError
 from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
-from model.faces.landmarks import MOUTH_CORNERS, eye_centres
+from model.faces.landmarks import eye_centres
 
 DEFAULT_PADDING = (200, 200, 200, 200)
 # Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
@@ -30,7 +24,7 @@ BLUR_SCALE = 0.75
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """The window of a scaled frame that is stylised; the same for every frame of a video.
+    """The window of a scaled frame that is stylised.
 
     `left`, `right`, `top`, `bottom` are pixels of the scaled frame and multiples of 8; `frame_size` is (h, w) of the
     unscaled frames. A window that reaches beyond the scaled frame is filled by repeating the frame's edge.
@@ -59,21 +53,16 @@ class FaceCrop:
         if min(padding) < 0:
             raise InputError(f"The padding {tuple(padding)} around the face is negative; give four numbers from 0 up.")
         left_eye, right_eye = eye_centres(landmarks)
-        distance = _scaling_eye_distance(left_eye, right_eye)
+        distance = _scaling_eye_distance(right_eye - left_eye)
         largest_scale = max(1.0, math.sqrt(MAX_SCALED_PIXELS / (frame_size[0] * frame_size[1])))
         eye_distance = min(eye_distance, largest_scale * distance)
         scale = eye_distance / distance
         height, width = scaled_size(frame_size, scale)
         x, y = (left_eye + right_eye) / 2 * scale
-        pad_left, pad_right, pad_top, pad_bottom = (pad * eye_distance / EYE_DISTANCE for pad in padding)
-        crop = cls(
-            scale,
-            left=_floor_to_multiple(max(x - pad_left, 0)),
-            right=_floor_to_multiple(min(x + pad_right, width)),
-            top=_floor_to_multiple(max(y - pad_top, 0)),
-            bottom=_floor_to_multiple(min(y + pad_bottom, height)),
-            frame_size=tuple(frame_size),
-        )
+        left, right, top, bottom = (pad * eye_distance / EYE_DISTANCE for pad in padding)
+        edges = (max(x - left, 0), min(x + right, width), max(y - top, 0), min(y + bottom, height))
+        # Rounding before flooring is what the published crops show: 111.6 becomes 112, not 104.
+        crop = cls(scale, *(round(edge) // INPUT_MULTIPLE * INPUT_MULTIPLE for edge in edges), tuple(frame_size))
         if crop.height < INPUT_MULTIPLE or crop.width < INPUT_MULTIPLE:
             raise InputError(
                 f"The crop around the face would be {max(crop.width, 0)} x {max(crop.height, 0)} pixels and needs "
@@ -95,6 +84,28 @@ class FaceCrop:
     @property
     def width(self) -> int:
         return self.right - self.left
+
+    @property
+    def _scales(self) -> tuple[float, float]:
+        """What `resize_frame` really multiplies width and height by, as it rounds the frame's size."""
+        height, width = scaled_size(self.frame_size, self.scale)
+        return width / self.frame_size[1], height / self.frame_size[0]
+
+    @property
+    def x(self) -> float:
+        """Left edge in pixels of the frame."""
+        return self.left / self._scales[0]
+
+    @property
+    def y(self) -> float:
+        """Upper edge in pixels of the frame."""
+        return self.top / self._scales[1]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Affine matrix `[2, 3]` from pixels of the frame to pixels of the crop (centres at whole numbers)."""
+        across, down = self._scales
+        return np.array([[across, 0, (across - 1) / 2 - self.left], [0, down, (down - 1) / 2 - self.top]])
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """Scale and cut a frame: uint8 [h, w, 3] -> [height, width, 3]. Raises InputError for another frame size."""
@@ -139,95 +150,9 @@ def blurred_for(rgb: np.ndarray, scale: float) -> np.ndarray:
     return rgb
 
 
-def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.ndarray:
-    """The face upright and centred as in the FFHQ data set: uint8 [size, size, 3].
-
-    The square comes from eyes and mouth (Karras et al. 2019, appendix "FFHQ dataset"); where it leaves the frame, the
-    frame is continued by its mirror image, which fades into a blur and then into its median colour.
-    """
-    quad = _ffhq_quad(landmarks)
-    image, quad = _shrink(Image.fromarray(np.ascontiguousarray(rgb)), quad, size)
-    image, quad = _cut_around(image, quad)
-    image, quad = _extend_by_reflection(image, quad)
-    # Pillow counts positions from the corner of the first pixel, landmarks from its centre.
-    corners = tuple((quad + 0.5).flatten())
-    return np.asarray(image.transform((size, size), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR))
-
-
-def _scaling_eye_distance(left_eye: np.ndarray, right_eye: np.ndarray) -> float:
-    """True distance; for upright heads the horizontal one, see UPRIGHT_DEGREES."""
-    dx, dy = right_eye - left_eye
+def _scaling_eye_distance(across: np.ndarray) -> float:
+    """Distance of the eyes, from the vector between them; for upright heads the horizontal one, see UPRIGHT_DEGREES."""
+    dx, dy = across
     if dx > 0 and abs(dy) <= dx * math.tan(math.radians(UPRIGHT_DEGREES)):
         return float(dx)
     return math.hypot(dx, dy)
-
-
-def _floor_to_multiple(position: float) -> int:
-    # Rounding first is what the published crops show: 111.6 becomes 112, not 104.
-    return round(position) // INPUT_MULTIPLE * INPUT_MULTIPLE
-
-
-def _ffhq_quad(landmarks: np.ndarray) -> np.ndarray:
-    """Corners of the tilted square, float64 [4, 2]: top left, bottom left, bottom right, top right of the face."""
-    left_eye, right_eye = eye_centres(landmarks)
-    eyes = (left_eye + right_eye) / 2
-    across = right_eye - left_eye
-    down = np.asarray(landmarks, dtype=np.float64)[MOUTH_CORNERS].mean(axis=0) - eyes
-    # The face's horizontal: the mean of the line of the eyes and the perpendicular of the line from eyes to mouth.
-    x = across + (down[1], -down[0])
-    x *= max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down)) / math.hypot(*x)
-    y = np.array((-x[1], x[0]))
-    centre = eyes + 0.1 * down
-    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
-
-
-def _side(quad: np.ndarray) -> float:
-    return math.dist(quad[0], quad[1])
-
-
-def _shrink(image: Image.Image, quad: np.ndarray, size: int) -> tuple[Image.Image, np.ndarray]:
-    """Reduce by a whole factor so that the bilinear transform afterwards reduces at most about fourfold."""
-    factor = int(_side(quad) / size / 2)
-    if factor <= 1:
-        return image, quad
-    smaller = (round(image.width / factor), round(image.height / factor))
-    return image.resize(smaller, Image.Resampling.LANCZOS), quad / factor
-
-
-def _border(quad: np.ndarray) -> int:
-    """Pixels of surroundings that the square takes along."""
-    return max(round(0.1 * _side(quad)), 3)
-
-
-def _cut_around(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    border = _border(quad)
-    left, top = np.maximum(np.floor(quad.min(axis=0)).astype(int) - border, 0)
-    right, bottom = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + border, image.size)
-    return image.crop((left, top, right, bottom)), quad - (left, top)
-
-
-def _extend_by_reflection(image: Image.Image, quad: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """Continue the picture where the square leaves it."""
-    border = _border(quad)
-    before = np.maximum(border - np.floor(quad.min(axis=0)).astype(int), 0)
-    after = np.maximum(np.ceil(quad.max(axis=0)).astype(int) + border - image.size, 0)
-    if max(*before, *after) <= border - 4:
-        return image, quad
-    least = round(0.3 * _side(quad))
-    before, after = np.maximum(before, least), np.maximum(after, least)
-    padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
-    pixels = np.pad(np.asarray(image, dtype=np.float32), padding, mode="reflect")
-    mask = _outside_mask(pixels.shape[:2], before, after)[..., None]
-    sigma = 0.02 * _side(quad)
-    blurred = gaussian_filter(pixels, (sigma, sigma, 0))
-    pixels += (blurred - pixels) * np.clip(3 * mask + 1, 0, 1)
-    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)), quad + before
-
-
-def _outside_mask(shape: tuple[int, int], before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """float [H, W]: 1 at the outer edge of the padding, 0 where it meets the picture, negative inside."""
-    rows, columns = (np.arange(length, dtype=np.float32) for length in shape)
-    inward_x = np.minimum(columns / before[0], columns[::-1] / after[0])
-    inward_y = np.minimum(rows / before[1], rows[::-1] / after[1])
-    return 1 - np.minimum(inward_x[None, :], inward_y[:, None])

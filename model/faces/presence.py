@@ -3,10 +3,12 @@
 A face that is hidden for a moment changes nothing. One that stays away fades out, and fades in when it is back.
 """
 
+from typing import Any
+
 import numpy as np
 
 from model.faces.crop import FaceCrop
-from model.faces.landmarks import eye_centres, face_size
+from model.faces.landmarks import eye_midpoint, face_size
 from model.faces.window import MovingWindow, WindowPath
 
 GRACE = 0.5
@@ -33,6 +35,11 @@ class Visibility:
         self._time: float | None = None
         self._last_seen: float | None = None
 
+    def restore(self, share: float, time: float) -> None:
+        """Go on from a share at `time` in seconds."""
+        self.share, self._begins, self._time = share, False, time
+        self._last_seen = time if share > 0 else None
+
     def update(self, is_seen: bool, time: float, is_cut: bool = False, grace: float = GRACE) -> float:
         """The share at `time` in seconds."""
         if is_cut or self._begins:
@@ -52,7 +59,7 @@ class Presence:
     """The window around one person, and how much of their cartoon is seen in it.
 
     Args:
-        crop, landmarks, anchored: as `WindowPath` has them.
+        crop, landmarks, anchored: as `WindowPath` takes them.
         fades: without a face the cartoon fades out; else it stays, in the window where the face was last.
         is_new: the person appeared in the midst of a shot.
     """
@@ -62,15 +69,30 @@ class Presence:
     ):
         self._path = WindowPath(crop, landmarks, anchored)
         self._visibility = Visibility(is_new) if fades else None
-        self._size = crop.frame_size
+        self._frame_size = crop.frame_size
         self._grace = GRACE
         self.share = 1.0
-        self.window = self._path.window
+
+    @property
+    def window(self) -> MovingWindow:
+        """Where the person is."""
+        return self._path.window
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to go on after this frame, as JSON can hold it."""
+        return self._path.state() | {"share": self.share}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._path.restore(state)
+        self.share = state["share"]
+        if self._visibility is not None:
+            self._visibility.restore(self.share, state["time"])
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> tuple[MovingWindow, float]:
         """The window, and the share of the cartoon from 0 to 1, in the frame at `time` in seconds."""
         # Where nothing was drawn, nobody would see the window glide: it is where the face is at once.
-        self.window = self._path.update(landmarks, time, is_cut or self.share == 0)
+        self._path.update(landmarks, time, is_cut or self.share == 0)
         if landmarks is not None:
             self._grace = 0.0 if self._is_leaving(landmarks) else GRACE
         if self._visibility is not None:
@@ -78,6 +100,6 @@ class Presence:
         return self.window, self.share
 
     def _is_leaving(self, landmarks: np.ndarray) -> bool:
-        eyes, reach = np.mean(eye_centres(landmarks), axis=0), EDGE * face_size(landmarks)
-        height, width = self._size
+        eyes, reach = eye_midpoint(landmarks), EDGE * face_size(landmarks)
+        height, width = self._frame_size
         return bool((eyes < reach).any() or (eyes > np.array([width, height]) - reach).any())

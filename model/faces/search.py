@@ -1,14 +1,10 @@
-"""What is known of one person in one clip, and where in the clip to look for them."""
+"""Where in a clip to look for faces."""
 
-from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 
 import numpy as np
-from torch import Tensor
 
 from model.common.errors import InputError
-from model.faces.crop import FaceCrop
 from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
 from model.media.frames import Frame, FrameSource
 
@@ -18,23 +14,6 @@ without a face takes some hundred searches."""
 
 THOROUGH_FRAMES = 6
 """Frames of a video without an easy face on which the slow search is tried before giving up."""
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """What is known of one person in one clip, the same for all of its frames."""
-
-    crop: FaceCrop
-    photo_rows: Tensor | None
-    """Style code of the face in w+, `[1, rows, D]`; None for models that need none."""
-    landmarks: np.ndarray | None
-    """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame in which no face was needed."""
-    time: Fraction | None = None
-    """When the frame that was fitted is shown, in seconds of the clip; None for a picture."""
-
-    def known_in(self, frame: Frame) -> np.ndarray | None:
-        """The landmarks, if `frame` is the one that was fitted."""
-        return self.landmarks if frame.time == self.time else None
 
 
 def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:

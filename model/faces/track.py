@@ -1,4 +1,4 @@
-"""One person's face through a video: landmarks frame after frame.
+"""Faces through a video: landmarks frame after frame, who is who, and who joins them.
 
 Sparse optical flow carries the landmarks of one frame to the next, the landmark predictor corrects them there, and the
 detector confirms now and then that it is still a face. Without one (turned away, hidden, out of the picture, cut) the
@@ -6,13 +6,14 @@ tracker keeps looking; nothing stops.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
-from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
-from model.faces.landmarks import eye_centres, face_size
+from model.faces.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.landmarks import eye_centres, eye_midpoint, face_size
 
 CONFIRM_EVERY, DOUBTS = 8, 3
 """The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
@@ -107,6 +108,116 @@ class FaceTracker:
         return found
 
 
+class CrowdTracker:
+    """Follows one or several faces, each by a `FaceTracker`; no two of them take the same face.
+
+    One face alone is looked for everywhere once it is lost. Of several, a lost face is looked for among those that
+    belong to nobody, and goes to the person who was last seen nearest to it. With `most`, all faces of the frame are
+    detected now and then: one that belongs to nobody, twice in a row, is that of a newcomer.
+
+    Args:
+        faces: landmarks `[68, 2]` of each person in one frame; people keep their numbers.
+        most: how many people there may be with the newcomers, who get the next numbers; None: any number.
+    """
+
+    NEAR = 3.0
+    """Face sizes from where a person was last seen within which a face may be theirs."""
+
+    LOOK_EVERY, LOOK_AGAIN = 1.0, 0.2
+    """Seconds until newcomers are looked for again, and until one is that was seen once."""
+
+    def __init__(self, faces: Sequence[np.ndarray], most: int | None = 0):
+        self._most = most
+        self._last: list[np.ndarray] = []
+        self._trackers: list[FaceTracker] = []
+        self._found: list[np.ndarray | None] = []
+        self._all: list[np.ndarray] | None = None
+        self._strangers: list[np.ndarray] = []
+        self._next_look: float | None = None
+        for face in faces:
+            self._add(face)
+
+    def _add(self, face: np.ndarray) -> FaceTracker:
+        tracker = FaceTracker(find=partial(self._find, len(self._trackers)))
+        self._trackers.append(tracker)
+        self._last.append(face)
+        self._found.append(None)
+        return tracker
+
+    @property
+    def last_seen(self) -> list[np.ndarray]:
+        """Landmarks `[68, 2]` of each person where they were seen last."""
+        return list(self._last)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the last frame began a new shot."""
+        return any(tracker.is_cut for tracker in self._trackers)
+
+    def update(
+        self, rgb: np.ndarray, time: float = 0.0, known: Sequence[np.ndarray | None] | None = None
+    ) -> list[np.ndarray | None]:
+        """Landmarks `[68, 2]` of each person in the frame at `time` in seconds, None where one is not seen.
+
+        known: landmarks of the first people in this frame, where they are known already; None for the others.
+        """
+        self._all = None
+        for number, tracker in enumerate(self._trackers):
+            theirs = known[number] if known is not None and number < len(known) else None
+            self._found[number] = found = tracker.update(rgb, theirs)
+            if found is not None:
+                self._last[number] = found
+        self._welcome(rgb, time)
+        return list(self._found)
+
+    def _welcome(self, rgb: np.ndarray, time: float) -> None:
+        """Add whom nobody follows and who was a stranger when faces were last looked for."""
+        if self.is_cut or self._next_look is None:
+            self._strangers, self._next_look = [], time
+        is_due = time >= self._next_look or self._all is not None
+        if not self._room or not is_due:
+            return
+        seen_before = self._strangers
+        self._strangers = [face for face in self._everybody(rgb) if self._is_nobodys(face)]
+        for face in list(self._strangers):
+            if self._room and any(_apart(face, before) < 1 for before in seen_before):
+                self._found[-1] = self._add(face).update(rgb, face)
+        self._next_look = time + (self.LOOK_AGAIN if self._strangers else self.LOOK_EVERY)
+
+    @property
+    def _room(self) -> bool:
+        return self._most is None or len(self._trackers) < self._most
+
+    def _is_nobodys(self, face: np.ndarray) -> bool:
+        """Whether nobody has that face, nor was anybody lost near to it, whose it would be."""
+        pairs = zip(self._found, self._last, strict=True)
+        return all(_apart(face, last) >= (self.NEAR if found is None else 1) for found, last in pairs)
+
+    def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:
+        """All faces of the frame, which are searched once."""
+        if self._all is None:
+            self._all = find_all_landmarks(rgb)
+        return self._all
+
+    def _find(self, number: int, rgb: np.ndarray) -> np.ndarray | None:
+        """Any face for one person alone; else the free one nearest to where person `number` was last seen.
+
+        Unless it is nearer to another lost person.
+        """
+        if len(self._trackers) == 1 and not self._room:
+            return find_landmarks_quickly(rgb)
+        others = [face for k, face in enumerate(self._found) if k != number and face is not None]
+        best, nearest = None, self.NEAR
+        for face in self._everybody(rgb):
+            if any(_apart(face, other) < 1 for other in others):
+                continue
+            lost = [last for last, found in zip(self._last, self._found, strict=True) if found is None]
+            distance = _apart(face, self._last[number])
+            if distance < nearest and all(_apart(face, last) >= distance for last in lost):
+                best, nearest = face, distance
+        return best
+
+
 def _upright(
     rgb: np.ndarray, landmarks: np.ndarray
 ) -> tuple[np.ndarray, tuple[float, float, float, float], np.ndarray]:
@@ -130,8 +241,7 @@ def _upright(
 
 def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of what the detector would find: measured on upright faces, in eye distances."""
-    points = np.asarray(landmarks, np.float64)
-    x, y = (points[36:42].mean(0) + points[42:48].mean(0)) / 2
+    x, y = eye_midpoint(landmarks)
     size = face_size(landmarks)
     return x - 1.24 * size, y - 0.77 * size, x + 1.24 * size, y + 1.71 * size
 
@@ -141,3 +251,9 @@ def _is_plausible(landmarks: np.ndarray, frame_size: tuple[int, int], before: fl
     height, width = frame_size
     inside = ((landmarks >= 0) & (landmarks < (width, height))).all(axis=1).mean()
     return inside > 0.5 and 0.8 < face_size(landmarks) / before < 1.25
+
+
+def _apart(face: np.ndarray, other: np.ndarray) -> float:
+    """Distance of two faces in sizes of the larger one."""
+    middles = [points[27:48].mean(0) for points in (face, other)]
+    return float(np.linalg.norm(middles[0] - middles[1])) / max(face_size(face), face_size(other))

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from model.faces.crop import FaceCrop, blurred_for
-from model.faces.landmarks import eye_centres, face_size
+from model.faces.landmarks import eye_midpoint, face_size
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class MovingWindow:
     """A window of constant size in a scaled frame, placed to fractions of a pixel.
 
     `x`, `y` are the left and upper edge in pixels of the frame, `scale` enlarges the frame; the window shows `width` x
-    `height` pixels after scaling. What lies outside the frame repeats its edge.
+    `height` pixels after scaling. What lies outside the frame repeats its edge. `FaceCrop` is a window that stays.
     """
 
     scale: float
@@ -23,11 +24,6 @@ class MovingWindow:
     y: float
     width: int
     height: int
-
-    @classmethod
-    def of(cls, crop: FaceCrop) -> "MovingWindow":
-        """The window that `crop` shows."""
-        return cls(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
 
     @property
     def matrix(self) -> np.ndarray:
@@ -37,9 +33,14 @@ class MovingWindow:
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """The window's picture uint8 `[height, width, 3]` of a frame uint8 `[H, W, 3]`."""
-        rgb = blurred_for(rgb, self.scale)
         size = (self.width, self.height)
-        return cv2.warpAffine(rgb, self.matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(
+            blurred_for(rgb, self.scale), self.matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
+        """As `FaceCrop.trim`: nothing was added."""
+        return result
 
 
 class OneEuro:
@@ -55,14 +56,21 @@ class OneEuro:
     def __init__(self, cutoff: float, beta: float):
         self.cutoff, self.beta = cutoff, beta
         self._value: np.ndarray | None = None
-        self._speed = 0.0
+        self._speed: np.ndarray | None = None
         self._time = 0.0
+
+    def state(self) -> list[list[float]]:
+        """Value and speed, as JSON can hold them."""
+        return [self._value.tolist(), self._speed.tolist()]
+
+    def restore(self, state: list[list[float]], time: float) -> None:
+        """Go on from `state` at `time` in seconds."""
+        self._value, self._speed, self._time = np.array(state[0]), np.array(state[1]), time
 
     def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
         """The filtered value at `time` in seconds."""
-        value = np.asarray(value, np.float64)
         if self._value is None:
-            self._value, self._time, self._speed = value, time, np.zeros_like(value)
+            self._value, self._speed, self._time = value, np.zeros_like(value), time
             return value
         step = max(time - self._time, 1e-3)
         self._speed = self._mix(self._speed, (value - self._value) / step, self.SPEED_CUTOFF, step)
@@ -71,7 +79,7 @@ class OneEuro:
         return self._value
 
     def wait(self, time: float) -> None:
-        """Nothing was seen until `time`: what comes next is not to count as much as all that was missed."""
+        """Nothing was seen until `time`: the next value is not to be weighted by all the time that was missed."""
         self._time = time
 
     @staticmethod
@@ -85,6 +93,13 @@ class WindowPath:
 
     Position and size of the face are smoothed; where no face is seen, the window stays. When a face is found again, the
     window glides there; at a cut it jumps.
+
+    Args:
+        crop: the first window.
+        landmarks: `[68, 2]` of the frame that `crop` was fitted to.
+        anchored: let the window go in whole steps over one grid of pixels. What stands still in the frame is then
+            sampled alike in every frame and does not shimmer; where the result is put back into the frame, the steps
+            are not seen.
     """
 
     CUTOFF, BETA = 0.8, 2.0
@@ -100,18 +115,9 @@ class WindowPath:
     """Pixels that an anchored window moves at once, and how far the face's size may change before its scale follows."""
 
     def __init__(self, crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False):
-        """What the window starts from.
-
-        Args:
-            crop: the first window.
-            landmarks: `[68, 2]` of the frame that `crop` was fitted to.
-            anchored: let the window go in whole steps over one grid of pixels. What stands still in the frame is then
-                sampled alike in every frame and does not shimmer; where the result is put back into the frame, the
-                steps are not seen.
-        """
         self._crop, self._anchored = crop, anchored
-        self._first = self._pose(landmarks)
-        self.window = MovingWindow.of(crop)
+        self._first_eyes, self._first_size = eye_midpoint(landmarks), face_size(landmarks)
+        self.window = MovingWindow(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
         self._start()
 
     def _start(self) -> None:
@@ -120,11 +126,22 @@ class WindowPath:
         self._time = 0.0
         self._glides = False
 
-    @staticmethod
-    def _pose(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
-        """Middle of the eyes `[2]` and size of the face, in pixels."""
-        left, right = eye_centres(landmarks)
-        return (left + right) / 2, face_size(landmarks)
+    def state(self) -> dict[str, Any]:
+        """Where window and filters are, as JSON can hold it."""
+        window = self.window
+        known = {"window": [window.scale, window.x, window.y], "time": self._time}
+        if self._place is not None:
+            known |= {"place": self._place.tolist(), "filters": [f.state() for f in self._filters]}
+        return known
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.window = MovingWindow(*state["window"], self._crop.width, self._crop.height)
+        self._time = state["time"]
+        if "place" in state:
+            self._place = np.array(state["place"])
+            for one_filter, known in zip(self._filters, state["filters"], strict=True):
+                one_filter.restore(known, self._time)
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow:
         """The window for the next frame, at `time` in seconds."""
@@ -133,28 +150,32 @@ class WindowPath:
         if landmarks is None:
             self._glides = self._place is not None
             self._time = time
-            for smooth in self._filters:
-                smooth.wait(time)
+            for one_filter in self._filters:
+                one_filter.wait(time)
             return self.window
-        (middle, size), (first_middle, first_size) = self._pose(landmarks), self._first
-        place = self._filters[0](middle / first_size, time)
-        growth = math.exp(self._filters[1](np.array([math.log(size / first_size)]), time)[0])
+        place = self._filters[0](eye_midpoint(landmarks) / self._first_size, time)
+        log_growth = np.array([math.log(face_size(landmarks) / self._first_size)])
+        growth = math.exp(self._filters[1](log_growth, time)[0])
         if self._glides:
             place = self._towards(place, time - self._time)
         self._place, self._time = place, time
+        self.window = self._window_at(place, growth)
+        return self.window
+
+    def _window_at(self, place: np.ndarray, growth: float) -> MovingWindow:
+        """The window for eyes at `place`, in first eye distances, and a face that is `growth` times the first one."""
         crop, (height, width) = self._crop, self._crop.frame_size
         # A window larger than the frame would show nothing more.
         scale = max(crop.scale / growth, crop.width / width, crop.height / height)
         held = self.window.scale
         if self._anchored and 1 / self.ZOOM < scale / held < self.ZOOM:
             scale = held
-        offset = (np.array([crop.left, crop.top]) / crop.scale - first_middle) * crop.scale / scale
-        left, top = place * first_size + offset
+        offset = (np.array([crop.left, crop.top]) / crop.scale - self._first_eyes) * crop.scale / scale
+        left, top = place * self._first_size + offset
         if self._anchored:
-            left, top = (self._step(edge, now, scale) for edge, now in ((left, self.window.x), (top, self.window.y)))
+            left, top = self._step(left, self.window.x, scale), self._step(top, self.window.y, scale)
         left, top = _inside(left, crop.width / scale, width), _inside(top, crop.height / scale, height)
-        self.window = MovingWindow(scale, left, top, crop.width, crop.height)
-        return self.window
+        return MovingWindow(scale, left, top, crop.width, crop.height)
 
     def _step(self, edge: float, now: float, scale: float) -> float:
         """`edge` on the grid of `scale`; `now` as long as that is near enough."""

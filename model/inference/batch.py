@@ -1,86 +1,88 @@
-"""Which files are stylised in one call, and under which names their results go."""
+"""All contents of one call: photos, videos, folders and patterns, shared between processes; or the webcam."""
 
-import os
-import re
-from glob import glob
-from itertools import count
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from model.common import cli
+from model.common.devices import pick_own_gpu
 from model.common.errors import InputError
-from model.media.photos import content_name
-
-MEDIA_SUFFIXES = {
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
-    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
-}  # fmt: skip
-"""What is taken out of a folder; a file named on its own is recognised from its content."""
-
-RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
-"""What a file that this program writes is called, without its suffix; the group is the name of its content."""
-
-PARTS_SUFFIX = ".parts"
-"""Of the folder beside a result that is being made in segments."""
-
-LONGEST_NAME = 200
-"""Bytes of a content's name that its results keep: systems allow 255 for all of a file's name."""
+from model.inference.contents import find_contents, result_names
+from model.inference.job import make_stylizer, stylize
+from model.inference.live import show_camera
+from model.inference.manifest import Manifest
+from model.inference.options import Options
+from model.inference.stylizer import Stylizer
+from model.media.files import open_frames
+from model.media.frames import FrameSource
+from model.media.photos import PhotoSource
+from model.media.sample import SAMPLE_NAME, sample_portrait
+from model.media.screens import open_screens
 
 
-def find_contents(names: list[str], results: Path) -> list[str]:
-    """Resolve folders and patterns into files, in order and without repeats.
+def run(options: Options) -> None:
+    """Stylise every content, or this process's share of them. Raises InputError for what cannot work."""
+    options.check()
+    if options.camera is not None:
+        pick_own_gpu()
+        look = replace(options, crop="follow", lost=options.lost or "pass", batch_size=1)
+        screens = partial(open_screens, options.virtual_camera)
+        print(show_camera(options.camera, screens, lambda: make_stylizer(options), look))
+        return
+    results = Path(options.output_path)
+    contents = find_contents(options.content, results)
+    if options.parsing_map_path and len(contents) > 1:
+        raise InputError("--parsing_map_path belongs to one video: name a single content.")
+    if options.resume and not contents:
+        raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
+    if len(contents) == 1:
+        open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
+    make_folder(results)
+    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
+    number, count = cli.processes()
+    pick_own_gpu()
+    stylize_all(make_stylizer(options), jobs[number::count], options)
 
-    Out of the folder `results` only what this program has not written itself is taken.
+
+def open_content(content: str | None) -> FrameSource:
+    """Open a file, or the sample portrait where none was named."""
+    return open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait())
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the results."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is in its place" if in_the_way else error.strerror
+        raise InputError(f"cannot make the folder {folder}: {reason}; choose another --output_path") from error
+
+
+def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options: Options) -> None:
+    """Stylise contents, each with the name of its result; a bad one is reported and the others go on.
+
+    Raises InputError if there was one.
     """
-    found: list[str] = []
-    for name in names:
-        if not name:
-            raise InputError("--content is empty: name a photo, a video or a folder.")
+    manifest = Manifest(Path(options.output_path)) if options.resume else None
+    failures = 0
+    for content, result_name in jobs:
+        name = content or "the sample portrait"
         try:
-            found += _find_content(name, results)
-        except OSError as error:
-            raise InputError(f"cannot read {name}: {error.strerror}; check the name and the permissions") from error
-    return list(dict.fromkeys(found))
-
-
-def _find_content(name: str, results: Path) -> list[str]:
-    path = Path(name)
-    if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
-        if path.resolve() == results.resolve():
-            inside = [p for p in inside if not RESULT_NAME.fullmatch(p.stem)]
-        if not inside:
-            raise InputError(f"{name} is a folder without photos or videos: name another one.")
-        return list(map(str, inside))
-    if path.exists() or not any(sign in name for sign in "*?["):
-        return [name]
-    matches = sorted(m for m in glob(name, recursive=True) if is_content(Path(m)))  # noqa: PTH207 - may be absolute
-    if not matches:
-        raise InputError(f"No file matches {name}: check the pattern.")
-    return matches
-
-
-def is_content(path: Path) -> bool:
-    """Whether it is a file, and no part of an unfinished result (see model/media/resume.py)."""
-    folder = path.parent
-    return path.is_file() and not (folder.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(folder.stem))
-
-
-def overwritten_names(contents: list[str], results: Path) -> set[str]:
-    """Names, in lower case, whose results would overwrite a content that lies in the folder `results`."""
-    there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
-    return {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
-
-
-def result_names(contents: list[str], results: Path) -> list[str]:
-    """A name of its own for the results of each content, the same whoever stylises it."""
-    taken = overwritten_names(contents, results)
-    return [unique_name(content_name(Path(content)), taken) for content in contents]
-
-
-def unique_name(name: str, taken: set[str]) -> str:
-    """`name`, or `name-2`, `name-3` … when an earlier content of this call has it; `taken` is in lower case."""
-    name = os.fsencode(name)[:LONGEST_NAME].decode(errors="ignore")
-    choice, number = name, count(2)
-    while choice.lower() in taken:
-        choice = f"{name}-{next(number)}"
-    taken.add(choice.lower())
-    return choice
+            if manifest is not None and manifest.has(content, options):
+                continue
+            with open_content(content) as source:
+                path = stylize(stylizer, source, result_name, options)
+                if source.warning:
+                    cli.say(source.warning, all_processes=True)
+            print(f"{name} → {path}")
+            if manifest is not None:
+                manifest.add(content, options, path)
+        except InputError as error:
+            told = str(error) if name in str(error) else f"{name}: {cli.sentence(error)}"
+            if len(jobs) == 1:
+                raise InputError(told) from error
+            failures += 1
+            cli.say(told, all_processes=True)
+    if failures:
+        raise InputError(f"{failures} of {len(jobs)} contents could not be stylised; see above.")

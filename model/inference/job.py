@@ -1,24 +1,32 @@
 """One photo or video as the options ask: load the model, find who is in it, write the result."""
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+
+from tqdm import tqdm
 
 from model.common import cli
 from model.common.errors import InputError
 from model.faces.search import find_people
-from model.inference.clip import Look, MapsOf, stylised
-from model.inference.delivery import deliver, sink_for
+from model.inference.clip import MapsOf, stylised
+from model.inference.manifest import facts_of
 from model.inference.options import Options
-from model.inference.people import Cast, stylised_people
+from model.inference.people import People, Person
 from model.inference.stylizer import Portrait, Stylizer
-from model.media.files import Frame, FrameSource, open_sink
+from model.media.files import open_sink
+from model.media.frames import Frame, FrameSink, FrameSource
 from model.media.photos import PhotoSource
-from model.parsing.maps import Smoother, load_flow, open_maps
+from model.media.resume import SegmentedSink
+from model.media.threads import ahead, behind
+from model.parsing.maps import open_maps
+from model.parsing.smooth import Smoother, load_flow
 
 
 def make_stylizer(options: Options) -> Stylizer:
-    """Load the model that the options ask for."""
+    """Load the model that the options ask for. What it cannot render is reported before any frame is read."""
     stylizer = Stylizer.from_preset(
         options.ckpt,
         device="cpu" if options.cpu else options.device,
@@ -29,94 +37,75 @@ def make_stylizer(options: Options) -> Stylizer:
         tile=options.tile,
         compile=options.compile,
     )
-    if options.backbone not in (None, stylizer.backbone):
-        raise InputError(f"{options.ckpt} is a {stylizer.backbone} model: leave --backbone {options.backbone} out.")
-    if options.parsing_map_path and not stylizer.network.config.parsing_channels:
+    style = stylizer.style
+    backbone = style.network.config.backbone
+    if options.backbone not in (None, backbone):
+        raise InputError(f"{options.ckpt} is a {backbone} model: leave --backbone {options.backbone} out.")
+    if options.parsing_map_path and not style.network.config.parsing_channels:
         raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
     note_unused(stylizer, options)
-    # What the model cannot render is reported before any frame is read.
-    preset = stylizer.preset
-    style, degree = stylizer.style_name(options.style_id), options.degree
-    known = degree if callable(degree) else stylizer.degree(degree)
-    if preset.style is not None and style != stylizer.style_name():
+    preset, degree = style.preset, options.degree
+    exemplar, known = style.exemplar_name(options.style_id), degree if callable(degree) else style.degree(degree)
+    if preset.style is not None and exemplar != style.exemplar_name():
         cli.say(f"{preset.name} was trained for style {preset.style} alone: the look may suffer")
     if preset.degree not in (None, known):
         cli.say(f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer")
     return stylizer
 
 
+def load_other(stylizer: Stylizer, options: Options, preset: str) -> Stylizer:
+    """The model of a preset for one of several people: `stylizer` for --ckpt itself, others with their own files."""
+    if preset == options.ckpt:
+        return stylizer
+    own = {"style_id": None, "exstyle_path": None, "style_encoder_path": None, "faceparsing_path": None}
+    return make_stylizer(replace(options, ckpt=preset, **own))
+
+
 def note_unused(stylizer: Stylizer, options: Options) -> None:
-    """Say which options the model has no use for; the published program takes them all the same."""
-    unused: list[str] = []
-    if not stylizer.network.has_degree:
-        unused += ["style_id", "style_degree", "exstyle_path", "color_transfer"]
-    if stylizer.style_encoder is None:
-        unused += ["style_encoder_path", "color_transfer"]  # without a photo's code, all colour rows are the style's
-    if stylizer.parser is None:
-        unused += ["faceparsing_path", "smooth"]
-    given = [f"--{name}" for name in dict.fromkeys(unused) if getattr(options, name) not in (None, False)]
-    if given:
-        cli.say(f"{stylizer.preset.name} has no use for {', '.join(given)}: left aside")
+    """Say which options the style has no use for; the published program takes them all the same."""
+    unused = [
+        f"--{field.name}" for field in fields(options)
+        if not set((field.metadata.get("needs") or "").split()) <= stylizer.style.uses
+        and getattr(options, field.name) not in (None, False)
+    ]  # fmt: skip
+    if unused:
+        cli.say(f"{stylizer.style.name} has no use for {', '.join(unused)}: left aside")
 
 
 def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
-    """Stylise one photo or video; writes NAME_input.jpg and NAME_vtoonify_X.jpg or .mp4, returns the latter."""
+    """Stylise one photo or video; returns the path of the result, NAME_vtoonify_X.jpg or .mp4.
+
+    Where one person is stylised, NAME_input.jpg beside it shows what the style was given.
+    """
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    if options.most_faces != 1:
-        return stylize_people(stylizer, source, name, options)
-    scaled = not options.no_scale_image
-    shown, landmarks = stylizer.find_face(source, scaled)
-    portrait = stylizer.fit(shown, tuple(options.padding), scaled, landmarks)
-    look = look_of(options, options.crop if source.is_video and scaled else "fixed", "keep")
+    several = options.most_faces != 1
+    look = replace(options, crop=options.crop if source.is_video else "fixed")
+    look.lost = look.lost or ("pass" if several else "keep")
+    people = People(stylizer, look, options.choices, partial(load_other, stylizer, options))
+    if several:
+        shown, faces = find_people(source, options.most_faces)
+        if not look.follows:  # nobody joins them
+            check_all_seen(options, source, len(faces))
+    else:
+        shown, face = stylizer.find_face(source, not options.no_scale_image)
+        faces = [face]
+    persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
     path = result_path(stylizer, source, name, options)
-    sink = sink_for(path, source, options, [(stylizer, portrait)])
-    maps = parsing_maps(stylizer, source, portrait, options, sink.done)
-    resumed = {"done": sink.done, "neighbours": options.window_size if options.smooth else 0}
+    sink = sink_for(path, source, options)
+    maps_of = parsing_maps(persons[0], source, options, sink.done)
+    joining = {"newcomer": people.newcomer, "most": options.most_faces} if several else {}
     deliver(
         source,
         sink,
-        lambda frames: stylised(stylizer, frames, portrait, look, maps, **resumed),
-        preview=shown if options.preview else None,
+        lambda frames: stylised(frames, persons, look, maps_of=maps_of, state=sink.state, **joining),
+        shown if options.preview else None,
     )
-    write_input(path.with_name(f"{name}_input.jpg"), source, shown, portrait)
-    return path
-
-
-def stylize_people(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
-    """Stylise several people in one photo or video; writes NAME_vtoonify_X.jpg or .mp4, returns it."""
-    shown, faces = find_people(source, options.most_faces)
-    follow = source.is_video and options.crop == "follow"
-    if not follow:  # nobody joins them
-        check_all_seen(options, source, len(faces))
-    look = look_of(options, "follow" if follow else "fixed", "pass")
-
-    def load(preset: str) -> Stylizer:
-        same = preset == options.ckpt
-        return stylizer if same else make_stylizer(replace(options, ckpt=preset, style_id=None))
-
-    cast = Cast.of(stylizer, look, options.choices, load, tuple(options.padding))
-    people = [cast.person(number, shown, landmarks) for number, landmarks in enumerate(faces, 1)]
-    path = result_path(stylizer, source, name, options)
-    sink = sink_for(path, source, options, [(person.stylizer, person.portrait) for person in people])
-    settings = {
-        "full_frame": look.full_frame,
-        "compare": look.compare,
-        "follow": follow,
-        "lost": look.lost,
-        "most": options.most_faces,
-        "newcomer": cast.newcomer,
-        "done": sink.done,
-    }
-    deliver(
-        source,
-        sink,
-        lambda frames: stylised_people(frames, people, **settings),
-        preview=shown if options.preview else None,
-    )
-    if not options.preview:
+    if not several:
+        write_input(path.with_name(f"{name}_input.jpg"), source, shown, persons[0].portrait)
+    elif not options.preview:
         try:
-            check_all_seen(options, source, cast.count)
+            check_all_seen(options, source, people.count)
         except InputError as unseen:  # the result is there
             cli.say(unseen)
     return path
@@ -129,46 +118,62 @@ def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
         raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
 
 
-def look_of(options: Options, crop: str, lost: str) -> Look:
-    """What the options say of the look."""
-    return Look(
-        style=options.style_id,
-        degree=options.degree,
-        color_transfer=options.color_transfer,
-        batch_size=options.batch_size or None,
-        crop=crop,
-        full_frame=options.full_frame,
-        compare=options.compare,
-        lost=options.lost or lost,
-        steady={"auto": None, "on": True, "off": False}[options.steady],
-    )
-
-
 def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
     """Where the result goes."""
     kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
     suffix = ".mp4" if source.is_video and not options.preview else ".jpg"
-    return Path(options.output_path) / f"{name}_{kind}_{stylizer.backbone[0]}{suffix}"
+    return Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{suffix}"
 
 
-def parsing_maps(
-    stylizer: Stylizer, source: FrameSource, portrait: Portrait, options: Options, done: int = 0
-) -> MapsOf | None:
+def sink_for(path: Path, source: FrameSource, options: Options) -> FrameSink:
+    """What a result is written to. With --resume, videos go on where the same was interrupted.
+
+    Raises InputError as `open_sink` does.
+    """
+    if options.resume and source.is_video and not options.preview:
+        return SegmentedSink(path, source, facts_of(str(source.path), options))
+    return open_sink(path, source)
+
+
+def deliver(
+    source: FrameSource,
+    sink: FrameSink,
+    results_of: Callable[[Iterator[Frame]], Iterator[Frame]],
+    preview: Frame | None = None,
+) -> None:
+    """Write what `results_of` makes of the frames of a source, or of the one frame `preview`, with a progress bar.
+
+    Reading, computing and writing go on at the same time. What an interruption leaves is told.
+    """
+    hidden = None if source.is_video and preview is None else True  # None: where stderr is no terminal
+    bar = {"desc": source.name, "total": source.expected_frames, "initial": sink.done, "unit": "frame"}
+    try:
+        with sink, ahead(source if preview is None else [preview]) as frames, behind(sink.write) as write:
+            for frame in tqdm(results_of(frames), disable=hidden, **bar):
+                write(frame)
+    except KeyboardInterrupt:
+        if left := sink.left():
+            cli.say(left, all_processes=True)
+        raise
+
+
+def parsing_maps(person: Person, source: FrameSource, options: Options, done: int) -> MapsOf | None:
     """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone.
 
-    done: how many frames are left out.
+    done: how many frames are passed over.
     """
+    style = person.stylizer.style
     if options.parsing_map_path:
-        maps = open_maps(options.parsing_map_path, stylizer.network.config.parsing_channels, portrait.crop)
+        maps = open_maps(options.parsing_map_path, style.network.config.parsing_channels, person.portrait.crop)
         return lambda crops: islice(maps, done, None)
-    if not options.smooth or options.preview or not source.is_video or stylizer.parser is None:
+    if not options.smooth or options.preview or not source.is_video or style.parser is None:
         return None
-    flow = load_flow(options.raft_path, stylizer.device)
-    return Smoother(stylizer.parser, flow, stylizer.device, stylizer.dtype, options.window_size).maps
+    flow = load_flow(options.raft_path, style.device)
+    return Smoother(style.parser, flow, style.device, style.dtype, options.window_size).maps
 
 
 def write_input(path: Path, source: FrameSource, frame: Frame, portrait: Portrait) -> None:
-    """Write what the network saw of `frame`."""
+    """Write what the style was given of `frame`."""
     crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
     with open_sink(path, PhotoSource(source.path, crop)) as sink:
         sink.write(Frame(crop))

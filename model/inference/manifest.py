@@ -5,18 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import av
-import torch
-
+from model.common.cli import free_options
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.inference.options import Options
-from model.inference.stylizer import Portrait, Stylizer
+from model.styles.presets import choose_preset
 
 FILE_NAME = "manifest.jsonl"
-
-OF_THE_MACHINE = ("content", "output_path", "resume", "device", "cpu", "precision", "batch_size", "tile", "compile")
-"""Options that don't change what the result shows."""
 
 
 class Manifest:
@@ -34,7 +29,7 @@ class Manifest:
                     continue  # a line that was being written when the power went
 
     def has(self, content: str, options: Options) -> bool:
-        """Whether `content` is done: the same file, with the same options, and its result is still there."""
+        """Whether `content` is done: the same file, options and model files, and its result is still there."""
         entry = self._done.get(content)
         if entry is None or any(entry.get(name) != fact for name, fact in facts_of(content, options).items()):
             return False
@@ -48,24 +43,24 @@ class Manifest:
 
 
 def facts_of(content: str, options: Options) -> dict[str, Any]:
-    """What a result is made of: content, its state, options that change the look. InputError as `state_of`."""
-    look = {name: value for name, value in asdict(options).items() if name not in OF_THE_MACHINE}
-    size, changed = state_of(content) or (None, None)  # numbered photos: their names are what is known
-    return {"content": content, "size": size, "changed": changed, "look": look}
+    """All that a result depends on, as JSON can hold it: content, options that change the look, files of the models.
 
-
-def ingredients(content: str, options: Options, fitted: list[tuple[Stylizer, Portrait]]) -> dict[str, Any]:
-    """All that a result of `fitted` people in `content` depends on, as JSON can hold it; InputError as `state_of`."""
-    files = [CHECKPOINTS / file for stylizer, _ in fitted for file in stylizer.preset.files]
-    given = [value for name, value in vars(options).items() if name.endswith("_path") and name not in OF_THE_MACHINE]
-    return facts_of(content, options) | {
-        "files": {str(file): state_of(file) for file in [*files, *filter(None, given)]},
-        "crops": [asdict(portrait.crop) for _, portrait in fitted],
-        "libraries": [torch.__version__, av.__version__],  # another one may round otherwise
+    Raises InputError where the state of a file can't be read.
+    """
+    free = free_options(Options)
+    given = {name: value for name, value in asdict(options).items() if name not in free}
+    files = [value for name, value in given.items() if name.endswith("_path") and value]
+    for preset in {options.ckpt, *(choice.preset for choice in options.choices.values())} - {None}:
+        files += [CHECKPOINTS / file for file in choose_preset(preset).files]
+    return {
+        "content": content,
+        "state": state_of(content),  # numbered photos have none: their names are what is known
+        "look": given,
+        "files": {str(file): state_of(file) for file in sorted(map(str, files))},
     }
 
 
-def state_of(path: str | Path) -> tuple[int, int] | None:
+def state_of(path: str | Path) -> list[int] | None:
     """Size in bytes and time of the last change in ns; None where there is no such file. InputError if none is told."""
     try:
         state = Path(path).stat()
@@ -73,4 +68,4 @@ def state_of(path: str | Path) -> tuple[int, int] | None:
         return None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the permissions.") from error
-    return state.st_size, state.st_mtime_ns
+    return [state.st_size, state.st_mtime_ns]

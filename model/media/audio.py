@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
 
 import av
-from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
 from model.media.frames import FrameSource
-from model.media.video_reader import CLOCK_RESTART, open_container
+from model.media.video_reader import Clock, open_container, whole_packets
 
 # What mp4 can hold and players of mp4 also play; FFmpeg would store some more that they do not.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "mp3", "opus")
@@ -31,96 +29,59 @@ class Sound:
     """
 
     def __init__(self, source: FrameSource, output: OutputContainer):
-        self._origin = source.origin
         self._output = output
         self._input = open_container(source.path)
         stream = self._input.streams[source.sound_index]
-        self._packets = self._stamped(stream)
+        self._packets = self._stamped(stream, source.origin)
         self._waiting = next(self._packets, None)
-        self._track: _Track | None = None
-        if self._waiting is not None:
-            self._track = _CopiedTrack(stream, output) if _can_copy(stream) else _EncodedTrack(stream, output)
+        self._decoder = None if _can_copy(stream) else stream.codec_context
+        if self._waiting is None:
+            return
+        if self._decoder is None:
+            self._track = output.add_stream_from_template(stream)
+            return
+        rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
+        layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
+        self._track = output.add_stream("aac", rate=rate, layout=layout)
+        self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
 
     def advance(self, until: Fraction | None) -> None:
         """Writes the sound that starts before `until` seconds, or all that is left."""
         while self._waiting is not None:
             if until is not None and self._waiting.dts * self._waiting.time_base >= until:
                 return
-            self._output.mux(self._track.convert(self._waiting))
+            self._output.mux(self._converted(self._waiting))
             self._waiting = next(self._packets, None)
 
     def finish(self) -> None:
         """Writes what an encoder still holds back."""
-        if self._track is not None:
-            self._output.mux(self._track.flush())
+        if self._decoder is not None:
+            self._output.mux(self._track.encode(None))
 
     def close(self) -> None:
         self._packets.close()
         self._input.close()
 
-    def _stamped(self, stream: AudioStream) -> Iterator[Packet]:
-        """The packets on the clock of the source's frames, with stamps that rise strictly, as mp4 demands."""
-        tick = stream.time_base
-        shift = -round(self._origin / tick)
-        last, following = None, 0
-        packets = self._input.demux(stream)
-        while (packet := _next_whole(packets)) is not None:
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            dts = following if stamp is None else stamp + shift
-            if last is not None and dts <= last:
-                starts_anew = (last - dts) * tick > CLOCK_RESTART
-                shift += following - dts if starts_anew else 0
-                dts = following if starts_anew else last + 1
-            packet.dts = packet.pts = dts
-            last, following = dts, dts + max(packet.duration or 0, 1)
-            yield packet
-
-
-class _Track(Protocol):
-    def convert(self, packet: Packet) -> list[Packet]: ...
-
-    def flush(self) -> list[Packet]: ...
-
-
-class _CopiedTrack:
-    def __init__(self, stream: AudioStream, output: OutputContainer):
-        self._stream = output.add_stream_from_template(stream)
-
-    def convert(self, packet: Packet) -> list[Packet]:
-        packet.stream = self._stream
-        return [packet]
-
-    def flush(self) -> list[Packet]:
-        return []
-
-
-class _EncodedTrack:
-    def __init__(self, stream: AudioStream, output: OutputContainer):
-        self._decoder = stream.codec_context
-        rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
-        layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
-        self._stream = output.add_stream("aac", rate=rate, layout=layout)
-        self._stream.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._stream.layout.nb_channels
-
-    def convert(self, packet: Packet) -> list[Packet]:
+    def _converted(self, packet: Packet) -> list[Packet]:
+        if self._decoder is None:
+            packet.stream = self._track
+            return [packet]
         try:
-            frames: list[AudioFrame] = self._decoder.decode(packet)
-            return [encoded for frame in frames for encoded in self._stream.encode(frame)]
+            return [encoded for samples in self._decoder.decode(packet) for encoded in self._track.encode(samples)]
         except (av.FFmpegError, ValueError):
             return []  # damage or a change of format leaves a gap; the next packet has its own time
 
-    def flush(self) -> list[Packet]:
-        return self._stream.encode(None)
+    def _stamped(self, stream: AudioStream, origin: Fraction) -> Iterator[Packet]:
+        """The packets on the clock of the source's frames, with stamps that rise strictly, as mp4 demands."""
+        tick, clock, last = stream.time_base, Clock(origin), None
+        for packet in whole_packets(self._input, stream):
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            time = clock.time(None if stamp is None else stamp * tick, max(packet.duration or 0, 1) * tick)
+            dts = round(time / tick)
+            packet.dts = packet.pts = last = dts if last is None else max(dts, last + 1)
+            yield packet
 
 
 def _can_copy(stream: AudioStream) -> bool:
     codec = stream.codec_context.codec.canonical_name
     return codec in COPIED_CODECS and (codec != "mp3" or stream.rate >= MIN_MP3_RATE)
-
-
-def _next_whole(packets: Iterator[Packet]) -> Packet | None:
-    """The next packet with content; None at the end, or where the file breaks off."""
-    try:
-        return next((packet for packet in packets if packet.size), None)
-    except av.FFmpegError:
-        return None

@@ -8,16 +8,13 @@
 from pathlib import Path
 
 from model.common.errors import InputError
+from model.media.formats import HEIF_BRANDS, WRITTEN_PHOTOS, WRITTEN_VIDEOS
 from model.media.frames import Frame, FrameSink, FrameSource, unreadable
-from model.media.photos import PHOTO_SUFFIXES, PhotoSink, SequenceSource, is_pattern, open_photo
+from model.media.photos import PhotoSink, SequenceSource, is_pattern, open_photo
 from model.media.video_reader import VideoSource
 from model.media.video_writer import VideoSink
 
 __all__ = ["Frame", "FrameSink", "FrameSource", "open_frames", "open_sink"]
-
-VIDEO_SUFFIXES = (".mp4",)
-# ISO base media brands of HEIF photos. Their tiles would open as a video of fragments.
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def open_frames(path: str | Path) -> FrameSource:
@@ -29,7 +26,17 @@ def open_frames(path: str | Path) -> FrameSource:
     path = Path(path)
     if is_pattern(path) and not path.exists():
         return SequenceSource(path)
-    header = _read_header(path)
+    if path.is_dir():
+        raise unreadable(path, "it is a folder", "name a photo or video in it")
+    if not path.is_file():
+        raise unreadable(path, "there is no such file", "check the name")
+    try:
+        with path.open("rb") as file:
+            header = file.read(12)
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error), "check the permissions") from error
+    if not header:
+        raise unreadable(path, "it is empty (0 bytes)", "copy it again or pass another file")
     photo = open_photo(path)
     if photo is not None:
         return photo
@@ -44,25 +51,9 @@ def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
     `source` lends a video its clock and its sound. Raises InputError if nothing can be written at `path`.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
+    if path.suffix.lower() in WRITTEN_VIDEOS:
         return VideoSink(path, source)
-    if suffix in PHOTO_SUFFIXES:
+    if path.suffix.lower() in WRITTEN_PHOTOS:
         return PhotoSink(path, source)
-    known = ", ".join((*PHOTO_SUFFIXES, *VIDEO_SUFFIXES))
+    known = ", ".join((*WRITTEN_PHOTOS, *WRITTEN_VIDEOS))
     raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {known}")
-
-
-def _read_header(path: Path) -> bytes:
-    if path.is_dir():
-        raise unreadable(path, "it is a folder", "name a photo or video in it")
-    if not path.is_file():
-        raise unreadable(path, "there is no such file", "check the name")
-    try:
-        with path.open("rb") as file:
-            header = file.read(12)
-    except OSError as error:
-        raise unreadable(path, error.strerror or str(error), "check the permissions") from error
-    if not header:
-        raise unreadable(path, "it is empty (0 bytes)", "copy it again or pass another file")
-    return header

@@ -5,34 +5,34 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 import numpy as np
 
 from model.common.errors import InputError
+from model.common.interrupts import noted_signals
 
 # The frame rate of anything that states none: photos, numbered pictures, streams without a clock.
 DEFAULT_RATE = Fraction(25)
 WHITE = 255
-# The system's words for no room: disk, quota, largest size of a file.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture.
 
-    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo.
+    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo; state: of results, what a run that
+    is continued after this frame has to know, as JSON can hold it.
     """
 
     rgb: np.ndarray
     time: Fraction | None = None
+    state: dict[str, Any] | None = None
 
 
 class FrameSource(ABC):
@@ -74,8 +74,7 @@ class FrameSource(ABC):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frames in pixels, after rotation."""
-        height, width = self.first.rgb.shape[:2]
-        return height, width
+        return self.first.rgb.shape[:2]
 
     @abstractmethod
     def _read(self) -> Iterator[Frame]:
@@ -114,39 +113,46 @@ class FrameSink(ABC):
     done = 0
     """Frames that an earlier run has written already: the first to be written is the one after them."""
 
+    state: dict[str, Any] | None = None
+    """`Frame.state` of the last of them; None where there are none."""
+
     def __init__(self, path: Path, source: FrameSource):
+        """Refuses a place that cannot be written before hours of work go into it."""
         self.path = path
         self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self.written = 0
         self._source = source
-        self._check_place()
-
-    def _check_place(self) -> None:
-        """Refuses a place that cannot be written before hours of work go into it."""
         for target in (self.path, self.partial):
-            if target.exists() and self._source.path.exists() and target.samefile(self._source.path):
-                raise InputError(f"writing {self.path} would destroy the input {self._source.path}: "
-                                 "choose another output name")
-        if self.path.is_dir():
-            raise InputError(f"cannot write {self.path}: a folder has that name; choose another output name")
-        try:
+            if target.exists() and source.path.exists() and target.samefile(source.path):
+                raise InputError(f"writing {path} would destroy the input {source.path}: choose another output name")
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: a folder has that name; choose another output name")
+        with self._storing():
             self.partial.touch()
             self.partial.unlink()
-        except OSError as error:
-            raise self._failure(error) from error
 
-    def _failure(self, error: OSError | av.FFmpegError) -> InputError:
-        advice = "free some space there" if error.errno in FULL else "choose a folder that exists and can be written"
-        return InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}")
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Turns what the system says within the block into a sentence, and holds Ctrl-C back until it is through.
+
+        Between encoder and file Ctrl-C would lose a packet, and without the first one all the others show nothing.
+        """
+        in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
+        try:
+            with noted_signals() if in_main else nullcontext() as seen:
+                yield
+        except (OSError, av.FFmpegError) as error:
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, largest size of a file
+            advice = "free some space there" if is_full else "choose a folder that exists and can be written"
+            raise InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}") from error
+        if seen:
+            signal.raise_signal(seen[0])
 
     def write(self, frame: Frame) -> None:
         """Adds one frame; all frames of a sink have the same size. Raises InputError if it cannot be stored."""
-        try:
-            with uninterrupted():
-                self._write(frame)
-                self.written += 1
-        except (OSError, av.FFmpegError) as error:
-            raise self._failure(error) from error
+        with self._storing():
+            self._write(frame)
+            self.written += 1
 
     def left(self) -> str | None:
         """After Ctrl-C: what stayed of the work, as a sentence; None for nothing."""
@@ -158,59 +164,34 @@ class FrameSink(ABC):
     def _write(self, frame: Frame) -> None:
         """Stores one frame in the partial file."""
 
-    @abstractmethod
-    def _finish(self, complete: bool) -> None:
+    def _finish(self, complete: bool) -> None:  # noqa: B027 - a file may be whole with each frame
         """Makes the partial file playable; `complete` is False if the user broke off."""
 
-    @abstractmethod
-    def _abandon(self) -> None:
+    def _abandon(self) -> None:  # noqa: B027
         """Lets go of the partial file, whatever its state."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        interrupted = isinstance(error, KeyboardInterrupt)
         if not self.written or (kind is not None and not interrupted):
             self.discard()
             return
         try:
-            with uninterrupted():
+            with self._storing():
                 self._finish(complete=not interrupted)
                 if not interrupted:
                     self.partial.replace(self.path)
-        except (OSError, av.FFmpegError) as failure:
+        except InputError:
             self.discard()
-            raise self._failure(failure) from failure
+            raise
 
     def discard(self) -> None:
         """Lets go of what was written; an older file at `path` stays."""
         with suppress(OSError, av.FFmpegError):  # on a full disk closing fails as well
             self._abandon()
         self.partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Holds Ctrl-C back until the block is through: between encoder and file it would lose a packet.
-
-    The first packet is the key frame without which all the others show nothing.
-    """
-    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
-    handler = signal.getsignal(signal.SIGINT)
-    if not in_main or not callable(handler):
-        yield
-        return
-    held: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, stack: held.append((number, stack)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if held:
-        handler(*held[0])
 
 
 def over_white(rgba: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,35 +13,35 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from model.common.errors import InputError
+from model.media.formats import ANIMATED_FORMATS, PHOTO_FORMATS, WRITTEN_PHOTOS
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over_white, unreadable
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-# Formats with a clear signature. Others of Pillow's would also claim some videos and text files.
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
-# Further pictures in other formats (JPEG, TIFF) are views, previews or pages.
-ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
 # What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 # Browsers show frames that ask for less than 20 ms for 100 ms, and old GIFs rely on it.
 SHORTEST_MS, FALLBACK_MS = 20, 100
 # Divides both hundredths of a second (GIF) and usual frame rates (APNG).
 ANIMATION_TICK = Fraction(1, 90000)
 JPEG_QUALITY = 95
 MAX_UINT16 = 65535
+PATTERN = re.compile(r"%0?(\d*)d")
 
 
 def open_photo(path: Path) -> FrameSource | None:
     """A photo or animated picture, or None if the file is neither by its signature."""
-    try:
-        with _open(path) as image:
-            animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
-    except Image.UnidentifiedImageError:
-        return None
-    except Image.DecompressionBombError as error:
-        raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
+    with _reported(path):
+        try:
+            with _open(path) as image:
+                animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
+        except Image.UnidentifiedImageError:
+            return None
     return AnimationSource(path) if animated else PhotoSource(path, read_photo(path))
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """One photo, upright: [H, W, 3] uint8. Raises InputError for anything but a whole photo."""
+    with _reported(path), _open(path) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 class PhotoSource(FrameSource):
@@ -65,15 +66,12 @@ class AnimationSource(FrameSource):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        try:
-            with _open(path) as image:
-                self._start = int(getattr(image, "default_image", False))  # an APNG's still is not part of its film
-                self.expected_frames = image.n_frames - self._start
-                image.seek(self._start)
-                self.rate = 1 / _duration(image)
-                self.first = Frame(to_rgb(image), Fraction(0))
-        except (*DAMAGE, EOFError) as error:
-            raise _damaged(path, error) from error
+        with _reported(path), _open(path) as image:
+            self._start = int(getattr(image, "default_image", False))  # an APNG's still is not part of its film
+            self.expected_frames = image.n_frames - self._start
+            image.seek(self._start)
+            self.rate = 1 / _duration(image)
+            self.first = Frame(to_rgb(image), Fraction(0))
 
     def _read(self) -> Iterator[Frame]:
         time = Fraction(0)
@@ -82,11 +80,9 @@ class AnimationSource(FrameSource):
             for index in range(self._start, self._start + self.expected_frames):
                 try:
                     image.seek(index)
-                    rgb = to_rgb(image)
-                    step = _duration(image)
-                except (*DAMAGE, EOFError):
-                    self.warning = (f"{self.path} is damaged after {float(time):.2f} s of animation: "
-                                    "the result stops there")
+                    rgb, step = to_rgb(image), _duration(image)
+                except DAMAGE:
+                    self.warning = f"{self.path} is damaged after {float(time):.2f} s: the result stops there"
                     return
                 yield Frame(rgb, time)
                 time += step
@@ -128,24 +124,10 @@ class PhotoSink(FrameSink):
     def _write(self, frame: Frame) -> None:
         if self.written:
             raise ValueError(f"{self.path} is a photo and holds one frame only")
-        Image.fromarray(frame.rgb).save(self.partial, quality=JPEG_QUALITY, subsampling="4:4:4")
-
-    def _finish(self, complete: bool) -> None:
-        """A photo is whole as soon as it is written."""
-
-    def _abandon(self) -> None:
-        """Nothing is held open between frames."""
-
-
-def read_photo(path: Path) -> np.ndarray:
-    """One photo, upright: [H, W, 3] uint8. Raises InputError for anything but a whole photo."""
-    try:
-        with _open(path) as image:
-            return to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
+        data = io.BytesIO()  # on a full disk Pillow itself would not report the last bytes
+        format = WRITTEN_PHOTOS[self.path.suffix.lower()]
+        Image.fromarray(frame.rgb).save(data, format, quality=JPEG_QUALITY, subsampling="4:4:4")
+        self.partial.write_bytes(data.getbuffer())
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -158,27 +140,25 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode == "F":
         raise ValueError("floating point pixels have no known range")
     if image.has_transparency_data:
-        return over_white(np.asarray(image.convert("RGBA")))
+        rgba = image.convert("RGBA")  # a profile speaks of the colours as they are before they are laid on white
+        return over_white(np.dstack([_to_srgb(rgba.convert("RGB")), rgba.getchannel("A")]))
     return np.array(_to_srgb(image))
 
 
 def is_pattern(path: Path) -> bool:
     """Whether the name stands for numbered files: it has one %d or %04d in it."""
-    return len(_PATTERN.findall(path.name)) == 1
+    return len(PATTERN.findall(path.name)) == 1
 
 
 def content_name(path: Path) -> str:
     """What results of a file, or of numbered files, are called after."""
     if is_pattern(path) and not path.exists():
-        return _PATTERN.sub("", path.stem).strip("_-. ") or path.absolute().parent.name
+        return PATTERN.sub("", path.stem).strip("_-. ") or path.absolute().parent.name
     return path.stem
 
 
-_PATTERN = re.compile(r"%0?(\d*)d")
-
-
 def _numbered_files(pattern: Path) -> list[Path]:
-    before, digits, after = _PATTERN.split(pattern.name)
+    before, digits, after = PATTERN.split(pattern.name)
     number = rf"(\d{{{digits},}})" if digits else r"(\d+)"
     fits = re.compile(re.escape(before) + number + re.escape(after))
     if not pattern.parent.is_dir():
@@ -192,7 +172,19 @@ def _open(path: Path) -> Image.Image:
         # Pillow warns at half the size that it refuses; photos of 108 megapixels are real.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         Image.init()  # registers the formats this build of Pillow knows
-        return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        return Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turns what Pillow raises within the block into a sentence."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise unreadable(path, "it has more pixels than is safe to decode", "make it smaller first") from error
+    except DAMAGE as error:
+        reason = f"this photo is damaged, cut off or of an unsupported kind ({error})"
+        raise unreadable(path, reason, "save it again as JPEG or PNG or pass another one") from error
 
 
 def _duration(image: Image.Image) -> Fraction:
@@ -204,23 +196,19 @@ def _duration(image: Image.Image) -> Fraction:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if not _is_srgb(source):
-                return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a profile that does not fit its picture says nothing about it
-    return image.convert("RGB")
+    """The colours that the picture's profile says, as RGB; the image has no alpha."""
+    plain = image.convert("RGB")
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        if _is_srgb(profile):
+            return plain
+        stored = image if image.mode == "CMYK" else plain
+        return ImageCms.profileToProfile(stored, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (KeyError, TypeError, ImageCms.PyCMSError, OSError):
+        return plain  # without a profile, or with one that does not fit its picture and so says nothing about it
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     """Conversion between variants of sRGB ("c2" is a tiny one) would only add rounding."""
     name = (profile.profile.profile_description or "").strip().lower()
     return "srgb" in name or name == "c2"
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return unreadable(path, f"this photo is damaged, cut off or of an unsupported kind ({error})",
-                      "save it again as JPEG or PNG or pass another one")

@@ -2,20 +2,18 @@
 
     sink = SegmentedSink(path, source, made_of)
     with sink:
-        for frame in stylised(stylizer, source, portrait, look, done=sink.done):
+        for frame in stylised(source, people, look, state=sink.state):
             sink.write(frame)
 
-Each segment is a file of its own, from an encoder of its own. At the end their packets go into one file as they are. So
-the result is the same, byte for byte, wherever the work was interrupted.
+Each segment is a file of its own. Beside them stands what a run after them has to know (`Frame.state`). At the end
+their packets go into one file as they are.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,13 +24,14 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from model.common.weight_files import write_whole
-from model.inference.batch import PARTS_SUFFIX
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.media.video_writer import Film, VideoSink, refined_tick
 
 SEGMENT = 128
-"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU. A multiple
-of the usual batches, so that a run that goes on forms the same ones; but on CUDA its first frame is one by itself."""
+"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU."""
+
+PARTS_SUFFIX = ".parts"
+"""Of the folder beside a result that is being made in segments."""
 
 NOTES = "notes.json"
 """The file in the folder of segments that tells what they are."""
@@ -40,87 +39,18 @@ NOTES = "notes.json"
 
 @dataclass(frozen=True)
 class Segment:
-    """A whole segment.
-
-    frames: how many there are; last: when the last one is shown, in ticks; digest: SHA-256 of the file.
-    """
+    """A whole segment: how many frames, when the last one is shown (ticks), the file's bytes, and `Frame.state`."""
 
     frames: int
     last: int
-    digest: str
-
-
-class Parts:
-    """The segments of one video in a folder. Those count that are noted, whole, and made of the same.
-
-    Args:
-        folder: need not exist.
-        made_of: what the segments are made of, as JSON can hold it. Where that has changed, none counts.
-    """
-
-    def __init__(self, folder: Path, made_of: dict[str, Any]):
-        self.folder = folder
-        self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
-        numbered = takewhile(lambda item: self._is_whole(*item), enumerate(self._noted()))
-        self.segments = [segment for _, segment in numbered]
-
-    def _noted(self) -> list[Segment]:
-        try:
-            notes = json.loads((self.folder / NOTES).read_text(encoding="utf-8"))
-            return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
-        except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `note` tells
-            return []
-
-    def _is_whole(self, number: int, segment: Segment) -> bool:
-        try:
-            return digest_of(self.path(number)) == segment.digest
-        except OSError:
-            return False
-
-    def path(self, number: int) -> Path:
-        """The file of a segment."""
-        return self.folder / f"{number:05d}.mp4"
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files of all segments that count, in order."""
-        return [self.path(number) for number in range(len(self.segments))]
-
-    @property
-    def frames(self) -> int:
-        """How many frames the segments hold."""
-        return sum(segment.frames for segment in self.segments)
-
-    @property
-    def last(self) -> int | None:
-        """When the last frame is shown, in ticks; None without one."""
-        return self.segments[-1].last if self.segments else None
-
-    def add(self, frames: int, last: int) -> None:
-        """Note the next segment, whose file is written."""
-        self.segments.append(Segment(frames, last, digest_of(self.path(len(self.segments)))))
-        self.note()
-
-    def note(self) -> None:
-        """Write the notes; the folder is made. Raises InputError if that is not possible."""
-        notes = json.dumps({"made_of": self._made_of, "segments": [asdict(segment) for segment in self.segments]})
-        write_whole(self.folder / NOTES, lambda path: path.write_text(notes, encoding="utf-8"))
-
-    def remove(self, first: int = 0) -> None:
-        """Remove the files of the segments from number `first` on; if that is 0, the notes and the folder, too."""
-        kept = [*self.paths[:first], self.folder / NOTES] if first else []
-        with suppress(OSError):  # somebody's own files in it, or a folder that can't be changed, do no harm
-            for path in [*self.folder.glob("[0-9]*.mp4"), *self.folder.glob(f"{Path(NOTES).stem}*.json")]:
-                if path not in kept:
-                    path.unlink()
-            if not first:
-                self.folder.rmdir()
+    size: int
+    state: dict[str, Any] | None
 
 
 class SegmentedSink(FrameSink):
     """As `VideoSink`, but whatever interrupts the work, the segments that are whole stay, and count the next time.
 
-    `done` tells how many frames they hold.
+    `done` tells how many frames they hold, `state` is the state of the last one (None for none).
 
     Args:
         path, source: as `open_sink` takes them.
@@ -129,20 +59,58 @@ class SegmentedSink(FrameSink):
 
     def __init__(self, path: Path, source: FrameSource, made_of: dict[str, Any]):
         super().__init__(path, source)
-        self._parts = Parts(path.with_suffix(PARTS_SUFFIX), made_of)
+        self._folder = path.with_suffix(PARTS_SUFFIX)
+        self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
+        self._segments: list[Segment] = []
+        for number, segment in enumerate(self._noted()):
+            if size_of(self._part(number)) != segment.size:
+                break
+            self._segments.append(segment)
         self._segment: VideoSink | None = None
-        self.done = self.written = self._parts.frames
+        self.done = self.written = sum(segment.frames for segment in self._segments)
+        self.state = self._latest = self._segments[-1].state if self._segments else None
+
+    def _part(self, number: int) -> Path:
+        return self._folder / f"{number:05d}.mp4"
+
+    @property
+    def _last(self) -> int | None:
+        """When the last frame is shown, in ticks; None without one."""
+        return self._segments[-1].last if self._segments else None
+
+    def _noted(self) -> list[Segment]:
+        try:
+            notes = json.loads((self._folder / NOTES).read_text(encoding="utf-8"))
+            return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
+        except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `_note` tells
+            return []
+
+    def _note(self) -> None:
+        """Write the notes; the folder is made. Raises InputError if that is not possible."""
+        notes = json.dumps({"made_of": self._made_of, "segments": [asdict(segment) for segment in self._segments]})
+        write_whole(self._folder / NOTES, lambda path: path.write_text(notes, encoding="utf-8"))
+
+    def _remove(self, kept: int = 0) -> None:
+        """Remove all segments but the first `kept`; if those are none, the notes and the folder, too."""
+        stay = [*map(self._part, range(kept)), self._folder / NOTES] if kept else []
+        with suppress(OSError):  # somebody's own files in it, or a folder that can't be changed, do no harm
+            for path in [*self._folder.glob("[0-9]*.mp4"), *self._folder.glob(f"{Path(NOTES).stem}*.json")]:
+                if path not in stay:
+                    path.unlink()
+            if not kept:
+                self._folder.rmdir()
 
     def __enter__(self) -> Self:
-        self._parts.remove(len(self._parts.segments))
-        self._parts.note()
+        self._remove(len(self._segments))
+        self._note()
         return self
 
     def _write(self, frame: Frame) -> None:
         if self._segment is None:
-            path = self._parts.path(len(self._parts.segments))
-            self._segment = VideoSink(path, self._source, sound=False, after=self._parts.last)
+            path = self._part(len(self._segments))
+            self._segment = VideoSink(path, self._source, sound=False, after=self._last)
         self._segment.write(frame)
+        self._latest = frame.state
         if self._segment.written == SEGMENT:
             self._end_segment()
 
@@ -150,12 +118,14 @@ class SegmentedSink(FrameSink):
         segment, self._segment = self._segment, None
         with segment:
             pass
-        self._parts.add(segment.written, segment.last)
+        size = size_of(self._part(len(self._segments)))
+        self._segments.append(Segment(segment.written, segment.last, size, self._latest))
+        self._note()
 
     def _finish(self, complete: bool) -> None:
         if self._segment is not None:
             self._end_segment()
-        join(self._parts.paths, self.partial, self._source, self._parts.last)
+        join([self._part(number) for number in range(len(self._segments))], self.partial, self._source, self._last)
 
     def _abandon(self) -> None:
         if self._segment is not None:
@@ -171,14 +141,14 @@ class SegmentedSink(FrameSink):
                 is_done = True
         finally:
             self.discard()
-            if is_done or not self._parts.segments:
-                self._parts.remove()
+            if is_done or not self._segments:
+                self._remove()
 
     def left(self) -> str | None:
         """As `FrameSink.left`."""
-        if not self._parts.segments:
+        if not self._segments:
             return None
-        following = self._parts.last * refined_tick(self._source.time_base) + 1 / (self._source.rate or DEFAULT_RATE)
+        following = self._last * refined_tick(self._source.time_base) + 1 / (self._source.rate or DEFAULT_RATE)
         return f"{self._source.path} is done up to {float(following):.1f} s: --resume goes on from there"
 
 
@@ -218,7 +188,9 @@ def joined(parts: list[Path], film: Film) -> Iterator[Packet]:
                 yield packet
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; None where it can't be read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

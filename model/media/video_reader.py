@@ -2,24 +2,23 @@
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from model.media.formats import CONTAINERS
 from model.media.frames import DEFAULT_RATE, Frame, FrameSource, over_white, unreadable
 
-# Anything else that FFmpeg opens is text, a playlist of other files, or a photo that Pillow found damaged.
-CONTAINERS = (
-    "asf", "avi", "av1", "dv", "flv", "h264", "hevc", "ivf", "m4v", "matroska", "mov", "mpeg", "mpegts",
-    "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
-)  # fmt: skip
 OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 # FFmpeg's own VP8 and VP9 decoders drop the alpha plane, libvpx keeps it.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -47,15 +46,18 @@ class VideoSource(FrameSource):
         super().__init__(path)
         self._reformatter = VideoReformatter()
         with open_container(path) as container:
-            stream = self._choose(container)
+            stream = _main_stream(container, path)
             self._index = stream.index
             self.time_base = stream.time_base
             self.rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
             self.is_steady = stream.average_rate is not None and stream.average_rate == stream.base_rate
             sound = container.streams.best("audio", related=stream)
+            streams = [stream]
             if sound is not None and sound.codec_context is not None and sound.rate:
                 self.sound_index = sound.index
-            self.origin = _origin([stream] if self.sound_index is None else [stream, sound])
+                streams.append(sound)
+            start = min((s.start_time * s.time_base for s in streams if s.start_time is not None), default=Fraction(0))
+            self.origin = start if start >= LATE_START else Fraction(0)
             own_length = (stream.duration or 0) * stream.time_base
             self._announced = own_length or Fraction(container.duration or 0, av.time_base)
             self.expected_frames = stream.frames or round(self._announced * self.rate) or None
@@ -65,31 +67,22 @@ class VideoSource(FrameSource):
             raise unreadable(path, "not one frame of this video can be decoded", "check that it plays")
         self.first = first
 
-    def _choose(self, container: av.container.InputContainer) -> VideoStream:
-        videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not videos:
-            reason = "it holds sound only" if container.streams.audio else "it holds no pictures"
-            raise unreadable(self.path, reason, "pass a video or a photo")
-        best = container.streams.best("video")
-        chosen = best if best in videos else videos[0]
-        if chosen.codec_context is None:
-            raise unreadable(self.path, "its video codec is unknown", "convert it to H.264 first")
-        return chosen
-
     def _read(self) -> Iterator[Frame]:
         self.warning = None
-        clock = Clock(self.origin, 1 / self.rate)
-        start = None
+        clock, step, start = Clock(self.origin), 1 / self.rate, None
         with open_container(self.path) as container:
             stream = container.streams[self._index]
             convert = RGBConverter(self._reformatter, stream.sample_aspect_ratio)
             for picture, stamp in self._decode(container, stream):
-                time = clock.time(None if stamp is None else stamp * stream.time_base)
+                time = clock.time(None if stamp is None else stamp * stream.time_base, step)
                 start = time if start is None else start
-                self.end = time + (picture.duration * stream.time_base or 1 / self.rate)
+                self.end = time + (picture.duration * stream.time_base or step)
                 yield Frame(convert(picture), time)
-        if start is not None:
-            self._compare_length(self.end - start)
+        if start is not None and self.end - start < self._announced - MISSING_TOLERANCE:
+            self.warning = (
+                f"{self.path} announces {float(self._announced):.1f} s, but its pictures end after "
+                f"{float(self.end - start):.1f} s: it may be cut off"
+            )
 
     def _decode(
         self, container: av.container.InputContainer, stream: VideoStream
@@ -99,50 +92,35 @@ class VideoSource(FrameSource):
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
         trusts_pictures = container.format.name != "avi"
         stamps: deque[int | None] = deque()
-        packets = container.demux(stream)
         damaged = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError:
-                packet = None
-            if packet is not None and packet.size == 0:
-                continue  # a dropped frame, which a decoder would take for the end
+        for packet in chain(whole_packets(container, stream), [None]):
             try:
                 pictures = decoder.decode(packet)
-                stamps.append(packet.dts if packet is not None else None)
             except av.FFmpegError:
-                pictures = []
                 damaged += 1
                 self.warning = f"{self.path}: {damaged} damaged packets were skipped"
+                continue
+            stamps.append(None if packet is None else packet.dts)
             for picture in pictures:
                 stamp = stamps.popleft() if stamps else None
                 yield picture, picture.pts if trusts_pictures and picture.pts is not None else stamp
-            if packet is None:
-                return
-
-    def _compare_length(self, length: Fraction) -> None:
-        if length < self._announced - MISSING_TOLERANCE:
-            self.warning = (f"{self.path} announces {float(self._announced):.1f} s, but its pictures end after "
-                            f"{float(length):.1f} s: it may be cut off")
 
 
 class Clock:
     """Seconds since `origin`, going on evenly where stamps are missing or start anew."""
 
-    def __init__(self, origin: Fraction, step: Fraction):
+    def __init__(self, origin: Fraction):
         self._shift = -origin
-        self._step = step
         self._last: Fraction | None = None
+        self._following = Fraction(0)
 
-    def time(self, stamp: Fraction | None) -> Fraction:
-        """The time of the next frame, whose stamp in the file is `stamp` seconds, or unknown."""
-        following = Fraction(0) if self._last is None else self._last + self._step
-        time = following if stamp is None else stamp + self._shift
+    def time(self, stamp: Fraction | None, length: Fraction) -> Fraction:
+        """The time of what comes next: its stamp in the file is `stamp` seconds, or unknown, and it lasts so long."""
+        time = self._following if stamp is None else stamp + self._shift
         if self._last is not None and time < self._last - CLOCK_RESTART:
-            self._shift += following - time
-            time = following
-        self._last = time
+            self._shift += self._following - time
+            time = self._following
+        self._last, self._following = time, time + length
         return time
 
 
@@ -153,25 +131,24 @@ class RGBConverter:
         self._reformatter = reformatter
         self._pixel_aspect = pixel_aspect
         self._size: tuple[int, int] | None = None
-        self._matrix: np.ndarray | None = None
+        self._display_matrix: bytes | None = None
 
     def __call__(self, picture: VideoFrame) -> np.ndarray:
         """[H, W, 3] uint8, full range, over white."""
         if self._size is None:
             self._size = _square_pixel_size(picture, self._pixel_aspect)
-            self._matrix = _display_matrix(picture)
+            self._display_matrix = picture.side_data.get(SideDataType.DISPLAYMATRIX)
         width, height = self._size
         has_alpha = picture.format.name == "pal8" or any(c.is_alpha for c in picture.format.components)
         is_hdr = picture.color_trc in HDR_CURVES
-        converted = self._reformatter.reformat(
+        pixels = self._reformatter.reformat(
             picture, width, height, "rgba" if has_alpha else "rgb24", src_colorspace=_matrix_of(picture),
             dst_color_range=ColorRange.JPEG, interpolation=CONVERSION,
             dst_color_trc=ColorTrc.BT709 if is_hdr else None,
             dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
-        )  # fmt: skip
-        pixels = converted.to_ndarray()
+        ).to_ndarray()  # fmt: skip
         rgb = over_white(pixels) if has_alpha else pixels
-        return rgb if self._matrix is None else _orient(rgb, self._matrix)
+        return rgb if self._display_matrix is None else _orient(rgb, bytes(self._display_matrix))
 
 
 def open_container(path: Path) -> av.container.InputContainer:
@@ -183,17 +160,30 @@ def open_container(path: Path) -> av.container.InputContainer:
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
 
 
+def whole_packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
+    """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
+    packets = container.demux(stream)
+    with suppress(av.FFmpegError):
+        yield from (packet for packet in packets if packet.size)
+
+
+def _main_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not videos:
+        reason = "it holds sound only" if container.streams.audio else "it holds no pictures"
+        raise unreadable(path, reason, "pass a video or a photo")
+    best = container.streams.best("video")
+    chosen = best if best in videos else videos[0]
+    if chosen.codec_context is None:
+        raise unreadable(path, "its video codec is unknown", "convert it to H.264 first")
+    return chosen
+
+
 def _decoder(stream: VideoStream) -> av.CodecContext:
     name = ALPHA_DECODERS.get(stream.codec_context.name)
     if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
         return stream.codec_context
     return av.CodecContext.create(name, "r")
-
-
-def _origin(streams: list[av.stream.Stream]) -> Fraction:
-    starts = [s.start_time * s.time_base for s in streams if s.start_time is not None and s.time_base]
-    start = min(starts, default=Fraction(0))
-    return start if start >= LATE_START else Fraction(0)
 
 
 def _matrix_of(picture: VideoFrame) -> Colorspace | None:
@@ -211,23 +201,12 @@ def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[in
     return round(picture.width * max(aspect, 1)), round(picture.height / min(aspect, 1))
 
 
-def _display_matrix(picture: VideoFrame) -> np.ndarray | None:
-    """The upper left 2 x 2 of the container's display matrix, which maps row vectors (x, y)."""
-    data = picture.side_data.get(SideDataType.DISPLAYMATRIX)
-    if data is None:
-        return None
-    return np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2]
-
-
-def _orient(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Applies quarter turns and mirrors; other angles go to the nearest of them."""
-    (a, b), (c, d) = matrix.tolist()
+def _orient(rgb: np.ndarray, display_matrix: bytes) -> np.ndarray:
+    """Applies the quarter turns and mirrors of a container's display matrix; other angles go to the nearest of them."""
+    # Its upper left 2 x 2 maps row vectors (x, y).
+    (a, b), (c, d) = np.frombuffer(display_matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
     if abs(b) > abs(a):
         rgb, right, down = rgb.transpose(1, 0, 2), c, b
     else:
         right, down = a, d
-    if right < 0:
-        rgb = rgb[:, ::-1]
-    if down < 0:
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)
+    return np.ascontiguousarray(rgb[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])

@@ -13,13 +13,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from model.media import video_reader
 from model.media.audio import Sound
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 
 ENCODER = "libx264"
 AVX_512F = 13  # OpenCV's number of it, which has no name in Python
-# With AVX-512, x264 (core 165) gives other bytes now and then for the same pictures: its macroblock tree differs, as
-# was seen at widths of 192 and 320 pixels. Without, it gives the same each time, and is no slower.
+# With AVX-512, x264 gives other bytes now and then for the same pictures; without, the same each time, no slower.
 SAME_EACH_TIME = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
 ENCODER_OPTIONS = {"crf": "18", "preset": "medium", **SAME_EACH_TIME}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
@@ -28,9 +28,7 @@ PIXEL_FORMAT = "yuv420p"
 # The mp4 muxer refines coarser clocks by doubling until they have this many ticks a second.
 MIN_TICKS_PER_SECOND = 10_000
 BT709_MATRIX = 1
-CONVERSION = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-)
+CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
 
 
 class Film:
@@ -90,8 +88,7 @@ class VideoSink(FrameSink):
     """H.264 (CRF 18, yuv420p, BT.709, limited range) with the sound of `source`; odd sizes gain a row or column.
 
     Args:
-        path, source: as `open_sink` takes them.
-        sound: whether the sound is wanted.
+        path, source, sound: as `Film` takes them.
         after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
     """
 
@@ -104,30 +101,26 @@ class VideoSink(FrameSink):
         self.last = after
         """When the last picture is shown, in ticks."""
 
-    def _begin(self, frame: Frame) -> None:
-        self._shape = frame.rgb.shape
+    def _add_pictures(self, container: OutputContainer, tick: Fraction) -> VideoStream:
         height, width = self._shape[:2]
-
-        def add_pictures(container: OutputContainer, tick: Fraction) -> VideoStream:
-            return container.add_stream(
-                ENCODER, rate=self._source.rate or DEFAULT_RATE, time_base=tick,
-                options=ENCODER_OPTIONS if self._source.is_steady else UNSTEADY_OPTIONS,
-                width=width + width % 2, height=height + height % 2, pix_fmt=PIXEL_FORMAT,
-                colorspace=BT709_MATRIX, color_range=ColorRange.MPEG,
-                color_primaries=ColorPrimaries.BT709, color_trc=ColorTrc.BT709,
-            )  # fmt: skip
-
-        self._film = Film(self.partial, self._source, add_pictures, self._with_sound)
+        return container.add_stream(
+            ENCODER, rate=self._source.rate or DEFAULT_RATE, time_base=tick,
+            options=ENCODER_OPTIONS if self._source.is_steady else UNSTEADY_OPTIONS,
+            width=width + width % 2, height=height + height % 2, pix_fmt=PIXEL_FORMAT,
+            colorspace=BT709_MATRIX, color_range=ColorRange.MPEG,
+            color_primaries=ColorPrimaries.BT709, color_trc=ColorTrc.BT709,
+        )  # fmt: skip
 
     def _write(self, frame: Frame) -> None:
         if self._film is None:
-            self._begin(frame)
+            self._shape = frame.rgb.shape
+            self._film = Film(self.partial, self._source, self._add_pictures, self._with_sound)
         if frame.rgb.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.rgb.shape} does not fit a video of {self._shape}")
         self._film.add(self._film.pictures.encode(self._to_picture(frame)))
 
     def _to_picture(self, frame: Frame) -> VideoFrame:
-        height, width = frame.rgb.shape[:2]
+        height, width = self._shape[:2]
         rgb = np.pad(frame.rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = self._reformatter.reformat(
             VideoFrame.from_ndarray(rgb, "rgb24"), format=PIXEL_FORMAT, dst_colorspace=Colorspace.ITU709,

@@ -1,39 +1,25 @@
-"""A camera as a source: the newest frame only, stylised and shown at once.
+"""A camera as a source: the newest frame only, shown at once.
 
     with closing(VideoCapture(0)) as camera, Window() as window, Latest(camera) as frames:
-        play(live(stylizer, frames, look), [window])
+        play(frames, [window])
 
-Nothing waits in a queue: while a frame is stylised, the camera's next ones replace each other, so that what is shown is
-never older than one frame's work. Cameras and outputs are objects that tests put others in the place of.
+Nothing waits in a queue: while a frame is worked on, the camera's next ones replace each other, so that what is shown
+is never older than one frame's work. Tests put objects of their own in the place of cameras and outputs.
 """
 
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from types import TracebackType
 from typing import Protocol, Self
 
 import cv2
 import numpy as np
 
 from model.common.errors import InputError
-from model.effects.composite import FullFrame
-from model.faces.crop import DEFAULT_PADDING
-from model.faces.detect import find_landmarks_quickly
-from model.inference.clip import Look, beside, stylised
-from model.inference.stylizer import Stylizer
 from model.media.frames import Frame
-
-NAME = re.compile(r"webcam(?::(\d+))?")
-"""How a camera is named among the contents."""
-
-UNFIT = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
-"""Options that a camera has no use for."""
 
 PATIENCE = 5.0
 """Seconds without a frame after which the camera is taken for gone."""
@@ -42,65 +28,13 @@ FPS_FRAMES = 10
 """Frames over which the figure in the title is taken."""
 
 
-class Camera(Protocol):
-    """What frames come from."""
-
-    def read(self) -> np.ndarray | None:
-        """The next picture RGB uint8 `[H, W, 3]`, as soon as there is one; None when there are no more."""
-
-
 class Output(Protocol):
-    """Where frames go."""
+    """Where frames go, see `model.media.screens`."""
 
     closed: bool
 
     def show(self, rgb: np.ndarray, title: str) -> None:
         """Show a picture RGB uint8 `[H, W, 3]`."""
-
-
-def camera_number(contents: Sequence[str]) -> int | None:
-    """The number of the camera that `webcam` or `webcam:1` names; None where the contents are files.
-
-    Raises InputError for a camera next to other contents, or a number that is none.
-    """
-    named = [name for name in contents if name == "webcam" or name.startswith("webcam:")]
-    if not named:
-        return None
-    if len(contents) > 1:
-        raise InputError(f"{named[0]} is a camera and goes alone: leave the other contents out.")
-    match = NAME.fullmatch(named[0])
-    if match is None:
-        raise InputError(f"{named[0]} names no camera: write webcam, or webcam:1 for the second one.")
-    return int(match[1] or 0)
-
-
-def check_options(options: object) -> None:
-    """Raise InputError for options of the program that make no sense with a camera."""
-    unfit = [name for name in UNFIT if getattr(options, name)]
-    if unfit:
-        raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
-    if options.faces not in ("one", "1"):
-        raise InputError(f"--faces {options.faces} is for files: a webcam shows one person in style.")
-
-
-def show_camera(
-    number: int,
-    open_screens: Callable[[], Sequence[AbstractContextManager[Output]]],
-    load: Callable[[], Stylizer],
-    look: Look,
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-) -> str:
-    """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C; tells how it went.
-
-    Camera and screens are opened before `load` gives the model: what is missing is reported without delay.
-    """
-    with ExitStack() as opened:
-        camera = opened.enter_context(closing(VideoCapture(number)))
-        screens = [opened.enter_context(screen) for screen in open_screens()]
-        stylizer = load()
-        frames = opened.enter_context(Latest(camera))
-        shown = play(live(stylizer, frames, look, padding), screens)
-    return f"webcam:{number}: {shown} frames shown, {frames.dropped} dropped"
 
 
 class VideoCapture:
@@ -117,7 +51,7 @@ class VideoCapture:
             )
 
     def read(self) -> np.ndarray | None:
-        """As `Camera` says."""
+        """The next picture RGB uint8 `[H, W, 3]`, as soon as there is one; None when there are no more."""
         is_there, bgr = self._capture.read()
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if is_there else None
 
@@ -132,7 +66,7 @@ class Latest:
     dropped: how many frames were replaced by newer ones before anybody asked for them.
     """
 
-    def __init__(self, camera: Camera):
+    def __init__(self, camera: VideoCapture):
         self.dropped = 0
         self._camera = camera
         self._newest: Frame | None = None
@@ -164,7 +98,7 @@ class Latest:
                 frame, self._newest = self._newest, None
             if self._error is not None:
                 raise self._error
-            if frame is None and not came:
+            if not came:
                 raise InputError(f"The camera has sent nothing for {PATIENCE:g} seconds: connect it again.")
             if frame is None:
                 return
@@ -174,39 +108,9 @@ class Latest:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._has_ended = True
         self._thread.join(PATIENCE)
-
-
-def live(
-    stylizer: Stylizer,
-    frames: Iterable[Frame],
-    look: Look,
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-    find: Callable[[np.ndarray], np.ndarray | None] = find_landmarks_quickly,
-) -> Iterator[Frame]:
-    """The cartoons of the frames, one by one; until a face is found, the frames as they are.
-
-    find: looks for the face in a picture. Raises InputError as `Stylizer.render` does, before the first frame.
-    """
-    stylizer.style_name(look.style)
-    frames = iter(frames)
-    for frame in frames:
-        landmarks = find(frame.rgb)
-        if landmarks is not None:
-            portrait = stylizer.fit(frame, padding, True, landmarks)
-            yield from stylised(stylizer, _and_then(frame, frames), portrait, look)
-            return
-        picture = FullFrame(look.full_frame).enlarge(frame.rgb) if look.full_frame else frame.rgb
-        yield replace(frame, rgb=beside(picture, picture) if look.compare else picture)
-
-
-def _and_then(first: Frame, others: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from others
 
 
 def play(frames: Iterable[Frame], outputs: Sequence[Output]) -> int:

@@ -1,40 +1,35 @@
-"""Parsing maps of frames: predicted one by one, or smoothed over time along the optical flow (Sec. 4.4).
+"""Parsing logits of frames: predicted one by one, or smoothed over time along the optical flow (VToonify, Sec. 4.4).
 
-Frames are RGB in [-1, 1]. Both ways work on frames enlarged twofold and give logits at the frame's own size.
+Both ways look at frames enlarged twofold and give logits at the frame's own size. Frames are RGB in [-1, 1].
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model import checkpoints
 from model.bisenet import PARSER_GAIN
-from model.common.errors import InputError
+from model.common.hub import ensure_file
+from model.common.tensors import to_tensor
 from model.ops import blur_downsample
+from model.raft import RAFT
 
+RAFT_PATH = "raft-things.pth"
 ENLARGEMENT = 2  # faces in a frame are smaller than those the parser was trained on
-
 RADIUS = 5  # neighbours on each side
 COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]
 INSIDE = 0.9999  # part of a bilinear footprint that must lie inside the frame
 
 
-class Neighbour(NamedTuple):
-    """A frame near the one to smooth."""
-
-    frame: Tensor
-    """[3, H, W], RGB in [-1, 1]."""
-    logits: Tensor
-    """[C, H, W]."""
-    flow: Tensor
-    """[2, H, W] in pixels: where the neighbour shows what the centre frame has at each pixel."""
-    offset: int
-    """Nominal distance in frames, in [-radius, radius]."""
+Neighbour = tuple[Tensor, Tensor, Tensor, int]
+"""A frame near the one to smooth: frame [3, H, W], logits [C, H, W], flow [2, H, W] in pixels from the centre frame's
+pixels to where this one shows the same, and nominal distance in frames."""
 
 
 def enlarge(frames: Tensor) -> Tensor:
@@ -51,23 +46,6 @@ def parse(parser: nn.Module, frames: Tensor) -> Tensor:
     return F.interpolate(logits, scale_factor=1 / ENLARGEMENT, mode="nearest")
 
 
-def open_parsing_maps(path: str | Path, channels: int, size: tuple[int, int]) -> np.ndarray:
-    """Parsing logits of a clip, [N, channels, H, W], read from a .npy file piece by piece as they are used.
-
-    Raises InputError unless they are floating-point maps of `size` (H, W).
-    """
-    try:
-        maps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} holds no parsing maps ({error}): write them with smooth_parsing_map.py.") from error
-    if not isinstance(maps, np.ndarray) or maps.ndim != 4 or not np.issubdtype(maps.dtype, np.floating):
-        raise InputError(f"{path} holds no parsing maps: an array of numbers [N, {channels}, H, W] is expected.")
-    if maps.shape[1:] != (channels, *size):
-        given, wanted = maps.shape[1:], (channels, *size)
-        raise InputError(f"The parsing maps in {path} are {given}, the crop needs {wanted}: make them anew.")
-    return maps
-
-
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Sample images where the flow points.
 
@@ -75,10 +53,8 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
     """
     height, width = images.shape[-2:]
-    ys, xs = torch.meshgrid(
-        torch.arange(height, device=flow.device), torch.arange(width, device=flow.device), indexing="ij"
-    )
-    x, y = xs + flow[:, 0], ys + flow[:, 1]
+    x = torch.arange(width, device=flow.device) + flow[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
     # An image of ones goes along: its bilinear sum with the zeros outside is the part of the footprint inside.
     with_ones = torch.cat([images, torch.ones_like(images[:, :1])], dim=1)
@@ -94,14 +70,12 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[Neighbour], r
     """
     total, weights = logits, torch.ones_like(logits[:1])
     time_sigma = radius + 0.5
-    for neighbour in neighbours:
-        stacked = torch.cat([neighbour.frame, neighbour.logits])[None]
-        warped, valid = warp(stacked, neighbour.flow[None])
-        colours, moved = warped[0, :3], warped[0, 3:]
-        difference = (frame - colours).square().mean(dim=0, keepdim=True)
-        nearness = math.exp(-(neighbour.offset**2) / (2 * time_sigma**2))
+    for near_frame, near_logits, flow, offset in neighbours:
+        warped, valid = warp(torch.cat([near_frame, near_logits])[None], flow[None])
+        difference = (frame - warped[0, :3]).square().mean(dim=0, keepdim=True)
+        nearness = math.exp(-(offset**2) / (2 * time_sigma**2))
         weight = nearness * torch.exp(-difference / (2 * COLOUR_SIGMA**2)) * valid[0]
-        total = total + weight * moved
+        total = total + weight * warped[0, 3:]
         weights = weights + weight
     return total / weights
 
@@ -122,24 +96,74 @@ def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
     return frames
 
 
-def smooth_parsing(frames: Tensor, logits: Tensor, flows: Sequence[Tensor] | Tensor, radius: int = RADIUS) -> Tensor:
-    """Smooth the logits of a whole clip that fits in memory.
+class Smoother:
+    """Parses the frames of a video and smooths the logits over time.
 
-    frames: [T, 3, 2H, 2W] and logits: [T, C, 2H, 2W], enlarged; flows: T times [2·radius + 1, 2, 2H, 2W], where
-    flows[i][j] warps frame `window(i, T, radius)[j]` onto frame i. Returns [T, C, H, W].
+    Frame i is smoothed once frame i + radius is known, so that memory depends on the window, not on the length.
+
+    Args:
+        parser: BiSeNet, on `device`.
+        flow: RAFT, or anything that gives the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another.
+        dtype: number format of the parser, and on CUDA of the flow; sums are float32.
+        radius: frames on each side that take part.
     """
-    if not len(frames) == len(logits) == len(flows):
-        raise InputError(
-            f"smoothing needs logits and flows for every frame: {len(frames)} frames, {len(logits)} logits, "
-            f"{len(flows)} flows"
-        )
-    smoothed = []
-    for index, (frame, own) in enumerate(zip(frames, logits, strict=True)):
-        sources = window(index, len(frames), radius)
-        neighbours = (
-            Neighbour(frames[source], logits[source], flow, place - radius)
-            for place, (source, flow) in enumerate(zip(sources, flows[index], strict=True))
-            if place != radius
-        )
-        smoothed.append(blur_downsample(smooth_one(frame, own, neighbours, radius)[None]))
-    return torch.cat(smoothed)
+
+    def __init__(
+        self,
+        parser: nn.Module,
+        flow: Callable[[Tensor, Tensor], Tensor],
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        radius: int = RADIUS,
+    ):
+        self.parser, self.flow, self.device, self.dtype, self.radius = parser, flow, device, dtype, radius
+
+    @torch.no_grad()
+    def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
+        """Smoothed logits float16 `[19, H, W]` of crops RGB uint8 `[H, W, 3]`, in order, from frame `start` on."""
+        seen: dict[int, tuple[Tensor, Tensor]] = {}
+        count = 0
+        # Frame `index` is smoothed when `crop`, which is `radius` frames ahead, was read, or the clip has ended.
+        for index, crop in enumerate(chain(crops, repeat(None, self.radius)), -self.radius):
+            if crop is not None:
+                if count >= start - self.radius:
+                    seen[count] = self._look(crop)
+                count += 1
+            if index >= start:
+                yield self._smooth(seen, index, count)
+            seen.pop(index - self.radius, None)
+
+    def _look(self, crop: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A frame `[3, 2H, 2W]` and its logits `[19, 2H, 2W]`, which are kept in half precision."""
+        frame = enlarge(to_tensor(crop[None], self.device))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.parser(PARSER_GAIN * frame)
+        return frame[0], logits[0].half()
+
+    def _smooth(self, seen: dict[int, tuple[Tensor, Tensor]], index: int, count: int) -> np.ndarray:
+        frame, logits = seen[index]
+        places = list(enumerate(window(index, count, self.radius), -self.radius))
+        places.pop(self.radius)  # the frame itself; near the ends it may stand for a neighbour, too
+        flows = {source: self._flow(frame, seen[source][0]) for source in {source for _, source in places}}
+        neighbours = ((seen[i][0], seen[i][1].float(), flows[i], offset) for offset, i in places)
+        smoothed = smooth_one(frame, logits.float(), neighbours, self.radius)
+        return blur_downsample(smoothed[None])[0].half().cpu().numpy()
+
+    def _flow(self, frame: Tensor, neighbour: Tensor) -> Tensor:
+        half = self.device.type == "cuda" and self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=half):
+            return self.flow(frame[None], neighbour[None])[0].float()
+
+
+def load_flow(path: str, device: torch.device) -> RAFT:
+    """The optical flow network in the file `path` (see `find_weights`), ready to be used."""
+    return checkpoints.load_optical_flow(find_weights(path)).requires_grad_(False).to(device)
+
+
+def find_weights(path: str) -> Path:
+    """A file of weights: a bare name is in the checkpoint folder, and fetched where missing; other paths must exist.
+
+    Raises InputError where it can't be had.
+    """
+    is_name = len(Path(path).parts) == 1 and not Path(path).exists()
+    return ensure_file(path if is_name else Path(path).absolute())

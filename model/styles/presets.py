@@ -1,20 +1,17 @@
-"""Which models there are, which style and degree they take, and the style code that frames are rendered with."""
+"""Which VToonify models there are, and which styles and degrees they take."""
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, SHIPPED
+from model.common.tables import plain_table
 from model.stylegan2 import GeneratorConfig
-from model.vtoonify import Backbone, VToonify
+from model.vtoonify import Backbone
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 
@@ -52,11 +49,6 @@ class Preset:
     licence: str = AUTHORS_LICENCE
 
     @property
-    def is_fixed(self) -> bool:
-        """Whether the model was trained for a single style or degree, which may be all that is asked of it."""
-        return self.style is not None or self.degree is not None
-
-    @property
     def files(self) -> list[str]:
         """All files that the preset needs."""
         return [file for file in (self.file, self.exemplars, self.style_encoder, self.parser) if file is not None]
@@ -64,10 +56,9 @@ class Preset:
 
 def _dual(name: str, collection: str, stem: str, styles: int, default_style: int, **fixed) -> Preset:
     """A published model of variant D; `fixed`: what it was trained for alone."""
-    folder = f"vtoonify_d_{collection}"
-    exemplars = f"{folder}/{EXEMPLAR_FILE}"
-    file = f"{folder}/{stem}.pt"
-    return Preset(name, "dualstylegan", file, exemplars, styles, default_style=default_style, **fixed)
+    folder = f"vtoonify_d_{collection}/"
+    files = folder + f"{stem}.pt", folder + EXEMPLAR_FILE
+    return Preset(name, "dualstylegan", *files, styles, default_style=default_style, **fixed)
 
 
 def _toonify(collection: str) -> Preset:
@@ -117,41 +108,30 @@ SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustrati
 """Collections without a model for all styles: what their plain name means."""
 
 
+BY_NAME = {preset.name: preset for preset in PRESETS}
+BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
+
+
 def choose_preset(ckpt: str) -> Preset:
     """What `--ckpt` means: a preset's name, the path of a checkpoint, or the path where a preset's file belongs.
 
-    Raises InputError when it is none of these.
+    Raises InputError, with close matches, when it is none of these.
     """
-    if ckpt not in _by_name() and Path(ckpt).exists():
-        return describe_checkpoint(ckpt)
-    return find_preset(ckpt)
-
-
-def find_preset(name: str) -> Preset:
-    """The preset of that name, or the one whose file that is. Raises InputError with close matches."""
-    presets = _by_name()
-    if name in presets:
-        return presets[name]
+    if ckpt in BY_NAME:
+        return BY_NAME[ckpt]
+    path = Path(ckpt)
+    if path.exists():
+        return describe_checkpoint(path)
     for preset in PRESETS:
-        if Path(name) == Path(preset.file) or _is_file_of(preset, Path(name)):
+        if path == Path(preset.file) or _is_file_of(preset, path):
             return preset
-    if Path(name).suffix or len(Path(name).parts) > 1:
-        raise InputError(f"{name} does not exist: give a VToonify model or one of the presets of --list_styles.")
-    raise InputError(f"There is no preset {name!r}{_did_you_mean(name, presets)}; --list_styles shows them all.")
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
+    raise InputError(f"There is no preset {ckpt!r}{_did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
 
 
 def _is_file_of(preset: Preset, path: Path) -> bool:
     return path.resolve() == (CHECKPOINTS / preset.file).resolve()
-
-
-def is_preset(name: str) -> bool:
-    """Whether a preset has this name."""
-    return name in _by_name()
-
-
-def _by_name() -> dict[str, Preset]:
-    presets = {preset.name: preset for preset in PRESETS}
-    return presets | {short: presets[name] for short, name in SHORT_NAMES.items()}
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -166,21 +146,15 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
         if preset.backbone == "toonify":
             choices = ("T", "collection", "-", "-")
         else:
-            style = f"{preset.style} only" if preset.style is not None else _exemplar_range(preset)
+            last = f"0-{preset.styles - 1}" if preset.styles else "any"
+            several = ", ".join(preset.style_names) or f"{last} ({preset.default_style})"
+            style = several if preset.style is None else f"{preset.style} only"
             degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
             choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
         absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
         rows.append((preset.name, *choices, absent if missing else "on disk"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def _exemplar_range(preset: Preset) -> str:
-    if preset.style_names:
-        return ", ".join(preset.style_names)
-    last = f"0-{preset.styles - 1}" if preset.styles else "any"
-    return f"{last} ({preset.default_style})"
+    return plain_table(rows)
 
 
 def describe_checkpoint(path: str | Path) -> Preset:
@@ -215,53 +189,17 @@ def describe_checkpoint(path: str | Path) -> Preset:
     return preset if preset.style is None else replace(preset, default_style=preset.style)
 
 
-def resolve_style(exemplars: Mapping[str, np.ndarray], style_id: int | str) -> tuple[str, int]:
-    """Name and index of an exemplar, given its index or its name with or without extension."""
-    names = list(exemplars)
-    if style_id in names:
-        return style_id, names.index(style_id)
-    if re.fullmatch(r"-?\d+", str(style_id)):
-        index = int(style_id)
-        if not 0 <= index < len(names):
-            raise InputError(f"There is no style {index}; this model has styles 0 to {len(names) - 1}.")
-        return names[index], index
-    for index, name in enumerate(names):
-        if Path(name).stem == style_id:
-            return name, index
+def resolve_style(names: Iterable[str], style_id: int | str) -> str:
+    """The full name of an exemplar, given its index or its name with or without extension. InputError if it is none."""
+    names = list(names)
     stems = [Path(name).stem for name in names]
-    raise InputError(
-        f"There is no style {style_id!r}{_did_you_mean(str(style_id), stems)}; "
-        f"this model has styles 0 to {len(names) - 1}."
-    )
-
-
-@torch.no_grad()
-def style_rows(
-    network: VToonify, w_photo: Tensor | None, exemplar: Tensor | np.ndarray | None, colour_transfer: bool = False
-) -> Tensor:
-    """The w+ code `[1, rows, dim]` that frames are rendered with (VToonify, Sec. 4.3), on the network's device.
-
-    Variant T takes the photo's code as it is; without one, that of z+ = 0 stands for the mean code. Variant D takes
-    structure, rows 0-6, from the exemplar, and colour, the other rows, from the photo; with `colour_transfer` or
-    without a photo's code, from the exemplar, too.
-
-    Args:
-        w_photo: code of the portrait in w+, `[1, rows, dim]`; None for a model that has no style encoder.
-        exemplar: code of the exemplar in z+, `[1, rows, dim]`; it goes through the mapping network row by row.
-    """
-    generator, weight = network.config.generator, next(network.parameters())
-    if not network.has_degree:
-        if w_photo is None:
-            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
-        return w_photo
-    if exemplar is None:
-        raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
-    z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
-    if z_plus.shape != (1, generator.rows, generator.style_dim):
-        wanted = [1, generator.rows, generator.style_dim]
-        raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
-    rows = network.zplus_to_wplus(z_plus)
-    if colour_transfer or w_photo is None:
-        return rows
-    first = generator.structure_rows
-    return torch.cat([rows[:, :first], w_photo[:, first:].to(rows)], dim=1)
+    if style_id in names:
+        return style_id
+    if re.fullmatch(r"-?\d+", str(style_id)):
+        if 0 <= int(style_id) < len(names):
+            return names[int(style_id)]
+        raise InputError(f"There is no style {int(style_id)}; this model has styles 0 to {len(names) - 1}.")
+    if style_id in stems:
+        return names[stems.index(style_id)]
+    close = _did_you_mean(str(style_id), stems)
+    raise InputError(f"There is no style {style_id!r}{close}; this model has styles 0 to {len(names) - 1}.")

@@ -24,7 +24,8 @@ LARGEST_BATCH = 16
 MEMORY_SHARE = 0.8
 """Part of the free memory that a batch may take."""
 
-Promise = Callable[[], np.ndarray]
+PendingPictures = Callable[[], np.ndarray]
+"""Waits for pictures RGB uint8 `[B, h, w, 3]`."""
 
 
 class Renderer:
@@ -40,20 +41,14 @@ class Renderer:
     """
 
     def __init__(
-        self,
-        parser: nn.Module | None,
-        device: torch.device,
-        dtype: torch.dtype,
-        batch: int | None = None,
-        strips: bool = False,
-        compiled: bool = False,
-    ):
+        self, parser: nn.Module | None, device: torch.device, dtype: torch.dtype, batch: int | None = None,
+        strips: bool = False, compiled: bool = False,
+    ):  # fmt: skip
         self.parser, self.device, self.dtype = parser, device, dtype
-        self.strips, self.measures = strips, batch is None and device.type == "cuda"
-        self.batch = batch or 1
-        self.compiled = compiled
+        self.batch, self.strips, self.compiled = batch or 1, strips, compiled
+        self._measures = batch is None and device.type == "cuda"
         self.network: FoldedVToonify | None = None
-        if self.measures:
+        if self._measures:
             torch.cuda.reset_peak_memory_stats(device)
 
     def use(self, network: FoldedVToonify) -> None:
@@ -63,13 +58,14 @@ class Renderer:
             self.forward = compile_network(network, self.device) if self.compiled else network
 
     @torch.no_grad()
-    def start(self, crops: np.ndarray, logits: Tensor | None = None) -> Promise:
-        """Begin to render RGB uint8 `[B, H, W, 3]`; what is returned gives RGB uint8 `[B, 4H, 4W, 3]` when called.
+    def start(self, crops: np.ndarray, logits: Tensor | None = None) -> PendingPictures:
+        """Begin to render crops RGB uint8 `[B, H, W, 3]`, on a GPU in the background; the results are 4 times as large.
 
-        logits: parsing maps `[B, C, H, W]`, else the parser is asked where the model takes them. On a GPU the work goes
-        on in the background. Raises InputError when not even one frame fits into the memory.
+        logits: parsing maps `[B, C, H, W]`; None: the parser is asked where the model takes them.
+
+        Raises InputError when not even one frame fits into the memory.
         """
-        parts: list[Promise] = []
+        parts: list[PendingPictures] = []
         done = 0
         while done < len(crops):
             some = slice(done, done + self.batch)
@@ -82,17 +78,17 @@ class Renderer:
                 fits = False
             if fits:
                 done += self.batch
-                self._measure()
+                if self._measures:  # after the first frame: as many at a time as its need of memory allows
+                    self._measures, self.batch = False, frames_that_fit(*cuda_memory(self.device))
             else:  # outside of the handler, where the failed call's tensors are freed
-                self._retreat(crops)
+                self._use_less_memory(crops)
         return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
-    def _draw(self, crops: np.ndarray, logits: Tensor | None) -> Promise:
-        if self.compiled and len(crops) < self.batch:  # the last ones of a clip: another shape would compile again
-            missing = self.batch - len(crops)
+    def _draw(self, crops: np.ndarray, logits: Tensor | None) -> PendingPictures:
+        missing = self.batch - len(crops) if self.compiled else 0
+        if missing > 0:  # the last ones of a clip are filled up: another shape would compile again
             crops = np.concatenate([crops, crops[-1:].repeat(missing, 0)])
             logits = None if logits is None else torch.cat([logits, logits[-1:].repeat(missing, 1, 1, 1)])
-            return without_last(missing, self._draw(crops, logits))
         x = to_tensor(crops, self.device)
         if self.parser is not None or logits is not None:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -100,14 +96,16 @@ class Renderer:
             x = torch.cat([x, logits / PARSING_SCALE], dim=1)
         x = x.to(self.dtype, memory_format=torch.channels_last)
         if self.strips or (not self.compiled and crops.shape[1] * crops.shape[2] > LARGE_FRAME):
-            return fetch(torch.cat([to_uint8(strip) for strip in self.network.in_strips(x)], dim=1))
-        return fetch(to_uint8(self.forward(x)))
+            pictures = torch.cat([to_uint8(strip) for strip in self.network.in_strips(x)], dim=1)
+        else:
+            pictures = to_uint8(self.forward(x))
+        return fetch(pictures[: len(crops) - max(missing, 0)])
 
-    def _retreat(self, crops: np.ndarray) -> None:
-        """Use less memory from now on. Raises InputError where nothing is left to be tried."""
+    def _use_less_memory(self, crops: np.ndarray) -> None:
+        """Halve the batch, then render in strips. Raises InputError where nothing is left to be tried."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.measures = False
+        self._measures = False
         if self.batch > 1:
             self.batch = min(self.batch, len(crops)) // 2 or 1
         elif not self.strips and not self.compiled:
@@ -118,12 +116,6 @@ class Renderer:
                 f"There is not enough memory for a frame of {width} x {height} pixels: "
                 "choose a smaller padding or picture, or let the face be scaled."
             )
-
-    def _measure(self) -> None:
-        """After the first frame: as many at a time as its need of memory allows."""
-        if self.measures:
-            self.measures = False
-            self.batch = frames_that_fit(*cuda_memory(self.device))
 
 
 def frames_that_fit(free: int, one: int) -> int:
@@ -139,7 +131,7 @@ def cuda_memory(device: torch.device) -> tuple[int, int]:
     return free, torch.cuda.max_memory_allocated(device) - kept
 
 
-def fetch(pictures: Tensor) -> Promise:
+def fetch(pictures: Tensor) -> PendingPictures:
     """A function that gives `pictures` as an array. From CUDA they are copied while other work goes on."""
     if pictures.device.type != "cuda":
         found = pictures.cpu().numpy()
@@ -154,11 +146,6 @@ def fetch(pictures: Tensor) -> Promise:
         return host.numpy()
 
     return wait
-
-
-def without_last(count: int, promise: Promise) -> Promise:
-    """`promise`, less the last `count` pictures."""
-    return lambda: promise()[:-count]
 
 
 def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -17,31 +17,26 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 
 from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-TRACED, CHECKED = (64, 80), (104, 48)
-"""Heights and widths of the frames that the network is traced and compared with."""
-
-TOLERANCES = {"fp32": 1e-3, "fp16": 0.1}
-"""Largest difference to PyTorch in float32 that is let pass; pictures span 2."""
-
-OPSET = 20
-"""Of ONNX; TensorRT 10 and CoreML tools read it."""
+TRACED, CHECKED = (64, 80), (104, 48)  # heights and widths of the frames that are traced and compared
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+TOLERANCES = {"fp32": 1e-3, "fp16": 0.1}  # largest difference to PyTorch in float32 that is let pass; pictures span 2
+OPSET = 20  # of ONNX; TensorRT 10 and CoreML tools read it
 
 
 @dataclass
@@ -53,15 +48,14 @@ class Options:
     style_degree: float | None = option(None, "style degree of a D model, 0 (photo) to 1; nothing: the preset's own")
     color_transfer: bool = option(False, "take the colours of the style, too (D models)")
     content: str | None = option(None, "photo or video of the face that the file is for; nothing: the sample portrait")
-    precision: str = option("fp32", "arithmetic inside of the file", choices=list(TOLERANCES))
+    precision: str = option("fp32", "number format inside the file", choices=list(DTYPES))
     out: Path | None = option(None, "file to be written", metavar="FILE.onnx")
 
     def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if self.out is None:
-            raise InputError("--out is missing: name the file to be written, such as cartoon.onnx.")
-        if self.out.suffix.lower() != ".onnx":
-            raise InputError(f"--out is {self.out}: give it a name that ends in .onnx.")
+        """Raise InputError for values that cannot work, and for packages that are missing."""
+        if self.out is None or self.out.suffix.lower() != ".onnx":
+            given = "missing" if self.out is None else self.out
+            raise InputError(f"--out is {given}: name the file to be written, which ends in .onnx.")
         if not self.out.absolute().parent.is_dir():
             raise InputError(f"cannot write {self.out}: its folder does not exist; make it, or choose another.")
         missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -83,24 +77,24 @@ class Exported(nn.Module):
 def fold(options: Options) -> tuple[nn.Module, int]:
     """The folded network on the CPU in float32, and the number of its input channels."""
     stylizer = Stylizer.from_preset(options.ckpt, device="cpu", precision="fp32")
-    degree = stylizer.degree(options.style_degree)
+    style = stylizer.style
+    degree = style.degree(options.style_degree)
     if options.content:
         with open_frames(options.content) as source:
-            portrait = stylizer.fit_source(source, scale_image=stylizer.style_encoder is not None)
+            portrait = stylizer.fit_source(source, scale_image=style.needs_code)
     else:
         portrait = stylizer.fit(sample_portrait())
-    code = stylizer.style_code(portrait, options.style_id, options.color_transfer)
-    return stylizer.network.fold(code, degree), 3 + stylizer.network.config.parsing_channels
+    code = style.style_code(portrait.code, options.style_id, options.color_transfer)
+    return FoldedVToonify(style.network, code, degree), 3 + style.network.config.parsing_channels
 
 
-def trace(network: nn.Module, channels: int, precision: str) -> Any:
+def trace(network: nn.Module, channels: int, precision: str) -> torch.onnx.ONNXProgram:
     """The ONNX program of a folded network, for frames of any size."""
-    dtype = {"fp32": torch.float32, "fp16": torch.float16}[precision]
-    height, width = (INPUT_MULTIPLE * torch.export.Dim(name, min=1, max=4096) for name in ("rows", "columns"))
+    height, width = (INPUT_MULTIPLE * Dim(name, min=1, max=4096) for name in ("rows", "columns"))
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it chats
         warnings.simplefilter("ignore")
         return torch.onnx.export(
-            Exported(network, dtype).eval(),
+            Exported(network, DTYPES[precision]).eval(),
             (torch.zeros(1, channels, *TRACED),),
             input_names=["frame"],
             output_names=["picture"],
@@ -111,6 +105,7 @@ def trace(network: nn.Module, channels: int, precision: str) -> Any:
         )
 
 
+@torch.no_grad()
 def difference(path: Path, network: nn.Module, channels: int) -> float:
     """Largest difference of what onnxruntime makes with the file of a random frame, and PyTorch with `network`."""
     import onnxruntime
@@ -118,35 +113,25 @@ def difference(path: Path, network: nn.Module, channels: int) -> float:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     frame = torch.rand(1, channels, *CHECKED, generator=torch.Generator().manual_seed(0)) * 2 - 1
     (found,) = session.run(None, {"frame": frame.numpy()})
-    with torch.no_grad():
-        wanted = network(frame).numpy()
-    return float(np.abs(found - wanted).max())
+    return (torch.from_numpy(found) - network(frame)).abs().max().item()
 
 
-def export(options: Options) -> float:
-    """Write the file; returns its largest difference to PyTorch. InputError where that is too large."""
+def main() -> None:
+    """Parse the command line, write the file if it agrees with PyTorch, and say how well it does."""
+    options = cli.parse(Options, __doc__)
+    options.check()
     network, channels = fold(options)
-    apart = float("nan")
+    program = trace(network, channels, options.precision)
 
     def write(path: Path) -> None:
-        nonlocal apart
         program.save(path, external_data=False)
         apart = difference(path, network, channels)
         if not apart <= TOLERANCES[options.precision]:
             raise InputError(f"the exported file differs from PyTorch by {apart:.2g}: nothing was written.")
+        size = path.stat().st_size / 1e6
+        print(f"{options.out}: {size:.1f} MB; differs from PyTorch by {apart:.1g} at most, where pictures span 2")
 
-    program = trace(network, channels, options.precision)
     write_whole(options.out, write)
-    return apart
-
-
-def main() -> None:
-    """Parse the command line, write the file, and say how well it agrees."""
-    options = cli.parse(Options, __doc__)
-    options.check()
-    apart = export(options)
-    size = options.out.stat().st_size / 1e6
-    print(f"{options.out}: {size:.1f} MB; differs from PyTorch by {apart:.1g} at most, where pictures span 2")
 
 
 if __name__ == "__main__":

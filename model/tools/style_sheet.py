@@ -1,4 +1,4 @@
-"""A sheet of a model's styles: one row for each, with the sample portrait and what becomes of it by degree.
+"""Draw a sheet of a model's styles: one row for each, with the sample portrait and what becomes of it by degree.
 
     python -m model.tools.style_sheet --model starter --out data/starter_styles.jpg
 """
@@ -18,8 +18,7 @@ from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
 
 DEGREES = (0.25, 0.5, 0.75, 1.0)
-WIDTH, LABEL_HEIGHT = 256, 28
-"""Width of one picture and height of the label below it, in pixels."""
+WIDTH, LABEL_HEIGHT = 256, 28  # of one picture, and of the label below it, in pixels
 
 
 @dataclass
@@ -31,16 +30,16 @@ class Options:
 
 
 def style_sheet(stylizer: Stylizer, rgb: np.ndarray) -> np.ndarray:
-    """Sheet RGB uint8 of the photo `[H, W, 3]` in every style; columns: photo, then DEGREES.
+    """RGB uint8 sheet of the photo `[H, W, 3]` in every style; columns: photo, then DEGREES.
 
     Raises InputError for a model without styles, and for a photo without a face.
     """
-    if stylizer.exemplars is None:
-        raise InputError(f"{stylizer.preset.name} has a single style and no degrees: give a D model.")
+    if "degree" not in stylizer.style.uses:
+        raise InputError(f"{stylizer.style.name} has a single style and no degrees: give a D model.")
     portrait = stylizer.fit(rgb)
     photo = labelled(portrait.crop.trim(portrait.crop.apply(rgb), factor=1), "photo")
     rows = []
-    for style in stylizer.exemplars:
+    for style in stylizer.style.exemplar_names:
         drawn = (next(stylizer.render([rgb], portrait, style=style, degree=degree)) for degree in DEGREES)
         labels = (f"{style} {degree:g}" for degree in DEGREES)
         rows.append(np.hstack([photo, *map(labelled, drawn, labels)]))

@@ -13,11 +13,10 @@ WINDOW = MovingWindow(0.75, x=100.3, y=16.6, width=192, height=192)
 """The head and shoulders."""
 
 
-def put_back(result: np.ndarray, scale: int = 1, window: MovingWindow = WINDOW, times: int = 1) -> np.ndarray:
+def put_back(result: np.ndarray, scale: int = 1, window: MovingWindow = WINDOW) -> np.ndarray:
     back = FullFrame(scale)
-    for _ in range(times):
-        whole = back.enlarge(FRAME)
-        back(whole, FRAME, window.apply(FRAME), result, window)
+    whole = back.enlarge(FRAME)
+    back(whole, FRAME, window.apply(FRAME), result, window)
     return whole
 
 
@@ -48,18 +47,14 @@ def test_no_edge_of_the_square_is_seen():
     crop = WINDOW.apply(FRAME)
     darker = enlarged(np.clip(crop.astype(int) - 60, 0, 255).astype(np.uint8))
     difference = put_back(darker).astype(float).mean(-1) - FRAME.mean(-1)
-    left, top = round(WINDOW.x), round(WINDOW.y)
-    side = round(192 / 0.75)
-    for line in (left, left + side - 1):
-        assert np.abs(difference[:, line + 2] - difference[:, line - 2]).max() < 4
-    for line in (top, top + side - 1):
-        assert np.abs(difference[line + 2] - difference[line - 2]).max() < 4
+    for picture, first in ((difference, round(WINDOW.y)), (difference.T, round(WINDOW.x))):
+        for line in (first, first + round(192 / 0.75) - 1):
+            assert np.abs(picture[line + 2] - picture[line - 2]).max() < 4
 
 
 def test_the_fade_leaves_out_edges_of_the_frame():
-    inner = edge_fade(WINDOW, FRAME.shape[:2])
+    inner, corner = (edge_fade(window, FRAME.shape[:2]) for window in (WINDOW, MovingWindow(1.0, 0.0, 0.0, 192, 192)))
     assert inner[0].max() < 0.01 and inner[:, 0].max() < 0.01 and inner[96, 96] == 1
-    corner = edge_fade(MovingWindow(1.0, 0.0, 0.0, 192, 192), FRAME.shape[:2])
     assert corner[0, 96] == corner[96, 0] == 1 and corner[-1].max() < 0.01
 
 
@@ -81,19 +76,14 @@ def test_a_window_half_outside_of_the_frame_is_no_failure():
     assert np.array_equal(put_back(enlarged(WINDOW.apply(FRAME)), 1, gone), FRAME)
 
 
-def test_the_mask_moves_slowly():
-    back = FullFrame(1)
-    crops = np.full((192, 192, 3), 200, np.uint8), WINDOW.apply(FRAME)
-    first, second = (back.mask_of(FRAME, crop, WINDOW) for crop in crops)
-    new = FullFrame(1).mask_of(FRAME, crops[1], WINDOW)
-    assert np.abs(second - first).mean() < 0.7 * np.abs(new - first).mean()
+def test_the_mask_changes_slowly_and_goes_with_the_person():
+    def masks(*views: tuple[np.ndarray, MovingWindow]) -> list[np.ndarray]:
+        back = FullFrame(1)
+        return [back.mask_of(FRAME, crop, window) for crop, window in views]
 
-
-def test_the_mask_goes_with_the_person():
-    back = FullFrame(1)
     moved = MovingWindow(WINDOW.scale, WINDOW.x - 16, WINDOW.y, WINDOW.width, WINDOW.height)
-    for window in (WINDOW, moved):
-        found = back.mask_of(FRAME, window.apply(FRAME), window)
-    alone = FullFrame(1).mask_of(FRAME, moved.apply(FRAME), moved)
-    still = FullFrame(1).mask_of(FRAME, WINDOW.apply(FRAME), WINDOW)
-    assert np.abs(found - alone).mean() < 0.3 * np.abs(found - still).mean()
+    here, there = ((window.apply(FRAME), window) for window in (WINDOW, moved))
+    (still,), (alone,) = masks(here), masks(there)
+    first, second = masks((np.full((192, 192, 3), 200, np.uint8), WINDOW), here)
+    assert np.abs(second - first).mean() < 0.7 * np.abs(still - first).mean()
+    assert np.abs(masks(here, there)[-1] - alone).mean() < 0.3 * np.abs(masks(here, there)[-1] - still).mean()

@@ -1,0 +1,129 @@
+"""How a result is to look: the options that command line, page and programs share, and what a style degree may be."""
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+
+from model.common.cli import check_ranges, option
+from model.common.errors import InputError
+from model.faces.crop import DEFAULT_PADDING
+
+STEP = 0.01
+"""Degrees on a curve are multiples of this: neighbours look alike, and frames of one degree are rendered together."""
+
+_POINT = re.compile(r"([^@]+)@([^@]+?)s?")
+
+
+@dataclass
+class Look:
+    """How a result is to look. Default, help, range and what a style must have for it (`needs`) stand with each field.
+
+    The command line, the page and `--resume` read them from there. `needs` names entries of `Style.uses`.
+    """
+
+    style_id: str | None = option(
+        None, "style of a D model, as a number or by name; nothing: the preset's own", needs="exemplars"
+    )
+    style_degree: str | float | None = option(
+        None, "style degree of a D model, 0 (photo) to 1, or a curve as 0@0s,1@3s; nothing: the preset's own",
+        least=0, most=1, needs="degree",
+    )  # fmt: skip
+    # Without the photo's code, all colours are the style's anyway.
+    color_transfer: bool = option(False, "take the colours of the style, too (D models)", needs="exemplars code")
+    no_scale_image: bool = option(False, "take the whole frame at its own size instead of a crop around the face")
+    padding: list[int] = option(
+        list(DEFAULT_PADDING),
+        "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
+        nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
+    )  # fmt: skip
+    crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
+    lost: str | None = option(
+        None,
+        "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
+        "nothing: keep, with --faces pass",
+        choices=["keep", "pass"],
+    )
+    full_frame: int = option(
+        0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
+    )
+    compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
+    steady: str = option(
+        "auto", "take noise out of videos first, so that they flicker less; auto: not for published models",
+        choices=["auto", "on", "off"],
+    )  # fmt: skip
+    batch_size: int = option(0, "frames at a time; 0: as many as fit on CUDA, 1 elsewhere", least=0, free=True)
+
+    @property
+    def degree(self) -> "float | DegreeCurve | None":
+        """The style degree, or what it is over time; None for the style's own. Raises InputError for anything else."""
+        return parse_degree(self.style_degree) if isinstance(self.style_degree, str) else self.style_degree
+
+    @property
+    def follows(self) -> bool:
+        """Whether the crop moves with the face."""
+        return self.crop == "follow"
+
+    @property
+    def fades(self) -> bool:
+        """Whether the cartoon fades out where no face is seen."""
+        return self.lost == "pass"
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        self.degree  # noqa: B018 - read for its errors
+        check_ranges(self)
+        if self.full_frame and self.no_scale_image:
+            raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
+        if self.follows and self.no_scale_image:
+            raise InputError("--crop follow and --no_scale_image exclude each other: there is no crop to move.")
+
+
+@dataclass(frozen=True)
+class DegreeCurve:
+    """Straight lines between `(seconds, degree)` points in order of time; level before the first and after the last."""
+
+    points: tuple[tuple[float, float], ...]
+
+    def __call__(self, time: float | Fraction) -> float:
+        """The degree at `time`, in seconds of the video."""
+        after = bisect_right(self.points, float(time), key=lambda point: point[0])
+        if after in (0, len(self.points)):
+            degree = self.points[min(after, len(self.points) - 1)][1]
+        else:
+            (start, low), (end, high) = self.points[after - 1 : after + 1]
+            degree = low + (high - low) * (float(time) - start) / (end - start)
+        return round(degree / STEP) * STEP
+
+
+def parse_degree(text: str, option: str = "--style_degree") -> float | DegreeCurve:
+    """`0.7`, or a curve as `0@0s,1@3s`: degree 0 at the start, 1 after three seconds.
+
+    Raises InputError for anything else, with `option` as the name of what was given.
+    """
+    if "@" not in text:
+        return _degree(text, option)
+    points: list[tuple[float, float]] = []
+    for part in text.split(","):
+        match = _POINT.fullmatch(part.strip())
+        if match is None:
+            raise InputError(f"{option} has the point {part.strip()!r}: write DEGREE@SECONDS, as in 0@0s,1@3s.")
+        degree, time = _degree(match[1], option), _number(match[2], option)
+        if points and time <= points[-1][0]:
+            raise InputError(f"{option} goes back in time at {part.strip()}: give later points later.")
+        points.append((time, degree))
+    return DegreeCurve(tuple(points))
+
+
+def _number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {text!r} is not a number; --help lists the options") from error
+
+
+def _degree(text: str, option: str) -> float:
+    degree = _number(text, option)
+    if not 0 <= degree <= 1:
+        raise InputError(f"{option} is {degree:g}: give a number from 0 to 1.")
+    return degree

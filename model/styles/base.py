@@ -1,0 +1,147 @@
+"""What a style must offer, so that photos, clips, the webcam and the page can use it."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Pending = Callable[[], Sequence[Result]]
+"""Pending results: calling it waits until they are there."""
+
+Degree = float | Callable[[Fraction], float] | None
+"""A style degree in [0, 1], a function that gives it for a time in seconds, or None for the style's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """What a style is given of one frame."""
+
+    rgb: np.ndarray
+    """RGB uint8 `[h, w, 3]`; h and w are multiples of 8."""
+    landmarks: np.ndarray | None = None
+    """Facial landmarks float32 `[68, 2]` in pixels of `rgb`; None where no face is known."""
+    time: Fraction | None = None
+    """Seconds since the clip's start; None for a photo."""
+    parsing: np.ndarray | None = None
+    """Face-parsing logits `[19, h, w]`; None: a style that needs some finds them itself."""
+
+
+class CropRenderer(Protocol):
+    """Renders the crops of one person in one style."""
+
+    batch: int
+    """How many crops `start` takes best at a time; it may change from call to call."""
+
+    def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
+        """Begin to render crops; the pending results are RGB uint8 `[scale·h, scale·w, 3]`, in order.
+
+        Raises InputError for crops that don't fit the style, and where the memory does not suffice.
+        """
+
+
+class Style(ABC):
+    """A loaded style.
+
+    Attributes that a subclass sets:
+        name: how it is called in messages.
+        licence: of its weights or pictures, in a few words.
+        letter: what file names of results end in.
+        scale: side of a result divided by the side of its crop.
+        eye_distance: pixels between the eyes in the crops it wants.
+        uses: which of the options it makes use of: "degree", "exemplars" (several looks), "code" (a code of the photo),
+            "parser". Options name what they need in their metadata.
+        exemplar_names: the looks to choose from, if there are several.
+        denoises: whether a video's noise is taken out of its crops first, unless told otherwise.
+        needs_code: whether `encode` needs a face.
+        needs_landmarks: whether each crop has to come with landmarks.
+        in_flight: batches that are computed in the background while the one before is fetched.
+        files: the files it was made from.
+    """
+
+    name: str
+    licence: str
+    letter: str
+    scale: int
+    eye_distance: float
+    uses: frozenset[str] = frozenset()
+    exemplar_names: Sequence[str] = ()
+    denoises = False
+    needs_code = False
+    needs_landmarks = False
+    in_flight = 0
+    files: Sequence[Path] = ()
+
+    def encode(self, rgb: np.ndarray, landmarks: np.ndarray | None) -> Any:
+        """What the style has to know of a person, from one frame; it is handed back to `renderer`.
+
+        rgb: uint8 `[H, W, 3]`; landmarks: `[68, 2]` in its pixels.
+        """
+        return None
+
+    @abstractmethod
+    def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
+        """The exemplar (index, name, or None for the default) by its full name; None where there is no choice.
+
+        Raises InputError for one that does not exist.
+        """
+
+    @abstractmethod
+    def degree(self, degree: float | None = None) -> float | None:
+        """The degree that is rendered when `degree` is asked for; None where the style has none.
+
+        Raises InputError outside [0, 1].
+        """
+
+    @abstractmethod
+    def renderer(
+        self,
+        code: Any,
+        *,
+        exemplar: int | str | None = None,
+        degree: Degree = None,
+        color_transfer: bool = False,
+        batch_size: int | None = None,
+    ) -> CropRenderer:
+        """A renderer for one person.
+
+        Args:
+            code: from `encode`.
+            exemplar: which look, by index or name.
+            degree: a number, or a function of the crop's time.
+            color_transfer: take the exemplar's colours, too.
+            batch_size: crops at a time; None: as many as is best.
+
+        Raises InputError for an exemplar or a degree that does not exist.
+        """
+
+
+def in_batches(
+    items: Iterator[Item],
+    batch: Callable[[], int],
+    start: Callable[[list[Item]], Pending[Result]],
+    in_flight: int,
+) -> Iterator[tuple[Item, Result]]:
+    """Items with their results, in order, computed in batches; no more items are taken than are needed for that.
+
+    Args:
+        batch: how many items to take next.
+        start: begins to work on some items.
+        in_flight: batches that are begun before the results of the first of them are fetched.
+    """
+    waiting: deque[tuple[list[Item], Pending[Result]]] = deque()
+    while taken := list(islice(items, batch())):
+        waiting.append((taken, start(taken)))
+        if len(waiting) > in_flight:
+            done, pending = waiting.popleft()
+            yield from zip(done, pending(), strict=True)
+    for done, pending in waiting:
+        yield from zip(done, pending(), strict=True)
