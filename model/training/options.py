@@ -185,9 +185,7 @@ class DualOptions(TrainOptions):
     """Training of VToonify-D: exemplar styles and a style degree."""
 
     stylegan_path: str = option("checkpoint/cartoon/generator.pt", "DualStyleGAN", free=True)
-    exstyle_path: str = option(
-        "checkpoint/cartoon/refined_exstyle_code.npy", "style codes of the exemplars", free=True
-    )
+    exstyle_path: str = option("checkpoint/cartoon/refined_exstyle_code.npy", "style codes of the exemplars", free=True)
     msk_loss: float | None = recipe_option("msk_loss", "weight of the bound on fusion masks", least=0)
     fix_degree: bool = option(False, "train for --style_degree alone")
     fix_style: bool = option(False, "train for --style_id alone")
