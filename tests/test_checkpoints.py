@@ -36,7 +36,7 @@ BUILDERS = {
 def render(network: VToonify, degree: float = 0.5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(1, 3, 64, 64, generator=generator)
-    w_plus = torch.randn(1, network.config.generator.rows, 8, generator=generator)
+    w_plus = torch.randn(1, network.config.generator.w_layers, 8, generator=generator)
     with torch.no_grad():
         return network(x, w_plus, degree)
 
@@ -106,7 +106,7 @@ def test_generators_of_other_sizes_come_back(tmp_path):
     network = Generator(config)
     checkpoints.save_state(tmp_path / "generator.pt", {"g_ema": network.state_dict()})
     loaded = checkpoints.load_generator(tmp_path / "generator.pt", config)
-    w_plus = torch.randn(1, config.rows, 8)
+    w_plus = torch.randn(1, config.w_layers, 8)
     assert torch.equal(loaded(w_plus, noise="fixed"), network(w_plus, noise="fixed"))
     with pytest.raises(InputError, match=r"not a DualStyleGAN generator: parameter style\.2\.weight is missing"):
         checkpoints.load_dualstylegan(tmp_path / "generator.pt", config)

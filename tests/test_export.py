@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.tools import export_onnx as export
 from tests.small_models import (
@@ -60,8 +61,8 @@ def test_variant_t_and_parsing_maps_are_exported(call, tmp_path):
 def folded(backbone: str, channels: int) -> torch.nn.Module:
     network = enlarging_network(backbone, channels)
     config = network.config.generator
-    code = network.zplus_to_wplus(torch.ones(1, config.rows, config.style_dim))
-    return network.fold(code, 0.5 if network.has_degree else None)
+    code = network.zplus_to_wplus(torch.ones(1, config.w_layers, config.style_dim))
+    return FoldedVToonify(network, code, 0.5 if network.has_degree else None)
 
 
 def test_a_file_that_differs_does_not_appear(call, capsys, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_too_little_memory_for_strips_is_a_sentence(stylizer, whole, monkeypatch
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9000000000 bytes.")
 
-    monkeypatch.setattr(FoldedVToonify, "_look", fail)
+    monkeypatch.setattr(FoldedVToonify, "_encode_and_fuse", fail)
     with pytest.raises(InputError, match="frame of 32 x 24 pixels"):
         list(stylizer.render(noises(1), whole, batch_size=4))
 
@@ -144,7 +144,7 @@ def test_no_compiler_is_a_sentence(stylizer, whole, monkeypatch, tmp_path):
 
 
 def test_more_crops_than_a_batch_are_rendered_in_parts(stylizer):
-    folded = stylizer.network.fold(stylizer.style_code(stylizer.fit(noises(1)[0], scale_image=False)), 0.5)
+    folded = FoldedVToonify(stylizer.network, stylizer.style_code(stylizer.fit(noises(1)[0], scale_image=False)), 0.5)
     renderer = Renderer(None, CPU, torch.float32, batch=2)
     renderer.use(folded)
     assert renderer.start(np.stack(noises(3)))().shape == (3, 96, 128, 3)

@@ -27,6 +27,7 @@ from model.effects.grayscale import keep_grey
 from model.faces.crop import DEFAULT_PADDING, FaceCrop, align_face
 from model.faces.detect import find_landmarks
 from model.faces.search import Portrait, search_face
+from model.folded import FoldedVToonify
 from model.media.frames import Frame, FrameSource
 from model.styles.presets import Preset, choose_preset, resolve_style, style_rows
 from model.styles.renderer import Promise, Renderer
@@ -299,7 +300,7 @@ class Stylizer:
         with self._folding:
             known = next((fold for fold in self._folds if torch.equal(fold.w_plus, w_plus)), None)
             if known is None:
-                folded = self.network.fold(w_plus, degree)
+                folded = FoldedVToonify(self.network, w_plus, degree)
                 known = _Fold(w_plus, degree, folded.to(self.dtype, memory_format=torch.channels_last))
                 self._folds.appendleft(known)
             elif known.degree != degree:

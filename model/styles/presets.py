@@ -198,7 +198,7 @@ def describe_checkpoint(path: str | Path) -> Preset:
     named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
     style, degree, colour = named.groups() if named else (None, None, None)
     published = GeneratorConfig()
-    codes_fit = (config.generator.rows, config.generator.style_dim) == (published.rows, published.style_dim)
+    codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
     preset = Preset(
         path.stem,
         config.backbone,
@@ -252,16 +252,16 @@ def style_rows(
     generator, weight = network.config.generator, next(network.parameters())
     if not network.has_degree:
         if w_photo is None:
-            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
+            return network.zplus_to_wplus(weight.new_zeros(1, generator.w_layers, generator.style_dim))
         return w_photo
     if exemplar is None:
         raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
     z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
-    if z_plus.shape != (1, generator.rows, generator.style_dim):
-        wanted = [1, generator.rows, generator.style_dim]
+    if z_plus.shape != (1, generator.w_layers, generator.style_dim):
+        wanted = [1, generator.w_layers, generator.style_dim]
         raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
     rows = network.zplus_to_wplus(z_plus)
     if colour_transfer or w_photo is None:
         return rows
-    first = generator.structure_rows
+    first = generator.structure_layers
     return torch.cat([rows[:, :first], w_photo[:, first:].to(rows)], dim=1)

@@ -33,6 +33,7 @@ from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precisio
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import FrameSource, open_frames, open_sink
 from model.media.pan import CameraSource
@@ -171,7 +172,7 @@ def ways(stylizer: Stylizer, options: Options) -> Iterator[Way]:
     x = torch.rand(options.batch, channels, options.size, options.size, device=device) * 2 - 1
     yield Way(UNFOLDED, lambda: network(x, w_plus, degree), torch.float32)
     for dtype in dict.fromkeys((torch.float32, stylizer.dtype)):
-        folded = network.fold(w_plus, degree).to(dtype, memory_format=torch.channels_last)
+        folded = FoldedVToonify(network, w_plus, degree).to(dtype, memory_format=torch.channels_last)
         frames = x.to(dtype, memory_format=torch.channels_last)
         yield Way(f"folded {NAMES[dtype]}", partial(folded, frames), dtype)
     if options.compile:
@@ -247,7 +248,7 @@ def open_model(name: str, options: Options) -> Stylizer:
     network = VToonify(VToonifyConfig())
     network.keep_what_renders()
     generator = network.config.generator
-    codes = {"random": np.random.default_rng(0).normal(size=(1, generator.rows, generator.style_dim))}
+    codes = {"random": np.random.default_rng(0).normal(size=(1, generator.w_layers, generator.style_dim))}
     preset = Preset(PUBLISHED, network.config.backbone, "")
     return Stylizer(
         preset, network, codes, parser=BiSeNet(), device=options.device, precision=options.precision
@@ -257,7 +258,7 @@ def open_model(name: str, options: Options) -> Stylizer:
 def code_of(stylizer: Stylizer) -> Tensor:
     """A style code `[1, rows, D]`: the default exemplar's, or any, for models whose code comes from a photo."""
     generator = stylizer.network.config.generator
-    z_plus = torch.zeros(1, generator.rows, generator.style_dim, device=stylizer.device)
+    z_plus = torch.zeros(1, generator.w_layers, generator.style_dim, device=stylizer.device)
     if stylizer.exemplars is not None:
         z_plus = torch.from_numpy(stylizer.exemplars[stylizer.style_name()]).to(stylizer.device, torch.float32)
     return stylizer.network.zplus_to_wplus(z_plus)

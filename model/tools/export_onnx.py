@@ -28,6 +28,7 @@ from model.common.cli import option
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
+from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
@@ -90,7 +91,7 @@ def fold(options: Options) -> tuple[nn.Module, int]:
     else:
         portrait = stylizer.fit(sample_portrait())
     code = stylizer.style_code(portrait, options.style_id, options.color_transfer)
-    return stylizer.network.fold(code, degree), 3 + stylizer.network.config.parsing_channels
+    return FoldedVToonify(stylizer.network, code, degree), 3 + stylizer.network.config.parsing_channels
 
 
 def trace(network: nn.Module, channels: int, precision: str) -> Any:

@@ -176,7 +176,7 @@ def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
     All pairs of a shard are alike, so one of each is looked at.
     """
     generator = config.generator
-    wanted = [generator.size, [generator.rows, generator.style_dim], config.parsing_channels]
+    wanted = [generator.size, [generator.w_layers, generator.style_dim], config.parsing_channels]
     for pair in {pair.shard: pair for pair in pairs}.values():
         facts = pair.facts()
         if [facts[name] for name in ("size", "code", "classes")] != wanted:
