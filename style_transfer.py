@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 from model.common import cli
-from model.common.devices import pick_own_gpu
 from model.common.errors import InputError
 from model.inference.batch import find_contents, result_names
 from model.inference.job import look_of, make_stylizer, stylize
@@ -84,7 +83,6 @@ def main() -> None:
         return
     options.check()
     if options.camera is not None:
-        pick_own_gpu()
         look = replace(look_of(options, "follow", "pass"), batch_size=1)
         screens = partial(open_screens, options.virtual_camera)
         print(show_camera(options.camera, screens, lambda: make_stylizer(options), look, tuple(options.padding)))
@@ -100,7 +98,6 @@ def main() -> None:
     make_folder(options.output_path)
     jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
     number, count = cli.processes()
-    pick_own_gpu()
     stylize_all(make_stylizer(options), jobs[number::count], options)
 
 
