@@ -122,16 +122,17 @@ def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra
 
 def load_style_encoder(path: str | Path) -> PSPEncoder:
     """The pSp encoder with its mean code. File: `state_dict` (prefix "encoder."), `latent_avg [18, 512]`, `opts`."""
-    expected, prefix = "a pSp style encoder", "encoder."  # the decoder is in the file too
+    expected, prefix = "a pSp style encoder", "encoder."
+
+    def encoder_only(weights: dict[str, Tensor]) -> dict[str, Tensor]:  # the decoder is in the file too
+        return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
     with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
-        contents = read_contents(path, expected)
-    weights = named_tensors(contents.get("state_dict"), path, expected, "state_dict")
-    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    network = _built(PSPEncoder, weights, path, expected)
-    mean_code, shape = contents.get("latent_avg"), network.latent_avg.shape
+        network = _load(PSPEncoder, path, expected, "state_dict", encoder_only)
+        mean_code, shape = read_contents(path, expected, lazily=True).get("latent_avg"), network.latent_avg.shape
     if not is_plain(mean_code) or mean_code.shape != shape:
         raise InputError(f"{path} is not {expected}: 'latent_avg' is no tensor of shape {list(shape)}.")
-    network.latent_avg = as_float32(mean_code)
+    network.latent_avg = as_float32(mean_code).clone()
     return network
 
 
@@ -266,21 +267,16 @@ def _stored(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
 def _load(
     build: Callable[[], Network], path: str | Path, expected: str, key: str = "", rename: Callable[[dict], dict] = dict
 ) -> Network:
-    """The network in `path`: its state dict is the file, or stands there under `key`."""
+    """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`.
+
+    It is built without memory and takes the file's tensors over: random starting weights would take longer than
+    reading. So every buffer has to be in the file, or be set by the caller.
+    """
     contents = read_contents(path, expected)
     weights = named_tensors(contents.get(key) if key else contents, path, expected, key)
-    return _built(build, rename(weights), path, expected)
-
-
-def _built(build: Callable[[], Network], weights: dict[str, Tensor], path: str | Path, expected: str) -> Network:
-    """A network with these weights, in evaluation mode.
-
-    It is built without memory and takes the tensors over: random starting weights would take longer than reading the
-    file. So every buffer has to be among them, or be set by the caller.
-    """
     with torch.device("meta"):
         network = build()
-    _fill(network, weights, path, expected, assign=True)
+    _fill(network, rename(weights), path, expected, assign=True)
     return network.eval()
 
 

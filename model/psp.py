@@ -31,28 +31,24 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(channels // SQUEEZE_RATIO, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
-        return x * torch.sigmoid(gate)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True)))))
 
 
 class ResidualBlock(nn.Module):
     """Improved residual block with squeeze and excitation (IR-SE)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, channels: int, out: int, stride: int):
         super().__init__()
-        if in_channels == out_channels:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)  # plain subsampling, without parameters
-        else:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.shortcut_layer = nn.MaxPool2d(1, stride)  # plain subsampling, without parameters
+        if channels != out:
+            self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(in_channels),
-            nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
-            nn.PReLU(out_channels),
-            nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            SqueezeExcite(out_channels),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, out, 3, 1, 1, bias=False),
+            nn.PReLU(out),
+            nn.Conv2d(out, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+            SqueezeExcite(out),
         )
 
     def forward(self, x: Tensor) -> Tensor:

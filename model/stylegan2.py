@@ -136,35 +136,24 @@ class ModulatedConv2d(nn.Module):
         return y
 
 
-class NoiseInjection(nn.Module):
-    """Add noise `[1 or B, 1, H, W]` times one learned number."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        return x + self.weight * noise
-
-
 class StyledConv(nn.Module):
-    """Modulated 3×3 convolution, optional noise, bias and leaky ReLU."""
+    """Modulated 3×3 convolution, noise `[1 or B, 1, H, W]` times one learned number, bias and leaky ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, upsample: bool = False):
         super().__init__()
         self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
-        self.noise = NoiseInjection()
+        self.noise = nn.ParameterDict({"weight": torch.zeros(1)})
         self.activate = BiasedLeakyReLU(out_channels)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.conv(x, w)
         if noise is not None:
-            x = self.noise(x, noise)
+            x = x + self.noise["weight"] * noise
         return self.activate(x)
 
 
 class ToRGB(nn.Module):
-    """Picture contribution of one level: modulated 1×1 convolution without normalisation, added to the skip image."""
+    """Picture of one level: modulated 1×1 convolution without normalisation, added to the enlarged skip image."""
 
     def __init__(self, in_channels: int, style_dim: int, upsample: bool = True):
         super().__init__()

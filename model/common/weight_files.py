@@ -57,10 +57,8 @@ def read_pickled_arrays(path: str | Path, expected: str) -> dict[str, np.ndarray
 def _sentences(path: str | Path, expected: str) -> Iterator[None]:
     """Turn whatever goes wrong while reading `path` into an InputError."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: {expected} was expected.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist: {expected} was expected.")
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: {expected} was expected.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, on formats that are refused right after
