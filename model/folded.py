@@ -118,28 +118,20 @@ class FoldedModRes(nn.Module):
 
 
 class FoldedFusion(nn.Module):
-    """Fusion of variant D for one degree, a tensor `[1, 1]`."""
+    """Fusion of the encoder's feature into the generator's; in variant D through a mask, for one `degree [1, 1]`."""
 
-    def __init__(self, fusion: MaskedFusion, degree: Tensor):
+    def __init__(self, fusion: MaskedFusion | nn.Conv2d, degree: Tensor | None):
         super().__init__()
-        self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
-        self.mask, self.conv = frozen_copy(fusion.conv2), frozen_copy(fusion.conv)
+        self.conv = frozen_copy(fusion.conv if isinstance(fusion, MaskedFusion) else fusion)
+        self.is_masked = degree is not None
+        if self.is_masked:
+            self.mask = frozen_copy(fusion.conv2)
+            self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
 
     def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
-        """The fused feature, and the content feature as far as the mask lets it through."""
-        mask = F.relu(self.mask(self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1)))).tanh()
-        content = mask * f_e
-        return self.conv(torch.cat([f_g, content], dim=1)), content
-
-
-class PlainFusion(nn.Module):
-    """Fusion without a mask."""
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__()
-        self.conv = frozen_copy(conv)
-
-    def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused feature, and the encoder's as far as the mask lets it through."""
+        if self.is_masked:
+            f_e = F.relu(self.mask(self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1)))).tanh() * f_e
         return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
 
 
@@ -204,20 +196,18 @@ class FoldedVToonify(nn.Module):
         *stages, self.blocks, self.to_skip = map(frozen_copy, network.encoder)
         self.stages = nn.ModuleList(stages)
         self.subpixel = SubpixelFinish(network.subpixel, config.subpixel) if config.subpixel > 1 else None
-        self.fusion_skip = frozen_copy(network.fusion_skip[: config.fusions])
-        fusions = network.fusion_out[: config.fusions]
+        self.res, number = nn.ModuleList(nn.Identity() for _ in self.blocks), None
         if network.has_degree:
-            self.levels = self._fold_levels(network, network.generator.transform_colour(w_plus))
             styles = network.generator.style(w_plus[:, : len(network.res)])
             numbered = enumerate(network.res[1:], 1)
             self.res = nn.ModuleList(FoldedModRes(block, styles[:, i], degree) for i, block in numbered)
-            number, levels = w_plus.new_full((1, 1), degree), config.decoder_levels
-            self.fusion_out = nn.ModuleList(FoldedFusion(fusion, number) for fusion in fusions[:levels])
-            self.fusion_out.extend(PlainFusion(fusion.conv) for fusion in fusions[levels:])
-        else:
-            self.levels = self._fold_levels(network, w_plus)
-            self.res = nn.ModuleList(nn.Identity() for _ in self.blocks)
-            self.fusion_out = nn.ModuleList(map(PlainFusion, fusions))
+            w_plus, number = network.generator.transform_colour(w_plus), w_plus.new_full((1, 1), degree)
+        self.levels = self._fold_levels(network, w_plus)
+        self.fusion_skip = frozen_copy(network.fusion_skip[: config.fusions])
+        self.fusion_out = nn.ModuleList(
+            FoldedFusion(fusion, number if k < config.decoder_levels else None)
+            for k, fusion in enumerate(network.fusion_out[: config.fusions])
+        )
 
     @staticmethod
     def _fold_levels(network: VToonify, w_plus: Tensor) -> nn.ModuleList:
@@ -239,7 +229,7 @@ class FoldedVToonify(nn.Module):
             block.degree = degree
         number = next(network.parameters()).new_full((1, 1), degree)
         for folded, fusion in zip(other.fusion_out, network.fusion_out, strict=False):
-            if isinstance(folded, FoldedFusion):
+            if folded.is_masked:
                 folded.norm = FixedNorm(fusion.norm, fusion.linear(number))
         return other
 

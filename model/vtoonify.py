@@ -131,12 +131,8 @@ class MaskedFusion(nn.Module):
 
 def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> nn.Sequential:
     """Two activated 3×3 convolutions, the first one with `stride`."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, middle, 3, stride, 1),
-        nn.LeakyReLU(LEAK),
-        nn.Conv2d(middle, out_channels, 3, 1, 1),
-        nn.LeakyReLU(LEAK),
-    )
+    first, second = nn.Conv2d(in_channels, middle, 3, stride, 1), nn.Conv2d(middle, out_channels, 3, 1, 1)
+    return nn.Sequential(first, nn.LeakyReLU(LEAK), second, nn.LeakyReLU(LEAK))
 
 
 def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
