@@ -36,7 +36,7 @@ def teacher(folder) -> DualStyleTeacher:
 def cartoons(teacher: DualStyleTeacher, style: int, degree: float, colour: float) -> torch.Tensor:
     """Two codes in one style."""
     latent = teacher.latent([0, 1])
-    weights = torch.tensor([degree] * TINY.structure_rows + [colour] * (TINY.rows - TINY.structure_rows))
+    weights = torch.tensor([degree] * TINY.structure_layers + [colour] * (TINY.w_layers - TINY.structure_layers))
     exemplar = teacher.exemplars[[style, style]]
     return teacher.render(teacher.dual, latent.w_plus, exemplar, weights, noise=latent.noise)
 
@@ -78,7 +78,7 @@ def test_parsing_maps_are_of_the_usual_size_and_follow_the_picture(teacher):
 
 
 def test_the_first_direction_changes_nothing_and_the_others_do(folder):
-    directions = checkpoints.load_directions(folder / "directions.npy", TINY.rows, TINY.style_dim)
+    directions = checkpoints.load_directions(folder / "directions.npy", TINY.w_layers, TINY.style_dim)
     sizes = np.abs(directions).mean((1, 2))
     assert sizes[0] == 0 and (sizes[1:] > 0.1).all() and len(sizes) == 4
 

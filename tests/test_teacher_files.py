@@ -26,9 +26,9 @@ def files(tmp_path, monkeypatch):
     for name, network in (("base", Generator(config)), ("fine", Generator(config)), ("dual", DualStyleGAN(config))):
         write_contents(tmp_path / f"{name}.pt", {"g_ema": network.state_dict()})
     rng = np.random.default_rng(0)
-    codes = {name: rng.normal(size=(1, config.rows, config.style_dim)) for name in ("a", "b")}
+    codes = {name: rng.normal(size=(1, config.w_layers, config.style_dim)) for name in ("a", "b")}
     checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.rows, config.style_dim)))
+    np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.w_layers, config.style_dim)))
     monkeypatch.setattr(checkpoints, "load_parser", lambda path: Parser())
 
     def options(kind: type, **changes):
@@ -44,7 +44,7 @@ def files(tmp_path, monkeypatch):
 
 
 def test_teachers_come_from_files(files, tmp_path):
-    teacher = load_toonify_teacher(files(ToonifyOptions, weight=[0.25] * TINY.generator.rows), "cpu")
+    teacher = load_toonify_teacher(files(ToonifyOptions, weight=[0.25] * TINY.generator.w_layers), "cpu")
     base, fine = (checkpoints.load_generator(tmp_path / f"{name}.pt", TINY.generator) for name in ("base", "fine"))
     weight = [generator.convs[1].conv.weight for generator in (base, fine, teacher.photos, teacher.cartoons)]
     assert torch.equal(weight[2], weight[0])
@@ -70,7 +70,7 @@ def test_a_student_is_put_on_the_generator_of_its_teacher(files, kind):
     for name, value in trained.state_dict().items():
         assert torch.equal(network.generator.state_dict()[name], value), name
     if kind is DualOptions:
-        assert len(network.res) == TINY.generator.structure_rows
+        assert len(network.res) == TINY.generator.structure_layers
         for block, own in zip(network.res, teacher.dual.res, strict=False):
             assert all(torch.equal(a, b) for a, b in zip(block.parameters(), own.parameters(), strict=True))
         assert network.res[1].conv[0].dilation == 2, "the weights are shared, the dilation is the student's"

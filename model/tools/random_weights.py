@@ -90,7 +90,7 @@ def make_photos() -> Generator:
 
 def _codes(network: Generator) -> Tensor:
     """Truncated codes `[16, rows, D]`."""
-    return TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.rows, 1)
+    return TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
 
 
 @torch.no_grad()
@@ -129,7 +129,7 @@ def write(out: Path, seed: int = 0) -> None:
     """Write all files below `out`. Raises InputError when that can't be done."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    shape = (TINY.rows, TINY.style_dim)
+    shape = (TINY.w_layers, TINY.style_dim)
     photos = make_photos()
     # Rows of a real exemplar have much in common, for they describe one picture.
     codes = {name: rng.normal(size=(1, 1, TINY.style_dim)) + 0.3 * rng.normal(size=(1, *shape)) for name in EXEMPLARS}

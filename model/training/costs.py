@@ -104,7 +104,7 @@ def make_pair(run: Run, batch: int) -> Pair:
     generator, side, channels = network.generator, network.in_size, 3 + network.parsing_channels
     pair = Pair(
         x=torch.rand(batch, channels, side, side),
-        w_plus=torch.randn(batch, generator.rows, generator.style_dim),
+        w_plus=torch.randn(batch, generator.w_layers, generator.style_dim),
         degree=torch.rand(batch),
         style=torch.zeros(batch, dtype=torch.int64),
     )
@@ -208,11 +208,11 @@ def estimate_teacher(run: Run, batch: int, hardware: Hardware) -> Cost:
 def make_teacher(run: Run) -> NetworkTeacher:
     """A teacher for `run`, with random weights."""
     options, config = run.options, run.options.recipe.network.generator
-    has_encoder = not options.pretrain and (config.rows, config.style_dim) == (CODE_COUNT, CODE_SIZE)
+    has_encoder = not options.pretrain and (config.w_layers, config.style_dim) == (CODE_COUNT, CODE_SIZE)
     helpers = {"style_encoder": PSPEncoder() if has_encoder else None, "parser": BiSeNet(), "dtype": run.dtype}
     if options.backbone == "toonify":
         return ToonifyTeacher(Generator(config), Generator(config), options, **helpers)
-    exemplars = {"style": np.zeros((1, config.rows, config.style_dim), np.float32)}
+    exemplars = {"style": np.zeros((1, config.w_layers, config.style_dim), np.float32)}
     return DualStyleTeacher(DualStyleGAN(config), exemplars, options, **helpers)
 
 
@@ -230,9 +230,9 @@ def teach(teacher: NetworkTeacher, pretrain: bool, batch: int, late: bool) -> No
     for _ in range(2 if dual and late and teacher.style_encoder is not None else 1):
         photo = teacher.render(teacher.photos, latent.w_plus, noise=latent.noise)
     code = latent.w_plus.clone()
-    code[:, teacher.config.structure_rows :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
+    code[:, teacher.config.structure_layers :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
     if dual:
-        weights = torch.ones(batch, teacher.config.rows)
+        weights = torch.ones(batch, teacher.config.w_layers)
         teacher.render(teacher.dual, latent.w_plus, code, weights, noise=latent.noise)
     else:
         teacher.render(teacher.cartoons, code, noise=latent.noise)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model import checkpoints
+from model.checkpoints import load_perceptual
 from model.common.tensors import image_grid
-from model.perceptual import load_perceptual
 from model.training import losses
 from model.training.critics import make_critic
 from model.training.data.pair import Pair

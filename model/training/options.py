@@ -223,13 +223,13 @@ class ToonifyOptions(TrainOptions):
     @property
     def layer_weights(self) -> list[float]:
         """One blending weight a row."""
-        rows = self.recipe.network.generator.rows
+        rows = self.recipe.network.generator.w_layers
         return self.weight or [1.0] * (rows // 2) + [0.0] * (rows - rows // 2)
 
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
         super().check()
-        rows = self.recipe.network.generator.rows
+        rows = self.recipe.network.generator.w_layers
         if len(self.layer_weights) != rows:
             raise InputError(f"--weight has {len(self.weight)} numbers: give {rows}, one for each row of w+.")
         for value in self.layer_weights:

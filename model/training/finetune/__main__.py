@@ -163,7 +163,7 @@ def sheet_codes(base: Generator, seed: int) -> Tensor:
     """Codes in w+, truncated as those that pairs are made from, `[n, rows, D]`."""
     config, weight = base.config, base.input.input
     z = np.random.default_rng((seed, HELD_OUT)).standard_normal((SHEET_ROWS, 1, config.style_dim), dtype=np.float32)
-    return TRUNCATION * base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.rows, 1)
+    return TRUNCATION * base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.w_layers, 1)
 
 
 @torch.no_grad()

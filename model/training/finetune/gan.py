@@ -39,10 +39,10 @@ def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> T
     """Codes `[count, rows, D]` in w+: one of mapping's for all rows, or mixed, from a random row on another."""
     config, weight = generator.config, generator.input.input
     z = torch.from_numpy(rng.standard_normal((2, count, 1, config.style_dim), dtype=np.float32))
-    first_of_other = rng.integers(1, config.rows, count)
-    first_of_other[rng.random(count) >= MIXING] = config.rows
+    first_of_other = rng.integers(1, config.w_layers, count)
+    first_of_other[rng.random(count) >= MIXING] = config.w_layers
     one, other = generator.mapping(z.to(weight))
-    is_one = torch.arange(config.rows) < torch.from_numpy(first_of_other)[:, None]
+    is_one = torch.arange(config.w_layers) < torch.from_numpy(first_of_other)[:, None]
     return torch.where(is_one[:, :, None].to(weight.device), one, other)
 
 

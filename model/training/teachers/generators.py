@@ -52,7 +52,7 @@ class ToonifyTeacher(NetworkTeacher):
         latent = self.latent(numbers)
         photo = self.render(self.photos, latent.w_plus, noise=latent.noise)
         fine = self.fine_rows(latent.w_plus, pool_face(photo))
-        code = torch.cat([latent.w_plus[:, : self.config.structure_rows], fine], dim=1)
+        code = torch.cat([latent.w_plus[:, : self.config.structure_layers], fine], dim=1)
         cartoon = self.render(self.cartoons, code, noise=latent.noise)
         return self.moved_sample(latent, photo, cartoon, code, *self._labels(numbers))
 
@@ -119,9 +119,9 @@ class DualStyleTeacher(NetworkTeacher):
             if changed and self.style_encoder is not None:
                 noise = [layer[changed] for layer in latent.noise]
                 face[changed] = pool_face(self.render(self.photos, latent.w_plus[changed], noise=noise))
-            code[:, self.config.structure_rows :] = self.fine_rows(latent.w_plus, face)
-        weights = degree[:, None].repeat(1, self.config.rows)
-        weights[:, self.config.structure_rows :] = 0.0 if self.options.fix_color else 1.0
+            code[:, self.config.structure_layers :] = self.fine_rows(latent.w_plus, face)
+        weights = degree[:, None].repeat(1, self.config.w_layers)
+        weights[:, self.config.structure_layers :] = 0.0 if self.options.fix_color else 1.0
         cartoon = self.render(self.dual, latent.w_plus, code, weights, noise=latent.noise)
         return self.moved_sample(latent, photo, cartoon, code, degree, style)
 
@@ -133,7 +133,7 @@ class DualStyleTeacher(NetworkTeacher):
         """
         latent = self.latent(numbers)
         style, degree = self._style(latent.draws), self._early_degree(latent.draws, progress)
-        exemplar, weights = self.exemplars[style], degree[:, None].repeat(1, self.config.rows)
+        exemplar, weights = self.exemplars[style], degree[:, None].repeat(1, self.config.w_layers)
         with self.arithmetic():
             size = self.config.structure_size
             features = self.dual.features_at(latent.w_plus, exemplar, weights, size, latent.noise)
@@ -177,7 +177,7 @@ class DualStyleTeacher(NetworkTeacher):
         changed = share.nonzero()[0].tolist()
         if not changed or self.options.fix_color or self.options.fix_style:
             return [], latent.w_plus
-        fine, shown = slice(self.config.structure_rows, None), latent.w_plus.clone()
+        fine, shown = slice(self.config.structure_layers, None), latent.w_plus.clone()
         other = self.truncated_code(latent.draws.other_z[changed])[:, fine]
         weight = torch.from_numpy(share[changed]).to(other)[:, None, None]
         shown[changed, fine] = torch.lerp(shown[changed, fine], other, weight)

@@ -78,14 +78,14 @@ class NetworkTeacher(nn.Module):
         attribute = torch.full((len(numbers),), -1)
         if self.directions is not None:
             attribute = torch.from_numpy((draws.attribute * len(self.directions)).astype(np.int64))
-            rows = slice(self.config.structure_rows // 2, self.config.structure_rows)
+            rows = slice(self.config.structure_layers // 2, self.config.structure_layers)
             w_plus[:, rows] += TRUNCATION * self.directions[attribute.to(self.device), rows]
         return Latent(draws, attribute, w_plus, layer_noise(self.config, draws.noise_seeds, self.device))
 
     def truncated_code(self, z: Tensor) -> Tensor:
         """0.5·w of `z [B, D]`, repeated to `[B, rows, D]`."""
         w = self.photos.mapping(z.to(self.device, self.precision))
-        return TRUNCATION * w[:, None].repeat(1, self.config.rows, 1)
+        return TRUNCATION * w[:, None].repeat(1, self.config.w_layers, 1)
 
     def render(self, generator: nn.Module, *codes: Tensor, noise: list[Tensor]) -> Tensor:
         """Pictures `[B, 3, S, S]`, clamped to [-1, 1]."""
@@ -102,7 +102,7 @@ class NetworkTeacher(nn.Module):
             w_plus: that code, `[B, rows, D]`.
             face: the photo, `[B, 3, 256, 256]`.
         """
-        first = self.config.structure_rows
+        first = self.config.structure_layers
         if self.style_encoder is None:
             return w_plus[:, first:]
         with self.arithmetic():

@@ -58,7 +58,7 @@ def _load_toonify_generators(options: ToonifyOptions) -> tuple[Generator, Genera
 
 def _load_exemplars(options: DualOptions) -> dict[str, np.ndarray]:
     exemplars, generator = checkpoints.load_exemplars(options.exstyle_path), options.recipe.network.generator
-    shape, wanted = next(iter(exemplars.values())).shape, (1, generator.rows, generator.style_dim)
+    shape, wanted = next(iter(exemplars.values())).shape, (1, generator.w_layers, generator.style_dim)
     if shape != wanted:
         raise InputError(
             f"{options.exstyle_path} holds style codes of shape {list(shape)}, "
@@ -75,7 +75,7 @@ def _load_helpers(options: TrainOptions, needs_photo_code: bool = True) -> dict[
     network, generator = options.recipe.network, options.recipe.network.generator
     style_encoder = parser = directions = None
     if needs_photo_code and not options.pretrain and options.style_encoder_path != NO_FILE:
-        if (generator.rows, generator.style_dim) != (CODE_COUNT, CODE_SIZE):
+        if (generator.w_layers, generator.style_dim) != (CODE_COUNT, CODE_SIZE):
             raise InputError(
                 f"--style_encoder_path is {options.style_encoder_path}: codes of {CODE_COUNT} x {CODE_SIZE} numbers "
                 f"don't fit --config {options.config}, so give {NO_FILE}."
@@ -84,5 +84,5 @@ def _load_helpers(options: TrainOptions, needs_photo_code: bool = True) -> dict[
     if network.parsing_channels:
         parser = checkpoints.load_parser(options.faceparsing_path)
     if options.direction_path != NO_FILE:
-        directions = checkpoints.load_directions(options.direction_path, generator.rows, generator.style_dim)
+        directions = checkpoints.load_directions(options.direction_path, generator.w_layers, generator.style_dim)
     return {"style_encoder": style_encoder, "parser": parser, "directions": directions}
