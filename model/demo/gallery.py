@@ -1,7 +1,8 @@
 """The styles that visitors choose from, each with a picture of the sample portrait in it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from model import checkpoints
+from model.common import cli
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.inference.stylizer import Stylizer
@@ -51,7 +53,10 @@ class Entry:
 def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
     """All styles: those on disk first, the starters' before all; then those that would have to be fetched."""
     entries = [entry for preset in PRESETS for entry in _of_preset(preset, folder)]
-    entries += [entry for path in _own_models(folder) for entry in _of_model(path)]
+    known = {(folder / preset.file).resolve() for preset in PRESETS}
+    for path in sorted(folder.glob("*/vtoonify*.pt")):
+        if path.resolve() not in known:  # the user has trained it
+            entries += _of_own_model(path)
     return sorted(entries, key=lambda entry: not entry.on_disk)
 
 
@@ -65,88 +70,85 @@ def find_entry(entries: Sequence[Entry], key: str) -> Entry:
 
 def _of_preset(preset: Preset, folder: Path) -> list[Entry]:
     on_disk = all((folder / file).is_file() for file in preset.files)
-    if preset.style_names:
-        prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
-        titles = [f"{preset.mark} {name}" if preset.mark else name.capitalize() for name in preset.style_names]
-        return [Entry(f"{prefix}{name}", title, preset, preset.name, name, on_disk)
-                for name, title in zip(preset.style_names, titles, strict=True)]
-    return [Entry(preset.name, preset.name, preset, preset.name, None, on_disk)]
+    if not preset.style_names:
+        return [Entry(preset.name, preset.name, preset, preset.name, None, on_disk)]
+    prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
+    title = f"{preset.mark} {{}}".format if preset.mark else str.capitalize
+    return [
+        Entry(prefix + name, title(name), preset, preset.name, name, on_disk) for name in preset.style_names
+    ]
 
 
-def _own_models(folder: Path) -> list[Path]:
-    """Models in the checkpoint folder that are nobody's preset: the user has trained them."""
-    known = {(folder / preset.file).resolve() for preset in PRESETS}
-    return sorted(path for path in folder.glob("*/vtoonify*.pt") if path.resolve() not in known)
-
-
-def _of_model(path: Path) -> list[Entry]:
+def _of_own_model(path: Path) -> list[Entry]:
     name = path.parent.name
     try:
         preset = describe_checkpoint(path)
-        exemplars = list(checkpoints.load_exemplars(preset.exemplars)) if preset.exemplars else [None]
+        exemplars = list(checkpoints.load_exemplars(preset.exemplars)) if preset.exemplars else []
     except InputError:
         return []  # half copied, or something else: no visitor can mend it
-    if len(exemplars) > MANY:
+    if not 0 < len(exemplars) <= MANY:
         return [Entry(name, name, preset, str(path), None, True)]
-    titles = [name if style is None else f"{name}: {Path(style).stem}" for style in exemplars]
-    return [Entry(title.replace(": ", "-"), title, preset, str(path), style, True)
-            for title, style in zip(titles, exemplars, strict=True)]
+    stems = [Path(exemplar).stem for exemplar in exemplars]
+    return [
+        Entry(f"{name}-{stem}", f"{name}: {stem}", preset, str(path), exemplar, True)
+        for stem, exemplar in zip(stems, exemplars, strict=True)
+    ]
 
 
 class Gallery:
     """Pictures of the entries, made when there is time and kept in the checkpoint folder."""
 
     def __init__(self, entries: Sequence[Entry], folder: Path = CHECKPOINTS):
-        self.entries, self._folder = list(entries), folder / PICTURES
-        self._sample = thumbnail(sample_portrait()[:360])
+        self.entries, self._folder = list(entries), folder
+        sample = cv2.cvtColor(thumbnail(sample_portrait()[:360]), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        faint = (128 + 0.35 * (sample - 96)).clip(0, 255).astype(np.uint8)
+        self._placeholder = cv2.cvtColor(faint, cv2.COLOR_GRAY2RGB)
         self._pictures: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
+        for entry in self.entries:
+            file = self._file(entry)
+            if file is not None and file.is_file() and (kept := cv2.imread(str(file))) is not None:
+                self._pictures[entry.key] = cv2.cvtColor(kept, cv2.COLOR_BGR2RGB)
 
     def pictures(self) -> list[tuple[np.ndarray, str]]:
         """A picture RGB uint8 `[256, 256, 3]` and a caption for each entry; grey where it has not been drawn yet."""
-        return [(self._picture(entry), entry.caption) for entry in self.entries]
-
-    def _picture(self, entry: Entry) -> np.ndarray:
-        picture = self._pictures.get(entry.key)
-        if picture is None and (kept := self._kept(entry)) is not None and kept.is_file():
-            picture = self._pictures[entry.key] = cv2.cvtColor(cv2.imread(str(kept)), cv2.COLOR_BGR2RGB)
-        return placeholder(self._sample, entry.on_disk) if picture is None else picture
-
-    def _kept(self, entry: Entry) -> Path | None:
-        """Where the picture of an entry is kept: another file for another model under the same name."""
-        file = self._folder.parent / entry.preset.file
-        if not file.is_file():
-            return None
-        state = file.stat()
-        return self._folder / f"{entry.key}-{state.st_size:x}-{state.st_mtime_ns:x}.png"
+        return [(self._pictures.get(entry.key, self._placeholder), entry.caption) for entry in self.entries]
 
     def is_drawn(self, entry: Entry) -> bool:
         """Whether the entry has its picture."""
-        kept = self._kept(entry)
-        return entry.key in self._pictures or (kept is not None and kept.is_file())
+        return entry.key in self._pictures
+
+    def _file(self, entry: Entry) -> Path | None:
+        """Where the picture of an entry is kept: another file for another model under the same name."""
+        model = self._folder / entry.preset.file
+        if not model.is_file():
+            return None
+        state = model.stat()
+        return self._folder / PICTURES / f"{entry.key}-{state.st_size:x}-{state.st_mtime_ns:x}.png"
 
     def draw(self, entry: Entry, stylizer: Stylizer) -> None:
-        """Make the picture of an entry with its model, unless there is one."""
+        """Make the picture of an entry with its model, unless there is one; keep it for the next start, if possible."""
         with self._lock:
             if self.is_drawn(entry):
                 return
             sample = sample_portrait()
             (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
             picture = self._pictures[entry.key] = thumbnail(cartoon)
-            kept = self._kept(entry)
-            if kept is not None:
-                _keep(kept, picture)
+        if (file := self._file(entry)) is not None:
+            with suppress(OSError):  # of a folder that cannot be written
+                file.parent.mkdir(exist_ok=True)
+                partial = file.with_suffix(".partial.png")
+                cv2.imwrite(str(partial), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                partial.replace(file)
 
-
-def _keep(path: Path, picture: np.ndarray) -> None:
-    """Write a picture for the next start; where the folder can't be written, it is drawn anew then."""
-    try:
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(".partial.png")
-        cv2.imwrite(str(partial), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        partial.replace(path)
-    except OSError:
-        return
+    def draw_missing(self, load: Callable[[str], Stylizer]) -> None:
+        """Draw all styles on disk that have no picture yet; a model that does not load keeps the grey one."""
+        for entry in self.entries:
+            if entry.on_disk and not self.is_drawn(entry):
+                try:
+                    self.draw(entry, load(entry.ckpt))
+                except InputError as error:
+                    cli.say(error)
 
 
 def thumbnail(rgb: np.ndarray) -> np.ndarray:
@@ -154,18 +156,4 @@ def thumbnail(rgb: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     side = min(height, width)
     left = (width - side) // 2
-    square = rgb[:side, left : left + side]
-    return cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def placeholder(sample: np.ndarray, on_disk: bool) -> np.ndarray:
-    """The sample portrait, faint and grey: a style nobody has drawn here yet; with an arrow, if it must be fetched."""
-    grey = cv2.cvtColor(cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    picture = (128 + 0.35 * (grey.astype(np.float32) - 96)).clip(0, 255).astype(np.uint8)
-    if not on_disk:
-        middle, reach = SIDE // 2, SIDE // 6
-        ends = (middle, middle - reach), (middle, middle + reach)
-        cv2.arrowedLine(picture, *ends, (255, 255, 255), 6, cv2.LINE_AA, tipLength=0.4)
-        floor = middle + reach + 14
-        cv2.line(picture, (middle - reach, floor), (middle + reach, floor), (255, 255, 255), 6, cv2.LINE_AA)
-    return picture
+    return cv2.resize(rgb[:side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
