@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 import pytest
+from model.inference.degrees import DegreeCurve, parse_degree
 
 from model.common.errors import InputError
-from model.inference.degrees import DegreeCurve, parse_degree
 from model.inference.stylizer import Stylizer
 from model.media.files import Frame
 from model.styles.presets import Preset

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model.faces.crowd import CrowdTracker
 from PIL import Image
 
 from model.common.errors import InputError
-from model.faces.crowd import CrowdTracker
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import face_size
 from model.inference.clip import Look
