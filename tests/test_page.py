@@ -182,10 +182,10 @@ def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):
 
 def test_the_crop_follows_its_sliders(visit):
     page = visit()
-    whole, shown, result = picture(page, "#result"), address(page, "#crop"), address(page, "#result")
+    whole, shown, result = picture(page, "#result"), address(page, "#frame"), address(page, "#result")
     page.locator("#padding_left input[type=number]").fill("96")
     page.locator("#padding_left input[type=number]").press("Enter")
-    wait_for_change(page, "#crop", shown)
+    wait_for_change(page, "#frame", shown)
     wait_for_change(page, "#result", result)
     assert picture(page, "#result").shape[1] < whole.shape[1]
 
@@ -198,7 +198,7 @@ def test_of_several_faces_one_is_clicked(visit, tmp_path, small_portrait):
     wait_for_change(page, "#result", shown)
     first, shown = picture(page, "#result", 0), address(page, "#result")
     chosen = page.locator("#face input:checked").get_attribute("value")
-    frame = page.locator("#crop img")
+    frame = page.locator("#frame img")
     box = frame.bounding_box()
     for share in (0.25, 0.75):  # one of them is chosen already
         frame.click(position={"x": share * box["width"], "y": 0.5 * box["height"]})
@@ -260,7 +260,7 @@ def test_bad_uploads_are_one_sentence_and_the_page_lives_on(visit, tmp_path, sma
         page.wait_for_timeout(1500)
         assert page.locator("#message [role=alert]").inner_text() == told, "it stays until something else happens"
         page.locator("#sample").click()
-        page.wait_for_function("!document.querySelector('#message p')")
+        page.wait_for_function("!document.querySelector('#message .told')")
     upload(page, save(tmp_path / "me.png", small_portrait))
     page.get_by_text("me.png: photo").wait_for()
     wait_for_change(page, "#result", shown)

@@ -174,7 +174,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, device: str) -> None:
         return {
             "fn": _guarded(handler, list(inputs), parts, place), "inputs": list(inputs.values()),
             "outputs": list(parts.values()), "show_progress": "hidden", "api_visibility": "private",
-            "concurrency_limit": queues[queue], "concurrency_id": queue,
+            "concurrency_limit": queues[queue], "concurrency_id": queue, "trigger_mode": "always_last",
         } | more  # fmt: skip
 
     def show(event: Callable) -> None:
@@ -191,12 +191,12 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, device: str) -> None:
     show(parts["face"].input)
     for name in (*PADDINGS, "degree"):
         if name in PADDINGS:
-            parts[name].input(**call(page.frame, trigger_mode="always_last"))
-        draft = parts[name].input(**call(page.draft, "picture", trigger_mode="always_last"))
+            parts[name].input(**call(page.frame))
+        draft = parts[name].input(**call(page.draft, "picture"))
         draft.success(**call(page.settled, "rest"))
     for name in ("exemplar", "color_transfer", "full_frame"):
         parts[name].input(**call(page.result, "picture"))
-    parts["run"].click(**call(page.film, "video"))
+    parts["run"].click(**call(page.film, "video", trigger_mode="once"))
     parts["cancel"].click(_by_name(page.cancel, []), queue=False, api_visibility="private")
 
 

@@ -218,8 +218,8 @@ class Page:
                 if (now := time.monotonic()) - told_at > TELL_EVERY:
                     told_at = now
                     yield {"message": progress(done, total, now - begun)}
-            film = gr.update(value=str(path), visible=True)
-            outcome = {"message": told(f"Done: {done} frames."), "film": film, "film_file": film}
+            parts = {name: gr.update(value=str(path), visible=True) for name in ("film", "film_file")}
+            outcome = {"message": told(f"Done: {done} frames.")} | parts
         except Exception as error:
             role = "status" if isinstance(error, Stopped) else "alert"
             outcome = {"message": told(failure(error), role=role)}
