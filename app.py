@@ -63,21 +63,19 @@ def main() -> None:
     options.check()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     folder = own_folder()
-    from model.demo.layout import CSS, NAMES, build, theme
+    from model.demo.layout import serve
     from model.demo.page import Page
 
     device = pick_device(options.device).type
     studio = Studio(options.device, options.precision, Limits(seconds=options.max_seconds))
     gallery = Gallery(list_entries())
-    first = gallery.entries[0]
-    gallery.draw(first, studio.stylizer(first.ckpt))
+    gallery.draw(gallery.entries[0], studio.stylizer)
     threading.Thread(target=gallery.draw_missing, args=(studio.stylizer,), daemon=True).start()
-    page = Page(studio, gallery, folder / "visits")
     try:
-        build(page, device).launch(
-            server_name=options.server_name, server_port=options.server_port or None, share=options.share,
-            auth=options.visitors, max_file_size=options.max_megabytes * 2**20, theme=theme(), css=CSS, js=NAMES,
-            footer_links=["api", "settings"], ssr_mode=False,
+        serve(
+            Page(studio, gallery, folder / "visits"), device, server_name=options.server_name,
+            server_port=options.server_port or None, share=options.share, auth=options.visitors,
+            max_file_size=options.max_megabytes * 2**20,
         )  # fmt: skip
     except OSError as error:
         place = f"{options.server_name}, port {options.server_port or '7860 and up'}"

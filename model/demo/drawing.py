@@ -30,8 +30,8 @@ def shown_scale(content: Content) -> float:
     return min(1.0, LONGEST_SIDE / max(content.shown.rgb.shape[:2]))
 
 
-def crop_view(content: Content, crop: FaceCrop, face: int) -> np.ndarray:
-    """The frame RGB uint8 with all faces marked and all but the crop dimmed; `face` is the number of the chosen one."""
+def crop_view(content: Content, face: int, crop: FaceCrop) -> np.ndarray:
+    """The frame RGB uint8 with all faces marked, number `face` as the chosen one, and all but the crop dimmed."""
     scale = shown_scale(content)
     view = reduced(content.shown.rgb, LONGEST_SIDE)
     height, width = view.shape[:2]
@@ -54,9 +54,9 @@ def nearest_face(content: Content, x: float, y: float) -> int:
 
 
 def _mark(view: np.ndarray, landmarks: np.ndarray, colour: tuple[int, int, int], line: int, label: str) -> None:
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    margin = BOX_MARGIN * (high - low).max()
-    (left, top), (right, bottom) = (np.round(corner).astype(int).tolist() for corner in (low - margin, high + margin))
+    corners = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)])
+    margin = BOX_MARGIN * np.ptp(corners, axis=0).max()
+    (left, top), (right, bottom) = np.round(corners + [[-margin], [margin]]).astype(int).tolist()
     cv2.rectangle(view, (left, top), (right, bottom), colour, max(1, line // 2))
     radius = max(1, round((right - left) / 90))
     for point in np.round(landmarks).astype(int).tolist():

@@ -8,15 +8,12 @@ import gradio as gr
 
 from model.demo.page import CONTROLS, FIELDS, OPTIONS, PADDINGS, Page, failure, told
 
+AT_ONCE = {"light": 8, "rest": 8, "picture": 1, "video": 1}
+AT_ONCE_ON_CUDA = AT_ONCE | {"picture": 4, "video": 2}
+"""How many events of each queue are worked on at a time. Dragging never waits for a video, nor for a slider to rest."""
+
 LARGEST_PADDING = 400
 """At an eye distance of 64 pixels: a crop that shows the upper half of a person."""
-
-PICTURES_AT_ONCE = {"cpu": 1, "mps": 1, "cuda": 4}
-VIDEOS_AT_ONCE = {"cpu": 1, "mps": 1, "cuda": 2}
-"""What is rendered at a time by device; others wait in the queue."""
-
-LONGEST_QUEUE = 60
-"""Visitors who wait; more are asked to come back."""
 
 SWEEP_EVERY, KEPT_FOR = 600, 3600
 """Seconds between sweeps of the files that the server sent or received, and how long they stay."""
@@ -52,13 +49,11 @@ NAMES = """
 """What screen readers say: Gradio's picture slider has no alternative texts, its thumbnails are mere numbers."""
 
 
-def theme() -> gr.themes.Base:
-    """Light or dark as the visitor's system is. The system's fonts: nothing is fetched from elsewhere."""
-    return gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"])
+def serve(page: Page, device: str, **settings: Any) -> None:
+    """Serve the page until Ctrl-C; `device` is what the models run on, `settings` are gradio's (`launch`).
 
-
-def build(page: Page, device: str) -> gr.Blocks:
-    """The page, ready to be launched with `CSS`, `NAMES` and `theme()`; `device` is what the models run on."""
+    Light or dark as the visitor's system is, in the system's fonts: nothing is fetched from elsewhere.
+    """
     with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=(SWEEP_EVERY, KEPT_FOR)) as blocks:
         gr.Markdown("# VToonify\nTurn a portrait photo or a talking-head video into a cartoon.")
         parts: Parts = {"message": gr.HTML("")}
@@ -69,10 +64,13 @@ def build(page: Page, device: str) -> gr.Blocks:
                 parts |= _degree_step()
         for name, part in parts.items():
             part.elem_id = name
-        _connect(blocks, page, parts, device)
-        _connect_programs(page, VIDEOS_AT_ONCE[device])
-    blocks.queue(max_size=LONGEST_QUEUE)
-    return blocks
+        at_once = AT_ONCE_ON_CUDA if device == "cuda" else AT_ONCE
+        _connect(blocks, page, parts, at_once)
+        _connect_programs(page, at_once["video"])
+    blocks.queue(max_size=60).launch(  # more visitors than that are asked to come back
+        theme=gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        css=CSS, js=NAMES, footer_links=["api", "settings"], ssr_mode=False, **settings,
+    )  # fmt: skip
 
 
 def _option(name: str, **settings: Any) -> gr.blocks.Block:
@@ -98,7 +96,7 @@ def _style_step(page: Page) -> Parts:
     return {
         "style": gr.State(first.key),
         "gallery": gr.Gallery(
-            page.gallery.pictures, label="Styles, each on the sample portrait", show_label=False, columns=4,
+            page.gallery.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4,
             height=300, object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[],
         ),
         "exemplar": gr.Dropdown(label="Exemplar", choices=[], visible=False),
@@ -125,13 +123,12 @@ def _crop_step() -> Parts:
     )  # fmt: skip
     parts["face"] = gr.Radio(label="Face", choices=[("Person 1", 0)], value=0, visible=False)
     gr.Markdown(f"The bright part is stylised. The sliders: {FIELDS['padding'].metadata['help']}.")
+    settings = {"step": 8, "min_width": 140, "buttons": []}
     for row in (("left", "right"), ("top", "bottom")):
         with gr.Row():
             for side in row:
                 name, label = f"padding_{side}", side.capitalize()
-                parts[name] = gr.Slider(
-                    0, LARGEST_PADDING, PADDINGS[name], step=8, label=label, min_width=140, buttons=[]
-                )
+                parts[name] = gr.Slider(0, LARGEST_PADDING, PADDINGS[name], label=label, **settings)
     return parts
 
 
@@ -161,11 +158,9 @@ def _degree_step() -> Parts:
         }
 
 
-def _connect(blocks: gr.Blocks, page: Page, parts: Parts, device: str) -> None:
-    """Events of the page. Pictures and videos have queues of their own, so that dragging never waits for a video."""
+def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int]) -> None:
+    """Events of the page."""
     controls = {name: parts[name] for name in (*CONTROLS, "face")}
-    # What waits for a slider to rest must not keep drafts waiting.
-    queues = {"light": 8, "rest": 8, "picture": PICTURES_AT_ONCE[device], "video": VIDEOS_AT_ONCE[device]}
 
     def call(
         handler: Callable, queue: str = "light", inputs: Parts = controls, place: bool = False, **more: Any
@@ -174,7 +169,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, device: str) -> None:
         return {
             "fn": _guarded(handler, list(inputs), parts, place), "inputs": list(inputs.values()),
             "outputs": list(parts.values()), "show_progress": "hidden", "api_visibility": "private",
-            "concurrency_limit": queues[queue], "concurrency_id": queue, "trigger_mode": "always_last",
+            "concurrency_limit": at_once[queue], "concurrency_id": queue, "trigger_mode": "always_last",
         } | more  # fmt: skip
 
     def show(event: Callable) -> None:
@@ -182,6 +177,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, device: str) -> None:
         event(**call(page.frame)).success(**call(page.result, "picture"))
 
     show(blocks.load(**call(page.take, inputs={})).success)
+    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
     blocks.unload(_by_name(page.leave, []))
     show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, place=True)).success)
     for name, event in (("upload", "upload"), ("snapshot", "input"), ("recording", "stop_recording")):

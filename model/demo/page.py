@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,12 @@ class Page:
     def __init__(self, studio: Studio, gallery: Gallery, root: Path):
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
 
-    def request(
-        self, style: str, exemplar: str | None = None, face: int | None = None, **options: Any
-    ) -> RenderRequest:
+    def request(self, style: str, exemplar: str | None = None, face: int = 0, **options: Any) -> RenderRequest:
         """What the controls ask for. Raises InputError for a style that there is not."""
         entry = find_entry(self.gallery.entries, style)
-        padding = [int(options.pop(name, usual)) for name, usual in PADDINGS.items()]
-        wanted = {OPTIONS[name]: value for name, value in options.items()}
-        return RenderRequest(
-            entry.ckpt, face or 0, Look(style_id=entry.style or exemplar or None, padding=padding, **wanted)
-        )
+        look = Look(style_id=entry.style or exemplar or None)
+        look.padding = [int(options.pop(name, usual)) for name, usual in PADDINGS.items()]
+        return RenderRequest(entry.ckpt, face, replace(look, **{OPTIONS[name]: options[name] for name in options}))
 
     def _visit(self, session: str) -> tuple[Visit, Content]:
         visit = self.visits.known(session)
@@ -96,29 +92,22 @@ class Page:
     def take(self, session: str, upload: str | None = None) -> Iterator[dict[str, Any]]:
         """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
         visit = self.visits.of(session)
-        yield {"message": told("Looking for faces …")}
-        try:
-            if upload is None:
-                content = bring_sample()
-            else:
-                content = bring(shutil.copy(upload, visit.fresh("input") / Path(upload).name), self.studio.limits)
-        except Exception:
-            yield {"upload": None}
-            raise
+        yield {"message": told("Looking for faces …"), "upload": None}
+        if upload is None:
+            content = bring_sample()
+        else:
+            content = bring(shutil.copy(upload, visit.fresh("input") / Path(upload).name), self.studio.limits)
         visit.stop.set()
         visit.content = content
         height, width = content.source.size
-        count, is_video = len(content.faces), content.source.is_video
+        count, kind = len(content.faces), "video" if content.source.is_video else "photo"
+        people = "one face" if count == 1 else f"{count} faces: choose one, or click it"
         yield {
             "message": "",
-            "upload": None,
-            "facts": f"{content.name}: {'video' if is_video else 'photo'}, {width} × {height}, "
-                     + ("one face" if count == 1 else f"{count} faces: choose one, or click it"),
+            "facts": f"{content.name}: {kind}, {width} × {height}, {people}",
             "face": gr.update(choices=[(f"Person {n + 1}", n) for n in range(count)], value=0, visible=count > 1),
-            "video_part": gr.update(visible=is_video),
-            "film": gr.update(value=None, visible=False),
-            "film_file": gr.update(value=None, visible=False),
-        }  # fmt: skip
+            "video_part": gr.update(visible=content.source.is_video),
+        } | _no_film()
 
     def leave(self, session: str) -> None:
         """The page was closed."""
@@ -136,7 +125,7 @@ class Page:
                     yield {"message": told(f"Loading {entry.title} …{amount}")}
                     wait([loading], TELL_EVERY)
                 model = loading.result()
-            self.gallery.draw(entry, model)
+            self.gallery.draw(entry, self.studio.stylizer)
         except Exception:
             yield {"gallery": gr.update(selected_index=self.gallery.entries.index(before))}
             raise
@@ -169,19 +158,19 @@ class Page:
         """The frame with the faces and the crop."""
         _, content = self._visit(session)
         request = self.request(**controls)
-        return {"frame": crop_view(content, self.studio.crop(content, request), request.face), "message": ""}
+        crop = self.studio.person(content, request).portrait.crop
+        return {"message": "", "frame": crop_view(content, request.face, crop)}
 
     def draft(self, session: str, **controls: Any) -> dict[str, Any]:
         """While a slider is dragged: quickly, with a quarter of the pixels."""
         visit, content = self._visit(session)
         visit.newest = self.request(**controls)
-        result = {} if visit.newest.look.full_frame else {"result": self.studio.draft(content, visit.newest)}
-        return {"message": ""} | result
+        return {} if visit.newest.look.full_frame else {"result": self.studio.draft(content, visit.newest)}
 
     def settled(self, session: str, **controls: Any) -> dict[str, Any]:
         """The slider was left alone after a draft: the result in full, unless it has moved on."""
-        visit, _ = self._visit(session)
         time.sleep(SETTLE)
+        visit, _ = self._visit(session)
         return self.result(session, **controls) if visit.newest == self.request(**controls) else {}
 
     def result(self, session: str, **controls: Any) -> dict[str, Any]:
@@ -208,9 +197,7 @@ class Page:
             "message": told("Waiting for the first frame …"),
             "run": gr.update(interactive=False),
             "cancel": gr.update(visible=True),
-            "film": gr.update(value=None, visible=False),
-            "film_file": gr.update(value=None, visible=False),
-        }
+        } | _no_film()
         begun, told_at, total = time.monotonic(), 0.0, content.source.expected_frames
         try:
             for done in self.studio.video(content, request, path, stop.is_set):
@@ -256,6 +243,10 @@ class Page:
         except Exception as error:
             raise gr.Error(failure(error), print_exception=False) from error
         return str(path)
+
+
+def _no_film() -> dict[str, Any]:
+    return {name: gr.update(value=None, visible=False) for name in ("film", "film_file")}
 
 
 def progress(done: int, total: int | None, seconds: float) -> str:

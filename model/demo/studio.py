@@ -16,7 +16,6 @@ import numpy as np
 
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
-from model.faces.crop import FaceCrop
 from model.faces.search import find_people
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -35,7 +34,7 @@ LENGTH_TOLERANCE = 0.5
 """Seconds that a video may be longer than allowed: containers round."""
 
 NAMES_SHOWN = 40
-"""Letters of a file's name that a message shows."""
+"""Letters of a file's name that a message shows: the last ones."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Limits:
     video_pixels: int = 4096 * 2304
     result_pixels: int = 50_000_000
 
-    def check_size(self, source: FrameSource, name: str) -> None:
+    def check_source(self, source: FrameSource, name: str) -> None:
         """Raise InputError for a photo or video that is too large, or whose header says that it is too long."""
         height, width = source.size
         kind, most = ("videos", self.video_pixels) if source.is_video else ("photos", self.photo_pixels)
@@ -113,10 +112,10 @@ def bring(path: str | Path, limits: Limits) -> Content:
     Raises InputError, in words for the visitor, for anything that cannot be stylised here.
     """
     path = Path(path)
-    name = path.name if len(path.name) <= NAMES_SHOWN else f"{path.name[: NAMES_SHOWN - 1]}…"
+    name = path.name[-NAMES_SHOWN:]
     try:
         source = open_frames(path)
-        limits.check_size(source, name)
+        limits.check_source(source, name)
         return Content(source, name, *find_people(source))
     except InputError as error:
         raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
@@ -157,19 +156,17 @@ class Studio:
                     self._models.popitem(last=False)
         return model
 
-    def crop(self, content: Content, request: RenderRequest) -> FaceCrop:
-        """What the style will see of the content. InputError when the padding leaves nothing."""
-        face, size = content.faces[request.face], content.shown.rgb.shape[:2]
-        return self.stylizer(request.preset).crop_around(face, size, request.look.padding)
-
     def person(self, content: Content, request: RenderRequest) -> Person:
-        """The person who is meant, with model, crop and look. The code of a face is found once for each style."""
+        """The person who is meant, with model, crop and look. The code of a face is found once for each style.
+
+        Raises InputError when the padding leaves nothing of the crop.
+        """
         stylizer, who = self.stylizer(request.preset), (request.preset, request.face)
-        landmarks = content.faces[request.face]
+        frame, landmarks = content.shown, content.faces[request.face]
+        crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], request.look.padding)
         if who not in content.codes:
-            content.codes[who] = stylizer.style.encode(content.shown.rgb, landmarks)
-        crop = self.crop(content, request)
-        return Person(stylizer, Portrait(crop, content.codes[who], landmarks, content.shown.time), request.look)
+            content.codes[who] = stylizer.style.encode(frame.rgb, landmarks)
+        return Person(stylizer, Portrait(crop, content.codes[who], landmarks, frame.time), request.look)
 
     def picture(self, content: Content, request: RenderRequest) -> tuple[np.ndarray, np.ndarray]:
         """The shown frame before and after, RGB uint8 of one size. Raises InputError as `stylised` does."""
@@ -184,16 +181,15 @@ class Studio:
         person = self.person(content, request)
         portrait, style, look = person.portrait, person.stylizer.style, person.look
         crop = portrait.crop.apply(content.shown.rgb)
-        height, width = crop.shape[:2]
-        small = cv2.resize(crop, (_half(width), _half(height)), interpolation=cv2.INTER_AREA)
-        shrinking = np.diag([small.shape[1] / width, small.shape[0] / height])
-        landmarks = cv2.transform(portrait.landmarks[None], shrinking @ portrait.crop.matrix)[0]
+        size = np.array(crop.shape[1::-1])
+        half = np.maximum(np.round(size / 2 / INPUT_MULTIPLE), 1).astype(int) * INPUT_MULTIPLE
+        landmarks = cv2.transform(portrait.landmarks[None], np.diag(half / size) @ portrait.crop.matrix)[0]
         renderer = style.renderer(
             portrait.code, exemplar=look.style_id, degree=look.degree, color_transfer=look.color_transfer
         )
-        (drawn,) = renderer.start([Crop(small, np.float32(landmarks))])()
-        size = (width * style.scale, height * style.scale)
-        before, after = (cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in (crop, drawn))
+        small = Crop(cv2.resize(crop, half, interpolation=cv2.INTER_AREA), landmarks)
+        (drawn,) = renderer.start([small])()
+        before, after = (cv2.resize(picture, size * style.scale) for picture in (crop, drawn))
         return before, after
 
     def video(
@@ -207,7 +203,6 @@ class Studio:
         """
         source, person = content.source, self.person(content, request)
         self.limits.check_result(source, request.look.full_frame)
-        # A cancelled sink keeps nothing, as after any other exception.
         with open_sink(path, source) as sink, ahead(source) as frames, behind(sink.write) as write:
             for done, frame in enumerate(stylised(frames, [person], request.look), 1):
                 self.limits.check_length(float(frame.time or 0), content.name)
@@ -216,7 +211,3 @@ class Studio:
                 write(frame)
                 yield done
 
-
-def _half(side: int) -> int:
-    """About half of it, and a multiple of what the network takes."""
-    return max(round(side / 2 / INPUT_MULTIPLE), 1) * INPUT_MULTIPLE

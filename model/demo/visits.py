@@ -15,15 +15,16 @@ IDLE = 3600.0
 
 @dataclass(eq=False)
 class Visit:
-    """One open page."""
+    """One open page.
+
+    folder: for the visitor's files; its name can't be guessed. content: what is shown. newest: what was asked for
+    last; whoever renders something older may give up. stop: set to end the video that is being rendered.
+    """
 
     folder: Path
-    """Its name can't be guessed."""
     content: Content | None = None
     newest: RenderRequest | None = None
-    """What was asked for last; whoever renders something older may give up."""
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set to end the video that is being rendered."""
     last_seen: float = field(default_factory=time.monotonic)
 
     def fresh(self, kind: str) -> Path:
@@ -47,7 +48,7 @@ class Visits:
     """The visits by the name of the browser's session, their folders all under `root`."""
 
     def __init__(self, root: Path):
-        self.root = root
+        self._root = root
         self._visits: dict[str, Visit] = {}
         self._lock = threading.Lock()
 
@@ -55,7 +56,7 @@ class Visits:
         """The visit of a session, begun if it is new. Visits that were idle for long end."""
         with self._lock:
             if session not in self._visits:
-                folder = self.root / token_urlsafe(16)
+                folder = self._root / token_urlsafe(16)
                 folder.mkdir(parents=True)
                 self._visits[session] = Visit(folder)
             visit = self._visits[session]
@@ -67,18 +68,12 @@ class Visits:
 
     def known(self, session: str) -> Visit | None:
         """The visit of a session, if it goes on: what is late must not begin a new one."""
-        visit = self._visits.get(session)
-        if visit is not None:
+        if visit := self._visits.get(session):
             visit.touch()
         return visit
 
     def end(self, session: str) -> None:
         """The visitor left: stop what is going on, and remove the folder."""
-        with self._lock:
-            visit = self._visits.pop(session, None)
-        if visit is not None:
+        if visit := self._visits.pop(session, None):
             visit.stop.set()
             shutil.rmtree(visit.folder, ignore_errors=True)
-
-    def __len__(self) -> int:
-        return len(self._visits)
