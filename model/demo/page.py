@@ -165,7 +165,8 @@ class Page:
         """While a slider is dragged: quickly, with a quarter of the pixels."""
         visit, content = self._visit(session)
         visit.newest = self.request(**controls)
-        return {} if visit.newest.look.full_frame else {"result": self.studio.draft(content, visit.newest)}
+        result = {} if visit.newest.look.full_frame else {"result": self.studio.draft(content, visit.newest)}
+        return {"message": ""} | result
 
     def settled(self, session: str, **controls: Any) -> dict[str, Any]:
         """The slider was left alone after a draft: the result in full, unless it has moved on."""
