@@ -10,8 +10,7 @@ from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
 from model.training.options import RECIPES, DualOptions, ToonifyOptions
-from model.training.teachers.generators import fill_backbone
-from model.training.teachers.load import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers.load import fill_backbone, load_backbone, load_dualstyle_teacher, load_toonify_teacher
 from model.vtoonify import VToonify
 from tests.small_teachers import Eye, Parser
 

@@ -10,7 +10,7 @@ from model.ops import blur_downsample
 from model.training.data.augment import apply_affine
 from model.training.data.sampling import Sample, draw, layer_noise
 from model.training.data.views import moved_input, student_input
-from model.training.teachers.helpers import move_pictures
+from model.training.teachers.base import move_pictures
 from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 
 NUMBERS = [7, 3, 11, 20, 21, 22]

@@ -22,8 +22,9 @@ from model.training.distill import Distillation
 from model.training.meter import Meter, Work
 from model.training.options import DualOptions, ToonifyOptions
 from model.training.pretrain import Pretraining
-from model.training.teachers.generators import DualStyleTeacher, ToonifyTeacher
-from model.training.teachers.helpers import NetworkTeacher, pool_face
+from model.training.teachers.base import NetworkTeacher
+from model.training.teachers.dualstyle import DualStyleTeacher
+from model.training.teachers.toonify import ToonifyTeacher
 from model.training.trainer import Run
 from model.vtoonify import Backbone
 
@@ -230,7 +231,7 @@ def teach(teacher: NetworkTeacher, pretrain: bool, batch: int, late: bool) -> No
     for _ in range(2 if dual and late and teacher.style_encoder is not None else 1):
         photo = teacher.render(teacher.photos, latent.w_plus, noise=latent.noise)
     code = latent.w_plus.clone()
-    code[:, teacher.config.structure_rows :] = teacher.fine_rows(latent.w_plus, pool_face(photo))
+    code[:, teacher.config.structure_rows :] = teacher.colour_code(latent.w_plus, photo)
     if dual:
         weights = torch.ones(batch, teacher.config.rows)
         teacher.render(teacher.dual, latent.w_plus, code, weights, noise=latent.noise)

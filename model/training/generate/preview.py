@@ -1,4 +1,4 @@
-"""A sheet that shows what pairs look like."""
+"""A picture that shows what pairs look like."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +7,24 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from model.common.tensors import image_grid
+from model.common.tensors import image_grid, to_tensor
+from model.common.weight_files import write_whole
 from model.training.data.shards import PICTURES, StoredPair, index_shard
-from model.training.data.stored import decode_sample, to_tensor
+from model.training.data.stored import decode_sample
 
 ROWS = 12
-"""Pairs on a sheet, spread over the shards."""
+"""Pairs in a preview, spread over the shards."""
 
 
-def preview_sheet(shards: Sequence[Path]) -> np.ndarray | None:
+def write_preview(shards: Sequence[Path], path: Path) -> None:
+    """Write a .jpg of the first pairs, unless there are none."""
+    grid = preview_grid(shards)
+    if grid is not None:
+        data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
+        write_whole(path, lambda partial: partial.write_bytes(data))
+
+
+def preview_grid(shards: Sequence[Path]) -> np.ndarray | None:
     """A row for each of the first pairs of each shard, RGB uint8; None when the shards are empty."""
     each = -(-ROWS // max(len(shards), 1))
     pairs = [pair for shard in shards[:ROWS] for pair in index_shard(shard)[:each]]
@@ -33,14 +42,15 @@ def columns_of(pair: StoredPair) -> list[Tensor]:
     sample = decode_sample(pair, [pair.style])
     if pair.kind == "features":
         return [sample.photo, sample.skip]
-    parsing = [] if sample.logits is None else [class_colours(sample.logits[0])[None]]
+    parsing = [] if sample.logits is None else [class_colours(sample.logits)]
     return [sample.photo, sample.cartoon, *parsing]
 
 
 def class_colours(logits: Tensor) -> Tensor:
-    """The likeliest class of each pixel in `logits [C, h, w]` as a colour, `[3, h, w]` in [-1, 1]; class 0 is black."""
-    classes = len(logits)
-    hues = np.arange(classes) * 180 // classes  # OpenCV counts a half turn of the colour circle
-    hsv = np.stack([hues, np.full(classes, 160), np.where(np.arange(classes) > 0, 230, 0)], axis=1).astype(np.uint8)
-    palette = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
-    return to_tensor(palette[logits.argmax(0).numpy()])
+    """The likeliest class of each pixel in `logits [..., C, h, w]` as a colour, `[..., 3, h, w]` in [-1, 1]; class 0 is
+    black."""
+    classes = logits.shape[-3]
+    hsv = np.full((1, classes, 3), (0, 160, 230), np.uint8)
+    hsv[0, :, 0] = np.arange(classes) * 180 // classes  # OpenCV counts a half turn of the colour circle
+    hsv[0, 0, 2] = 0
+    return to_tensor(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0][logits.argmax(-3).numpy()])
