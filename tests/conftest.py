@@ -8,7 +8,7 @@ import skimage.data
 from accelerate.state import AcceleratorState, GradientState
 
 from model.common import cli
-from model.training.drawn.framing import align_portrait
+from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE, write_drawn_pairs
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from model.training.drawn.framing import align_portrait, alignment, mirror, overrun
-from model.training.drawn.geometry import EYES
+from model.training.drawn.geometry import EYES, align_portrait, alignment, mirror, overrun
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.strokes import curve
 from model.training.drawn.styles import load_style

@@ -7,7 +7,7 @@ import torch
 
 from model.matte import SIDE, MatteNet
 from model.parsing.matting import WEIGHTS, person_matte
-from model.training.drawn.framing import align_portrait
+from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import beard_mask, parse_portrait
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE
 

@@ -9,7 +9,7 @@ import skimage.data
 
 from model.common.errors import InputError
 from model.training.drawn.filters import to_lab
-from model.training.drawn.framing import align_portrait
+from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import Drawing, draw_full

@@ -13,7 +13,7 @@ import webdataset
 from model.common.errors import InputError
 from model.training.data.pairs import PairDataset
 from model.training.data.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
-from model.training.generate.preview import class_colours, preview_grid
+from model.training.generate.write import class_colours, preview_grid
 from tests.portrait import LANDMARKS, pair_facts
 from tests.stand_in import CLASSES, DIM, ROWS, SIZE, StandIn, write_samples
 

@@ -18,7 +18,7 @@ from model.media.sample import sample_portrait
 from model.tools.drawn_metrics import cheek_lightness, gradient_energy, l1, student_view
 from model.tools.flicker import warped_error
 from model.training.data.stored import to_picture
-from model.training.drawn.framing import align_portrait
+from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw_full

@@ -19,7 +19,7 @@ from model.faces.detect import find_landmarks
 from model.media.photos import read_photo
 from model.training.data.pictures import SUFFIXES, pictures_below
 from model.training.data.shards import Result, encode_pair
-from model.training.drawn.framing import frame_portrait, mirror
+from model.training.drawn.geometry import frame_portrait, mirror
 from model.training.drawn.parsing import parse_portrait
 from model.training.drawn.styles import DrawnStyle, load_style
 from model.training.drawn.teacher import draw_full
