@@ -45,7 +45,7 @@ def bounds(points):
 
 
 def eye_boxes(drawing):
-    points = drawing.landmarks_at(1.0)
+    points = drawing.warp.landmarks_at(1.0)
     for eye in EYES:
         left, top, right, bottom = bounds(points[eye])
         yield drawing.full[top:bottom, left:right].astype(float)
@@ -152,7 +152,7 @@ def test_catch_lights_survive_a_reduction_to_the_network_s_input():
     drawing = draw(*align_portrait(skimage.data.astronaut(), LANDMARKS, 512, eye_fraction=144 / 512))
     small = cv2.resize(drawing.full, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     for eye in EYES:
-        left, top, right, bottom = bounds(drawing.landmarks_at(1.0)[eye] / 4)
+        left, top, right, bottom = bounds(drawing.warp.landmarks_at(1.0)[eye] / 4)
         middle = small[top:bottom, left + (right - left) // 4 : right - (right - left) // 4]
         assert middle.min(-1).max() > 170 and middle.max(-1).min() < 70  # a light in a dark iris
 
@@ -161,7 +161,7 @@ def test_jitter_of_the_landmarks_hardly_changes_the_eyes(near):
     rgb, landmarks = near
     jitter = np.random.default_rng(0).uniform(-0.5, 0.5, landmarks.shape).astype(np.float32)
     still, moved = draw(rgb, landmarks), draw(rgb, landmarks + jitter)
-    left, top, right, bottom = bounds(still.landmarks_at(1.0)[36:48])
+    left, top, right, bottom = bounds(still.warp.landmarks_at(1.0)[36:48])
     assert distance(*(drawing.full[top:bottom, left:right] for drawing in (still, moved))) < 12
 
 

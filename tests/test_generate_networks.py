@@ -167,12 +167,8 @@ def test_files_may_move_but_not_change(run, tmp_path, capsys):
     (tmp_path / "finetuned.pt").write_bytes(b"another style")
     assert run(tmp_path / "pairs", count=2) == 2
     assert "other options (finetunegan)" in capsys.readouterr().err
-
-
-def test_a_damaged_note_is_refused(run, tmp_path, capsys):
-    (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "options.json").write_text("{")
-    assert run(tmp_path / "pairs") == 2
+    assert run(tmp_path / "pairs", count=2) == 2
     assert "options.json is damaged" in capsys.readouterr().err
 
 
@@ -201,8 +197,7 @@ def test_impossible_options_exit_with_a_sentence(run, tmp_path, capsys, teacher,
 def test_a_missing_teacher_file_is_one_sentence(call, tmp_path, capsys, teacher):
     assert call(generate_data.main, "--teacher", teacher, "--stylegan_path", "nowhere.pt", "--out", tmp_path / "x") == 2
     error = capsys.readouterr().err
-    assert "does not exist" in error and error.count("\n") == 1
-    assert not (tmp_path / "x").exists()
+    assert "does not exist" in error and error.count("\n") == 1 and not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("teacher", ["drawn", "toonify", "dualstyle"])

@@ -1,5 +1,6 @@
 """What a drawing is painted on: the warped photo, its regions and measures. Pictures are CIE Lab, float32."""
 
+from collections import namedtuple
 from dataclasses import dataclass
 
 import cv2
@@ -20,13 +21,7 @@ SAME_COLOUR = (7.0, 3.0)  # Lab distance at which a pixel near the background is
 WELL_EXPOSED = 75.0  # lightness of the lightest parts of a photo from which it counts as well exposed
 
 
-@dataclass(frozen=True)
-class SkinTone:
-    """Median Lab colour of the photo's face."""
-
-    lightness: float
-    a: float
-    b: float
+SkinTone = namedtuple("SkinTone", "lightness a b")  # median Lab colour of the photo's face
 
 
 @dataclass

@@ -63,10 +63,6 @@ class Drawing:
         drawn = displace(self.full, self.warp.field_from_full(shape, degree)).astype(np.float32)
         return np.round(photo + (drawn - photo) * smoothstep(0, FULL_COLOUR_DEGREE, degree)).astype(np.uint8)
 
-    def landmarks_at(self, degree: float) -> np.ndarray:
-        """Landmarks `[68, 2]` of the picture at `degree`."""
-        return self.warp.landmarks_at(degree)
-
 
 def draw_full(rgb: np.ndarray, style: DrawnStyle, parsing: Parsing) -> Drawing:
     """Draw an aligned portrait `[H, W, 3]` uint8, parsed by `parse_portrait`, at degree 1. Deterministic."""

@@ -123,17 +123,12 @@ def _move_jaw_and_forehead(source: np.ndarray, target: np.ndarray, shape: Exagge
 def _move_eye(source: np.ndarray, target: np.ndarray, shape: Exaggeration, eye: slice, brow: slice) -> None:
     centre = source[eye].mean(0)
     outwards = np.sign(centre[0] - source[27, 0]) * shape.eye_apart
-    width, height = _eye_growth(source, shape, eye)
+    growth = 1 - (1 - CHILD_GROWTH) * smoothstep(*CHILD_FACE, source[27, 1] - source[8, 1])
+    lids = np.linalg.norm(source[eye][[1, 2]] - source[eye][[5, 4]], axis=1).mean()
+    openness = smoothstep(*LIDS, lids / (np.linalg.norm(source[eye][3] - source[eye][0]) + 1e-3))
+    width = 1 + growth * (shape.eye_width - 1)
+    height = 1 + growth * (shape.eye_height - 1) * (0.3 + 0.7 * openness)
     target[eye] = centre + (outwards, shape.eye_rise) + (source[eye] - centre) * (width, height)
     lift = (source[eye, 1].max() - centre[1]) * (height - 1) + shape.eye_rise + shape.brow_rise
     middle = source[brow].mean(0)
     target[brow] = middle + (source[brow] - middle) * (1 + (width - 1) / 2, 1) + (outwards, lift)
-
-
-def _eye_growth(source: np.ndarray, shape: Exaggeration, eye: slice) -> tuple[float, float]:
-    """Factors for an eye's width and height."""
-    points = source[eye]
-    lids = np.linalg.norm(points[[1, 2]] - points[[5, 4]], axis=1).mean()
-    openness = smoothstep(*LIDS, lids / (np.linalg.norm(points[3] - points[0]) + 1e-3))
-    growth = 1 - (1 - CHILD_GROWTH) * smoothstep(*CHILD_FACE, source[27, 1] - source[8, 1])
-    return 1 + growth * (shape.eye_width - 1), 1 + growth * (shape.eye_height - 1) * (0.3 + 0.7 * openness)

@@ -54,6 +54,8 @@ def generate_drawn(options: DrawnData) -> Counter[str]:
     Raises InputError for options that cannot work.
     """
     options.check()
+    if not options.photos:
+        raise InputError("--photos is missing: name a folder of pictures.")
     jobs = list_jobs(options)
     styles = jobs[0].styles
     settings = {
@@ -156,6 +158,6 @@ def draw_pairs(
             "style": style.name,
             "degree": degree,
             "landmarks": np.round(landmarks, 2).tolist(),
-            "landmarks_full": np.round(drawing.landmarks_at(1.0), 2).tolist(),
+            "landmarks_full": np.round(drawing.warp.landmarks_at(1.0), 2).tolist(),
         }
         yield encode_pair(photo, drawing.full, drawing.at_degree(degree), known | (facts or {}))

@@ -59,12 +59,6 @@ class DrawnData(GenerateOptions):
     size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
     workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
 
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if not self.photos:
-            raise InputError("--photos is missing: name a folder of pictures.")
-        super().check()
-
 
 @dataclass
 class NetworkData(

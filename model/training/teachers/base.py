@@ -66,6 +66,8 @@ class NetworkTeacher(nn.Module):
         super().__init__()
         self.photos, self.style_encoder, self.parser = photos, style_encoder, parser
         self.config, self.seed, self.dtype = photos.config, seed, dtype
+        # The w+ layers that tell structure (0-6 of 18), and colour (7-17).
+        self.structure, self.colour = slice(self.config.structure_rows), slice(self.config.structure_rows, None)
         directions = None if directions is None else torch.as_tensor(directions, dtype=self.precision)
         self.register_buffer("directions", directions, persistent=False)
 
@@ -78,16 +80,6 @@ class NetworkTeacher(nn.Module):
     def device(self) -> torch.device:
         """Where the teacher computes."""
         return next(self.photos.parameters()).device
-
-    @property
-    def structure(self) -> slice:
-        """The w+ layers that tell structure (0-6 of 18)."""
-        return slice(self.config.structure_rows)
-
-    @property
-    def colour(self) -> slice:
-        """The w+ layers that tell colour (7-17 of 18)."""
-        return slice(self.config.structure_rows, None)
 
     def autocast(self) -> torch.autocast:
         """Context in which networks run."""
