@@ -119,16 +119,23 @@ def _start_worker() -> None:
 
 def draw(job: Job) -> list[Result]:
     """Read one photo, and draw it in each style."""
+
+    def skipped(reason: str) -> list[Result]:
+        return [Result(key, {}, reason) for key in job.keys]
+
     try:
         rgb = read_photo(job.path)
     except InputError:
-        return [Result(key, {}, "unreadable") for key in job.keys]
+        return skipped("unreadable")
     landmarks = find_landmarks(rgb)
     if landmarks is None:
-        return [Result(key, {}, "without a face") for key in job.keys]
+        return skipped("without a face")
     rng = np.random.default_rng([job.seed, zlib.crc32(job.source.encode()), job.variant])
     facts = {"source": job.source, "seed": job.seed, "variant": job.variant}
-    pairs = draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts)
+    try:
+        pairs = list(draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts))
+    except InputError:  # the eyes coincide
+        return skipped("without a face")
     return [Result(key, parts) for key, parts in zip(job.keys, pairs, strict=True)]
 
 
