@@ -66,7 +66,7 @@ def face_frame(landmarks: np.ndarray) -> FaceFrame:
     """The axes of a face with `landmarks [68, 2]`."""
     up = landmarks[17:27].mean(0) - landmarks[8]
     up = up / (np.linalg.norm(up) + 1e-6)
-    distance = float(np.linalg.norm(np.subtract(*eye_centres(landmarks))))
+    distance = float(np.linalg.norm(np.subtract(*np.float32(eye_centres(landmarks)))))
     return FaceFrame(landmarks[27], up, np.array([-up[1], up[0]], np.float32), distance)
 
 
@@ -134,7 +134,7 @@ def alignment(
 ) -> np.ndarray:
     """Similarity `[2, 3]` that levels the eyes (then turns by `angle` radians), puts them `eye_fraction * size` apart
     and their middle at `centre * size`."""
-    left, right = eye_centres(landmarks)
+    left, right = np.float32(eye_centres(landmarks))
     middle, across = (left + right) / 2, right - left
     distance = max(np.linalg.norm(across), PROFILE_RATIO * np.linalg.norm(landmarks[MOUTH].mean(0) - middle))
     scale, turn = size * eye_fraction / distance, angle - np.arctan2(across[1], across[0])
