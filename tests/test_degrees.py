@@ -3,11 +3,12 @@
 from fractions import Fraction
 
 import pytest
-from model.inference.degrees import DegreeCurve, parse_degree
 
 from model.common.errors import InputError
+from model.inference.look import DegreeCurve, parse_degree
 from model.inference.stylizer import Stylizer
 from model.media.files import Frame
+from model.styles.network import VToonifyStyle
 from model.styles.presets import Preset
 from tests.small_models import ColourEncoder, dual, enlarging_network, face_picture, levels_apart, noises
 
@@ -86,7 +87,10 @@ def test_a_curve_that_leaves_the_range_is_refused_when_it_does():
 def test_models_without_degrees_leave_the_curve_aside():
     network = enlarging_network("toonify")
     encoder = ColourEncoder()
-    stylizer = Stylizer(Preset("t", "toonify", "t.pt"), network, style_encoder=encoder, device="cpu", precision="fp32")
+    style = VToonifyStyle(
+        Preset("t", "toonify", "t.pt"), network, style_encoder=encoder, device="cpu", precision="fp32"
+    )
+    stylizer = Stylizer(style)
     portrait = stylizer.fit(face_picture())
     frames = [Frame(face_picture(), Fraction(0))]
     (plain,), (curved,) = (stylizer.render(frames, portrait, degree=degree) for degree in (None, parse_degree("0@0s")))

@@ -15,7 +15,7 @@ from model.training import costs, estimate
 from model.training.costs import Case, Hardware
 from model.training.measure import measure_step
 from model.training.meter import Meter
-from model.training.teachers import helpers as network_teacher
+from model.training.teachers import base as network_teacher
 from model.training.trainer import Run
 
 HARDWARE = Hardware(tflops=1.0, bandwidth=1.0)

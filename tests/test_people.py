@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model.faces.crowd import CrowdTracker
 from PIL import Image
 
 from model.common.errors import InputError

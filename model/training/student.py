@@ -11,7 +11,7 @@ from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.pair import Pair
 from model.training.options import TrainOptions
-from model.training.teachers.generators import fill_backbone
+from model.training.teachers.load import fill_backbone
 from model.vtoonify import VToonify
 
 QUIET_START = 0.1

@@ -29,7 +29,7 @@ from model.training.data.pictures import PictureFolder
 from model.training.finetune.gan import Game, NotFiniteError
 from model.training.finetune.options import Options
 from model.training.log import Log, writing
-from model.training.teachers.helpers import TRUNCATION
+from model.training.teachers.base import TRUNCATION
 from model.training.train import mean_losses
 from model.training.trainer import fingerprint
 
