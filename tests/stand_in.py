@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from model.training.data.sampling import Sample
 from model.training.data.shards import write_shard
-from model.training.data.stored import encode_sample, one_of
+from model.training.data.teacher_pairs import encode_sample, one_of
 
 SIZE, ROWS, DIM, CLASSES = 64, 10, 8, 5
 STYLES = ["pine", "rust"]

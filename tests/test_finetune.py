@@ -1,7 +1,6 @@
 """Fine-tuning of a 16 px generator: resuming, learning, refusing, and what comes out."""
 
 import json
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,16 +17,17 @@ from model.common.errors import InputError
 from model.common.weight_files import write_contents
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator, GeneratorConfig
+from model.training.accelerator import make_accelerator
 from model.training.data.pictures import PictureFolder
 from model.training.finetune import gan
-from model.training.finetune.__main__ import finetune, main, prepare
-from model.training.finetune.gan import Game, gradient_penalty, mixed_codes
+from model.training.finetune.__main__ import finetune, main, make_trainer
+from model.training.finetune.gan import GANTrainer, gradient_penalty, mixed_codes
 from model.training.finetune.options import Options
-from model.training.options import RECIPES
+from model.training.recipes import RECIPES
+from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
 
 SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
 TEAL, TAN = (30, 120, 140), (220, 180, 140)
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -60,90 +61,48 @@ def options(files):
     """A function that makes options for short runs in that folder."""
 
     def options(**changes) -> Options:
-        paths = {"data": "faces", "stylegan_path": "stylegan.pt", "out": "finetuned.pt", "runs": "runs"}
-        given = {name: str(files / path) for name, path in paths.items()} | {"device": "cpu", "config": "tiny"}
-        return Options(**given | {"name": "trial", "iter": 4} | changes)
+        given = {"data": "faces", "stylegan_path": "stylegan.pt", "out": "finetuned.pt", "runs": "runs"} | changes
+        paths = {name: str(files / given[name]) for name in ("data", "stylegan_path", "out", "runs") if given[name]}
+        return Options(**{"device": "cpu", "config": "tiny", "name": "trial", "iter": 4} | given | paths)
 
     return options
 
 
 @pytest.fixture
-def game(options):
-    """A function that puts together the networks of a run."""
+def trainer(options):
+    """A function that puts together the networks of a run, as in a process of its own."""
 
-    def game(dtype: torch.dtype = torch.float32, **changes) -> Game:
-        return prepare(options(**changes).resolved(), CPU, dtype)
+    def trainer(**changes) -> GANTrainer:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        resolved = options(**changes).resolved()
+        return make_trainer(resolved, make_accelerator(resolved))
 
-    return game
-
-
-@pytest.fixture
-def terminate_in_step(monkeypatch):
-    """A function that makes later runs receive SIGTERM during one step."""
-    advance = Game.advance
-
-    def terminate_in_step(step: int) -> None:
-        def advance_and_signal(game):
-            found = advance(game)
-            if game.step == step:
-                signal.raise_signal(signal.SIGTERM)
-            return found
-
-        monkeypatch.setattr(Game, "advance", advance_and_signal)
-
-    return terminate_in_step
+    return trainer
 
 
-def state_of(options: Options) -> dict:
-    return checkpoints.load_state(options.state_file)
-
-
-def log_of(options: Options) -> list[dict]:
-    return [json.loads(line) for line in (options.folder / "log.jsonl").read_text().splitlines()]
-
-
-def leaves(value, path: str = "") -> dict[str, object]:
-    """Numbers, strings and tensors of nested containers by their place."""
-    if not isinstance(value, dict | list | tuple):
-        return {path: value}
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    return {key: leaf for name, inside in items for key, leaf in leaves(inside, f"{path}/{name}").items()}
-
-
-def assert_same(a: dict, b: dict) -> None:
-    """Compare nested containers of tensors to the bit."""
-    a, b = leaves(a), leaves(b)
-    assert a.keys() == b.keys()
-    for place, value in a.items():
-        assert torch.equal(value, b[place]) if isinstance(value, Tensor) else value == b[place], place
-
-
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, terminate_in_step, frequent_penalty):
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, frequent_penalty):
     # Steps 0 and 4 have a gradient penalty: one before the stop, one after it.
     settings = {"iter": 6, "batch": 2, "accumulate": 2, "log_every": 2}
-    whole = options(name="whole", out=str(files / "whole.pt"), **settings)
+    whole, parted = (options(name=name, out=str(files / f"{name}.pt"), **settings) for name in ("whole", "parted"))
     finetune(whole)
-    parted = options(name="parted", out=str(files / "parted.pt"), **settings)
-    terminate_in_step(3)
-    with pytest.raises(KeyboardInterrupt, match="stopped at step 3; --resume goes on from .*state.pt"):
+    with terminated_in(step=3):
         finetune(parted)
     assert state_of(parted)["step"] == 3 and not Path(parted.out).exists()
 
     finetune(replace(parted, resume=True))
-    one, other = state_of(whole), state_of(parted)
-    assert one["step"] == 6
-    assert_same({**one, "options": 0}, {**other, "options": 0})
-    assert one["generator_optimizer"]["state"] and one["discriminator_optimizer"]["state"]
-    assert any(not torch.equal(one["generator"][name], value) for name, value in one["ema"].items())
+    assert_same_states(whole, parted)
+    one = state_of(whole)
+    assert one["step"] == 6 and one["optimizer"]["state"] and one["discriminator_optimizer"]["state"]
+    assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
     assert_same(*(checkpoints.read_contents(run.out, "a generator") for run in (whole, parted)))
     assert [line["step"] for line in log_of(parted)] == [2, 4, 6] and log_of(parted)[-1] == log_of(whole)[-1]
 
 
-def test_another_seed_or_batch_gives_another_result(game):
+def test_another_seed_or_batch_gives_another_result(trainer):
     def weights(**changes) -> Tensor:
-        played = game(**changes)
-        played.advance()
-        return torch.cat([value.flatten() for value in played.generator.parameters()])
+        run = trainer(**changes)
+        run.advance()
+        return torch.cat([value.flatten() for value in run.network.parameters()])
 
     assert torch.equal(weights(), weights())
     for changes in ({"seed": 1}, {"batch": 2}, {"accumulate": 2}):
@@ -186,91 +145,64 @@ def test_the_log_and_the_sheet_show_progress(options, frequent_penalty):
 
 
 def test_the_penalty_of_a_linear_discriminator_is_the_square_of_its_weights():
-    class Linear(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return (x * 3).flatten(1).sum(1, keepdim=True)
-
-    penalty = gradient_penalty(Linear(), torch.rand(5, 3, 4, 4))
+    weight = torch.tensor(3.0, requires_grad=True)
+    penalty = gradient_penalty(lambda x: (weight * x).flatten(1).sum(1, keepdim=True), torch.rand(5, 3, 4, 4))
     assert penalty.item() == pytest.approx(9 * 3 * 4 * 4)
-
-
-def test_the_penalty_and_its_gradient_are_those_of_finite_differences():
-    torch.manual_seed(0)
-    critic = Discriminator(None, 8, {4: 2, 8: 2}).double()
-    pictures = torch.rand(2, 3, 8, 8, dtype=torch.float64)
-    step = 1e-5
-
-    @torch.no_grad()
-    def by_hand() -> float:
-        total = 0.0
-        for i in range(pictures.numel()):
-            moved = torch.zeros(pictures.numel(), dtype=torch.float64)
-            moved[i] = step
-            moved = moved.view_as(pictures)
-            total += ((critic(pictures + moved) - critic(pictures - moved)).sum() / (2 * step)).item() ** 2
-        return total / len(pictures)
-
-    penalty = gradient_penalty(critic, pictures)
-    assert penalty.item() == pytest.approx(by_hand(), rel=1e-6)
-    weight = critic.convs[1].conv1[0].weight
     (slope,) = torch.autograd.grad(penalty, weight)
-    with torch.no_grad():
-        weight[0, 0, 0, 0] += 1e-4
-        above = by_hand()
-        weight[0, 0, 0, 0] -= 2e-4
-        below = by_hand()
-    assert slope[0, 0, 0, 0].item() == pytest.approx((above - below) / 2e-4, rel=1e-3)
+    assert slope.item() == pytest.approx(2 * 3 * 3 * 4 * 4)
 
 
-def test_losses_are_those_of_the_formulas(game, files):
+def test_losses_are_those_of_the_formulas(trainer, files):
     for path in (files / "faces").rglob("*.png"):  # all pictures are one, which looks the same in a mirror
         Image.new("RGB", (16, 16), TAN).save(path)
-    played = game(lr=1e-12, r1=5.0)
+    run = trainer(lr=1e-12, r1=5.0)
     rng = np.random.default_rng((0, 0))
     real = (torch.tensor(TAN) / 127.5 - 1).view(1, 3, 1, 1).repeat(4, 1, 16, 16)
-    critic = played.discriminator
-    played.pictures.draw(rng, 4)
-    of_real, of_fake = critic(real), critic(fakes(played, rng))
-    penalty = gradient_penalty(critic, real).item()
-    played.pictures.draw(rng, 4)
-    judged = critic(fakes(played, rng))
+    judge = run.discriminator
+    run.pictures.draw(rng, 4)
+    of_real, of_fake = judge(real), judge(fakes(run, rng))
+    penalty = gradient_penalty(judge, real).item()
+    run.pictures.draw(rng, 4)
+    judged = judge(fakes(run, rng))
 
-    found = played.advance()
+    found = run.advance()
     expected = (1 + of_fake.exp()).log().mean() + (1 + (-of_real).exp()).log().mean()
     assert found["discriminator"] == pytest.approx(expected.item(), rel=1e-4)
     assert found["penalty"] == pytest.approx(5 / 2 * 16 * penalty, rel=1e-4)
     assert found["generator"] == pytest.approx((1 + (-judged).exp()).log().mean().item(), rel=1e-4)
 
 
-def fakes(game: Game, rng: np.random.Generator) -> Tensor:
+def fakes(run: GANTrainer, rng: np.random.Generator) -> Tensor:
     """Pictures of the base from the numbers that come next: codes, then seeds of the noise, which weighs nothing."""
-    codes = mixed_codes(game.base, rng, 4)
+    codes = mixed_codes(run.base, rng, 4)
     rng.integers(2**63, size=4)
-    return game.base(codes)
+    return run.base(codes)
 
 
-def test_the_penalty_comes_every_16_steps_and_without_r1_never(game):
-    played = game()
-    assert [step for step in range(18) if "penalty" in played.advance()] == [0, 16]
-    assert "penalty" not in game(r1=0.0).advance()
+def test_the_penalty_comes_every_16_steps_and_without_r1_never(trainer):
+    run = trainer()
+    assert [step for step in range(18) if "penalty" in run.advance()] == [0, 16]
+    assert "penalty" not in trainer(r1=0.0).advance()
 
 
-def test_a_step_of_several_batches_has_the_mean_of_their_gradients(game, monkeypatch):
+def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monkeypatch):
     """With all batches alike, it is the step of one of them."""
     codes, real = 0.3 * torch.randn(4, SMALL.w_layers, 8), torch.rand(4, 3, 16, 16)
-    monkeypatch.setattr(Game, "_real", lambda *_: real)
-    monkeypatch.setattr(Game, "_fake", lambda game, _: game.generator(codes))
-    one, three = game(), game(accumulate=3)
-    found, of_three = one.advance(), three.advance()
-    assert of_three == pytest.approx(found, rel=1e-4)
-    for name in one.learning:
-        if "noise" not in name:
-            gradients = [played.generator.get_parameter(name).grad for played in (one, three)]
-            torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(GANTrainer, "_real", lambda *_: real)
+    monkeypatch.setattr(GANTrainer, "_fake", lambda run, _: run.network(codes))
+    losses, squares = [], []
+    for accumulate in (1, 3):
+        run = trainer(accumulate=accumulate)
+        losses.append(run.advance())
+        learning = {name: run.network.get_parameter(name) for name in run.learning if "noise" not in name}
+        squares.append({name: run.optimizer.state[value]["exp_avg_sq"].sqrt() for name, value in learning.items()})
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    for name, value in squares[0].items():
+        torch.testing.assert_close(value, squares[1][name], rtol=1e-3, atol=1e-5)
 
 
-def test_codes_are_those_of_one_or_two_pictures(game):
-    base = game().base
+def test_codes_are_those_of_one_or_two_pictures(trainer):
+    base = trainer().base
     codes = mixed_codes(base, np.random.default_rng(0), 400)
     assert codes.shape == (400, SMALL.w_layers, 8)
     differ = (codes[:, 1:] != codes[:, :-1]).any(2)
@@ -283,58 +215,43 @@ def test_codes_are_those_of_one_or_two_pictures(game):
 def test_the_published_sizes_learn_from_32_pictures_a_step():
     options = Options(data="faces").resolved()
     options.check()
-    assert options.pictures_a_step == 32 and options.generator == GeneratorConfig()
+    assert options.batch * options.accumulate == 32 and options.generator == GeneratorConfig()
     assert (options.iter, options.lr, options.r1) == (600, 0.002, 10)
 
 
-def test_the_discriminator_of_the_file_goes_on(game, files):
-    fresh = game().discriminator.state_dict()
+def test_the_discriminator_of_the_file_goes_on(trainer, files):
+    fresh = trainer().discriminator.state_dict()
     torch.manual_seed(7)
     trained = Discriminator(None, 16, SMALL.channels).state_dict()
     base = checkpoints.read_contents(files / "stylegan.pt", "a generator")
     write_contents(files / "stylegan.pt", base | {"d": trained})
-    taken = game().discriminator
+    taken = trainer().discriminator
     assert_same(dict(taken.state_dict()), dict(trained))
     assert not torch.equal(fresh["final_conv.0.weight"], trained["final_conv.0.weight"])
     assert taken.training and all(parameter.requires_grad for parameter in taken.parameters())
 
     write_contents(files / "stylegan.pt", base | {"d": Discriminator(None, 8, SMALL.channels).state_dict()})
     with pytest.raises(InputError, match="is not a StyleGAN2 with its discriminator: parameter .* has shape"):
-        game()
+        trainer()
 
 
-def test_bfloat16_comes_close_to_float32(game):
-    exact, fast = game().advance(), game(torch.bfloat16).advance()
+def test_bfloat16_comes_close_to_float32(trainer):
+    exact, fast = trainer().advance(), trainer(precision="bf16").advance()
     assert fast == pytest.approx(exact, rel=0.1) and fast != exact
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(options, monkeypatch, frequent_penalty):
     run, penalties = options(iter=6, save_every=2), []
 
-    def breaks_down_the_second_time(critic: nn.Module, pictures: Tensor) -> Tensor:
-        penalties.append(gradient_penalty(critic, pictures))
+    def breaks_down_the_second_time(judge: nn.Module, pictures: Tensor) -> Tensor:
+        penalties.append(gradient_penalty(judge, pictures))
         return penalties[-1] * (1 if len(penalties) == 1 else float("nan"))
 
     monkeypatch.setattr(gan, "gradient_penalty", breaks_down_the_second_time)
     with pytest.raises(InputError, match=r"at step 4 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
         finetune(run)
-    state = state_of(run)
-    assert state["step"] == 4 and not Path(run.out).exists()
-    assert all(value.isfinite().all() for value in leaves(state).values() if isinstance(value, Tensor))
-
-
-def test_a_resumed_run_takes_the_new_learning_rate(options):
-    finetune(options(iter=1))
-    run = options(resume=True, iter=2, lr=0.0005)
-    finetune(run)
-    rates = [state_of(run)[f"{name}_optimizer"]["param_groups"][0]["lr"] for name in ("generator", "discriminator")]
-    assert rates == pytest.approx([0.0005, 0.0005 * 16 / 17])
-
-
-def with_paths(files: Path, changes: dict) -> dict:
-    """`changes`, the names of files among them in the folder `files`."""
-    paths = ("data", "stylegan_path")
-    return {name: str(files / value) if name in paths and value else value for name, value in changes.items()}
+    assert state_of(run)["step"] == 4 and not Path(run.out).exists()
+    assert all(value.isfinite().all() for value in state_of(run)["network"].values())
 
 
 def test_a_run_goes_on_with_its_own_options_only(options, files):
@@ -350,23 +267,16 @@ def test_a_run_goes_on_with_its_own_options_only(options, files):
         ({"name": "elsewhere"}, "state.pt does not exist"),
     ):
         with pytest.raises(InputError, match=sentence):
-            finetune(options(resume=True, iter=2, **with_paths(files, changes)))
+            finetune(options(resume=True, iter=2, **changes))
     assert state_of(options())["step"] == 1
 
 
-def test_a_state_of_another_program_is_refused(options):
-    run = options(iter=1)
-    checkpoints.save_state(run.state_file, {"step": 1})
-    with pytest.raises(InputError, match="is of another version of this program"):
-        finetune(replace(run, resume=True))
-
-
-def test_results_are_not_overwritten(options):
+def test_results_are_not_overwritten(options, files):
     run = options(iter=1)
     finetune(run)
     written = Path(run.out).read_bytes()
     with pytest.raises(InputError, match="already holds a run"):
-        finetune(run)
+        finetune(replace(run, out=str(files / "other.pt")))
     with pytest.raises(InputError, match="finetuned.pt already exists"):
         finetune(replace(run, name="again"))
     assert Path(run.out).read_bytes() == written and not (Path(run.runs) / "again").exists()
@@ -388,7 +298,7 @@ def test_results_are_not_overwritten(options):
 )
 def test_what_can_not_work_is_refused_before_anything_is_written(options, files, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        finetune(options(**with_paths(files, changes)))
+        finetune(options(**changes))
     assert not (files / "runs").exists()
 
 

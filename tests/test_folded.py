@@ -10,8 +10,8 @@ from torch import Tensor
 
 from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
-from model.training.options import RECIPES
-from model.vtoonify import VToonify, enlarge
+from model.training.recipes import RECIPES
+from model.vtoonify import VToonify
 from tests.small import small_config
 from tests.small_models import enlarging_network
 

@@ -1,9 +1,6 @@
 """Training on live pairs of network teachers: resuming, both stages, and what is refused."""
 
 import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +16,10 @@ from model.common.errors import InputError
 from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
-from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
+from model.training.options import DualOptions, ToonifyOptions
+from model.training.recipes import RECIPES, TINY
 from model.training.train import train
-from model.training.trainer import Run
-from tests.test_training import assert_same
+from tests.runs import assert_same, assert_same_states, state_of, terminated_in
 
 FIXED = {"config": "tiny", "batch": 1, "device": "cpu", "precision": "fp32", "style_encoder_path": "none"}
 
@@ -55,42 +52,19 @@ def options(teachers, tmp_path, monkeypatch):
     return lambda variant, **changes: kinds[variant](**FIXED | shared | own[variant] | changes)
 
 
-@contextmanager
-def terminated_in(step: int) -> Iterator[None]:
-    """Runs in the block receive SIGTERM during `step`."""
-    advance = Run.advance
-
-    def advance_and_signal(run, batches):
-        found = advance(run, batches)
-        if run.step == step:
-            signal.raise_signal(signal.SIGTERM)
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "advance", advance_and_signal)
-        yield
-
-
-def state_of(options, stage: str = "") -> dict:
-    return checkpoints.load_state(Path(options.runs, options.name, stage, "state.pt"))
-
-
 @pytest.mark.parametrize("variant", ["t", "d"])
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, variant):
     """Both stages; the last steps of the second one have all losses but LPIPS."""
-    for stage, pretrain in (("pretrain", True), ("", False)):
+    for pretrain, name in ((True, "pretrain.pt"), (False, {"t": "vtoonify.pt", "d": "vtoonify_s_d_c.pt"}[variant])):
         whole, parted = (options(variant, name=name, pretrain=pretrain) for name in ("whole", "parted"))
         whole_file = train(whole)
-        with terminated_in(step=3), pytest.raises(KeyboardInterrupt, match="stopped at step 3"):
+        with terminated_in(step=3):
             train(parted)
-        assert state_of(parted, stage)["step"] == 3
+        assert state_of(parted)["step"] == 3
         parted_file = train(replace(parted, resume=True))
-        one, other = state_of(whole, stage), state_of(parted, stage)
-        for key in one.keys() - {"options", "styles"}:  # the one style of variant T has the run's name
-            assert_same(one[key], other[key])
-        read = checkpoints.read_contents
-        assert_same(read(whole_file, "a model"), read(parted_file, "a model"))
-        assert whole_file.name == "pretrain.pt" if pretrain else {"t": "vtoonify.pt", "d": "vtoonify_s_d_c.pt"}[variant]
+        assert_same_states(whole, parted)
+        assert_same(*(checkpoints.read_contents(file, "a model") for file in (whole_file, parted_file)))
+        assert whole_file.name == name
 
 
 @pytest.mark.parametrize(
@@ -120,21 +94,20 @@ def test_only_encoder_and_fusion_learn(options, teachers):
 
 
 def test_start_iter_goes_on_from_weights(options):
-    train(options("t", pretrain=True, iter=2))
-    first = Path(options("t").output, "trial", "pretrain.pt")
-    kept = first.rename(first.with_name("kept.pt"))
-    train(options("t", pretrain=True, name="on", iter=3, start_iter=2, encoder_path=str(kept)))
-    assert state_of(options("t", name="on"), "pretrain")["step"] == 3
+    first = train(options("t", pretrain=True, iter=2))
+    kept = {"pretrain": True, "name": "on", "encoder_path": str(first)}
+    train(options("t", iter=3, start_iter=2, **kept))
+    assert state_of(options("t", **kept))["step"] == 3
     with pytest.raises(InputError, match="--start_iter and --resume exclude each other"):
-        train(options("t", pretrain=True, name="on", iter=4, start_iter=3, resume=True))
-    train(options("t", pretrain=True, name="on", iter=4, resume=True, encoder_path=str(kept)))
-    assert state_of(options("t", name="on"), "pretrain")["step"] == 4, "the state knows where it began"
+        train(options("t", iter=4, start_iter=3, resume=True, **kept))
+    train(options("t", iter=4, resume=True, **kept))
+    assert state_of(options("t", **kept))["step"] == 4, "the state knows where it began"
 
 
 def test_a_full_disk_leaves_the_last_state(options):
     run = options("t", pretrain=True, iter=1)
     train(run)
-    file = Path(run.runs, "trial", "pretrain", "state.pt")
+    file = run.state_file
     before, limits = file.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))  # no file may be larger
     try:
@@ -166,7 +139,7 @@ def test_drawn_pairs_are_for_variant_d(pair_folder, call, capsys, tmp_path):
         ("t", ["--finetunegan_path", "nowhere.pt"], "nowhere.pt does not exist"),
         ("t", ["--direction_path", "codes.npy"], "codes.npy is not a file of editing directions"),
         ("t", ["--weight", "1", "0"], "--weight has 2 numbers: give 14"),
-        ("t", ["--weight", *"2" * 14], "--weight holds 2.0"),
+        ("t", ["--weight", *"2" * 14], "--weight is 2.0"),
         ("t", ["--encoder_path", "base.pt"], "base.pt is not a pre-trained VToonify encoder"),
         ("t", [], "pretrain.pt does not exist"),
         ("t", ["--config", "starter"], "invalid choice: 'starter'"),

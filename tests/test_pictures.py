@@ -78,7 +78,7 @@ def test_a_file_that_ends_too_early_is_named_when_it_is_drawn(tmp_path):
     Image.fromarray(noise).save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:4000])
     folder = PictureFolder(tmp_path, 64)
-    with pytest.raises(InputError, match="a.png can't be read as a picture"):
+    with pytest.raises(InputError, match="a.png.*damaged, cut off"):
         folder.draw(np.random.default_rng(0), 1)
 
 

@@ -11,7 +11,7 @@ import torch
 import webdataset
 
 from model.common.errors import InputError
-from model.training.data.pairs import PairDataset
+from model.training.data.drawn_pairs import DrawnPairs
 from model.training.data.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
 from model.training.generate.write import class_colours, preview_grid
 from tests.portrait import LANDMARKS, pair_facts
@@ -64,20 +64,11 @@ def test_a_truncated_shard_is_refused(pair_folder, tmp_path, kept):
 
 
 def test_a_file_that_is_no_shard_is_refused(tmp_path):
-    (tmp_path / "pairs-00000.tar").write_bytes(np.random.default_rng(0).bytes(5000))
-    with pytest.raises(InputError, match="not a readable shard"):
-        index_pairs([tmp_path])
-    with tarfile.open(tmp_path / "pairs-00000.tar", "w:gz"):
-        pass
-    with pytest.raises(InputError, match="not a readable shard"):
-        index_pairs([tmp_path])
-
-
-def test_a_pair_without_one_of_its_parts_is_refused(tmp_path, parts):
-    del parts["full.jpg"]
-    write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
-    with pytest.raises(InputError, match=r"one\.full\.jpg is missing"):
-        index_pairs([tmp_path])
+    (tmp_path / "noise.tar").write_bytes(np.random.default_rng(0).bytes(5000))
+    tarfile.open(tmp_path / "compressed.tar", "w:gz").close()
+    for name in ("noise.tar", "compressed.tar"):
+        with pytest.raises(InputError, match="not a readable shard"):
+            index_pairs([tmp_path / name])
 
 
 def test_a_shard_without_its_end_is_refused(tmp_path, parts):
@@ -108,7 +99,7 @@ def test_a_shard_without_its_end_is_refused(tmp_path, parts):
 def test_a_pair_with_a_damaged_part_is_refused_when_it_is_read(tmp_path, parts, damage, message):
     write_shard(tmp_path / "pairs-00000.tar", [("one", parts | damage)])
     with pytest.raises(InputError, match=message):
-        PairDataset(index_pairs([tmp_path]), ["film"], seed=0, length=1)[0]
+        DrawnPairs(index_pairs([tmp_path]), ["film"], seed=0)[0]
 
 
 def test_a_shard_that_cannot_be_written_is_refused(tmp_path, parts):
@@ -139,41 +130,40 @@ def test_pairs_tell_their_kind_and_style(tmp_path, parts):
     assert list_styles(pairs[1:]) == ["pine", "rust"]
 
 
-@pytest.mark.parametrize(
-    ("pretrain", "part"),
-    [(False, "cartoon.jpg"), (False, "code.npy"), (False, "parsing.npz"), (True, "target.npz"), (True, "json")],
-)
-def test_a_sample_without_one_of_its_parts_is_refused(tmp_path, pretrain, part):
+@pytest.mark.parametrize("part", ["cartoon.jpg", "code.npy", "parsing.npz", "target.npz", "json", "full.jpg"])
+def test_a_pair_without_one_of_its_parts_is_refused(tmp_path, parts, part):
     shard = tmp_path / "pairs-00000.tar"
-    write_samples(shard, StandIn(), range(1), pretrain, leave_out=part)
+    if part in parts and part != "json":
+        write_shard(shard, [("000000", {name: data for name, data in parts.items() if name != part})])
+    else:
+        write_samples(shard, StandIn(), range(1), pretrain=part == "target.npz", leave_out=part)
     with pytest.raises(InputError, match=rf"000000\.{part} is missing"):
         index_pairs([tmp_path])
 
 
-def test_webdataset_reads_shards_of_drawn_pairs(pair_folder):
-    (first, *others) = webdataset.WebDataset(str(pair_folder / "pairs-00000.tar"), shardshuffle=False).decode("rgb8")
+def read_by_webdataset(shard):
+    return list(webdataset.WebDataset(str(shard), shardshuffle=False).decode("rgb8"))
+
+
+def test_webdataset_reads_shards_of_all_kinds(pair_folder, tmp_path):
+    first, *others = read_by_webdataset(pair_folder / "pairs-00000.tar")
     assert len(others) == 2 and first["__key__"] == "a"
     assert first["photo.jpg"].shape == first["full.jpg"].shape == first["partial.jpg"].shape == (192, 192, 3)
     assert first["json"]["style"] == "film" and np.shape(first["json"]["landmarks"]) == (68, 2)
 
-
-def test_webdataset_reads_shards_of_teacher_networks(tmp_path):
-    for name, pretrain in (("distil", False), ("features", True)):
-        write_samples(tmp_path / f"{name}.tar", StandIn(), range(3), pretrain)
-    distil, features = (
-        list(webdataset.WebDataset(str(tmp_path / f"{name}.tar"), shardshuffle=False).decode("rgb8"))
-        for name in ("distil", "features")
-    )
+    write_samples(tmp_path / "distil.tar", StandIn(), range(3))
+    write_samples(tmp_path / "features.tar", StandIn(), range(3), pretrain=True)
+    distil, features = (read_by_webdataset(tmp_path / f"{name}.tar") for name in ("distil", "features"))
     assert [item["__key__"] for item in distil] == ["000000", "000001", "000002"]
     for item in distil + features:
         assert item["photo.jpg"].shape == (SIZE, SIZE, 3)
         assert item["parsing.npz"]["logits"].shape == (CLASSES, SIZE // 2, SIZE // 2)
         assert item["parsing.npz"]["logits"].dtype == np.int8 and item["parsing.npz"]["step"].shape == (CLASSES,)
         assert item["code.npy"].shape == (ROWS, DIM) and item["code.npy"].dtype == np.float32
-    sample = StandIn().sample([2], None)
     assert distil[2]["cartoon.jpg"].shape == (SIZE, SIZE, 3)
-    assert distil[2]["json"]["kind"] == "stylised" and distil[2]["json"]["offset"] == sample.offset[0].tolist()
-    assert distil[2]["json"]["affine"] == sample.affine[0].tolist()
+    sample = StandIn().sample([2], None)
+    kept = {name: distil[2]["json"][name] for name in ("kind", "offset", "affine")}
+    assert kept == {"kind": "stylised", "offset": sample.offset[0].tolist(), "affine": sample.affine[0].tolist()}
     assert features[2]["target.npz"]["feature"].shape == (6, 8, 8) and features[2]["target.npz"]["skip"].dtype == "f2"
     assert features[2]["json"]["kind"] == "features"
 
@@ -196,3 +186,39 @@ def test_previews_show_what_belongs_together(tmp_path):
 def test_every_class_has_a_colour_of_its_own():
     logits = torch.eye(19).reshape(19, 1, 19)
     assert len({tuple(colour.tolist()) for colour in class_colours(logits).reshape(3, 19).T}) == 19
+
+
+@pytest.fixture
+def three_shards(tmp_path):
+    """A folder with shards of two pairs each, pairs-00008.tar to pairs-00010.tar, and a photo."""
+    for number in (8, 9, 10):
+        write_samples(tmp_path / f"pairs-{number:05d}.tar", StandIn(), [2 * number, 2 * number + 1])
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("sources", "keys"),
+    [
+        ([""], [16, 17, 18, 19, 20, 21]),
+        (["pairs-00010.tar", "pairs-00008.tar"], [20, 21, 16, 17]),
+        (["pairs-{00009..00010}.tar"], [18, 19, 20, 21]),
+    ],
+)
+def test_folders_files_and_patterns_are_read_in_order(three_shards, sources, keys):
+    assert [int(pair.key) for pair in index_pairs([three_shards / source for source in sources])] == keys
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere", "nowhere does not exist: give a folder"),
+        ("pairs-{00009..00011}.tar", r"pairs-00011\.tar does not exist"),
+        ("pairs-{00009..", "is no pattern: write numbers in braces as in {00000..00026}"),
+        ("photo.jpg", r"photo\.jpg is no shard of pairs"),
+    ],
+)
+def test_sources_that_are_not_there_are_one_sentence(three_shards, source, message):
+    with pytest.raises(InputError, match=message) as caught:
+        index_pairs([three_shards / source])
+    assert "\n" not in str(caught.value)

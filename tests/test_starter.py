@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from model.common import hub
+from model.common.tensors import to_uint8
 from model.faces.detect import find_landmarks
 from model.faces.landmarks import eye_centres
 from model.inference.stylizer import Stylizer
 from model.media.sample import PanSource, sample_portrait
 from model.tools.drawn_metrics import cheek_lightness, gradient_energy, l1, student_view
-from model.training.data.stored import to_picture
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from model.training.drawn.styles import load_style
@@ -90,7 +90,7 @@ def beside_teacher(stylizer) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     @torch.no_grad()
     def pair(style: str) -> tuple[np.ndarray, np.ndarray]:
         w_plus = network.zplus_to_wplus(torch.from_numpy(stylizer.style.exemplars[style]).float())
-        drawn = to_picture(network(student_view(photo, network.config.scale), w_plus, 1.0)[0])
+        drawn = to_uint8(network(student_view(photo, network.config.scale), w_plus, 1.0)[0]).numpy()
         return drawn, drawings[style]
 
     return {style: pair(style) for style in STYLES}

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from model.ops import blur_downsample
 from model.training.data.augment import apply_affine
+from model.training.data.batch import moved_input, student_input
 from model.training.data.sampling import Sample, draw, layer_noise
-from model.training.data.views import moved_input, student_input
 from model.training.teachers.base import move_pictures
 from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 
@@ -164,7 +164,7 @@ def test_without_helpers_there_is_no_edit_no_map_and_the_code_is_the_one_that_wa
     sample = teacher.sample(NUMBERS, None)
     assert sample.attribute.tolist() == [-1] * 6 and sample.logits is None
     torch.testing.assert_close(sample.w_plus, intrinsic(teacher, sample))
-    assert sample.pair()["x"].shape == (6, 3, 16, 16)
+    assert sample.batch()["x"].shape == (6, 3, 16, 16)
 
 
 # ---- what is drawn for variant D
@@ -282,7 +282,7 @@ def test_bfloat16_changes_little_and_results_stay_float32(make):
 
 def test_a_sample_becomes_what_the_student_sees():
     sample = dual().sample(NUMBERS, 0.3)
-    pair = sample.pair()
+    pair = sample.batch()
     assert {name: value.shape[1:] for name, value in pair.items()} == {
         "x": (22, 16, 16), "y": (3, 64, 64), "w_plus": (ROWS, 6), "degree": (), "style": (),
         "moved": (22, 14, 14), "offset": (2,),
@@ -291,7 +291,7 @@ def test_a_sample_becomes_what_the_student_sees():
     torch.testing.assert_close(pair["x"], student_input(photo, logits))
     torch.testing.assert_close(pair["moved"], moved_input(photo, logits, sample.offset))
     torch.testing.assert_close(pair["y"], sample.cartoon.float())
-    early = dual().sample_features(NUMBERS, 0.3).pair()
+    early = dual().sample_features(NUMBERS, 0.3).batch()
     assert early.keys() == {"x", "w_plus", "degree", "style", "feature", "skip"}
     for value in (*pair.values(), *early.values()):
         assert value.dtype in (torch.float32, torch.int64)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,15 +20,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train_vtoonify_d
 from model import checkpoints
 from model.common.errors import InputError
-from model.common.interrupts import SIGNALS, noted_signals
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
-from model.training.accelerator import local_numbers, make_engine
+from model.training.accelerator import local_numbers, make_accelerator
 from model.training.distill import Distillation
-from model.training.options import RECIPES, DualOptions
+from model.training.options import DualOptions
+from model.training.pretrain import learning_rate
+from model.training.recipes import RECIPES
 from model.training.train import train
-from model.training.trainer import Run, ema_decay, learning_rate
+from model.training.trainer import ema_decay
+from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
 
 ROOT = Path(__file__).parents[1]
 FIXED = {"config": "starter_tiny", "batch": 1, "workers": 0, "device": "cpu", "precision": "fp32"}
@@ -44,60 +48,27 @@ def options(pair_folder, tmp_path):
 
 
 @pytest.fixture
-def terminate_in_step(monkeypatch):
-    """A function that makes later runs receive SIGTERM during one step."""
-    advance = Run.advance
-
-    def terminate_in_step(step: int) -> None:
-        def advance_and_signal(run, batch):
-            found = advance(run, batch)
-            if run.step == step:
-                signal.raise_signal(signal.SIGTERM)
-            return found
-
-        monkeypatch.setattr(Run, "advance", advance_and_signal)
-
-    return terminate_in_step
+def distillation(options):
+    """A run that is put together but not begun."""
+    resolved = options().resolved(drawn=True)
+    exemplars = sources.draw_exemplars(["film"], layers=14, dim=16, seed=0)
+    source = SimpleNamespace(styles=["film"], backbone=None, exemplars=exemplars)
+    return Distillation(resolved, make_accelerator(resolved), source)
 
 
-def state_of(options: DualOptions) -> dict:
-    return checkpoints.load_state(Path(options.runs) / options.name / "state.pt")
-
-
-def log_of(options: DualOptions) -> list[dict]:
-    return [json.loads(line) for line in (Path(options.runs) / options.name / "log.jsonl").read_text().splitlines()]
-
-
-def assert_same(a, b) -> None:
-    """Compare nested containers of tensors to the bit."""
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_same(a[key], b[key])
-    elif isinstance(a, list):
-        for one, other in zip(a, b, strict=True):
-            assert_same(one, other)
-    else:
-        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-
-
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, terminate_in_step):
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options):
     # Step 3 of 4 is in the second half, where the flicker loss joins in.
     settings = {"batch": 2, "adv_loss": 0.01, "grec_loss": 0.1}
     whole, parted = options(name="whole", **settings), options(name="parted", **settings)
     whole_file = train(whole)
-    terminate_in_step(2)
-    with pytest.raises(KeyboardInterrupt, match="stopped at step 2; --resume goes on from"):
+    with terminated_in(step=2):
         train(parted)
     assert state_of(parted)["step"] == 2 and not Path(parted.output, "parted").exists()
 
-    parted_file = train(options(name="parted", resume=True, **settings))
-    one, other = state_of(whole), state_of(parted)
-    assert one["step"] == 4
-    for key in one.keys() - {"options"}:
-        assert_same(one[key], other[key])
-    assert one["discriminator"] and one["discriminator_optimizer"]["state"]
+    parted_file = train(replace(parted, resume=True))
+    assert_same_states(whole, parted)
+    one = state_of(whole)
+    assert one["step"] == 4 and one["discriminator"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
     assert_same(checkpoints.read_contents(whole_file, "a model"), checkpoints.read_contents(parted_file, "a model"))
 
@@ -109,15 +80,6 @@ def test_the_discriminator_joins_in_halfway(options):
     assert both == 2 * [(False, False)] + 2 * [(True, True)]
 
 
-def test_ctrl_c_and_sigterm_are_noted_while_a_run_goes_on():
-    before = [signal.getsignal(number) for number in SIGNALS]
-    with noted_signals() as seen:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
-    assert seen == [signal.SIGINT, signal.SIGTERM]
-    assert [signal.getsignal(number) for number in SIGNALS] == before
-
-
 def test_the_losses_fall(options):
     run = options(iter=40, batch=2, lr=0.001, log_every=10, save_every=20)
     train(run)
@@ -126,14 +88,13 @@ def test_the_losses_fall(options):
     assert [("flicker" in line) for line in losses] == [False, False, True, True]
     assert losses[-1]["gradient"] < 0.9 * losses[0]["gradient"]  # l1 depends more on which views were drawn
     assert losses[-1]["held_out_l1"] < 0.98 * losses[0]["held_out_l1"]  # of the average, which lags behind
-    sheet = cv2.imread(str(Path(run.runs) / "trial" / "preview-000040.jpg"))
-    assert sheet.shape == (6 * 256, (3 + 3) * 256, 3)  # photo, target, result, three masks
-    events = EventAccumulator(str(Path(run.runs) / "trial" / "tensorboard"))
+    grid = cv2.imread(str(run.folder / "preview-000040.jpg"))
+    assert grid.shape == (6 * 256, (3 + 3) * 256, 3)  # photo, target, result, three masks
+    events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
-    assert [point.step for point in events.Scalars("l1")] == [10, 20, 30, 40]
     assert [point.value for point in events.Scalars("l1")] == pytest.approx([line["l1"] for line in losses])
     assert len(events.Images("preview")) == 4
-    assert json.loads((Path(run.runs) / "trial" / "options.json").read_text())["lr"] == 0.001
+    assert json.loads((run.folder / "options.json").read_text())["lr"] == 0.001
 
 
 def test_the_finished_file_serves_the_stylizer(options):
@@ -147,9 +108,10 @@ def test_the_finished_file_serves_the_stylizer(options):
         torch.testing.assert_close(weights[name], value.half().float(), rtol=0, atol=0)
 
     stylizer = Stylizer.from_preset(str(path), device="cpu", precision="fp32")
-    assert list(stylizer.exemplars) == ["film"] and stylizer.style_name() == stylizer.style_name("film") == "film"
-    codes = sources.draw_exemplars(["film"], rows=14, dim=16, seed=run.seed)
-    np.testing.assert_array_equal(stylizer.exemplars["film"], codes["film"])
+    exemplars = stylizer.style.exemplars
+    assert list(exemplars) == ["film"] and stylizer.style.exemplar_name() == "film"
+    codes = sources.draw_exemplars(["film"], layers=14, dim=16, seed=run.seed)
+    np.testing.assert_array_equal(exemplars["film"], codes["film"])
     frame = np.full((64, 80, 3), 120, np.uint8)
     (result,) = stylizer.render([frame], stylizer.fit(frame, scale_image=False), degree=0.5)
     assert result.shape == (256, 320, 3)
@@ -163,30 +125,28 @@ def test_a_finished_run_is_published_again_and_goes_on_when_asked(options):
     assert state_of(options())["step"] == 2
 
 
-def test_a_run_is_resumed_with_its_own_options_only(options):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 2}, "with 1 pictures a step, not 2: set --batch"),
+        ({"accumulate": 3}, "with 1 pictures a step, not 3: set --batch"),
+        ({"seed": 5}, "with --seed 0, not 5"),
+        ({"resume": False}, "already holds a run: add --resume"),
+    ],
+)
+def test_a_run_is_resumed_with_its_own_options_only(options, changes, message):
     train(options(iter=1))
-    with pytest.raises(InputError, match="with 1 pairs a step, not 2: set --batch"):
-        train(options(iter=2, batch=2, resume=True))
-    with pytest.raises(InputError, match="with 1 pairs a step, not 3: set --batch"):
-        train(options(iter=2, accumulate=3, resume=True))
-    with pytest.raises(InputError, match="--seed 0, not 5"):
-        train(options(iter=2, seed=5, resume=True))
-    assert state_of(options())["step"] == 1
-
-
-def test_a_run_is_not_started_over(options):
-    train(options(iter=1))
-    before = (Path(options().runs) / "trial" / "state.pt").read_bytes()
-    with pytest.raises(InputError, match="already holds a run: add --resume"):
-        train(options(iter=1))
-    assert (Path(options().runs) / "trial" / "state.pt").read_bytes() == before
+    before = options().state_file.read_bytes()
+    with pytest.raises(InputError, match=message):
+        train(options(**{"iter": 2, "resume": True} | changes))
+    assert options().state_file.read_bytes() == before
 
 
 def test_a_missing_or_wrong_state_is_refused(options, tmp_path):
     with pytest.raises(InputError, match="without --resume"):
         train(options(resume=True))
     assert not (tmp_path / "runs").exists()
-    checkpoints.save_state(tmp_path / "runs" / "trial" / "state.pt", {"step": 3})
+    checkpoints.save_state(options().state_file, {"step": 3})
     with pytest.raises(InputError, match="of another version"):
         train(options(resume=True))
 
@@ -198,30 +158,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(options):
         train(options(lr=1e30, save_every=1))
 
 
-def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(options, monkeypatch):
-    resolved = options().resolved(drawn=True)
-    exemplars = sources.draw_exemplars(["film"], rows=14, dim=16, seed=0)
-    run = Distillation(resolved, make_engine(resolved), ["film"], exemplars=exemplars)
-    before = [parameter.clone() for parameter in run.network.parameters()]
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(distillation, monkeypatch):
+    before = [parameter.detach().clone() for parameter in distillation.network.parameters()]
     # The square root is 0, and infinitely steep there.
-    losses = {"l1": (run.network.encoder[0][0].bias * 0).sum().sqrt()}
-    monkeypatch.setattr(run, "losses", lambda *_: losses)
-    pair = {"x": torch.zeros(1, 3, 32, 32), "style": torch.zeros(1, dtype=torch.long), "degree": torch.zeros(1)}
+    losses = {"l1": (distillation.network.encoder[0][0].bias * 0).sum().sqrt()}
+    monkeypatch.setattr(distillation, "losses", lambda *_: losses)
+    batch = {"x": torch.zeros(1, 3, 32, 32), "style": torch.zeros(1, dtype=torch.long), "degree": torch.zeros(1)}
+    distillation.batches = iter([batch])
     with pytest.raises(InputError, match=r"at step 0 \(norm of the gradient is nan\)"):
-        run.advance([pair])
-    assert_same(before, [parameter.detach() for parameter in run.network.parameters()])
-
-
-def test_gradients_are_added_up_over_batches(options):
-    # Without the discriminator, whose step lies between the batches.
-    settings = {"iter": 2, "adv_loss": 0.0}
-    one, two = options(name="one", batch=2, **settings), options(name="two", batch=1, accumulate=2, **settings)
-    train(one)
-    train(two)
-    a, b = state_of(one), state_of(two)
-    assert a["global_batch"] == b["global_batch"] == 2
-    for name, value in a["network"].items():
-        torch.testing.assert_close(value, b["network"][name], rtol=1e-3, atol=2e-5)
+        distillation.advance()
+    assert_same(before, [parameter.detach() for parameter in distillation.network.parameters()])
 
 
 @pytest.mark.parametrize(("processes", "accumulate", "batch"), [(1, 1, 8), (2, 1, 4), (2, 2, 2), (1, 4, 2), (8, 1, 1)])
@@ -251,10 +197,11 @@ def test_a_dry_run_shows_the_options_and_writes_nothing(options, capsys, tmp_pat
     assert "config: starter" in shown and "lr: 0.0008" in shown and not list(tmp_path.iterdir())
 
 
-def test_what_was_logged_after_the_state_is_dropped_on_resuming(options):
+@pytest.mark.parametrize("rest", ['{"step": 9, "l1": 0.0}\n', '{"step": 2, "l'])
+def test_what_a_killed_run_logged_after_its_state_is_dropped(options, rest):
     train(options(iter=2, log_every=1))
-    log = Path(options().runs) / "trial" / "log.jsonl"
-    log.write_text(log.read_text() + json.dumps({"step": 9, "l1": 0.0}) + "\n")  # a run that was killed
+    log = options().folder / "log.jsonl"
+    log.write_text(log.read_text() + rest)
     train(options(iter=3, log_every=1, resume=True))
     assert [line["step"] for line in log_of(options())] == [1, 2, 3]
 
@@ -298,6 +245,7 @@ def test_options_that_cannot_work_are_one_sentence(pair_folder, tmp_path, call, 
 def test_a_run_starts_from_a_finished_model_and_its_codes(options):
     first = train(options(name="first", iter=3))
     again = train(options(name="again", iter=1, lr=1e-12, seed=5, init_path=str(first)))
+    train(options(name="again", iter=2, lr=1e-12, seed=5, init_path=str(first), resume=True))
     weights, kept = (checkpoints.load_vtoonify(file).state_dict() for file in (first, again))
     assert all(torch.allclose(kept[name], value, atol=1e-3) for name, value in weights.items())
     codes, kept = (checkpoints.load_exemplars(file.with_name("exstyle_code.npy")) for file in (first, again))
@@ -312,21 +260,32 @@ def test_a_model_of_another_size_is_no_start(options):
         train(options(init_path=str(model)))
 
 
-def test_unit_weights_learn_at_a_rate_of_their_own(options, monkeypatch):
-    rates, names = {}, {}
+def test_from_scratch_all_rates_follow_the_schedule(distillation, monkeypatch):
+    """Unit weights learn ten times as fast; the discriminator slows down with the generator."""
+    rates = {}
+    monkeypatch.setattr(distillation, "take_step", dict)
+    for distillation.step in (0, 3):
+        step = distillation.step
+        distillation.advance()
+        groups = [*distillation.optimizer.param_groups, *distillation.discriminator_optimizer.param_groups]
+        rates = {id(value): group["lr"] for group in groups for value in group["params"]}
+        rate = learning_rate(step, distillation.options)
+        assert rates[id(distillation.network.encoder[0][0].weight)] == rate
+        assert {rates[id(value)] for value in distillation.discriminator.parameters()} == {rate}
+        for name in ("generator.generator.convs.6.conv.weight", "res.1.conv2.0.weight", "generator.res.13.weight"):
+            assert rates[id(distillation.network.get_parameter(name))] == 10 * rate
+        assert rates[id(distillation.network.get_parameter("generator.generator.style.1.weight"))] == rate
+    assert learning_rate(3, distillation.options) != learning_rate(0, distillation.options)
 
-    def look(run, batches):
-        for group in run.optimizer.param_groups:
-            rates.update({id(value): group["lr"] for value in group["params"]})
-        names.update({name: id(value) for name, value in run.network.named_parameters()})
-        return found
 
-    advance, found = Run.advance, {"l1": 0.0}
-    monkeypatch.setattr(Run, "advance", lambda run, batches: [advance(run, batches), look(run, batches)][1])
-    train(options(iter=1))
-    for unit in ("generator.generator.convs.6.conv.weight", "res.1.conv2.0.weight", "generator.res.13.weight"):
-        assert rates[names[unit]] == pytest.approx(10 * rates[names["encoder.0.0.weight"]])
-    assert rates[names["generator.generator.style.1.weight"]] == rates[names["encoder.0.0.weight"]]
+def test_measuring_prints_speed_and_memory_and_leaves_nothing(options, capsys, tmp_path):
+    assert train(options(measure=2)) is None
+    *_, last = capsys.readouterr().out.splitlines()
+    found = re.fullmatch(r"([\d.]+) steps/s of 1 pictures a process, peak memory ([\d.]+) GiB \(cpu\)", last)
+    assert float(found[1]) > 0 and 0.05 < float(found[2]) < 50
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="--measure is 4: give fewer steps than --iter, 4"):
+        train(options(measure=4))
 
 
 def test_a_single_pair_is_not_enough(options, monkeypatch):
@@ -365,7 +324,7 @@ def test_sigterm_to_the_whole_group_saves_the_state(options):
     flags = [f"--{name}={getattr(run, name)}" for name in names]
     command = [sys.executable, "train_vtoonify_d.py", *flags, "--workers=1", "--pairs", *run.pairs]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    log = Path(run.runs) / "trial" / "log.jsonl"
+    log = run.folder / "log.jsonl"
     deadline = time.monotonic() + 300
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -20,8 +20,8 @@ from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precisio
 from model.common.errors import InputError
 from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
-from model.training.data.pairs import EYE_WEIGHT, feature_weights, kind_of, split_held_out
-from model.training.data.shards import StoredPair, index_pairs
+from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
+from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
 from model.training.drawn.filters import to_lab
 from model.vtoonify import VToonify
 

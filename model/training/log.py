@@ -1,4 +1,4 @@
-"""What a run leaves to be looked at: log.jsonl, TensorBoard, and sheets of pictures as files."""
+"""What a run leaves to be looked at: log.jsonl, TensorBoard, and image grids as files."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class Log:
-    """Figures and pictures of a run by step, in its folder. What an earlier run wrote after `step` is dropped."""
+    """Metrics and image grids of a run by step, in its folder. What an earlier run wrote after `step` is dropped."""
 
     def __init__(self, folder: Path, step: int):
         # Imported here, for it takes a second and not every program that imports this trains.
@@ -31,14 +31,13 @@ class Log:
 
         self.folder, self.file = folder, folder / "log.jsonl"
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            lines = self.file.read_text().splitlines() if self.file.exists() else []
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            if kept != lines:
+            if self.file.exists():
+                lines = self.file.read_text(errors="replace").splitlines()
+                kept = [line for line in lines if _is_until(line, step)]
                 self.file.write_text("".join(f"{line}\n" for line in kept))
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def figures(self, step: int, values: dict[str, float]) -> None:
+    def metrics(self, step: int, values: dict[str, float]) -> None:
         """Add a line to log.jsonl and a point to each curve."""
         with writing(self.file), self.file.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
@@ -56,3 +55,11 @@ class Log:
     def close(self) -> None:
         """Write out what TensorBoard still holds."""
         self.board.close()
+
+
+def _is_until(line: str, step: int) -> bool:
+    """Whether a line of log.jsonl is whole and of a step up to `step`: a killed program may leave half a line."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, LookupError, TypeError):
+        return False

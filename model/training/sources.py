@@ -11,23 +11,30 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from model import checkpoints
 from model.common.errors import InputError
-from model.training.accelerator import arithmetic, local_numbers
-from model.training.data.pair import Pair
-from model.training.data.pairs import kind_of, open_pairs, split_held_out
-from model.training.data.shards import StoredPair, list_styles
-from model.training.data.stored import check_sizes
+from model.training.accelerator import autocast_dtype, local_numbers
+from model.training.data.batch import Batch
+from model.training.data.drawn_pairs import DrawnPairs
+from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
+from model.training.data.teacher_pairs import TeacherPairs, check_sizes
 from model.training.options import DualOptions, TrainOptions
 from model.training.teachers.load import load_backbone, load_dualstyle_teacher, load_toonify_teacher
 
-SHEET_ROWS = 6
-"""Samples on a sheet of pictures."""
+PREVIEW_ROWS = 6
+"""Samples in an image grid."""
 
 FIRST_HELD_OUT = 1 << 48
-"""Number of the first sample that is drawn for sheets only; no run is so long."""
+"""Number of the first sample that is drawn for previews only; no run is so long."""
+
+ADVICE = {
+    "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
+    "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
+    "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
+}
+"""Where pairs of each kind come from."""
 
 
 class Source(Protocol):
@@ -42,10 +49,10 @@ class Source(Protocol):
     stored: int
     """How many stored pairs there are; 0 for live ones."""
 
-    def batches(self, first_step: int) -> Iterator[Pair]:
+    def batches(self, first_step: int) -> Iterator[Batch]:
         """This process's batches of all steps from `first_step` on, `accumulate` for each."""
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> Batch:
         """A batch that is never learnt from."""
 
 
@@ -54,32 +61,32 @@ class LivePairs:
 
     stored = 0
 
-    def __init__(self, options: TrainOptions, engine: Accelerator):
-        self.options, self.engine = options, engine
-        load = load_dualstyle_teacher if isinstance(options, DualOptions) else load_toonify_teacher
-        self.teacher = load(options, engine.device, arithmetic(engine))
-        self.styles = self.teacher.styles
-        self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if isinstance(options, DualOptions) else None
-        self.backbone = self.teacher.backbone()
+    def __init__(self, options: TrainOptions, accelerator: Accelerator):
+        self.options, self.accelerator = options, accelerator
+        is_dual = isinstance(options, DualOptions)
+        load = load_dualstyle_teacher if is_dual else load_toonify_teacher
+        self.teacher = load(options, accelerator.device, autocast_dtype(accelerator))
+        self.styles, self.backbone = self.teacher.styles, self.teacher.backbone()
+        self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if is_dual else None
 
-    def batches(self, first_step: int) -> Iterator[Pair]:
+    def batches(self, first_step: int) -> Iterator[Batch]:
         for step in range(first_step, self.options.iter):
-            for numbers in local_numbers(self.options, self.engine, step):
+            for numbers in local_numbers(self.options, self.accelerator, step):
                 yield self._draw(numbers, step / self.options.iter)
 
-    def held_out(self) -> Pair:
-        return self._draw(list(range(FIRST_HELD_OUT, FIRST_HELD_OUT + SHEET_ROWS)), None)
+    def held_out(self) -> Batch:
+        return self._draw(list(range(FIRST_HELD_OUT, FIRST_HELD_OUT + PREVIEW_ROWS)), None)
 
-    def _draw(self, numbers: list[int], progress: float | None) -> Pair:
+    def _draw(self, numbers: list[int], progress: float | None) -> Batch:
         draw = self.teacher.sample_features if self.options.pretrain else self.teacher.sample
-        return draw(numbers, progress).pair()
+        return draw(numbers, progress).batch()
 
 
 class StoredPairs:
     """Pairs from shards, decoded by worker processes."""
 
-    def __init__(self, options: TrainOptions, engine: Accelerator, pairs: list[StoredPair]):
-        self.options, self.engine = options, engine
+    def __init__(self, options: TrainOptions, accelerator: Accelerator, pairs: list[StoredPair]):
+        self.options, self.accelerator = options, accelerator
         kind, self.stored = kind_of(pairs), len(pairs)
         wanted = "drawn" if options.recipe.from_scratch else "features" if options.pretrain else "stylised"
         if kind != wanted:
@@ -87,46 +94,57 @@ class StoredPairs:
         self.learnt, self.kept = split_held_out(pairs)
         if not self.learnt:
             raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
+        self.styles, self.exemplars, self.backbone = list_styles(pairs), None, None
         if options.from_backbone:
             check_sizes(pairs, options.recipe.network)
             self.backbone = load_backbone(options)
-            dual = isinstance(options, DualOptions)
-            self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if dual else None
-            self.styles = list(self.exemplars) if dual else list_styles(pairs)
+            if isinstance(options, DualOptions):
+                self.exemplars = checkpoints.load_exemplars(options.exstyle_path)
+                self.styles = list(self.exemplars)
         else:
-            self.styles, self.backbone = list_styles(pairs), None
             generator = options.recipe.network.generator
             self.exemplars = draw_exemplars(self.styles, generator.w_layers, generator.style_dim, options.seed)
             if options.init_path:
                 known = checkpoints.load_exemplars(Path(options.init_path).with_name(checkpoints.EXEMPLAR_FILE))
                 self.exemplars |= {name: code for name, code in known.items() if name in self.styles}
 
-    def batches(self, first_step: int) -> Iterator[Pair]:
+    def batches(self, first_step: int) -> Iterator[Batch]:
         steps = range(first_step, self.options.iter)
-        numbers = [batch for step in steps for batch in local_numbers(self.options, self.engine, step)]
-        dataset = open_pairs(self.learnt, self.styles, self.options.seed)
+        numbers = [batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)]
         loader = DataLoader(
-            dataset, batch_sampler=numbers, num_workers=self.options.workers, worker_init_fn=_start_worker,
-            pin_memory=self.engine.device.type == "cuda",
-        )  # fmt: skip
-        return _sentences(loader)
+            open_pairs(self.learnt, self.styles, self.options.seed),
+            batch_sampler=numbers,
+            num_workers=self.options.workers,
+            worker_init_fn=_start_worker,
+            pin_memory=self.accelerator.device.type == "cuda",
+        )
+        try:
+            yield from loader
+        except InputError as error:
+            # What a process raised comes back as a whole traceback, which ends with "module.Name: sentence".
+            *traceback, last = str(error).strip().splitlines()
+            if not traceback:
+                raise
+            raise InputError(last.partition(": ")[2]) from error
 
-    def held_out(self) -> Pair:
+    def held_out(self) -> Batch:
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
-        return default_collate([samples[n] for n in range(SHEET_ROWS)])
+        return default_collate([samples[n] for n in range(PREVIEW_ROWS)])
 
 
-ADVICE = {
-    "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
-    "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
-    "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
-}
+def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:
+    """`dataset[n]` is item n of a batch, for any n from 0 on, a function of `seed` and n alone.
+
+    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need. Raises
+    InputError for mixed kinds.
+    """
+    return DrawnPairs(pairs, styles, seed) if kind_of(pairs) == "drawn" else TeacherPairs(pairs, styles)
 
 
-def draw_exemplars(styles: list[str], rows: int, dim: int, seed: int) -> dict[str, np.ndarray]:
-    """Random but fixed codes in z+, name → `[1, rows, dim]`: the network learns what each of them looks like."""
+def draw_exemplars(styles: list[str], layers: int, dim: int, seed: int) -> dict[str, np.ndarray]:
+    """Random but fixed codes in z+, name → `[1, layers, dim]`: the network learns what each of them looks like."""
     generator = torch.Generator().manual_seed(seed)
-    return {style: torch.randn(1, rows, dim, generator=generator).numpy() for style in styles}
+    return {style: torch.randn(1, layers, dim, generator=generator).numpy() for style in styles}
 
 
 def _start_worker(worker: int) -> None:
@@ -135,15 +153,3 @@ def _start_worker(worker: int) -> None:
     if hasattr(os, "setpgrp"):  # not on Windows
         os.setpgrp()
     cv2.setNumThreads(1)
-
-
-def _sentences(loader: DataLoader) -> Iterator[Pair]:
-    """The batches of `loader`; an InputError from one of its processes says its sentence only."""
-    try:
-        yield from loader
-    except InputError as error:
-        # What the process raised comes back as a whole traceback, which ends with "module.Name: sentence".
-        *traceback, last = str(error).strip().splitlines()
-        if not traceback:
-            raise
-        raise InputError(last.partition(": ")[2]) from error

@@ -1,6 +1,5 @@
 """The network that learns: how it is put together before training, and its passes over a batch."""
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
-from model.training.data.pair import Pair
+from model.training.data.batch import Batch
 from model.training.options import TrainOptions
 from model.training.teachers.load import fill_backbone
 from model.vtoonify import VToonify
@@ -20,20 +19,23 @@ not with saturated noise."""
 
 
 def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) -> VToonify:
-    """A VToonify to be trained; nothing of it learns yet.
+    """A VToonify to be trained; the parameters that are to learn have `requires_grad`.
 
     backbone: weights of the trained generator it is put on, which it keeps; None where everything learns from scratch.
     """
     torch.manual_seed(options.seed)
     network = VToonify(options.recipe.network)
-    if backbone is None:
-        network.start_as_pass_through()
-        _quieten(network)
-    else:
+    if backbone is not None:
         fill_backbone(network, backbone)
         _spread(network)
-        network.start_as_pass_through()
-    return network.requires_grad_(False)
+    network.start_as_pass_through()
+    if backbone is None:
+        _quieten(network)
+    network.requires_grad_(False)
+    for parameter in parts_that_learn(options, network):
+        parameter.requires_grad_(True)
+    network.checkpointing = options.checkpointing
+    return network
 
 
 @torch.no_grad()
@@ -82,12 +84,6 @@ def equalised_weights(module: nn.Module) -> Iterator[nn.Parameter]:
             yield layer.weight
 
 
-def average_of(network: VToonify) -> VToonify:
-    """A copy for the moving average; what doesn't learn is shared with `network`."""
-    frozen = {id(parameter): parameter for parameter in network.parameters() if not parameter.requires_grad}
-    return copy.deepcopy(network, frozen).requires_grad_(False).eval()
-
-
 class Rendered(NamedTuple):
     """What distillation looks at."""
 
@@ -107,14 +103,14 @@ class DistillStudent(nn.Module):
         self.network, self.flicker_part = network, flicker_part
         self.register_buffer("codes", codes, persistent=False)
 
-    def forward(self, pair: Pair, with_flicker: bool = False) -> Rendered:
-        """Render `pair`, and with `with_flicker` the moved camera's frame as well."""
-        w_plus, degree = code_of(self.network, pair, self.codes), pair["degree"]
-        y, masks = self.network.forward_with_masks(pair["x"], w_plus, degree)
+    def forward(self, batch: Batch, with_flicker: bool = False) -> Rendered:
+        """Render `batch`, and with `with_flicker` the moved camera's frame as well."""
+        w_plus, degree = code_of(self.network, batch, self.codes), batch["degree"]
+        y, masks = self.network.forward_with_masks(batch["x"], w_plus, degree)
         if not with_flicker:
             return Rendered(y.float(), masks, None)
         some = slice(None, None, self.flicker_part)
-        moved = self.network(pair["moved"][some], w_plus[some], degree[some])
+        moved = self.network(batch["moved"][some], w_plus[some], degree[some])
         return Rendered(y.float(), masks, moved.float())
 
 
@@ -125,15 +121,15 @@ class EncoderStudent(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pair: Pair) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Feature and skip image at an eighth of the input's size, float32."""
-        encoded = self.network.encode(pair["x"], pair["w_plus"], pair["degree"])
+        encoded = self.network.encode(batch["x"], batch["w_plus"], batch["degree"])
         return encoded.feature.float(), encoded.skip.float()
 
 
-def code_of(network: VToonify, pair: Pair, codes: Tensor | None) -> Tensor:
-    """Style code of `pair` in w+, `[B, rows, D]`: its own, or the exemplar's among `codes [n, rows, D]` in z+."""
-    if "w_plus" in pair:
-        return pair["w_plus"]
+def code_of(network: VToonify, batch: Batch, codes: Tensor | None) -> Tensor:
+    """Style code of `batch` in w+, `[B, layers, D]`: its own, or the exemplar's among `codes [n, layers, D]` in z+."""
+    if "w_plus" in batch:
+        return batch["w_plus"]
     with torch.autocast(codes.device.type, enabled=False):  # small, and everything depends on it
-        return network.zplus_to_wplus(codes)[pair["style"]]
+        return network.zplus_to_wplus(codes)[batch["style"]]

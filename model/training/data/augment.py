@@ -92,16 +92,16 @@ def _random_matrix(rng: np.random.Generator, height: int, width: int, probabilit
     shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
     scale, stretch = 2 ** rng.normal(0, SCALE_STD, 2)
     angle = rng.uniform(-MAX_ANGLE, MAX_ANGLE)
+    cos, sin = math.cos(angle), math.sin(angle)
+    steps = [
+        (flip, np.diag([-1.0, 1, 1])),
+        (shift, np.array([[1, 0, -shift_x], [0, 1, -shift_y], [0, 0, 1]])),
+        (isotropic, np.diag([1 / scale, 1 / scale, 1])),
+        (anisotropic, np.diag([1 / stretch, stretch, 1])),
+        (rotate, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])),
+    ]
     matrix = np.eye(3)
-    if flip:
-        matrix = np.diag([-1.0, 1.0, 1.0]) @ matrix
-    if shift:
-        matrix = np.array([[1, 0, -shift_x], [0, 1, -shift_y], [0, 0, 1]]) @ matrix
-    if isotropic:
-        matrix = np.diag([1 / scale, 1 / scale, 1]) @ matrix
-    if anisotropic:
-        matrix = np.diag([1 / stretch, stretch, 1]) @ matrix
-    if rotate:
-        cos, sin = math.cos(angle), math.sin(angle)
-        matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ matrix
+    for happens, step in steps:
+        if happens:
+            matrix = step @ matrix
     return matrix

@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from model.common.errors import InputError
+from model.common.tensors import to_tensor
+from model.media.photos import read_photo
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
@@ -41,7 +43,7 @@ class PictureFolder:
         self.paths = pictures_below(self.folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
-        for path in self.paths:  # the head of a file tells its size, and whether it is a picture
+        for path in self.paths:
             self._check(path)
         self._read = lru_cache(KEPT)(self._decode)
 
@@ -57,29 +59,20 @@ class PictureFolder:
 
     def __getitem__(self, number: int) -> Tensor:
         """Picture `number`, `[3, size, size]`."""
-        return torch.from_numpy(self._read(self.paths[number])).permute(2, 0, 1) / 127.5 - 1
+        return to_tensor(self._read(self.paths[number]))
 
     def _check(self, path: Path) -> None:
+        """Look at the head of a file, which tells its size, and whether it is a picture."""
         try:
             with Image.open(path) as image:
                 smaller = min(image.size)
         except DAMAGE as error:
-            raise _unreadable(path) from error
+            raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
         if smaller * ENLARGEMENT < self.size:
             least = self.size // ENLARGEMENT
             raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
 
     def _decode(self, path: Path) -> np.ndarray:
         """RGB uint8 `[size, size, 3]`; what is transparent becomes white."""
-        try:
-            with Image.open(path) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGBA")
-        except DAMAGE as error:
-            raise _unreadable(path) from error
-        white = Image.new("RGBA", upright.size, "white")
-        square = ImageOps.fit(Image.alpha_composite(white, upright), (self.size, self.size), Image.Resampling.LANCZOS)
-        return np.array(square.convert("RGB"))
-
-
-def _unreadable(path: Path) -> InputError:
-    return InputError(f"{path} can't be read as a picture: remove it or replace it.")
+        square = ImageOps.fit(Image.fromarray(read_photo(path)), (self.size, self.size), Image.Resampling.LANCZOS)
+        return np.array(square)

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from model.stylegan2 import GeneratorConfig
 from model.training.data.augment import random_affine_matrix
-from model.training.data.pair import Pair
-from model.training.data.views import moved_input, student_input, window_side
+from model.training.data.batch import Batch, moved_input, student_input, window_side
 
 
 @dataclass
@@ -25,7 +24,7 @@ class Sample:
     logits: Tensor | None
     """Parsing logits of the photo at half its size, `[B, C, S/2, S/2]`; None where the network has no parser."""
     w_plus: Tensor
-    """Style code that VToonify gets, `[B, rows, D]`."""
+    """Style code that VToonify gets, `[B, layers, D]`."""
     degree: Tensor
     """Style degree, `[B]` in [0, 1]; 1 in variant T."""
     style: Tensor
@@ -43,21 +42,18 @@ class Sample:
     offset: Tensor | None = None
     """Distillation: window (row, column) of the simulated camera move in pixels of the target, `[B, 2]` int64."""
 
-    def pair(self) -> Pair:
+    def batch(self) -> Batch:
         """What the student sees and is to make of it, float32."""
         photo = self.photo.float()
         logits = None if self.logits is None else self.logits.float()
-        pair = Pair(
-            x=student_input(photo, logits),
-            w_plus=self.w_plus.float(),
-            degree=self.degree.float(),
-            style=self.style,
+        batch = Batch(
+            x=student_input(photo, logits), w_plus=self.w_plus.float(), degree=self.degree.float(), style=self.style
         )
-        wanted = {"y": self.cartoon, "feature": self.feature, "skip": self.skip}
-        pair |= {name: value.float() for name, value in wanted.items() if value is not None}
+        targets = {"y": self.cartoon, "feature": self.feature, "skip": self.skip}
+        batch |= {name: value.float() for name, value in targets.items() if value is not None}
         if self.offset is not None:
-            pair |= Pair(moved=moved_input(photo, logits, self.offset), offset=self.offset)
-        return pair
+            batch |= Batch(moved=moved_input(photo, logits, self.offset), offset=self.offset)
+        return batch
 
 
 @dataclass(frozen=True)

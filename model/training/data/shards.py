@@ -8,7 +8,7 @@ A pair KEY is a few members KEY.PART. KEY.json holds facts about it, among them 
     stylised   photo.jpg, cartoon.jpg, parsing.npz (not where the network has no parser), code.npy, json
     features   photo.jpg, parsing.npz (likewise), code.npy, target.npz, json; for encoder pre-training
 
-The last two are samples of a network teacher; `model.training.data.stored` says what is in their parts.
+The last two are samples of a network teacher; `model.training.data.teacher_pairs` says what is in their parts.
 """
 
 import io
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from braceexpand import braceexpand
 
 from model.common.errors import InputError
-from model.training.data.addresses import find_shards
 
 PICTURES = ("photo", "full", "partial")
 
@@ -41,6 +41,9 @@ FACTS = {
     "features": SAMPLE_FACTS,
 }
 """What training needs to find in the json."""
+
+HELD_OUT_EVERY = 50
+"""One photo in so many is kept for previews and the held-out error, never trained on."""
 
 JPEG_FLAGS = [
     cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
@@ -134,33 +137,72 @@ def index_shard(shard: Path) -> list[StoredPair]:
                 raise _damaged(shard, "its end is missing")
     except (tarfile.TarError, OSError) as error:
         raise _damaged(shard, str(error)) from error
-    return [_index_pair(shard, key, parts, facts.get(key)) for key, parts in found.items()]
-
-
-def _index_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], facts: dict | None) -> StoredPair:
-    if facts is None:
-        raise _damaged(shard, f"{key}.json is missing")
-    needed = (*PARTS[facts["kind"]], *(["parsing.npz"] if facts.get("classes") else []))
-    if missing := [part for part in needed if part not in parts]:
-        raise _damaged(shard, f"{key}.{missing[0]} is missing")
-    source = str(facts.get("source", f"{shard}/{key}"))
-    return StoredPair(shard, key, facts["kind"], str(facts["style"]), source, parts)
+    pairs = []
+    for key, parts in found.items():
+        known = facts.get(key, {"kind": "drawn"})
+        needed = ("json", *PARTS[known["kind"]], *(["parsing.npz"] if known.get("classes") else []))
+        if missing := [part for part in needed if part not in parts]:
+            raise _damaged(shard, f"{key}.{missing[0]} is missing")
+        source = str(known.get("source", f"{shard}/{key}"))
+        pairs.append(StoredPair(shard, key, known["kind"], str(known["style"]), source, parts))
+    return pairs
 
 
 def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:
-    """List the pairs of `sources`, in order: folders, shards, addresses, patterns, lists (see `find_shards`).
+    """List the pairs of `sources`, in order: folders with pairs-*.tar, .tar files, patterns (pairs-{00000..00026}.tar).
 
-    Shards from the network are fetched first. Raises InputError when a source can't be had or read, or there are none.
+    Raises InputError when a source is missing or can't be read, or there are no pairs.
     """
-    pairs = [pair for shard in find_shards(sources, index_shard) for pair in index_shard(shard)]
+    pairs = [pair for source in sources for shard in _find_shards(str(source)) for pair in index_shard(shard)]
     if not pairs:
         raise InputError(f"{', '.join(map(str, sources))} holds no pairs: write some with generate_data.py first.")
     return pairs
 
 
+def _find_shards(source: str) -> list[Path]:
+    if Path(source).is_dir():
+        shards = sorted(Path(source).glob("pairs-*.tar"))
+        if not shards:
+            raise InputError(f"{source} holds no pairs in files pairs-*.tar: write some with generate_data.py first.")
+        return shards
+    try:
+        names = [source] if Path(source).exists() else list(braceexpand(source, escape=False))
+    except ValueError as error:
+        raise InputError(f"{source} is no pattern: write numbers in braces as in {{00000..00026}}.") from error
+    for name in names:
+        if not Path(name).is_file() or not name.endswith(".tar"):
+            reason = "is no shard of pairs" if Path(name).exists() else "does not exist"
+            raise InputError(f"{name} {reason}: give a folder of pairs-*.tar, or .tar files.")
+    return [Path(name) for name in names]
+
+
 def list_styles(pairs: Iterable[StoredPair]) -> list[str]:
     """Names of the styles in `pairs`, sorted."""
     return sorted({pair.style for pair in pairs})
+
+
+def kind_of(pairs: Sequence[StoredPair]) -> str:
+    """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
+    kinds = {pair.kind: pair.shard for pair in pairs}
+    if len(kinds) > 1:
+        (kind, shard), (other, odd) = list(kinds.items())[:2]
+        raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
+    return next(iter(kinds))
+
+
+def split_held_out(pairs: Sequence[StoredPair]) -> tuple[list[StoredPair], list[StoredPair]]:
+    """Split into pairs for training and pairs held out: those of every 50th photo, at least one, in all styles.
+
+    Where there is a single photo, every 50th pair is held out.
+    """
+    photos = [pair.source for pair in pairs]
+    if len(set(photos)) == 1:
+        photos = [str(number) for number in range(len(pairs))]
+    held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
+    parts = {True: [], False: []}
+    for photo, pair in zip(photos, pairs, strict=True):
+        parts[photo in held_out].append(pair)
+    return parts[False], parts[True]
 
 
 def encode_picture(rgb: np.ndarray) -> bytes:

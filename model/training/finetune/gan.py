@@ -1,27 +1,38 @@
-"""Two networks against each other: a StyleGAN2 generator and its discriminator, step by step (Karras et al., 2020)."""
+"""A StyleGAN2 generator and its discriminator learn against each other, step by step (Karras et al., 2020)."""
 
 import copy
-import math
 from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
+from model import checkpoints
+from model.common.tensors import image_grid
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator
 from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.finetune.options import Options
+from model.training.teachers.base import TRUNCATION
 from model.training.teachers.blending import SHARED_PARTS
-from model.training.trainer import ema_decay, fingerprint, learnt_weights
+from model.training.trainer import Trainer, mean_losses
 
 MIXING = 0.9
-"""Share of pictures whose coarse and fine rows come from two codes (StyleGAN2)."""
+"""Share of pictures whose coarse and fine layers come from two codes (StyleGAN2)."""
 
 PENALTY_EVERY = 16
 """Steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)."""
+
+PREVIEW_ROWS = 6
+"""Codes in an image grid."""
+
+HELD_OUT = 1 << 48
+"""The codes of image grids are those of this step, which no run reaches."""
 
 
 def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
@@ -36,7 +47,7 @@ def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> Tensor:
-    """Codes `[count, rows, D]` in w+: one of mapping's for all rows, or mixed, from a random row on another."""
+    """Codes `[count, layers, D]` in w+: one of mapping's for all layers, or mixed, from a random layer on another."""
     config, weight = generator.config, generator.input.input
     z = torch.from_numpy(rng.standard_normal((2, count, 1, config.style_dim), dtype=np.float32))
     first_of_other = rng.integers(1, config.w_layers, count)
@@ -46,8 +57,8 @@ def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> T
     return torch.where(is_one[:, :, None].to(weight.device), one, other)
 
 
-class Game:
-    """Generator, its average and discriminator, their optimisers and how far they are.
+class GANTrainer(Trainer):
+    """Fine-tuning of a generator.
 
     Mapping network and constant input stay those of `base`: blending takes them from there (Toonify, Pinkney & Adler
     2020), so the layers had better learn with them. The published program lets them learn and drops what they learnt.
@@ -58,57 +69,48 @@ class Game:
     def __init__(
         self,
         options: Options,
+        accelerator: Accelerator,
         base: Generator,
         discriminator: Discriminator,
         pictures: PictureFolder,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
     ):
-        self.options, self.pictures, self.device, self.dtype = options, pictures, device, dtype
-        self.base = base.requires_grad_(False).eval().to(device)
-        self.ema, self.generator = copy.deepcopy(self.base), copy.deepcopy(self.base)
-        self.learning = [name for name, _ in base.named_parameters() if not name.startswith(SHARED_PARTS)]
-        learnt = [self.generator.get_parameter(name).requires_grad_() for name in self.learning]
-        self.discriminator = discriminator.requires_grad_().train().to(device)
-        self.generator_optimizer = torch.optim.Adam(learnt, options.lr, betas=(0.0, 0.99))
+        self.pictures = pictures
+        self.base = base.requires_grad_(False).eval().to(accelerator.device)
+        network = copy.deepcopy(self.base)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(not name.startswith(SHARED_PARTS))
+        super().__init__(options, accelerator, network)
+        self.discriminator = discriminator.requires_grad_().train().to(accelerator.device)
         # A step with a penalty is two steps of the optimiser, which is slowed down to make up for it (StyleGAN2, B).
         share = PENALTY_EVERY / (PENALTY_EVERY + 1) if options.r1 else 1.0
-        self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), share * options.lr, betas=(0.0, 0.99**share)
-        )
-        self.step = 0
+        learning = [network.get_parameter(name) for name in self.learning]
+        self.optimizer = self._adam(learning, 1.0)
+        self.discriminator_optimizer = self._adam(self.discriminator.parameters(), share)
 
-    def advance(self) -> dict[str, float]:
-        """One step of each network; returns the losses. What it draws depends on the seed and the step alone.
+    def _adam(self, parameters, share: float) -> torch.optim.Optimizer:
+        group = {"params": list(parameters), "lr_factor": share}
+        return self.accelerator.prepare(torch.optim.Adam([group], self.options.lr, betas=(0.0, 0.99**share)))
 
-        Raises NotFiniteError when a loss or its gradient is not finite.
-        """
+    def take_step(self) -> dict[str, float]:
+        """One step of each network. What it draws depends on the seed and the step alone."""
         rng = np.random.default_rng((self.options.seed, self.step))
-        judge, draw = self.discriminator_optimizer, self.generator_optimizer
-        found = {"discriminator": self._descend(judge, "discriminator", lambda: self._discrimination(rng))}
+        found = self._descend(self.discriminator_optimizer, "discriminator", lambda: self._discrimination(rng))
         if self.options.r1 and self.step % PENALTY_EVERY == 0:
-            found["penalty"] = self._descend(judge, "penalty", lambda: self._penalty(rng))
+            found |= self._descend(self.discriminator_optimizer, "penalty", lambda: self._penalty(rng))
         self.discriminator.requires_grad_(False)  # it only passes gradients on
-        found["generator"] = self._descend(draw, "generator", lambda: self._adversarial(rng))
+        found |= self._descend(self.optimizer, "generator", lambda: self._adversarial(rng))
         self.discriminator.requires_grad_(True)
-        self.step += 1
-        self._average()
         return found
 
-    def _descend(self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable[[], Tensor]) -> float:
-        """A step of `optimizer` down the mean loss of all batches, which is returned; `name` is for the message."""
-        optimizer.zero_grad()
-        total = 0.0
+    def _descend(
+        self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable[[], Tensor]
+    ) -> dict[str, float]:
+        """A step of `optimizer` down the mean loss of all batches, which is returned under `name`."""
+        found = []
         for _ in range(self.options.accumulate):
-            loss = loss_of_batch() / self.options.accumulate
-            loss.backward()
-            total += loss.item()
-        learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(learning, math.inf).item()
-        if not math.isfinite(total + norm):
-            raise NotFiniteError(f"{name} is {total}, its gradient {norm}")
-        optimizer.step()
-        return total
+            with self.accelerator.accumulate(self.network):
+                found.append(self.descend(optimizer, {name: loss_of_batch()}))
+        return mean_losses(found)
 
     def _discrimination(self, rng: np.random.Generator) -> Tensor:
         real = self._real(rng)
@@ -124,55 +126,40 @@ class Game:
         return losses.adversarial(self._judge(self._fake(rng)))
 
     def _real(self, rng: np.random.Generator) -> Tensor:
-        return self.pictures.draw(rng, self.options.batch).to(self.device)
+        return self.pictures.draw(rng, self.options.batch).to(self.accelerator.device)
 
     def _fake(self, rng: np.random.Generator) -> Tensor:
-        codes = mixed_codes(self.generator, rng, self.options.batch)
+        codes = mixed_codes(self.network, rng, self.options.batch)
         seeds = rng.integers(2**63, size=self.options.batch).tolist()
-        noise = layer_noise(self.generator.config, seeds, self.device)
-        with self._arithmetic():
-            return self.generator(codes, noise).float()
+        noise = layer_noise(self.network.config, seeds, self.accelerator.device)
+        with self.accelerator.autocast():
+            return self.network(codes, noise).float()
 
     def _judge(self, pictures: Tensor) -> Tensor:
-        with self._arithmetic():
+        with self.accelerator.autocast():
             return self.discriminator(pictures).float()
 
-    def _arithmetic(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+    def data_marks(self) -> dict[str, object]:
+        return {"pictures": self.pictures.names}
+
+    @cached_property
+    def preview_codes(self) -> Tensor:
+        """Codes in w+, truncated as those that pairs are made from, `[n, layers, D]`."""
+        config, weight = self.base.config, self.base.input.input
+        rng = np.random.default_rng((self.options.seed, HELD_OUT))
+        z = rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32)
+        with torch.no_grad():
+            return TRUNCATION * self.base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.w_layers, 1)
 
     @torch.no_grad()
-    def _average(self) -> None:
-        decay = ema_decay(self.step, self.options.pictures_a_step, self.options.recipe.young_average)
-        own, averaged = dict(self.generator.named_parameters()), dict(self.ema.named_parameters())
-        torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
+    def preview(self) -> tuple[np.ndarray, dict[str, float]]:
+        """Photo of the base | cartoon of the average, for each code | one of the pictures that it learns from."""
+        codes = self.preview_codes
+        columns = [torch.cat([network(code[None], "fixed") for code in codes]) for network in (self.base, self.ema)]
+        learnt_from = [self.pictures[number % len(self.pictures.paths)] for number in range(len(codes))]
+        return image_grid([*columns, torch.stack(learnt_from)]), {}
 
-    def state(self) -> dict:
-        """All that a continuation needs beside the files that the options name."""
-        return {
-            "generator": learnt_weights(self.generator, self.learning),
-            "ema": learnt_weights(self.ema, self.learning),
-            "discriminator": self.discriminator.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "step": self.step,
-            "base": fingerprint(self.generator),
-            "pictures": self.pictures.names,
-        }
-
-    def load(self, state: dict) -> None:
-        """Take over what `state` returned, but for the learning rate."""
-        for network, weights in ((self.generator, state["generator"]), (self.ema, state["ema"])):
-            network.load_state_dict(network.state_dict() | weights)
-        self.discriminator.load_state_dict(state["discriminator"])
-        for optimizer, stored in (
-            (self.generator_optimizer, state["generator_optimizer"]),
-            (self.discriminator_optimizer, state["discriminator_optimizer"]),
-        ):
-            (rate,) = (group["lr"] for group in optimizer.param_groups)
-            optimizer.load_state_dict(stored)
-            optimizer.param_groups[0]["lr"] = rate
-        self.step = state["step"]
-
-
-class NotFiniteError(ArithmeticError):
-    """A loss or the gradient is no longer finite."""
+    def publish(self) -> Path:
+        """Write the average; returns its path."""
+        checkpoints.save_generator(self.options.out, self.ema)
+        return Path(self.options.out)

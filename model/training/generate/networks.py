@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from model.common.devices import pick_device, pick_own_gpu, pick_precision
+from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.training.data.sampling import Sample
 from model.training.data.shards import Result
-from model.training.data.stored import encode_sample, one_of
+from model.training.data.teacher_pairs import encode_sample, one_of
 from model.training.generate.options import NetworkData, ToonifyData
 from model.training.generate.write import fill_folder
 from model.training.teachers.base import NetworkTeacher
@@ -32,8 +32,6 @@ def generate_samples(options: NetworkData) -> Counter[str]:
     """
     options.check()
     device = pick_device(options.device)
-    if device.type == "cuda":
-        pick_own_gpu()
     dtype = torch.bfloat16 if pick_precision(options.precision, device) == torch.bfloat16 else torch.float32
     load = load_toonify_teacher if isinstance(options, ToonifyData) else load_dualstyle_teacher
     teacher = load(options.as_training(), device, dtype)

@@ -17,7 +17,7 @@ from model.common.errors import InputError
 from model.common.tensors import image_grid, to_tensor
 from model.common.weight_files import write_whole
 from model.training.data.shards import PICTURES, Result, StoredPair, index_shard, write_shard
-from model.training.data.stored import decode_sample
+from model.training.data.teacher_pairs import decode_sample
 
 Draw = Callable[[list[range]], Iterator[Result]]
 """Draws the pairs of these numbers, in order: one range for each shard."""

@@ -1,10 +1,10 @@
-"""The discriminator of patches: what it sees, what it depends on, and when it takes part."""
+"""Discriminators: what patches see and depend on, and which recipe takes which."""
 
 import pytest
 import torch
 
 from model.discriminator import PatchDiscriminator
-from model.training.critics import Critic, PatchCritic, make_critic
+from model.training.distill import make_judge
 from model.training.options import DualOptions, ToonifyOptions
 
 REACH = 27
@@ -54,32 +54,16 @@ def test_at_degree_0_all_styles_are_one(judge, batch):
     assert not changed(judge, photos, style_index=torch.tensor([1, 1])).any()
 
 
-def test_it_learns_to_tell_lines_from_their_blur():
-    torch.manual_seed(0)
-    judge = PatchDiscriminator(1, width=8)
-    sharp = torch.full((4, 3, 96, 96), 0.5)
-    sharp[:, :, ::12] = -1
-    blurred = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2, count_include_pad=False)
-    rest = {"photo": torch.zeros(4, 3, 24, 24), "degree": torch.ones(4), "style_index": torch.zeros(4, dtype=int)}
-    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
-    for _ in range(40):
-        loss = torch.nn.functional.softplus(judge(blurred, **rest)).mean()
-        loss = loss + torch.nn.functional.softplus(-judge(sharp, **rest)).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.2
-
-
 @pytest.mark.parametrize(
-    ("options", "kind"),
-    [(DualOptions(config="starter_tiny"), PatchCritic), (DualOptions(config="tiny"), Critic),
-     (ToonifyOptions(config="tiny"), Critic)],
-)  # fmt: skip
-def test_the_recipe_names_the_critic(options, kind):
-    critic = make_critic(options, 2)
-    assert type(critic) is kind
-    pair = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
-    (logits,) = critic([torch.rand(2, 3, 128, 128)], pair)
-    assert logits.shape == ((2, 1, 16, 16) if kind is PatchCritic else (2, 1))
+    ("options", "is_of_patches"),
+    [
+        (DualOptions(config="starter_tiny"), True),
+        (DualOptions(config="tiny"), False),
+        (ToonifyOptions(config="tiny"), False),
+    ],
+)
+def test_the_recipe_names_the_discriminator(options, is_of_patches):
+    batch = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
+    (logits,) = make_judge(options, 2)([torch.rand(2, 3, 128, 128)], batch)
+    assert logits.shape == ((2, 1, 16, 16) if is_of_patches else (2, 1))
     assert logits.requires_grad

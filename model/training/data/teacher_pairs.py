@@ -1,9 +1,9 @@
-"""Samples of network teachers on disk: how they become the parts of a stored pair, and are read back.
+"""Stored pairs of network teachers: how samples become the parts of a pair, and are read back for training.
 
 photo.jpg, cartoon.jpg   S x S pixels
 parsing.npz              `logits [C, S/2, S/2]` int8 and `step [C]` float32: their product are the parsing logits,
                          half a step off at most
-code.npy                 `[rows, D]` float32, in w+
+code.npy                 `[layers, D]` float32, in w+
 target.npz               `feature [C', s, s]` and `skip [3, s, s]`, float16
 json                     `kind`, `teacher`, `seed` and `number` of the sample; `style` (name) and `style_index`;
                          `degree`, `attribute`, `affine`, `offset` as in Sample; `size` S, shape of the `code`,
@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.common.errors import InputError
-from model.training.data.pair import Pair
+from model.common.tensors import to_tensor, to_uint8
+from model.training.data.batch import Batch
 from model.training.data.sampling import Sample
 from model.training.data.shards import StoredPair, encode_picture
 from model.vtoonify import VToonifyConfig
@@ -47,9 +48,9 @@ def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, b
     Raises InputError when there are numbers that are not finite.
     """
     one = _each(sample, lambda value: _finite(value[0]))
-    parts = {"photo.jpg": encode_picture(to_picture(one.photo))}
+    parts = {"photo.jpg": encode_picture(to_uint8(one.photo).numpy())}
     if one.cartoon is not None:
-        parts["cartoon.jpg"] = encode_picture(to_picture(one.cartoon))
+        parts["cartoon.jpg"] = encode_picture(to_uint8(one.cartoon).numpy())
     if one.logits is not None:
         parts["parsing.npz"] = _bytes_of(np.savez_compressed, **quantise(one.logits))
     parts["code.npy"] = _bytes_of(np.save, one.w_plus.float().numpy())
@@ -147,21 +148,15 @@ def _read_arrays(pair: StoredPair, part: str, **shapes: list[int] | None) -> lis
     return tensors
 
 
-class SamplePairs(Dataset):
-    """Stored samples in their order, over and over: they are independent draws, so no shuffling is needed.
+class TeacherPairs(Dataset):
+    """Items of a Batch in the order of the pairs, over and over: they are independent draws, so nothing is shuffled."""
 
-    `dataset[n]` is what `Sample.pair` makes of sample n modulo their number, without the batch axis.
-    """
+    def __init__(self, pairs: list[StoredPair], styles: list[str]):
+        self.pairs, self.styles = pairs, styles
 
-    def __init__(self, pairs: list[StoredPair], styles: list[str], length: int):
-        self.pairs, self.styles, self.length = pairs, styles, length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, n: int) -> Pair:
-        sample = decode_sample(self.pairs[n % len(self.pairs)], self.styles)
-        return {name: value[0] for name, value in sample.pair().items()}
+    def __getitem__(self, n: int) -> Batch:
+        batch = decode_sample(self.pairs[n % len(self.pairs)], self.styles).batch()
+        return {name: value[0] for name, value in batch.items()}
 
 
 def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
@@ -178,13 +173,3 @@ def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
                 f"{pair.shard} holds pairs for another network ({facts['size']} px, codes {facts['code']}, "
                 f"{facts['classes']} parsing classes, not {wanted[0]}, {wanted[1]}, {wanted[2]}): give its --config."
             )
-
-
-def to_picture(image: Tensor) -> np.ndarray:
-    """`[3, H, W]` in [-1, 1] → RGB uint8 `[H, W, 3]`."""
-    return ((image + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def to_tensor(picture: np.ndarray) -> Tensor:
-    """RGB uint8 `[H, W, 3]` → `[3, H, W]` in [-1, 1]."""
-    return torch.from_numpy(picture).permute(2, 0, 1).float().div_(127.5).sub_(1)

@@ -1,4 +1,9 @@
-"""From a photo at full size and its parsing map to what VToonify sees: the still frame and the moved camera's."""
+"""What a batch of training data is, and how a photo and its parsing map become the inputs in it.
+
+The loop knows this and nothing of where batches come from.
+"""
+
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +14,35 @@ from model.ops import BLUR_TAPS, blur_downsample
 
 WINDOW_SHARE = 7 / 8
 """Side of the moved camera's window as a share of the target's: 896 of 1024 px (VToonify, Sec. 4.1.3)."""
+
+
+class Batch(TypedDict, total=False):
+    """A batch of B samples. S is the side of the target, h = S/4 that of the input, C the number of parsing classes.
+
+    Distillation needs `x`, `y`, `degree`, `style`, `moved`, `offset`; pre-training `x`, `feature`, `skip`, `degree`,
+    `w_plus`. In variant T, `style` is 0 and `degree` 1, and nobody reads them.
+    """
+
+    x: Tensor
+    """Input of VToonify: `[B, 3 + C, h, h]`, RGB in [-1, 1] and parsing logits / 16."""
+    y: Tensor
+    """Target: `[B, 3, S, S]`, RGB in [-1, 1]."""
+    w_plus: Tensor
+    """Style code in w+, `[B, layers, D]`. Absent where the network is to map the exemplar of `style` itself."""
+    degree: Tensor
+    """Style degree, `[B]` in [0, 1]."""
+    style: Tensor
+    """Index of the exemplar, `[B]` int64."""
+    moved: Tensor
+    """Input of the simulated camera move: a window of the photo at full size, `[B, 3 + C, k, k]`, then reduced."""
+    offset: Tensor
+    """Top-left corner (row, column) of that window in pixels of the target, `[B, 2]` int64."""
+    weight: Tensor
+    """Weight of the reconstruction loss, `[B, 1, S, S]`; absent: 1 everywhere."""
+    feature: Tensor
+    """Pre-training: the teacher's feature at the structure size, `[B, C', s, s]`."""
+    skip: Tensor
+    """Pre-training: the teacher's skip image at the structure size, `[B, 3, s, s]`."""
 
 
 def window_side(size: int) -> int:
@@ -40,13 +74,13 @@ def moved_input(photo: Tensor, logits: Tensor | None, offsets: Tensor) -> Tensor
     if logits is None:
         return moved
     maps = [
-        window_operator(item, row, side) @ item @ window_operator(item, column, side).T
+        _window_operator(item, row, side) @ item @ _window_operator(item, column, side).T
         for item, (row, column) in zip(logits, places, strict=True)
     ]
     return torch.cat([moved, torch.stack(maps) / PARSING_SCALE], dim=1)
 
 
-def window_operator(item: Tensor, first: int, side: int) -> Tensor:
+def _window_operator(item: Tensor, first: int, side: int) -> Tensor:
     """What `moved_input` does to the columns of `item [C, h, h]`, as a matrix `[side/4, h]`; to rows it does the same.
 
     Repeating, cutting and blurring are linear and act on rows and columns apart. As two products they cost a fifth of

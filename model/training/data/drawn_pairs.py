@@ -1,6 +1,6 @@
-"""Training samples from stored pairs; drawn ones are augmented on the fly.
+"""Stored pairs of the drawn teacher as training data: augmented on the fly, with weights for the loss.
 
-Sample n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
+Item n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
 """
 
 import math
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from model.common.errors import InputError
+from model.common.tensors import to_tensor
+from model.faces.landmarks import LEFT_EYE, RIGHT_EYE, eye_centres
 from model.training.data.shards import StoredPair
-from model.training.data.stored import SamplePairs, to_tensor
 
 OUTPUT_SIZE = 384
 """Side of a training target in pixels; about three eye distances, so that most of the face is seen."""
@@ -33,14 +33,17 @@ FACE_SHARE, FACE_JITTER = 0.6, 0.4
 EYES_AND_NOSE = slice(27, 48)
 """Landmarks whose mean is the middle of the face."""
 
-HELD_OUT_EVERY = 50
-"""One photo in so many is kept for previews and the held-out error, never trained on."""
-
 WEIGHT_REDUCTION = 4
 """Loss weights are smooth: they are drawn at a quarter of the size, which is much faster."""
 
 EYE_WEIGHT, FEATURE_WEIGHT = 8.0, 4.0
 """Weight of the loss on eyes, and on brows and mouth: small in area, but all of the charm."""
+
+WEIGHTED_PARTS = (
+    (slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT),
+    (LEFT_EYE, EYE_WEIGHT), (RIGHT_EYE, EYE_WEIGHT),
+)  # fmt: skip
+"""Landmarks of brows, mouth and eyes, with their weights."""
 
 DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
 """What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
@@ -57,55 +60,12 @@ FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20
 """Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo."""
 
 
-def split_held_out(pairs: list[StoredPair]) -> tuple[list[StoredPair], list[StoredPair]]:
-    """Split into pairs for training and pairs held out: those of every 50th photo, at least one, in all styles.
-
-    Where there is a single photo, every 50th pair is held out.
-    """
-    photos = [pair.source for pair in pairs]
-    if len(set(photos)) == 1:
-        photos = [f"{number}" for number in range(len(pairs))]
-    held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
-    parts = {True: [], False: []}
-    for photo, pair in zip(photos, pairs, strict=True):
-        parts[photo in held_out].append(pair)
-    return parts[False], parts[True]
-
-
-def kind_of(pairs: list[StoredPair]) -> str:
-    """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
-    kinds = {pair.kind: pair.shard for pair in pairs}
-    if len(kinds) > 1:
-        (kind, shard), (other, odd) = list(kinds.items())[:2]
-        raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
-    return next(iter(kinds))
-
-
-def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int, length: int | None = None) -> Dataset:
-    """Samples of `pairs`, whatever their kind: `dataset[n]` is a Pair without the batch axis, for any n from 0 on.
-
-    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need. length: what
-    `len` tells; the number of pairs unless given. Raises InputError for mixed kinds.
-    """
-    length = len(pairs) if length is None else length
-    if kind_of(pairs) == "drawn":
-        return PairDataset(pairs, styles, seed, length)
-    return SamplePairs(pairs, styles, length)
-
-
-def eye_distance(landmarks: np.ndarray) -> float:
-    """Distance of the eye centres in pixels, `landmarks [68, 2]`."""
-    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
-
-
 def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
     """Loss weights float32 `[size, size]`: 1, more on brows and mouth, most on eyes. `landmarks [68, 2]` in pixels."""
-    distance = eye_distance(landmarks) / WEIGHT_REDUCTION
+    distance = math.dist(*eye_centres(landmarks)) / WEIGHT_REDUCTION
     small = size // WEIGHT_REDUCTION
     weights = np.ones((small, small), np.float32)
-    groups = [(slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT)]
-    groups += [(slice(36, 42), EYE_WEIGHT), (slice(42, 48), EYE_WEIGHT)]
-    for part, weight in groups:
+    for part, weight in WEIGHTED_PARTS:
         hull = cv2.convexHull(np.round(landmarks[part] / WEIGHT_REDUCTION).astype(np.int32))
         mask = np.zeros((small, small), np.uint8)
         cv2.fillConvexPoly(mask, hull, 1)
@@ -131,8 +91,8 @@ def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> n
     here: drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on
     both. generate_data.py mirrors photos before it draws them (--count).
     """
-    smallest, usual, largest = EYE_DISTANCES
-    zoom = math.exp(rng.triangular(math.log(smallest), math.log(usual), math.log(largest))) / eye_distance(landmarks)
+    eyes = math.dist(*eye_centres(landmarks))
+    zoom = math.exp(rng.triangular(*np.log(EYE_DISTANCES))) / eyes
     angle = math.radians(rng.normal(0, 9))
     cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
     matrix = np.array([[cos, -sin], [sin, cos]])
@@ -140,7 +100,7 @@ def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> n
     slack = max(size - OUTPUT_SIZE / zoom, 0) / 2 + 0.08 * OUTPUT_SIZE / zoom
     seen, jitter, on_face = size / 2 + rng.uniform(-1, 1, 2) * slack, rng.normal(0, FACE_JITTER, 2), rng.random()
     if on_face < FACE_SHARE:
-        seen = landmarks[EYES_AND_NOSE].mean(0) + jitter * eye_distance(landmarks)
+        seen = landmarks[EYES_AND_NOSE].mean(0) + jitter * eyes
     offset = OUTPUT_SIZE / 2 - matrix @ np.clip(seen, size / 2 - slack, size / 2 + slack)
     return np.column_stack([matrix, offset]).astype(np.float32)
 
@@ -174,28 +134,24 @@ def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     return small
 
 
-class PairDataset(Dataset):
-    """Augmented samples. `dataset[n]` is a dict of
+class DrawnPairs(Dataset):
+    """Augmented items of a Batch, for any number from 0 on: `x [3, 96, 96]`, `y [3, 384, 384]` and so on.
 
-    `x [3, 96, 96]` and `y [3, 384, 384]` in [-1, 1], `weight [1, 384, 384]`, `degree` and `style` (numbers), and for
-    the flicker loss `moved [3, 80, 80]`, the same photo through a window at `offset [2]` in pixels of y.
+    There is no `w_plus`: the network maps the exemplar of `style` itself.
     """
 
-    def __init__(self, pairs: list[StoredPair], styles: list[str], seed: int, length: int):
-        self.pairs, self.styles, self.seed, self.length = pairs, styles, seed, length
-
-    def __len__(self) -> int:
-        return self.length
+    def __init__(self, pairs: list[StoredPair], styles: list[str], seed: int):
+        self.pairs, self.styles, self.seed = pairs, styles, seed
 
     def __getitem__(self, n: int) -> dict:
         rng = np.random.default_rng((self.seed, n))
         pair = self.pairs[rng.integers(len(self.pairs))]
         facts, photo = pair.facts(), pair.picture("photo")
-        target, degree = self._target(rng, pair, facts, photo)
+        target, degree = _choose_target(rng, pair, facts, photo)
         landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
         weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
         view = random_view(rng, len(photo), landmarks)
-        photo, target, weight = (self._show(picture, view) for picture in (photo, target, weight))
+        photo, target, weight = (_show(picture, view) for picture in (photo, target, weight))
         photo, target = relight(rng, photo, target)
         offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
         window = photo[offset[0] : offset[0] + WINDOW_SIZE, offset[1] : offset[1] + WINDOW_SIZE]
@@ -209,21 +165,19 @@ class PairDataset(Dataset):
             "offset": offset,
         }
 
-    @staticmethod
-    def _target(rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray) -> tuple[np.ndarray, float]:
-        share = rng.random()
-        if share < FULL_SHARE:
-            return pair.picture("full"), 1.0
-        if share < FULL_SHARE + PARTIAL_SHARE:
-            return pair.picture("partial"), facts["degree"]
-        return photo, 0.0
 
-    @staticmethod
-    def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
-        return cv2.warpAffine(
-            picture,
-            view,
-            (OUTPUT_SIZE, OUTPUT_SIZE),
-            flags=cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
+def _choose_target(
+    rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """The picture that is to be drawn, and its style degree."""
+    share = rng.random()
+    if share < FULL_SHARE:
+        return pair.picture("full"), 1.0
+    if share < FULL_SHARE + PARTIAL_SHARE:
+        return pair.picture("partial"), facts["degree"]
+    return photo, 0.0
+
+
+def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
+    side = (OUTPUT_SIZE, OUTPUT_SIZE)
+    return cv2.warpAffine(picture, view, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)

@@ -1,0 +1,59 @@
+"""What tests of training runs share: stopping them, and looking at what they leave."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from model import checkpoints
+from model.training.options import RunOptions
+from model.training.trainer import Trainer
+
+
+@contextmanager
+def terminated_in(step: int) -> Iterator[None]:
+    """The run in the block receives SIGTERM during `step`, saves its state and says how to go on."""
+    advance = Trainer.advance
+
+    def advance_and_signal(trainer):
+        found = advance(trainer)
+        if trainer.step == step:
+            signal.raise_signal(signal.SIGTERM)
+        return found
+
+    stopped = pytest.raises(KeyboardInterrupt, match=rf"stopped at step {step}; --resume goes on from .*state\.pt")
+    with pytest.MonkeyPatch.context() as patch, stopped:
+        patch.setattr(Trainer, "advance", advance_and_signal)
+        yield
+
+
+def state_of(options: RunOptions) -> dict:
+    return checkpoints.load_state(options.state_file)
+
+
+def log_of(options: RunOptions) -> list[dict]:
+    return [json.loads(line) for line in (options.folder / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same(a, b) -> None:
+    """Compare nested containers of tensors to the bit."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        for one, other in zip(a, b, strict=True):
+            assert_same(one, other)
+    else:
+        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def assert_same_states(one: RunOptions, other: RunOptions) -> None:
+    """Compare all that two runs left but for their options; the style of variant T has the run's name."""
+    first, second = state_of(one), state_of(other)
+    for key in first.keys() - {"options", "styles"}:
+        assert_same(first[key], second[key])
