@@ -11,7 +11,7 @@ from torch import Tensor
 from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
 from model.training.recipes import RECIPES
-from model.vtoonify import VToonify
+from model.vtoonify import VToonify, enlarge
 from tests.small import small_config
 from tests.small_models import enlarging_network
 
