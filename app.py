@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.common import cli
-from model.common.cli import option
+from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.demo.gallery import Gallery, list_entries
@@ -27,11 +27,11 @@ class Options:
     """Options of the demo, with Gradio's names where it has them."""
 
     server_name: str = option("127.0.0.1", "address to listen at; 0.0.0.0: every one of this machine")
-    server_port: int = option(0, "port to listen at; 0: the first free one from 7860 on")
+    server_port: int = option(0, "port to listen at; 0: the first free one from 7860 on", least=0, most=65535)
     share: bool = option(False, "also serve the page through Gradio's server, at an address for everybody")
     auth: list[str] = option([], "let in these visitors only", nargs="+", metavar="NAME:PASSWORD")
-    max_seconds: float = option(Limits.seconds, "longest video that visitors may bring, in seconds")
-    max_megabytes: int = option(512, "largest file that visitors may upload")
+    max_seconds: float = option(Limits.seconds, "longest video that visitors may bring, in seconds", least=1)
+    max_megabytes: int = option(512, "largest file that visitors may upload", least=1)
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
@@ -46,12 +46,7 @@ class Options:
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
         self.visitors  # noqa: B018 - read for its errors
-        if not 0 < self.max_seconds < float("inf"):
-            raise InputError(f"--max_seconds is {self.max_seconds}: give more than 0.")
-        if self.max_megabytes < 1:
-            raise InputError(f"--max_megabytes is {self.max_megabytes}: give 1 or more.")
-        if not 0 <= self.server_port < 65536:
-            raise InputError(f"--server_port is {self.server_port}: give 1 to 65535, or 0 for any.")
+        check_ranges(self)
 
 
 def own_folder() -> Path:
@@ -62,37 +57,25 @@ def own_folder() -> Path:
     return folder
 
 
-def draw_pictures(gallery: Gallery, studio: Studio) -> None:
-    """Draw the pictures of the styles on disk that have none yet; a model that does not load keeps the grey one."""
-    for entry in gallery.entries:
-        if entry.on_disk and not gallery.is_drawn(entry):
-            try:
-                gallery.draw(entry, studio.stylizer(entry.ckpt))
-            except InputError as error:
-                cli.say(error)
-
-
 def main() -> None:
     """Load the first style and serve the page until Ctrl-C."""
     options = cli.parse(Options, __doc__)
     options.check()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     folder = own_folder()
-    from model.demo.layout import CSS, NAMES, build, theme
+    from model.demo.layout import serve
     from model.demo.page import Page
 
     device = pick_device(options.device).type
     studio = Studio(options.device, options.precision, Limits(seconds=options.max_seconds))
     gallery = Gallery(list_entries())
-    first = gallery.entries[0]
-    gallery.draw(first, studio.stylizer(first.ckpt))
-    threading.Thread(target=draw_pictures, args=(gallery, studio), daemon=True).start()
-    page = Page(studio, gallery, folder / "visits")
+    gallery.draw(gallery.entries[0], studio.stylizer)
+    threading.Thread(target=gallery.draw_missing, args=(studio.stylizer,), daemon=True).start()
     try:
-        build(page, device).launch(
-            server_name=options.server_name, server_port=options.server_port or None, share=options.share,
-            auth=options.visitors, max_file_size=options.max_megabytes * 2**20, theme=theme(), css=CSS, js=NAMES,
-            footer_links=["api", "settings"], ssr_mode=False,
+        serve(
+            Page(studio, gallery, folder / "visits"), device, server_name=options.server_name,
+            server_port=options.server_port or None, share=options.share, auth=options.visitors,
+            max_file_size=options.max_megabytes * 2**20,
         )  # fmt: skip
     except OSError as error:
         place = f"{options.server_name}, port {options.server_port or '7860 and up'}"

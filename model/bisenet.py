@@ -1,5 +1,7 @@
 """BiSeNet face parser with a ResNet-18 context path and no spatial path (Yu et al., ECCV 2018): 19 classes."""
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,16 +29,16 @@ class ResNet18Features(ResNet):
         return eighth, sixteenth, self.layer4(sixteenth)
 
 
-class ConvBNReLU(nn.Module):
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Sequential:
     """Convolution that keeps the size, batch norm, ReLU."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels), relu=nn.ReLU()))
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3):
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)))
+def class_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
+    """Logits of every class at the size of the feature."""
+    conv_out = nn.Conv2d(width, num_classes, 1, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv_bn_relu(in_channels, width), conv_out=conv_out))
 
 
 class AttentionRefinement(nn.Module):
@@ -44,7 +46,7 @@ class AttentionRefinement(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        self.conv = ConvBNReLU(in_channels, out_channels)
+        self.conv = conv_bn_relu(in_channels, out_channels)
         self.conv_atten = nn.Conv2d(out_channels, out_channels, 1, bias=False)
         self.bn_atten = nn.BatchNorm2d(out_channels)
 
@@ -58,7 +60,7 @@ class FeatureFusion(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.convblk = ConvBNReLU(channels, channels, kernel=1)
+        self.convblk = conv_bn_relu(channels, channels, kernel=1)
         self.conv1 = nn.Conv2d(channels, channels // 4, 1, bias=False)
         self.conv2 = nn.Conv2d(channels // 4, channels, 1, bias=False)
 
@@ -76,9 +78,9 @@ class ContextPath(nn.Module):
         self.resnet = ResNet18Features()
         self.arm16 = AttentionRefinement(256, 128)
         self.arm32 = AttentionRefinement(512, 128)
-        self.conv_head32 = ConvBNReLU(128, 128)
-        self.conv_head16 = ConvBNReLU(128, 128)
-        self.conv_avg = ConvBNReLU(512, 128, kernel=1)
+        self.conv_head32 = conv_bn_relu(128, 128)
+        self.conv_head16 = conv_bn_relu(128, 128)
+        self.conv_avg = conv_bn_relu(512, 128, kernel=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns ResNet features [B, 128, H/8, W/8], context [B, 128, H/8, W/8] and context [B, 128, H/16, W/16]."""
@@ -89,46 +91,24 @@ class ContextPath(nn.Module):
         return eighth, context8, context16
 
 
-class ClassHead(nn.Module):
-    """Logits of every class at the size of the feature."""
-
-    def __init__(self, in_channels: int, width: int, num_classes: int):
-        super().__init__()
-        self.conv = ConvBNReLU(in_channels, width)
-        self.conv_out = nn.Conv2d(width, num_classes, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv_out(self.conv(x))
-
-
 class BiSeNet(nn.Module):
-    """Face parser. Input [B, 3, H, W] of any size from 1 px, RGB in about ImageNet's normalisation: twice [-1, 1]."""
+    """Face parser. Its two auxiliary heads are used in training only; the published file holds them."""
 
     def __init__(self, num_classes: int = PARSING_CLASSES):
         super().__init__()
         self.cp = ContextPath()
         self.ffm = FeatureFusion(256)
-        self.conv_out = ClassHead(256, 256, num_classes)
-        self.conv_out16 = ClassHead(128, AUXILIARY_WIDTH, num_classes)
-        self.conv_out32 = ClassHead(128, AUXILIARY_WIDTH, num_classes)
+        self.conv_out = class_head(256, 256, num_classes)
+        self.conv_out16 = class_head(128, AUXILIARY_WIDTH, num_classes)
+        self.conv_out32 = class_head(128, AUXILIARY_WIDTH, num_classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits [B, num_classes, H, W]."""
-        detail, context8, _ = self.cp(image)
-        return _enlarge(self.conv_out(self.ffm(detail, context8)), image)
-
-    def forward_with_auxiliary(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The logits, and those of the two auxiliary heads that only training uses; all [B, num_classes, H, W]."""
-        detail, context8, context16 = self.cp(image)
-        logits = self.conv_out(self.ffm(detail, context8))
-        heads = (logits, self.conv_out16(context8), self.conv_out32(context16))
-        return tuple(_enlarge(head, image) for head in heads)
+        """Logits `[B, num_classes, H, W]` for `image [B, 3, H, W]` of any size: RGB in [-1, 1] times PARSER_GAIN."""
+        detail, context, _ = self.cp(image)
+        logits = self.conv_out(self.ffm(detail, context))
+        # Corners on corners, as the published weights were trained with.
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
 
 
 def _global_mean(x: Tensor) -> Tensor:
     return x.mean(dim=(2, 3), keepdim=True)
-
-
-def _enlarge(logits: Tensor, image: Tensor) -> Tensor:
-    """Bilinear resize to the image's size, corners on corners, as the published weights were trained with."""
-    return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)

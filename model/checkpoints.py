@@ -7,7 +7,7 @@ expected, and for a wrong network the first parameter that differs.
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
+from model.common.hub import ensure_vgg
 from model.common.weight_files import (
     as_float32,
     is_plain,
@@ -28,10 +29,11 @@ from model.common.weight_files import (
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.matte import MatteNet
+from model.perceptual import Perceptual
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig
-from model.vtoonify import VToonify, VToonifyConfig
+from model.vtoonify import Backbone, VToonify, VToonifyConfig
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -62,17 +64,13 @@ def load_vtoonify(path: str | Path) -> VToonify:
     The file is `{"g_ema": state_dict}` as published, where the parameter names tell the variant, or has its sizes
     beside it under "config" (`VToonifyConfig.to_dict`).
     """
-    contents = read_contents(path, VTOONIFY)
-    weights = named_tensors(contents.get(EMA_KEY), path, VTOONIFY, EMA_KEY)
-    config = _stored_config(contents, path)
-    return _filled(lambda: VToonify(config), weights, path, VTOONIFY)
+    config = read_vtoonify_config(path)
+    return _load(lambda: VToonify(config), path, VTOONIFY, EMA_KEY)
 
 
 def fill_vtoonify(path: str | Path, network: VToonify) -> None:
     """Fill `network` from a VToonify model of the same variant and sizes; InputError for another one."""
-    weights = load_vtoonify(path).state_dict()
-    _check_match(network, weights, path, f"{VTOONIFY} of this size")
-    network.load_state_dict(weights)
+    _fill(network, load_vtoonify(path).state_dict(), path, f"{VTOONIFY} of this size")
 
 
 def read_vtoonify_config(path: str | Path) -> VToonifyConfig:
@@ -80,10 +78,6 @@ def read_vtoonify_config(path: str | Path) -> VToonifyConfig:
     contents = read_contents(path, VTOONIFY, lazily=True)
     if not isinstance(contents.get(EMA_KEY), Mapping):
         raise InputError(f"{path} is not {VTOONIFY}: it holds no parameters under '{EMA_KEY}'.")
-    return _stored_config(contents, path)
-
-
-def _stored_config(contents: Mapping[str, Any], path: str | Path) -> VToonifyConfig:
     if CONFIG_KEY not in contents:
         is_dual = any(str(name).startswith(BACKBONE_MARK) for name in contents[EMA_KEY])
         return VToonifyConfig(backbone="dualstylegan" if is_dual else "toonify")
@@ -99,28 +93,18 @@ def _stored_config(contents: Mapping[str, Any], path: str | Path) -> VToonifyCon
 
 
 def _check_sizes(config: VToonifyConfig) -> None:
-    """Raise ValueError or TypeError for sizes that no network can be built with."""
-    if config.backbone not in ("toonify", "dualstylegan"):
-        raise ValueError(f"unknown backbone {config.backbone!r}")
+    """Raise ValueError for sizes that no network can be built with."""
     generator = config.generator
-    powers = {"size": generator.size, "structure_size": generator.structure_size, "subpixel": config.subpixel}
-    positive = {"style_dim": generator.style_dim, "stem_channels": config.stem_channels}
-    positive |= {f"channels[{size}]": width for size, width in generator.channels.items()}
-    positive |= {f"dilations[{i}]": dilation for i, dilation in enumerate(config.dilations)}
-    counts = {
-        "mapping_layers": generator.mapping_layers,
-        "first_level": generator.first_level,
-        "parsing_channels": config.parsing_channels,
-    }
-    for sizes, least in ((powers, 1), (positive, 1), (counts, 0)):
-        for name, size in sizes.items():
-            if type(size) is not int or not least <= size <= LARGEST_SIZE:
-                raise ValueError(f"{name} is {size!r}")
-    for name, size in powers.items():
-        if size.bit_count() != 1:
-            raise ValueError(f"{name} is {size}, not a power of two")
-    if not 0 < config.eye_distance <= LARGEST_SIZE:
-        raise ValueError(f"eye_distance is {config.eye_distance!r}")
+    powers = (generator.size, generator.structure_size, config.subpixel)
+    widths = (generator.style_dim, config.stem_channels, *generator.channels.values(), *config.dilations)
+    counts = (generator.mapping_layers, generator.first_level, config.parsing_channels)
+    for size in (*powers, *widths, *counts):
+        if type(size) is not int or not 0 <= size <= LARGEST_SIZE:
+            raise ValueError(f"{size!r} is no size")
+    if 0 in widths or any(size.bit_count() != 1 for size in powers):
+        raise ValueError(f"one of {widths} is 0, or one of {powers} no power of two")
+    if config.backbone not in get_args(Backbone) or not 0 < config.eye_distance <= LARGEST_SIZE:
+        raise ValueError(f"backbone is {config.backbone!r}, eye_distance is {config.eye_distance!r}")
 
 
 def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra: dict | None = None) -> None:
@@ -130,99 +114,97 @@ def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra
         half: store weights as float16 (they are read as float32 again).
         extra: further entries of the file: plain containers, numbers, strings, tensors.
     """
-    weights = {name: _stored(value, half) for name, value in network.state_dict().items()}
-    contents: dict[str, Any] = {**(extra or {}), EMA_KEY: weights}
+    contents: dict[str, Any] = {**(extra or {}), EMA_KEY: _stored(network, half)}
     if network.config != VToonifyConfig(backbone=network.config.backbone):
         contents[CONFIG_KEY] = network.config.to_dict()
     write_contents(path, contents)
 
 
-def _stored(value: Tensor, half: bool = False) -> Tensor:
-    """On the CPU, in the usual order of memory."""
-    dtype = torch.float16 if half and value.is_floating_point() else value.dtype
-    return value.detach().to("cpu", dtype).contiguous()
-
-
 def load_style_encoder(path: str | Path) -> PSPEncoder:
     """The pSp encoder with its mean code. File: `state_dict` (prefix "encoder."), `latent_avg [18, 512]`, `opts`."""
-    expected = "a pSp style encoder"
+    expected, prefix = "a pSp style encoder", "encoder."
+
+    def encoder_only(weights: dict[str, Tensor]) -> dict[str, Tensor]:  # the decoder is in the file too
+        return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
     with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
-        contents = read_contents(path, expected)
-    weights = named_tensors(contents.get("state_dict"), path, expected, "state_dict")
-    prefix = "encoder."  # pSp's own files hold its decoder too
-    weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    network = _filled(PSPEncoder, weights, path, expected)
-    mean_code, shape = contents.get("latent_avg"), network.latent_avg.shape
+        network = _load(PSPEncoder, path, expected, "state_dict", encoder_only)
+        mean_code, shape = read_contents(path, expected, lazily=True).get("latent_avg"), network.latent_avg.shape
     if not is_plain(mean_code) or mean_code.shape != shape:
         raise InputError(f"{path} is not {expected}: 'latent_avg' is no tensor of shape {list(shape)}.")
-    network.latent_avg = as_float32(mean_code)
+    network.latent_avg = as_float32(mean_code).clone()
     return network
 
 
 def load_parser(path: str | Path) -> BiSeNet:
     """The face parser. File: its state dict."""
-    expected = "a BiSeNet face parser"
-    return _filled(BiSeNet, named_tensors(read_contents(path, expected), path, expected), path, expected)
+    return _load(BiSeNet, path, "a BiSeNet face parser")
 
 
 def load_optical_flow(path: str | Path) -> RAFT:
     """RAFT. File: its state dict, with the names of raft-things.pth or torchvision's."""
-    expected = "a RAFT (large) optical flow model"
-    weights = to_torchvision_names(named_tensors(read_contents(path, expected), path, expected))
-    return _filled(RAFT, weights, path, expected)
+    return _load(RAFT, path, "a RAFT (large) optical flow model", rename=to_torchvision_names)
 
 
 def load_matte(path: str | Path) -> MatteNet:
     """The network that cuts people out. File: its state dict."""
-    expected = "a person matte"
-    return _filled(MatteNet, named_tensors(read_contents(path, expected), path, expected), path, expected)
+    return _load(MatteNet, path, "a person matte")
+
+
+def load_perceptual() -> Perceptual:
+    """LPIPS with trained weights; at first use VGG-16 is fetched, see `ensure_vgg`.
+
+    Raises InputError when the file can't be had or is another one.
+    """
+    path, expected = ensure_vgg(), "torchvision's VGG-16"
+    network = Perceptual()
+    try:
+        weights = named_tensors(read_contents(path, expected), path, expected)
+        features = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+        _fill(network, features, path, expected)
+    except InputError as error:
+        reason = str(error).rstrip(".")
+        raise InputError(f"{reason}; delete it, and it is fetched again, or go on with --perc_loss 0.") from error
+    return network
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:
     """A StyleGAN2 generator (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
-    return _load_ema(lambda: Generator(config), path, "a StyleGAN2 generator")
+    return _load(lambda: Generator(config), path, "a StyleGAN2 generator", EMA_KEY)
 
 
 def save_generator(path: str | Path, generator: Generator) -> None:
     """Write what `load_generator` reads."""
-    write_contents(path, {EMA_KEY: {name: _stored(value) for name, value in generator.state_dict().items()}})
+    write_contents(path, {EMA_KEY: _stored(generator)})
 
 
 def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminator | None:
     """The discriminator that comes with a StyleGAN2 generator of these sizes; None where the file has none."""
     expected = "a StyleGAN2 with its discriminator"
-    contents = read_contents(path, expected)
-    if DISCRIMINATOR_KEY not in contents:
+    if DISCRIMINATOR_KEY not in read_contents(path, expected, lazily=True):
         return None
-    weights = named_tensors(contents[DISCRIMINATOR_KEY], path, expected, DISCRIMINATOR_KEY)
-    return _filled(lambda: Discriminator(None, config.size, config.channels), weights, path, expected)
+    return _load(lambda: Discriminator(None, config.size, config.channels), path, expected, DISCRIMINATOR_KEY)
 
 
 def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None) -> DualStyleGAN:
     """A DualStyleGAN (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
-    return _load_ema(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator")
-
-
-def _load_ema(build: Callable[[], Network], path: str | Path, expected: str) -> Network:
-    weights = named_tensors(read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
-    return _filled(build, weights, path, expected)
+    return _load(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator", EMA_KEY)
 
 
 def load_encoder_pretrain(path: str | Path, network: VToonify) -> None:
     """Fill `network.encoder` from a pre-training file, `{"g_ema": state dict of that module}`."""
     expected = "a pre-trained VToonify encoder"
     weights = named_tensors(read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
-    _check_match(network.encoder, weights, path, expected)
-    network.encoder.load_state_dict(weights)
+    _fill(network.encoder, weights, path, expected)
 
 
 def save_encoder_pretrain(path: str | Path, network: VToonify) -> None:
     """Write what `load_encoder_pretrain` reads."""
-    write_contents(path, {EMA_KEY: {name: _stored(value) for name, value in network.encoder.state_dict().items()}})
+    write_contents(path, {EMA_KEY: _stored(network.encoder)})
 
 
 def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
-    """Style codes of exemplars by name: float32 `[1, rows, dim]` in z+ (published ones: `[1, 18, 512]`).
+    """Style codes of exemplars by name: float32 `[1, w_layers, dim]` in z+ (published ones: `[1, 18, 512]`).
 
     File: a dictionary that `numpy.save` pickled, such as exstyle_code.npy and refined_exstyle_code.npy.
     """
@@ -233,7 +215,7 @@ def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
     first = next(iter(codes.values())).shape
     for name, code in codes.items():
         if code.ndim != 3 or len(code) != 1 or code.shape != first:
-            raise InputError(f"{path} is not {expected}: {name!r} has shape {list(code.shape)}, not [1, rows, dim].")
+            raise InputError(f"{path} is not {expected}: {name!r} has shape {list(code.shape)}, not [1, layers, dim].")
         if not np.isfinite(code).all():
             raise InputError(f"{path} is not {expected}: {name!r} holds numbers that are not finite.")
     return {name: np.array(code, dtype=np.float32, order="C") for name, code in codes.items()}
@@ -250,14 +232,14 @@ def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     write_whole(path, write)
 
 
-def load_directions(path: str | Path, rows: int = 18, dim: int = 512) -> np.ndarray:
-    """Editing directions in w+, float32 `[N, rows, dim]`, N > 0. File: directions.npy (published: `[5, 18, 512]`)."""
+def load_directions(path: str | Path, w_layers: int = 18, dim: int = 512) -> np.ndarray:
+    """Editing directions in w+, float32 `[N, w_layers, dim]`, N > 0. File: directions.npy, published `[5, 18, 512]`."""
     expected = "a file of editing directions"
     directions = read_array(path, expected)
-    if directions.dtype.kind != "f" or directions.ndim != 3 or directions.shape[1:] != (rows, dim):
+    if directions.dtype.kind != "f" or directions.ndim != 3 or directions.shape[1:] != (w_layers, dim):
         raise InputError(
             f"{path} is not {expected}: it holds {directions.dtype} of shape {list(directions.shape)}, "
-            f"not float of shape [N, {rows}, {dim}]."
+            f"not float of shape [N, {w_layers}, {dim}]."
         )
     if not len(directions) or not np.isfinite(directions).all():
         raise InputError(f"{path} is not {expected}: it holds none, or numbers that are not finite.")
@@ -274,21 +256,34 @@ def load_state(path: str | Path) -> dict[str, Any]:
     return read_contents(path, "a training state")
 
 
-def _filled(build: Callable[[], Network], weights: dict[str, Tensor], path: str | Path, expected: str) -> Network:
-    """The network with `weights` in place of its own, in evaluation mode.
+def _stored(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
+    """The state dict as it is written: on the CPU, contiguous, with `half` in float16."""
+    return {
+        name: value.detach().to("cpu", torch.float16 if half and value.is_floating_point() else None).contiguous()
+        for name, value in network.state_dict().items()
+    }
+
+
+def _load(
+    build: Callable[[], Network], path: str | Path, expected: str, key: str = "", rename: Callable[[dict], dict] = dict
+) -> Network:
+    """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`.
 
     It is built without memory and takes the file's tensors over: random starting weights would take longer than
     reading. So every buffer has to be in the file, or be set by the caller.
     """
+    contents = read_contents(path, expected)
+    weights = named_tensors(contents.get(key) if key else contents, path, expected, key)
     with torch.device("meta"):
         network = build()
-    _check_match(network, weights, path, expected)
-    network.load_state_dict(weights, assign=True)
+    _fill(network, rename(weights), path, expected, assign=True)
     return network.eval()
 
 
-def _check_match(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, expected: str) -> None:
-    """Raise InputError at the first parameter, in the network's order, that is missing, misshapen or left over."""
+def _fill(
+    network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, expected: str, assign: bool = False
+) -> None:
+    """Load `weights` strictly. Raises InputError at the first parameter that is missing, misshapen or left over."""
     own = network.state_dict()
     for name, value in own.items():
         if name not in weights:
@@ -299,3 +294,4 @@ def _check_match(network: nn.Module, weights: Mapping[str, Tensor], path: str | 
     for name in weights:
         if name not in own:
             raise InputError(f"{path} is not {expected}: parameter {name} is unexpected.")
+    network.load_state_dict(weights, assign=assign)

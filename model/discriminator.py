@@ -1,5 +1,5 @@
-"""Discriminators: StyleGAN2's at 256 px, in variant D conditioned on style and degree (VToonify, Sec. 4.3), and one of
-patches at full resolution, for drawn pairs."""
+"""Discriminators: StyleGAN2's at 256 px, in variant D conditioned on style and degree (VToonify, Sec. 4.3), and one for
+drawn pairs that judges patches at full resolution."""
 
 import math
 
@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.ops import LEAK, BiasedLeakyReLU, Blur
+from model.ops import LEAK, BiasedLeakyReLU, FixedFilter
 from model.stylegan2 import PUBLISHED_CHANNELS, EqualConv2d, EqualLinear
 
 STDDEV_GROUP = 4
-"""Pictures whose standard deviation is compared (StyleGAN2)."""
+"""Pictures over which a standard deviation is taken (StyleGAN2)."""
 
 CONDITION_DIM = 64
 """Length of the degree's and of the style's embedding."""
@@ -19,15 +19,11 @@ CONDITION_DIM = 64
 
 def conv_layer(in_channels: int, out_channels: int, kernel: int, downsample=False, activate=True) -> nn.Sequential:
     """Convolution with optional halving (blur first) and activation."""
-    layers: list[nn.Module] = []
-    if downsample:
-        total = 2 + kernel - 1
-        layers.append(Blur(pad=((total + 1) // 2, total // 2)))
-    padding = 0 if downsample else kernel // 2
-    layers.append(EqualConv2d(in_channels, out_channels, kernel, stride=2 if downsample else 1, padding=padding))
-    if activate:
-        layers.append(BiasedLeakyReLU(out_channels))
-    return nn.Sequential(*layers)
+    margin = (kernel + 1) // 2
+    layers = nn.Sequential(FixedFilter(pad=(margin, margin))) if downsample else nn.Sequential()
+    stride, padding = (2, 0) if downsample else (1, kernel // 2)
+    layers.append(EqualConv2d(in_channels, out_channels, kernel, stride, padding))
+    return layers.append(BiasedLeakyReLU(out_channels)) if activate else layers
 
 
 class ResidualDown(nn.Module):
@@ -44,9 +40,9 @@ class ResidualDown(nn.Module):
 
 
 def minibatch_stddev(x: Tensor) -> Tensor:
-    """Append one channel with the mean standard deviation over groups of pictures, `[B, C, H, W]` → `[B, C+1, H, W]`.
+    """Append one channel with the mean standard deviation over groups of pictures: `[B, C, H, W]` → `[B, C+1, H, W]`.
 
-    A group holds 4 pictures; when the batch does not divide by 4, the largest divisor below.
+    A group is 4 pictures, or fewer where that does not divide the batch.
     """
     batch, channels, height, width = x.shape
     group = max(n for n in range(1, STDDEV_GROUP + 1) if batch % n == 0)
@@ -57,27 +53,23 @@ def minibatch_stddev(x: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Realness of pictures; with `num_styles`, given the style degree and the style index."""
+    """Judges whether pictures are real; with `num_styles`, given their style and style degree."""
 
     def __init__(self, num_styles: int | None = None, size: int = 256, channels: dict[int, int] | None = None):
         super().__init__()
         widths = channels or PUBLISHED_CHANNELS
-        blocks: list[nn.Module] = [conv_layer(3, widths[size], 1)]
+        self.convs = nn.Sequential(conv_layer(3, widths[size], 1))
         while size > 4:
-            blocks.append(ResidualDown(widths[size], widths[size // 2]))
+            self.convs.append(ResidualDown(widths[size], widths[size // 2]))
             size //= 2
-        self.convs = nn.Sequential(*blocks)
         self.num_styles = num_styles
         out_dim = 1
         if num_styles is not None:
             out_dim = 2 * CONDITION_DIM
+            act, dim = nn.LeakyReLU(LEAK), CONDITION_DIM
             self.label_mapper = nn.Sequential(
-                nn.Linear(1, CONDITION_DIM),
-                nn.LeakyReLU(LEAK),
-                nn.Linear(CONDITION_DIM, CONDITION_DIM),
-                nn.LeakyReLU(LEAK),
-                nn.Linear(CONDITION_DIM, CONDITION_DIM),
-            )
+                nn.Linear(1, dim), act, nn.Linear(dim, dim), act, nn.Linear(dim, dim)
+            )  # fmt: skip
             self.style_mapper = nn.Embedding(num_styles, CONDITION_DIM)
         self.final_conv = conv_layer(widths[4] + 1, widths[4], 3)
         self.final_linear = nn.Sequential(
@@ -85,14 +77,9 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, image: Tensor, degree: Tensor | None = None, style_index: Tensor | None = None) -> Tensor:
-        """Judge `image [B, 3, size, size]`, RGB in [-1, 1].
+        """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1].
 
-        Args:
-            degree: `[B]` style degrees in [0, 1], for a conditional discriminator.
-            style_index: `[B]` integers below `num_styles`, likewise.
-
-        Returns:
-            Logits `[B, 1]`.
+        With `num_styles`, `degree` is `[B]` in [0, 1] and `style_index` `[B]` integers below `num_styles`.
         """
         x = self.final_conv(minibatch_stddev(self.convs(image)))
         x = self.final_linear(x.flatten(1))
@@ -103,22 +90,17 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Realness of each patch of 54 px of a drawing, given its photo, style and degree (pix2pix: Isola et al., 2017).
+    """Judges each patch of 54 px of a drawing, given its photo, style and degree (pix2pix: Isola et al., 2017).
 
-    It sees lines and strokes at full resolution and is a small part of the cost. Where the picture comes down to a
-    quarter, which is the size of the photo that the student got, the photo joins in.
+    It sees lines and strokes at full resolution, at a small cost. The photo joins in at a quarter of the drawing's
+    size, which is the size that the student gets it in.
     """
-
-    PHOTO_SCALE = 4
-    """Side of the drawing divided by that of the photo."""
 
     def __init__(self, num_styles: int, width: int = 24):
         super().__init__()
         self.num_styles = num_styles
         act = nn.LeakyReLU(LEAK)
-        self.fine = nn.Sequential(
-            nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act,
-        )  # fmt: skip
+        self.fine = nn.Sequential(nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act)
         self.condition = nn.Linear(num_styles + 1, 2 * width)
         self.coarse = nn.Sequential(
             nn.Conv2d(2 * width + 3, 4 * width, 4, 2, 1), act,
@@ -130,16 +112,12 @@ class PatchDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
 
     def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
-        """Judge drawings.
+        """Logits `[B, 1, S/8, S/8]` for drawings.
 
         Args:
-            image: `[B, 3, S, S]`, RGB in [-1, 1]; S a multiple of 8.
-            photo: `[B, 3, S/4, S/4]`, likewise.
+            image, photo: `[B, 3, S, S]` and `[B, 3, S/4, S/4]`, RGB in [-1, 1]; S a multiple of 8.
             degree: `[B]` style degrees in [0, 1]; at 0 all styles are one.
             style_index: `[B]` integers below `num_styles`.
-
-        Returns:
-            Logits `[B, 1, S/8, S/8]`.
         """
         share = degree.view(-1, 1).to(image.dtype)
         style = share * F.one_hot(style_index, self.num_styles)

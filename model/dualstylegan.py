@@ -1,18 +1,17 @@
 """DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path.
 
-Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's rows are
-transformed and mixed with the intrinsic ones (colour). `interp_weights` holds one weight a row, 0 = photo,
+Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's w+ layers are
+transformed and mixed with the intrinsic ones (colour). `interp_weights` holds one weight for each w+ layer: 0 = photo,
 1 = exemplar.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from model.ops import BiasedLeakyReLU
-from model.stylegan2 import EqualConv2d, EqualLinear, Generator, GeneratorConfig, Noise, PixelNorm
+from model.stylegan2 import EqualConv2d, EqualLinear, Generator, GeneratorConfig, Noise, mapping_network
 
 RESIDUAL_INIT = 0.01
 """ModRes blocks begin as nearly nothing, so that training starts from the plain generator. It is the second convolution
@@ -68,36 +67,31 @@ class DualStyleGAN(nn.Module):
         super().__init__()
         config = config or GeneratorConfig()
         dim = config.style_dim
-        self.style = nn.Sequential(
-            PixelNorm(), *[EqualLinear(dim, dim, lr_mul=0.01, activate=True) for _ in range(2)]
-        )
+        self.style = mapping_network(dim, layers=2)
         self.generator = Generator(config)
-        # Each structure convolution has a block: one at 4 px, two at every level. Level k reaches 8·2^k px.
-        levels = [-1, *(k for k in range(config.structure_levels) for _ in range(2))]
-        blocks = [
-            ModRes(config.channels[8 << level if level >= 0 else 4], dim)
-            if config.first_level == 0 or level >= config.first_level
-            else nn.Identity()
-            for level in levels
-        ]
-        colours = [EqualLinear(dim, dim) for _ in range(config.rows - config.structure_rows)]
-        self.res = nn.ModuleList(blocks + colours)
+        # Each structure convolution has a block: one at 4 px, two at every level, of which level k reaches 8·2^k px.
+        self.res = nn.ModuleList()
+        for layer in range(config.structure_layers):
+            level = (layer - 1) // 2
+            is_built = config.first_level == 0 or level >= config.first_level
+            self.res.append(ModRes(config.channels[4 << (level + 1)], dim) if is_built else nn.Identity())
+        self.res.extend(EqualLinear(dim, dim) for _ in range(config.structure_layers, config.w_layers))
 
     @property
     def config(self) -> GeneratorConfig:
         return self.generator.config
 
-    def colour_rows(self, w_plus: Tensor) -> Tensor:
-        """Transform rows 7.. of `w_plus [B, rows, D]` by their linear layers; rows 0-6 are returned as they are."""
-        first = self.config.structure_rows
-        fine = [self.res[i](w_plus[:, i]) for i in range(first, self.config.rows)]
-        return torch.cat([w_plus[:, :first], torch.stack(fine, dim=1)], dim=1)
+    def transform_colour(self, w_plus: Tensor) -> Tensor:
+        """Transform the colour layers (7 and up) of `w_plus [B, w_layers, D]`; those of structure stay as they are."""
+        first = self.config.structure_layers
+        colours = [self.res[i](w_plus[:, i]) for i in range(first, self.config.w_layers)]
+        return torch.cat([w_plus[:, :first], torch.stack(colours, dim=1)], dim=1)
 
-    def mix_rows(self, w_plus: Tensor, exemplar: Tensor, weights: Tensor) -> Tensor:
-        """Mix the exemplar's transformed rows 7.. into those of `w_plus`, `weights` being `[1 or B, rows]`."""
+    def mix_colour(self, w_plus: Tensor, exemplar: Tensor, weights: Tensor) -> Tensor:
+        """Mix the exemplar's transformed colour layers into `w_plus`, with `weights [1 or B, w_layers]`."""
         weights = weights[:, :, None].clone()
-        weights[:, : self.config.structure_rows] = 0
-        return weights * self.colour_rows(exemplar) + (1 - weights) * w_plus
+        weights[:, : self.config.structure_layers] = 0
+        return weights * self.transform_colour(exemplar) + (1 - weights) * w_plus
 
     def features_at(
         self,
@@ -110,26 +104,21 @@ class DualStyleGAN(nn.Module):
         """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px.
 
         Args:
-            w_plus: intrinsic code `[B, rows, D]`.
-            exemplar: extrinsic code `[B, rows, D]` in w+, or None for the plain generator.
-            interp_weights: one weight a row, `[rows]` or `[B, rows]`.
+            w_plus: intrinsic code `[B, w_layers, D]`.
+            exemplar: extrinsic code `[B, w_layers, D]` in w+, or None for the plain generator.
+            interp_weights: `[w_layers]` or `[B, w_layers]`.
         """
         if exemplar is None:
             return self.generator.features_at(w_plus, size, noise)
+        structure = self.config.structure_layers
         weights = torch.as_tensor(interp_weights, dtype=w_plus.dtype, device=w_plus.device)
-        weights = weights.view(-1, self.config.rows)
-        rows = self.mix_rows(w_plus, exemplar, weights)
-        styles = self.style(exemplar[:, : self.config.structure_rows])
-        generator = self.generator
-        x = self.res[0](generator.start(rows, noise), styles[:, 0], weights[:, 0])
-        skip = generator.to_rgb1(x, rows[:, 1])
-        for k in range(int(math.log2(size)) - 2):
-            for layer in (2 * k, 2 * k + 1):
-                x = generator.convs[layer](x, rows[:, layer + 1], generator.layer_noise(layer + 1, x, noise))
-                if layer + 1 < self.config.structure_rows:
-                    x = self.res[layer + 1](x, styles[:, layer + 1], weights[:, layer + 1])
-            skip = generator.to_rgbs[k](x, rows[:, 2 * k + 3], skip)
-        return x, skip
+        weights = weights.view(-1, self.config.w_layers)
+        styles = self.style(exemplar[:, :structure])
+
+        def restyle(layer: int, x: Tensor) -> Tensor:
+            return self.res[layer](x, styles[:, layer], weights[:, layer]) if layer < structure else x
+
+        return self.generator.features_at(self.mix_colour(w_plus, exemplar, weights), size, noise, restyle)
 
     def forward(
         self,

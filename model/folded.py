@@ -1,8 +1,8 @@
 """A VToonify with style and degree built in: what is the same for every frame is computed once, not once a frame.
 
 Modulation and demodulation (StyleGAN2, eq. 1-3), equalised learning rates, biases, the gain of the leaky ReLUs, ModRes'
-degree and the conditions of the adaptive norms all become numbers in the weights of plain convolutions. Noise is gone:
-VToonify renders without. What is left depends on the frame alone, so it can be compiled, captured and exported.
+degree and the conditions of the adaptive norms all become numbers in the weights of plain convolutions. What is left
+depends on the frame alone, so it can be compiled, captured and exported.
 """
 
 import copy
@@ -15,49 +15,53 @@ from torch import Tensor, nn
 
 from model.common.sizes import INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, ModRes
-from model.ops import LEAK, upsample2
+from model.ops import LEAK
 from model.stylegan2 import ModulatedConv2d, StyledConv, ToRGB
 from model.vtoonify import MaskedFusion, VToonify, enlarge
 
 GAIN = math.sqrt(2)
-"""Of StyleGAN2's leaky ReLUs; positive, so that it may be taken into the weights before."""
+"""StyleGAN2 multiplies the output of leaky ReLUs by this. It is positive, so the weights before can be instead."""
 
 NORM_EPS = 1e-5
-"""Of the instance norms."""
+"""Added to the variance in instance norms."""
 
-STRIP_ROWS = 64
-"""Height of a strip in input pixels, where a picture is rendered in strips."""
+STRIP_HEIGHT = 64
+"""In pixels of the input, where a picture is rendered in strips."""
 
 HALO = 8
-"""Rows of the feature around a strip; two levels and sub-pixel convolutions see less than four."""
+"""Feature pixels rendered above and below a strip; two levels and sub-pixel convolutions see less than four."""
 
 
-def own(module: nn.Module) -> nn.Module:
-    """A copy that does not learn."""
+def frozen_copy(module: nn.Module) -> nn.Module:
+    """A copy without gradients."""
     return copy.deepcopy(module).requires_grad_(False)
 
 
-def plain_conv(weight: Tensor, bias: Tensor | None, padding: int = 0, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """An ordinary convolution that owns copies of `weight [out, in, k, k]` and `bias [out]`."""
+def plain_conv(weight: Tensor, bias: Tensor | None = None, dilation: int = 1, padding_mode: str = "zeros") -> nn.Conv2d:
+    """A convolution that keeps the size and owns copies of `weight [out, in, k, k]` and `bias [out]`."""
     out_channels, in_channels, kernel, _ = weight.shape
-    with torch.device("meta"):
+    with torch.device("meta"):  # without random values that would be thrown away
         conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, padding, dilation=dilation, bias=bias is not None
+            in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation,
+            bias=bias is not None, padding_mode=padding_mode,
         )  # fmt: skip
-    conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
     if bias is not None:
-        conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
     return conv
 
 
+def activated(weight: Tensor, bias: Tensor, dilation: int = 1) -> nn.Sequential:
+    """Convolution and leaky ReLU, as StyleGAN2 has them."""
+    return nn.Sequential(plain_conv(weight * GAIN, bias * GAIN, dilation), nn.LeakyReLU(LEAK, inplace=True))
+
+
 def modulated(conv: ModulatedConv2d, w: Tensor) -> Tensor:
-    """Weights `[out, in, k, k]` of a modulated convolution under the row `w [1, D]` (StyleGAN2, eq. 1-3)."""
-    weight = conv.weight[0] * conv.scale
-    style = conv.modulation(w)[0]
-    folded = weight * style[:, None, None]
+    """Weights `[out, in, k, k]` of a modulated convolution under the code `w [1, D]` (StyleGAN2, eq. 1-3)."""
+    weight = conv.weight[0] * conv.scale * conv.modulation(w)[0][:, None, None]
     if conv.demodulate:
-        folded = folded * torch.rsqrt(folded.square().sum((1, 2, 3), keepdim=True) + 1e-8)
-    return folded
+        weight = weight * torch.rsqrt(weight.square().sum((1, 2, 3), keepdim=True) + 1e-8)
+    return weight
 
 
 def upsampling_weight(weight: Tensor, blur: Tensor) -> Tensor:
@@ -74,15 +78,8 @@ def upsampling_weight(weight: Tensor, blur: Tensor) -> Tensor:
     return torch.stack(phases, dim=1).reshape(4 * out_channels, in_channels, 3, 3)
 
 
-class Activated(nn.Sequential):
-    """Convolution and leaky ReLU, whose `gain` is taken into the convolution."""
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__(conv, nn.LeakyReLU(LEAK, inplace=True))
-
-
 class FixedNorm(nn.Module):
-    """Adaptive instance norm for one style: gain and bias `[1, C, 1, 1]` are numbers, the statistics the frame's."""
+    """Adaptive instance norm for one style: gain and bias `[1, C, 1, 1]` are fixed, mean and variance the frame's."""
 
     def __init__(self, norm: AdaptiveInstanceNorm, style: Tensor):
         super().__init__()
@@ -91,21 +88,18 @@ class FixedNorm(nn.Module):
         self.register_buffer("bias", bias.detach().clone())
 
     def _apply(self, fn, recurse=True):
-        # Its few numbers stay float32, whatever the arithmetic.
+        # Gain and bias stay float32, whatever dtype the network is converted to.
         return super()._apply(lambda value: fn(value).float(), recurse)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            # Normalised alone, a frame's own statistics are those of its batch: many times faster there.
-            frames = [self._normalise(frame) for frame in x.split(1)]
-            return frames[0] if len(frames) == 1 else torch.cat(frames)
+            # Many times faster there: batch norm of a batch of one is instance norm.
+            gain, bias = self.gain.flatten(), self.bias.flatten()
+            normed = [torch.batch_norm(one, gain, bias, None, None, True, 0.0, NORM_EPS, False) for one in x.split(1)]
+            return normed[0] if len(normed) == 1 else torch.cat(normed)
         variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
         gain = self.gain * torch.rsqrt(variance + NORM_EPS)
         return x * gain.to(x.dtype) + (self.bias - mean * gain).to(x.dtype)
-
-    def _normalise(self, frame: Tensor) -> Tensor:
-        gain, bias = self.gain.flatten(), self.bias.flatten()
-        return torch.batch_norm(frame, gain, bias, None, None, True, 0.0, NORM_EPS, False)
 
 
 class FoldedModRes(nn.Module):
@@ -114,89 +108,47 @@ class FoldedModRes(nn.Module):
     def __init__(self, block: ModRes, style: Tensor, degree: float):
         super().__init__()
         self.degree = degree
-        self.body = nn.Sequential(
-            FixedNorm(block.norm, style),
-            self._conv(block.conv),
-            FixedNorm(block.norm2, style),
-            self._conv(block.conv2),
-        )
-
-    @staticmethod
-    def _conv(layer: nn.Sequential) -> Activated:
-        conv, activation = layer
-        weight, bias = conv.weight * conv.scale * GAIN, activation.bias * GAIN
-        return Activated(plain_conv(weight, bias, conv.padding, dilation=conv.dilation))
-
-    def at_degree(self, degree: float) -> "FoldedModRes":
-        """The same block, sharing all weights."""
-        other = copy.copy(self)
-        other.degree = degree
-        return other
+        self.body = nn.Sequential()
+        for norm, (conv, activation) in ((block.norm, block.conv), (block.norm2, block.conv2)):
+            self.body.append(FixedNorm(norm, style))
+            self.body.append(activated(conv.weight * conv.scale, activation.bias, conv.dilation))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.add(x, self.body(x), alpha=self.degree) if self.degree else x
 
 
 class FoldedFusion(nn.Module):
-    """Fusion of variant D for one degree, a tensor `[1, 1]`."""
+    """Fusion of the encoder's feature into the generator's; in variant D through a mask, for one `degree [1, 1]`."""
 
-    def __init__(self, fusion: MaskedFusion, degree: Tensor):
+    def __init__(self, fusion: MaskedFusion | nn.Conv2d, degree: Tensor | None):
         super().__init__()
-        self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
-        self.mask, self.conv = own(fusion.conv2), own(fusion.conv)
-
-    def at_degree(self, fusion: MaskedFusion, degree: Tensor) -> "FoldedFusion":
-        """The same fusion, sharing its convolutions."""
-        other = copy.copy(self)
-        other._modules = dict(self._modules)
-        other.norm = FixedNorm(fusion.norm, fusion.linear(degree))
-        return other
+        self.conv = frozen_copy(fusion.conv if isinstance(fusion, MaskedFusion) else fusion)
+        self.is_masked = degree is not None
+        if self.is_masked:
+            self.mask = frozen_copy(fusion.conv2)
+            self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
 
     def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
-        """The fused feature, and what of the content is let through."""
-        mask = F.relu(self.mask(self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1)))).tanh()
-        content = mask * f_e
-        return self.conv(torch.cat([f_g, content], dim=1)), content
-
-
-class PlainFusion(nn.Module):
-    """Fusion of variant T."""
-
-    def __init__(self, conv: nn.Conv2d):
-        super().__init__()
-        self.conv = own(conv)
-
-    def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused feature, and the encoder's as far as the mask lets it through."""
+        if self.is_masked:
+            f_e = F.relu(self.mask(self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1)))).tanh() * f_e
         return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
 
 
-class UpsamplingConv(nn.Module):
-    """Convolution that doubles the resolution: the four pixels of each square are channels first."""
-
-    def __init__(self, layer: StyledConv, w: Tensor):
-        super().__init__()
-        weight = upsampling_weight(modulated(layer.conv, w), layer.conv.blur.kernel) * GAIN
-        bias = (layer.activate.bias * GAIN).repeat_interleave(4)
-        self.conv = Activated(plain_conv(weight, bias, padding=1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.conv(x), 2)
-
-
 class FoldedLevel(nn.Module):
-    """One doubling of the resolution under three rows of w+ `[1, 3, D]`."""
+    """One doubling of the resolution under three w+ layers `[1, 3, D]`."""
 
-    def __init__(self, up: StyledConv, styled: StyledConv, to_rgb: ToRGB, rows: Tensor):
+    def __init__(self, up: StyledConv, styled: StyledConv, to_rgb: ToRGB, w: Tensor):
         super().__init__()
-        self.up = UpsamplingConv(up, rows[:, 0])
-        weight = modulated(styled.conv, rows[:, 1]) * GAIN
-        self.conv = Activated(plain_conv(weight, styled.activate.bias * GAIN, padding=1))
-        self.to_rgb = plain_conv(modulated(to_rgb.conv, rows[:, 2]), to_rgb.bias.flatten())
-        self.register_buffer("kernel", to_rgb.upsample.kernel)
+        weight = upsampling_weight(modulated(up.conv, w[:, 0]), up.conv.blur.kernel)
+        self.up = nn.Sequential(activated(weight, up.activate.bias.repeat_interleave(4)), nn.PixelShuffle(2))
+        self.conv = activated(modulated(styled.conv, w[:, 1]), styled.activate.bias)
+        self.to_rgb = plain_conv(modulated(to_rgb.conv, w[:, 2]), to_rgb.bias.flatten())
+        self.upsample = frozen_copy(to_rgb.upsample)
 
     def forward(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         x = self.conv(self.up(x))
-        return x, self.to_rgb(x) + upsample2(skip, self.kernel)
+        return x, self.to_rgb(x) + self.upsample(skip)
 
 
 class SubpixelFinish(nn.Module):
@@ -208,29 +160,26 @@ class SubpixelFinish(nn.Module):
 
     def __init__(self, layers: nn.Sequential, factor: int):
         super().__init__()
-        self.layers, self.factor = own(layers), factor
-        for layer in self.layers:
-            if isinstance(layer, nn.LeakyReLU):
-                layer.inplace = True
+        self.layers, self.factor = frozen_copy(layers), factor
+        self.layers[1].inplace = True
         impulses = torch.eye(9).reshape(9, 1, 3, 3)
         squares = enlarge(impulses, factor)[:, 0, factor:-factor, factor:-factor]  # of the pixel in the middle
         weight = torch.zeros(3, factor * factor, 3, 3, 3)
         for colour in range(3):
             weight[colour, :, colour] = squares.reshape(9, -1).T.reshape(-1, 3, 3)
-        self.skip = plain_conv(weight.flatten(0, 1), None)
+        self.skip = plain_conv(weight.flatten(0, 1), padding_mode="replicate")
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """`x [B, C, H, W]` and `skip [B, 3, H, W]` to pictures `[B, 3, factor·H, factor·W]`."""
-        squares = self.layers(x).add_(self.skip(F.pad(skip, (1, 1, 1, 1), mode="replicate")))
-        return F.pixel_shuffle(squares, self.factor)
+        return F.pixel_shuffle(self.layers(x).add_(self.skip(skip)), self.factor)
 
 
 class FoldedVToonify(nn.Module):
-    """A network that stylises frames in one style, at one degree.
+    """A network that stylises frames in one style, at one degree: the pictures of `network` (within 1e-4), faster.
 
     Args:
         network: the VToonify to be folded; it stays as it is, and shares nothing with the result.
-        w_plus: `[1, rows, D]` style code in w+.
+        w_plus: `[1, w_layers, D]` style code in w+.
         degree: style degree in [0, 1]; variant D only.
 
     Raises ValueError for several codes at once, and in variant D without a degree.
@@ -243,31 +192,31 @@ class FoldedVToonify(nn.Module):
             raise ValueError(f"one style code is folded at a time, got {len(w_plus)}")
         if network.has_degree and degree is None:
             raise ValueError("variant D needs a style degree")
-        config, generator = network.config, network.config.generator
-        *stages, blocks, to_skip = network.encoder
-        self.stages, self.blocks, self.to_skip = own(nn.ModuleList(stages)), own(blocks), own(to_skip)
+        config = network.config
+        *stages, self.blocks, self.to_skip = map(frozen_copy, network.encoder)
+        self.stages = nn.ModuleList(stages)
         self.subpixel = SubpixelFinish(network.subpixel, config.subpixel) if config.subpixel > 1 else None
-        rows = network.generator.colour_rows(w_plus) if network.has_degree else w_plus
-        stylegan, levels = network.stylegan, []
-        for k in range(config.decoder_levels):
-            level, first = generator.structure_levels + k, generator.structure_rows + 2 * k
-            up, styled = stylegan.convs[2 * level : 2 * level + 2]
-            levels.append(FoldedLevel(up, styled, stylegan.to_rgbs[level], rows[:, first : first + 3]))
-        self.levels = nn.ModuleList(levels)
-        self.fusion_skip = own(network.fusion_skip[: config.fusions])
-        fusions = network.fusion_out[: config.fusions]
-        if not network.has_degree:
-            self.res = nn.ModuleList(nn.Identity() for _ in self.blocks)
-            self.fusion_out = nn.ModuleList(map(PlainFusion, fusions))
-            return
-        styles = network.generator.style(w_plus[:, : len(network.res)])
-        self.res = nn.ModuleList(
-            FoldedModRes(block, styles[:, i], degree) for i, block in enumerate(network.res[1:], 1)
+        self.res, number = nn.ModuleList(nn.Identity() for _ in self.blocks), None
+        if network.has_degree:
+            styles = network.generator.style(w_plus[:, : len(network.res)])
+            numbered = enumerate(network.res[1:], 1)
+            self.res = nn.ModuleList(FoldedModRes(block, styles[:, i], degree) for i, block in numbered)
+            w_plus, number = network.generator.transform_colour(w_plus), w_plus.new_full((1, 1), degree)
+        self.levels = self._fold_levels(network, w_plus)
+        self.fusion_skip = frozen_copy(network.fusion_skip[: config.fusions])
+        self.fusion_out = nn.ModuleList(
+            FoldedFusion(fusion, number if k < config.decoder_levels else None)
+            for k, fusion in enumerate(network.fusion_out[: config.fusions])
         )
-        masked, open_ = fusions[: config.decoder_levels], fusions[config.decoder_levels :]
-        number = w_plus.new_full((1, 1), degree)
-        self.fusion_out = nn.ModuleList(FoldedFusion(fusion, number) for fusion in masked)
-        self.fusion_out.extend(PlainFusion(fusion.conv) for fusion in open_)
+
+    @staticmethod
+    def _fold_levels(network: VToonify, w_plus: Tensor) -> nn.ModuleList:
+        generator, stylegan, levels = network.config.generator, network.stylegan, nn.ModuleList()
+        for level in range(generator.structure_levels, generator.levels):
+            up, styled = stylegan.convs[2 * level : 2 * level + 2]
+            w = w_plus[:, 2 * level + 1 : 2 * level + 4]
+            levels.append(FoldedLevel(up, styled, stylegan.to_rgbs[level], w))
+        return levels
 
     @torch.no_grad()
     def at_degree(self, network: VToonify, degree: float) -> "FoldedVToonify":
@@ -275,38 +224,37 @@ class FoldedVToonify(nn.Module):
 
         `network` is the one that was folded, of variant D.
         """
-        other = copy.copy(self)
-        other._modules = dict(self._modules)
-        other.res = nn.ModuleList(block.at_degree(degree) for block in self.res)
+        other = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()})
+        for block in other.res:
+            block.degree = degree
         number = next(network.parameters()).new_full((1, 1), degree)
-        other.fusion_out = nn.ModuleList(
-            folded.at_degree(fusion, number) if isinstance(folded, FoldedFusion) else folded
-            for folded, fusion in zip(self.fusion_out, network.fusion_out, strict=False)
-        )
+        for folded, fusion in zip(other.fusion_out, network.fusion_out, strict=False):
+            if folded.is_masked:
+                folded.norm = FixedNorm(fusion.norm, fusion.linear(number))
         return other
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames `[B, 3 + parsing_channels, H, W]` → pictures `[B, 3, 4H, 4W]`, as VToonify.forward has them."""
-        return self._finish(*self._look(x))
+        return self._finish(*self._encode_and_fuse(x))
 
-    def in_strips(self, x: Tensor, rows: int = STRIP_ROWS) -> Iterator[Tensor]:
-        """The pictures of `forward` from top to bottom, `rows` input rows at a time: `[B, 3, 4·rows, 4W]` each.
+    def in_strips(self, x: Tensor, height: int = STRIP_HEIGHT) -> Iterator[Tensor]:
+        """The pictures of `forward` from top to bottom, `height` input pixels at a time: `[B, 3, 4·height, 4W]` each.
 
-        What sees the whole frame is computed once: the encoder and the fusions, whose norms are over all pixels. The
-        rest, which makes large pictures and needs most of the memory, looks `HALO` rows beyond each strip, farther than
-        its receptive field: the strips fit without a seam.
+        Encoder and fusions, whose norms are over all pixels, are computed once for the whole frame. The rest, which
+        makes large pictures and needs most of the memory, looks `HALO` beyond each strip, farther than its receptive
+        field: the strips fit without a seam.
         """
-        height = x.shape[2]
-        x, skip = self._look(x)
-        rows = max(rows * x.shape[2] // height, 1)
-        for top in range(0, x.shape[2], rows):
-            first, last = max(top - HALO, 0), min(top + rows + HALO, x.shape[2])
+        whole = x.shape[2]
+        x, skip = self._encode_and_fuse(x)
+        height = max(height * x.shape[2] // whole, 1)
+        for top in range(0, x.shape[2], height):
+            first, last = max(top - HALO, 0), min(top + height + HALO, x.shape[2])
             strip = self._finish(x[:, :, first:last], skip[:, :, first:last])
             scale = strip.shape[2] // (last - first)
-            yield strip[:, :, (top - first) * scale : (top - first + rows) * scale]
+            yield strip[:, :, (top - first) * scale : (top - first + height) * scale]
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature and skip image after the last fusion, at the resolution of the input where the model has it all."""
+    def _encode_and_fuse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature and skip image after the last fusion, which is at the input's resolution in most models."""
         if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
             raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
         contents = []
@@ -316,10 +264,11 @@ class FoldedVToonify(nn.Module):
         for block, res in zip(self.blocks, self.res, strict=True):
             x = res(block(x))
         skip = self.to_skip(x)
-        x, skip = self._fuse(0, x, skip, contents.pop())
-        for k in range(1, len(self.fusion_out)):
-            x, skip = self.levels[k - 1](x, skip)
-            x, skip = self._fuse(k, x, skip, contents.pop())
+        for k, (fuse, fuse_skip) in enumerate(zip(self.fusion_out, self.fusion_skip, strict=True)):
+            if k:
+                x, skip = self.levels[k - 1](x, skip)
+            x, content = fuse(x, contents.pop())
+            skip = fuse_skip(torch.cat([skip, content], dim=1))
         return x, skip
 
     def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -327,7 +276,3 @@ class FoldedVToonify(nn.Module):
         for level in self.levels[len(self.fusion_out) - 1 :]:
             x, skip = level(x, skip)
         return skip if self.subpixel is None else self.subpixel(x, skip)
-
-    def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
-        x, content = self.fusion_out[k](x, content)
-        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1))

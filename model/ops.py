@@ -45,11 +45,6 @@ def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[
     return F.conv2d(x, taps, stride=down, groups=channels)
 
 
-def upsample2(x: Tensor, kernel: Tensor) -> Tensor:
-    """Enlarge `x` twofold with `kernel` (`[4, 4]`, gain 4), aligned as the skip images of StyleGAN2 are."""
-    return upfirdn2d(x, kernel, up=2, pad=(2, 1))
-
-
 def blur_downsample(x: Tensor) -> Tensor:
     """Halve `x` (`[B, C, H, W]`, even sides) after a [1, 3, 3, 1] blur; the border is padded with zeros."""
     return upfirdn2d(x, make_kernel().to(x.device), down=2, pad=(1, 1))
@@ -72,13 +67,13 @@ class BiasedLeakyReLU(nn.Module):
         return scaled_leaky_relu(x + self.bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2)))
 
 
-class Blur(nn.Module):
-    """Convolution with a fixed [1, 3, 3, 1] filter; the filter is a buffer of the published files."""
+class FixedFilter(nn.Module):
+    """`upfirdn2d` with the [1, 3, 3, 1] filter, which is a buffer because the published files hold it."""
 
-    def __init__(self, pad: tuple[int, int], gain: float = 1.0):
+    def __init__(self, pad: tuple[int, int], gain: float = 1.0, up: int = 1):
         super().__init__()
         self.register_buffer("kernel", make_kernel(gain=gain))
-        self.pad = pad
+        self.pad, self.up = pad, up
 
     def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, pad=self.pad)
+        return upfirdn2d(x, self.kernel, self.up, pad=self.pad)

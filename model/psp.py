@@ -18,7 +18,7 @@ STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
 FEATURE_BLOCKS = (6, 20, 23)  # the last blocks of stages 2, 3 and 4: 64, 32 and 16 px on a 256 px face
 SQUEEZE_RATIO = 16
 
-# Sec. 3 of pSp: rows 0-2 are read from the 16 px map, rows 3-6 from the 32 px map, the other eleven from the 64 px map.
+# Sec. 3 of pSp: codes 0-2 are read from the 16 px map, 3-6 from the 32 px map, the other eleven from the 64 px map.
 HEAD_SIZES = (16,) * 3 + (32,) * 4 + (64,) * 11
 
 
@@ -31,28 +31,24 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(channels // SQUEEZE_RATIO, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
-        return x * torch.sigmoid(gate)
+        return x * torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True)))))
 
 
 class ResidualBlock(nn.Module):
     """Improved residual block with squeeze and excitation (IR-SE)."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int):
+    def __init__(self, channels: int, out: int, stride: int):
         super().__init__()
-        if in_channels == out_channels:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)  # plain subsampling, without parameters
-        else:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.shortcut_layer = nn.MaxPool2d(1, stride)  # plain subsampling, without parameters
+        if channels != out:
+            self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(in_channels),
-            nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
-            nn.PReLU(out_channels),
-            nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            SqueezeExcite(out_channels),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, out, 3, 1, 1, bias=False),
+            nn.PReLU(out),
+            nn.Conv2d(out, out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out),
+            SqueezeExcite(out),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,10 +60,9 @@ class StyleHead(nn.Module):
 
     def __init__(self, size: int):
         super().__init__()
-        layers: list[nn.Module] = []
+        self.convs = nn.Sequential()
         for _ in range(int(math.log2(size))):
-            layers += [nn.Conv2d(CODE_SIZE, CODE_SIZE, 3, 2, 1), nn.LeakyReLU()]
-        self.convs = nn.Sequential(*layers)
+            self.convs.extend([nn.Conv2d(CODE_SIZE, CODE_SIZE, 3, 2, 1), nn.LeakyReLU()])
         self.linear = EqualLinear(CODE_SIZE, CODE_SIZE)
 
     def forward(self, feature: Tensor) -> Tensor:
@@ -77,41 +72,42 @@ class StyleHead(nn.Module):
 class PSPEncoder(nn.Module):
     """Photo of an aligned face to 18 style codes.
 
-    `latent_avg [18, 512]`, the mean code, lies beside the weights in the published file, not among them: whoever loads
-    the file sets it.
+    `latent_avg [18, 512]`, the mean code, is no weight in the published file but stored beside them: whoever loads the
+    file sets it.
     """
 
     latent_avg: Tensor
 
     def __init__(self):
         super().__init__()
-        first = STAGES[0][0]
+        channels = STAGES[0][0]
         self.input_layer = nn.Sequential(
-            nn.Conv2d(3, first, 3, 1, 1, bias=False), nn.BatchNorm2d(first), nn.PReLU(first)
+            nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.PReLU(channels)
         )
-        blocks: list[nn.Module] = []
-        channels = first
+        self.body = nn.Sequential()
         for width, count in STAGES:
-            for index in range(count):
-                blocks.append(ResidualBlock(channels, width, stride=2 if index == 0 else 1))
-                channels = width
-        self.body = nn.Sequential(*blocks)
+            self.body.append(ResidualBlock(channels, width, stride=2))
+            self.body.extend(ResidualBlock(width, width, stride=1) for _ in range(count - 1))
+            channels = width
         self.styles = nn.ModuleList(StyleHead(size) for size in HEAD_SIZES)
         self.latlayer1 = nn.Conv2d(STAGES[2][0], CODE_SIZE, 1)
         self.latlayer2 = nn.Conv2d(STAGES[1][0], CODE_SIZE, 1)
         self.register_buffer("latent_avg", torch.zeros(CODE_COUNT, CODE_SIZE), persistent=False)
 
     def forward(self, face: Tensor) -> Tensor:
-        """Codes relative to the mean code.
+        """Codes relative to the mean code: `[B, 18, 512]`.
 
-        face: [B, 3, 256, 256], RGB in [-1, 1], aligned as in FFHQ. Returns [B, 18, 512], without `latent_avg`.
+        `face`: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ. Raises InputError for another size.
         """
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
-            raise InputError(
-                f"the style encoder takes aligned faces of shape [B, 3, {FACE_SIZE}, {FACE_SIZE}], "
-                f"not {list(face.shape)}"
-            )
-        fine, middle, coarse = self._backbone(face)
+            wanted = f"[B, 3, {FACE_SIZE}, {FACE_SIZE}]"
+            raise InputError(f"the style encoder takes aligned faces of shape {wanted}, not {list(face.shape)}")
+        x, features = self.input_layer(face), []
+        for index, block in enumerate(self.body):
+            x = block(x)
+            if index in FEATURE_BLOCKS:
+                features.append(x)
+        fine, middle, coarse = features
         middle = _enlarge_to(coarse, middle) + self.latlayer1(middle)
         fine = _enlarge_to(middle, fine) + self.latlayer2(fine)
         pyramid = {16: coarse, 32: middle, 64: fine}
@@ -120,16 +116,6 @@ class PSPEncoder(nn.Module):
     def style_codes(self, face: Tensor) -> Tensor:
         """Codes in z+, the mean code added; arguments and shape as for `forward`."""
         return self(face) + self.latent_avg
-
-    def _backbone(self, face: Tensor) -> list[Tensor]:
-        """Features of 128, 256 and 512 channels at 1/4, 1/8 and 1/16 of the size."""
-        x = self.input_layer(face)
-        features = []
-        for index, block in enumerate(self.body):
-            x = block(x)
-            if index in FEATURE_BLOCKS:
-                features.append(x)
-        return features
 
 
 def _enlarge_to(x: Tensor, like: Tensor) -> Tensor:

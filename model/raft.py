@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models import optical_flow
 
 from model.common.errors import InputError
 
-STRIDE = 8  # features, and with them the flow inside the loop, are at 1/8 of the size
+STRIDE = 8  # features are at 1/8 of the size
 SMALLEST_SIDE = 128  # the correlation pyramid has four levels and needs 16 positions on each side
 ITERATIONS = 20
 
@@ -37,60 +36,32 @@ DUPLICATE_NAME = re.compile(r"\.layer\d\.\d\.norm3\.")
 
 
 class RAFT(optical_flow.RAFT):
-    """torchvision's `raft_large`, with its parameter names; only the last iteration is upsampled.
+    """torchvision's `raft_large`, for images of any size.
 
-    `load_state_dict` takes torchvision's names and those of raft-things.pth.
+    `load_state_dict` takes torchvision's parameter names and those of raft-things.pth.
     """
 
     def __init__(self, iterations: int = ITERATIONS):
-        parts = optical_flow.raft_large(weights=None, progress=False)
-        super().__init__(
-            feature_encoder=parts.feature_encoder,
-            context_encoder=parts.context_encoder,
-            corr_block=parts.corr_block,
-            update_block=parts.update_block,
-            mask_predictor=parts.mask_predictor,
-        )
+        super().__init__(**dict(optical_flow.raft_large(weights=None).named_children()))
         self.iterations = iterations
 
     def forward(self, image1: Tensor, image2: Tensor) -> Tensor:
         """Optical flow: `image1` at p shows what `image2` shows at p + flow(p).
 
-        image1, image2: [B, 3, H, W], RGB in [-1, 1], any size. Returns [B, 2, H, W], (x, y) in pixels.
+        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size. Returns `[B, 2, H, W]`, (x, y) in pixels.
         """
         if image1.shape != image2.shape:
             raise InputError(
                 f"optical flow takes two images of one shape, not {list(image1.shape)} and {list(image2.shape)}"
             )
         height, width = image1.shape[-2:]
-        padding = _padding(width) + _padding(height)
+        left, _, top, _ = padding = _padding(width) + _padding(height)
         padded = [F.pad(image, padding, mode="replicate") for image in (image1, image2)]
-        flow, hidden = self._low_resolution_flow(*padded)
-        left, _, top, _ = padding
-        return _convex_upsample(flow, self.mask_predictor(hidden))[..., top : top + height, left : left + width]
-
-    def low_resolution_flow(self, image1: Tensor, image2: Tensor) -> Tensor:
-        """Flow [B, 2, H/8, W/8] in pixels of that size, before upsampling; H and W multiples of 8, at least 128."""
-        return self._low_resolution_flow(image1, image2)[0]
+        return super().forward(*padded, self.iterations)[-1][..., top : top + height, left : left + width]
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
         """As nn.Module's, after `to_torchvision_names`."""
         return super().load_state_dict(to_torchvision_names(state_dict), strict=strict, assign=assign)
-
-    def _low_resolution_flow(self, image1: Tensor, image2: Tensor) -> tuple[Tensor, Tensor]:
-        """Flow at 1/8 of the size and the hidden state that the upsampling mask is predicted from."""
-        feature1, feature2 = self.feature_encoder(torch.cat([image1, image2])).chunk(2)
-        self.corr_block.build_pyramid(feature1, feature2)
-        hidden, context = self.context_encoder(image1).split(self.update_block.hidden_state_size, dim=1)
-        hidden, context = torch.tanh(hidden), F.relu(context)
-        start = _pixel_grid(feature1)
-        flow = torch.zeros_like(start)
-        for _ in range(self.iterations):
-            flow = flow.detach()
-            correlation = self.corr_block.index_pyramid(centroids_coords=start + flow)
-            hidden, step = self.update_block(hidden, context, correlation, flow)
-            flow = flow + step
-        return flow, hidden
 
 
 def to_torchvision_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,26 +83,3 @@ def _padding(side: int) -> list[int]:
     """Pixels before and after a side, shared evenly, that make it a multiple of 8 and large enough."""
     missing = max(SMALLEST_SIDE, side + -side % STRIDE) - side
     return [missing // 2, missing - missing // 2]
-
-
-def _pixel_grid(like: Tensor) -> Tensor:
-    """[B, 2, H, W]: the (x, y) position of every pixel of `like` [B, C, H, W]."""
-    batch, _, height, width = like.shape
-    ys, xs = torch.meshgrid(
-        torch.arange(height, device=like.device, dtype=like.dtype),
-        torch.arange(width, device=like.device, dtype=like.dtype),
-        indexing="ij",
-    )
-    return torch.stack([xs, ys]).expand(batch, -1, -1, -1)
-
-
-def _convex_upsample(flow: Tensor, mask: Tensor) -> Tensor:
-    """Enlarge 8 times: every fine pixel is a convex combination of nine coarse neighbours (Sec. 3.3 of RAFT).
-
-    flow: [B, 2, h, w]; mask: [B, 9·8·8, h, w] logits. Returns [B, 2, 8h, 8w] in pixels of the large size.
-    """
-    batch, _, height, width = flow.shape
-    weights = mask.view(batch, 1, 9, STRIDE, STRIDE, height, width).softmax(dim=2)
-    neighbours = F.unfold(STRIDE * flow, kernel_size=3, padding=1).view(batch, 2, 9, 1, 1, height, width)
-    fine = (weights * neighbours).sum(dim=2)
-    return fine.permute(0, 1, 4, 2, 5, 3).reshape(batch, 2, STRIDE * height, STRIDE * width)

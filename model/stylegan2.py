@@ -1,11 +1,11 @@
 """StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch.
 
-`w_plus` is `[B, rows, style_dim]`; a *row* feeds one layer. `conv1` takes row 0, `to_rgb1` row 1, level k (which
-doubles the resolution) rows 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbours share a row.
+`w_plus` is `[B, w_layers, style_dim]`. `conv1` takes layer 0 of it, `to_rgb1` layer 1, level k (which doubles the
+resolution) layers 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbouring levels share one.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,10 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.ops import BiasedLeakyReLU, Blur, make_kernel, scaled_leaky_relu, upsample2
+from model.ops import BiasedLeakyReLU, FixedFilter, scaled_leaky_relu
 
 Noise = Literal["none", "fixed", "random"] | Sequence[Tensor]
 """How noise enters: not at all, from the buffers of the file, drawn anew, or as given: `[1 or B, 1, H, W]` a layer."""
+
+Block = Callable[[int, Tensor], Tensor]
+"""What follows each convolution: takes its number and its output, returns what goes on, of the same shape."""
 
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 """Width by resolution at channel multiplier 2."""
@@ -29,9 +32,9 @@ MAPPING_LEARNING_RATE = 0.01
 class GeneratorConfig:
     """Sizes of a generator; the defaults are those of the published 1024 px files.
 
-    `noise_buffers` keeps the fixed noise of the published layout. Levels below `first_level` are not built: where an
-    encoder takes their place, a small model need not carry them. Up to `structure_size` px the layers make structure:
-    there DualStyleGAN has its ModRes blocks, and up to there VToonify's encoder takes their place.
+    `noise_buffers`: the file holds the fixed noise, as published ones do. `first_level`: levels below it are not built,
+    because an encoder takes their place. `structure_size`: up to this size, in pixels, DualStyleGAN has its ModRes
+    blocks, and VToonify's encoder replaces the generator.
     """
 
     size: int = 1024
@@ -48,8 +51,8 @@ class GeneratorConfig:
         return int(math.log2(self.size)) - 2
 
     @property
-    def rows(self) -> int:
-        """Rows of w+ that the generator reads (18 at 1024 px)."""
+    def w_layers(self) -> int:
+        """Number of w+ layers (18 at 1024 px)."""
         return 2 * self.levels + 2
 
     @property
@@ -58,8 +61,8 @@ class GeneratorConfig:
         return int(math.log2(self.structure_size)) - 2
 
     @property
-    def structure_rows(self) -> int:
-        """Rows of w+ that make structure (7 at 32 px): of `conv1` and of both convolutions of each of these levels."""
+    def structure_layers(self) -> int:
+        """Number of w+ layers that make structure (7 at 32 px): one for `conv1`, two for each of these levels."""
         return 2 * self.structure_levels + 1
 
 
@@ -116,7 +119,7 @@ class ModulatedConv2d(nn.Module):
         self.upsample = upsample
         if upsample:
             # Zero insertion divides the mean by 4, which the gain makes up for.
-            self.blur = Blur(pad=(1, 1), gain=4.0)
+            self.blur = FixedFilter(pad=(1, 1), gain=4.0)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map `x [B, in, H, W]` under `w [B or 1, style_dim]` to `[B, out, H, W]`, twice as large when upsampling."""
@@ -133,51 +136,29 @@ class ModulatedConv2d(nn.Module):
         return y
 
 
-class NoiseInjection(nn.Module):
-    """Add noise `[1 or B, 1, H, W]` times one learned number."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        return x + self.weight * noise
-
-
 class StyledConv(nn.Module):
-    """Modulated 3×3 convolution, optional noise, bias and leaky ReLU."""
+    """Modulated 3×3 convolution, noise `[1 or B, 1, H, W]` times one learned number, bias and leaky ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, upsample: bool = False):
         super().__init__()
         self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
-        self.noise = NoiseInjection()
+        self.noise = nn.ParameterDict({"weight": torch.zeros(1)})
         self.activate = BiasedLeakyReLU(out_channels)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.conv(x, w)
         if noise is not None:
-            x = self.noise(x, noise)
+            x = x + self.noise["weight"] * noise
         return self.activate(x)
 
 
-class Upsample(nn.Module):
-    """Twofold enlargement of the skip image; the filter is a buffer of the published files."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("kernel", make_kernel(gain=4.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return upsample2(x, self.kernel)
-
-
 class ToRGB(nn.Module):
-    """Picture contribution of one level: modulated 1×1 convolution without normalisation, added to the skip image."""
+    """Picture of one level: modulated 1×1 convolution without normalisation, added to the enlarged skip image."""
 
     def __init__(self, in_channels: int, style_dim: int, upsample: bool = True):
         super().__init__()
         if upsample:
-            self.upsample = Upsample()
+            self.upsample = FixedFilter(up=2, pad=(2, 1), gain=4.0)
         self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
@@ -186,23 +167,15 @@ class ToRGB(nn.Module):
         return rgb if skip is None else rgb + self.upsample(skip)
 
 
-class ConstantInput(nn.Module):
-    """The learned 4×4 tensor that synthesis starts from."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
-
-    def forward(self, batch: int) -> Tensor:
-        return self.input.expand(batch, -1, -1, -1)
-
-
-def mapping_network(style_dim: int, layers: int) -> nn.Sequential:
+def mapping_network(dim: int, layers: int) -> nn.Sequential:
     """Pixel norm followed by `layers` activated linear layers: z → w."""
-    linear = [
-        EqualLinear(style_dim, style_dim, lr_mul=MAPPING_LEARNING_RATE, activate=True) for _ in range(layers)
-    ]
+    linear = [EqualLinear(dim, dim, lr_mul=MAPPING_LEARNING_RATE, activate=True) for _ in range(layers)]
     return nn.Sequential(PixelNorm(), *linear)
+
+
+def no_block(_layer: int, x: Tensor) -> Tensor:
+    """The plain generator has nothing between its convolutions."""
+    return x
 
 
 class Generator(nn.Module):
@@ -214,7 +187,7 @@ class Generator(nn.Module):
         dim, widths = config.style_dim, config.channels
         self.style = mapping_network(dim, config.mapping_layers)
         if config.first_level == 0:
-            self.input = ConstantInput(widths[4])
+            self.input = nn.ParameterDict({"input": torch.randn(1, widths[4], 4, 4)})
             self.conv1 = StyledConv(widths[4], widths[4], dim)
             self.to_rgb1 = ToRGB(widths[4], dim, upsample=False)
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
@@ -247,25 +220,25 @@ class Generator(nn.Module):
         factor = 2 if layer % 2 else 1
         return x.new_empty(x.shape[0], 1, x.shape[2] * factor, x.shape[3] * factor).normal_()
 
-    def start(self, w_plus: Tensor, noise: Noise) -> Tensor:
-        """First feature, `[B, C, 4, 4]`."""
-        x = self.input(w_plus.shape[0])
-        return self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise))
+    def level(
+        self, k: int, x: Tensor, skip: Tensor | None, w: Tensor, noise: Noise, block: Block = no_block
+    ) -> tuple[Tensor, Tensor]:
+        """Double the resolution of `x [B, C, H, W]` and `skip [B, 3, H, W]` under `w [B or 1, 3, style_dim]`."""
+        for layer, style in ((2 * k, w[:, 0]), (2 * k + 1, w[:, 1])):
+            x = block(layer + 1, self.convs[layer](x, style, self.layer_noise(layer + 1, x, noise)))
+        return x, self.to_rgbs[k](x, w[:, 2], skip)
 
-    def level(self, k: int, x: Tensor, skip: Tensor | None, rows: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Double the resolution of `x [B, C, H, W]` and `skip [B, 3, H, W]` under `rows [B or 1, 3, style_dim]`."""
-        x = self.convs[2 * k](x, rows[:, 0], self.layer_noise(2 * k + 1, x, noise))
-        x = self.convs[2 * k + 1](x, rows[:, 1], self.layer_noise(2 * k + 2, x, noise))
-        return x, self.to_rgbs[k](x, rows[:, 2], skip)
-
-    def features_at(self, w_plus: Tensor, size: int, noise: Noise = "none") -> tuple[Tensor, Tensor]:
+    def features_at(
+        self, w_plus: Tensor, size: int, noise: Noise = "none", block: Block = no_block
+    ) -> tuple[Tensor, Tensor]:
         """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px."""
-        x = self.start(w_plus, noise)
+        x = self.input["input"].expand(len(w_plus), -1, -1, -1)
+        x = block(0, self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise)))
         skip = self.to_rgb1(x, w_plus[:, 1])
         for k in range(int(math.log2(size)) - 2):
-            x, skip = self.level(k, x, skip, w_plus[:, 1 + 2 * k : 4 + 2 * k], noise)
+            x, skip = self.level(k, x, skip, w_plus[:, 1 + 2 * k : 4 + 2 * k], noise, block)
         return x, skip
 
     def forward(self, w_plus: Tensor, noise: Noise = "none") -> Tensor:
-        """Render `w_plus [B, rows, style_dim]` as pictures `[B, 3, size, size]`, RGB around [-1, 1]."""
+        """Render `w_plus [B, w_layers, style_dim]` as pictures `[B, 3, size, size]`, RGB around [-1, 1]."""
         return self.features_at(w_plus, self.config.size, noise)[1]

@@ -9,7 +9,7 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,6 @@ from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
 from model.stylegan2 import Generator, GeneratorConfig
-
-if TYPE_CHECKING:
-    from model.folded import FoldedVToonify
 
 Backbone = Literal["toonify", "dualstylegan"]
 
@@ -40,10 +37,9 @@ PASS_THROUGH_SCALE = 0.01
 class VToonifyConfig:
     """Sizes of a model; the defaults are those of the published files, which carry no configuration.
 
-    Encoder widths are the generator's at the same place, as in the paper. `subpixel` > 1 lets the last level stop
-    that factor below the output and finishes with sub-pixel convolutions, so that a small model does its work at
-    low resolution. `eye_distance` is the usual one in the inputs that the model was trained on, in pixels: faces are
-    scaled to it.
+    The encoder is as wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below
+    the output, and sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`:
+    pixels between the eyes in the inputs that the model was trained on; faces are scaled to it.
     """
 
     backbone: Backbone = "dualstylegan"
@@ -71,8 +67,8 @@ class VToonifyConfig:
 
     @property
     def fusions(self) -> int:
-        """Fusion modules that are used: one before each level, as far as there are encoder features (4 in the paper);
-        a last one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
+        """Number of fusions in use: one before each level, as far as there are encoder features (4 in the paper), and
+        one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
         return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
 
     def to_dict(self) -> dict:
@@ -135,12 +131,8 @@ class MaskedFusion(nn.Module):
 
 def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> nn.Sequential:
     """Two activated 3×3 convolutions, the first one with `stride`."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, middle, 3, stride, 1),
-        nn.LeakyReLU(LEAK),
-        nn.Conv2d(middle, out_channels, 3, 1, 1),
-        nn.LeakyReLU(LEAK),
-    )
+    first, second = nn.Conv2d(in_channels, middle, 3, stride, 1), nn.Conv2d(middle, out_channels, 3, 1, 1)
+    return nn.Sequential(first, nn.LeakyReLU(LEAK), second, nn.LeakyReLU(LEAK))
 
 
 def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
@@ -207,17 +199,14 @@ class VToonify(nn.Module):
                 conv.weight[own, own, 1, 1] += 1.0
 
     def keep_what_renders(self) -> None:
-        """Let go of the weights that rendering doesn't read: the backbone's lower half, which the encoder replaces, and
-        fusions that are not used. Two fifths of the published network.
-
-        It renders and folds as before; it can't be a teacher, be trained or be saved any more.
-        """
+        """Drop the weights that rendering does not read, two fifths of the published network: the generator's low
+        levels, which the encoder replaces, and unused fusions. The network can't be trained or saved any more."""
         generator, stylegan = self.config.generator, self.stylegan
         for name in ("input", "conv1", "to_rgb1", "noises"):
             stylegan._modules.pop(name, None)
         replaced = [(stylegan.convs, 2 * generator.structure_levels), (stylegan.to_rgbs, generator.structure_levels)]
         if self.has_degree:
-            replaced += [(self.generator.res, generator.structure_rows), (self.res, 1)]
+            replaced += [(self.generator.res, generator.structure_layers), (self.res, 1)]
         for modules, count in replaced:
             for number in range(count):  # their numbers are the names of those that stay
                 modules[number] = nn.Identity()
@@ -229,18 +218,8 @@ class VToonify(nn.Module):
         return self.generator.generator if self.has_degree else self.generator
 
     def zplus_to_wplus(self, z_plus: Tensor) -> Tensor:
-        """Map each row of `z_plus [B, rows, D]` through StyleGAN's mapping network."""
+        """Map each layer of `z_plus [B, w_layers, D]` through StyleGAN's mapping network."""
         return self.stylegan.mapping(z_plus)
-
-    def fold(self, w_plus: Tensor, degree: float | None = None) -> "FoldedVToonify":
-        """A module of plain convolutions that renders frames in this style, at this degree, and nothing else.
-
-        It gives the same pictures as `forward` (largest difference 1e-4 in float32), faster. Arguments as in
-        `model.folded.FoldedVToonify`.
-        """
-        from model.folded import FoldedVToonify
-
-        return FoldedVToonify(self, w_plus, degree)
 
     def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: float | Tensor | None = None) -> Encoded:
         """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""
@@ -266,36 +245,36 @@ class VToonify(nn.Module):
         x, skip = encoded.feature, encoded.skip
         if self.has_degree:
             degree = self._degree(degree, w_plus)
-            w_plus = self.generator.colour_rows(w_plus)
-        generator = self.config.generator
-        for k in range(self.config.decoder_levels):
-            if k < self.config.fusions:
+            w_plus = self.generator.transform_colour(w_plus)
+        config, generator = self.config, self.config.generator
+        for k in range(max(config.decoder_levels, config.fusions)):
+            if k < config.fusions:
                 x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
                 masks += mask
-            first = generator.structure_rows + 2 * k
-            rows = w_plus[:, first : first + 3]
-            x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, rows, "none")
-        if self.config.subpixel > 1:
-            for k in range(self.config.decoder_levels, self.config.fusions):
-                x, skip = self._call(self._join, k, x, skip, encoded.features[k])
-            skip = self._finish(x, skip)
-        return skip, masks
+            if k < config.decoder_levels:
+                first = generator.structure_layers + 2 * k
+                w = w_plus[:, first : first + 3]
+                x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, w, "none")
+        return (self._finish(x, skip) if config.subpixel > 1 else skip), masks
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
-        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
-        if self.has_degree:
-            x, mask = self.fusion_out[k](x, content, degree)
-            return x, self.fusion_skip[k](torch.cat([skip, mask * content], dim=1)), mask
-        return self._join(k, x, skip, content)
+        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along.
 
-    def _join(self, k: int, x: Tensor, skip: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_fuse`, without a mask: in variant T, and before sub-pixel convolutions. There a mask would close at high
-        degrees for good, before the network has found a use for the finest detail."""
-        conv = self.fusion_out[k].conv if self.has_degree else self.fusion_out[k]
-        return conv(torch.cat([x, content], dim=1)), self.fusion_skip[k](torch.cat([skip, content], dim=1))
+        The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
+        has found a use for the finest detail.
+        """
+        fusion, masks = self.fusion_out[k], ()
+        if not self.has_degree:
+            x = fusion(torch.cat([x, content], dim=1))
+        elif k < self.config.decoder_levels:
+            x, mask = fusion(x, content, degree)
+            content, masks = mask * content, (mask,)
+        else:
+            x = fusion.conv(torch.cat([x, content], dim=1))
+        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *masks
 
     def _call(self, function: Callable, *inputs: Any) -> Any:
-        """`function(*inputs)`, keeping its activations or not, see `checkpointing`."""
+        """`function(*inputs)`; where `checkpointing` is on, without keeping its activations."""
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
@@ -323,7 +302,7 @@ class VToonify(nn.Module):
 
         Args:
             x: `[B, 3 + parsing_channels, H, W]`: RGB in [-1, 1], then parsing logits / 16; H, W multiples of 8.
-            w_plus: `[B or 1, rows, D]` style code in w+.
+            w_plus: `[B or 1, w_layers, D]` style code in w+.
             degree: style degree in [0, 1], a number or `[B]`; variant D only.
 
         Returns:

@@ -8,15 +8,15 @@ its key first; the exit code is 1 when any figure is missing or disagrees, 2 whe
 """
 
 import argparse
-import gc
 import gzip
 import json
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,14 +76,13 @@ class Golden:
             return self._make_image(entry, params)
         x = torch.from_numpy(self.fill("input:" + entry["name"], entry["shape"]))
         scale, shift = entry.get("scale", 1.0), entry.get("shift", 0.0)
-        scale_late = entry.get("scale_after_resize", False)
-        if not scale_late:
+        if not entry.get("scale_after_resize"):
             x = x * scale + shift
         if "bicubic_to" in entry:
             x = nn.functional.interpolate(x, tuple(entry["bicubic_to"]), mode="bicubic", align_corners=False)
         if "clamp" in entry:
             x = x.clamp(*entry["clamp"])
-        if scale_late:
+        if entry.get("scale_after_resize"):
             x = x * scale + shift
         return x.reshape(entry["reshape"]) if "reshape" in entry else x
 
@@ -97,66 +96,53 @@ class Golden:
 
     def weights(self, module: str, network: nn.Module) -> dict[str, Tensor]:
         """State dict under the manifest's names; what the manifest leaves open keeps the network's own value."""
-        own = network.state_dict()
-        state = {}
+        own, state = network.state_dict(), {}
         for name, entry in self.manifest[module].items():
             shape, mean, std = entry or (None, None, None)
-            if mean is None:
-                if name in own:
-                    state[name] = own[name]
-                continue
-            value = self.fill(name, shape, mean, std)
-            state[name] = torch.from_numpy(np.abs(value) if name.endswith("running_var") else value)
+            if mean is not None:
+                value = torch.from_numpy(self.fill(name, shape, mean, std))
+                state[name] = value.abs() if name.endswith("running_var") else value
+            elif name in own:
+                state[name] = own[name]
         return state
 
     def network(self, module: str) -> nn.Module:
         """Build the network of a module and load its weights strictly."""
-        network = parity_calls.build(module, self.manifest[module]).eval().requires_grad_(False)
+        network = parity_calls.BUILDERS[module]().eval().requires_grad_(False)
         network.load_state_dict(self.weights(module, network), strict=True)
         return network
-
-
-@dataclass
-class Recent:
-    """Outputs of the last call made: the rows after it often keep other parts of the same call."""
-
-    signature: str = ""
-    outputs: dict[str, Tensor | np.ndarray] = field(default_factory=dict)
 
 
 def evaluate(rows: list[dict], golden: Golden) -> Iterator[Verdict]:
     """Verdicts of all rows, module by module, so that one network is in memory at a time."""
     for module in dict.fromkeys(row.get("module") for row in rows):
-        network, failure = None, ""
+        network, failure, recent = None, "", {}
         if module != parity_calls.FUNCTIONS:
             try:
                 network = golden.network(module)
             except ROW_ERRORS as error:
                 failure = f"no network {module!r}: {describe(error)}"
-        recent = Recent()
         for row in (row for row in rows if row.get("module") == module):
-            if failure:
-                yield Verdict(str(row.get("key")), False, reason=failure)
-            else:
-                yield judge(row, network, golden, recent)
-        del network, recent
-        gc.collect()
+            key = str(row.get("key"))
+            yield Verdict(key, False, reason=failure) if failure else judge(key, row, network, golden, recent)
 
 
-def judge(row: dict, network: nn.Module | None, golden: Golden, recent: Recent) -> Verdict:
-    """Make the call of one row and compare what it returns."""
-    key = str(row.get("key"))
+def judge(key: str, row: dict, network: nn.Module | None, golden: Golden, recent: dict) -> Verdict:
+    """Make the call of one row and compare what it returns.
+
+    `recent` keeps the outputs of the last call: the rows after it often compare other parts of the same call.
+    """
     if key not in golden.figures:
         return Verdict(key, False, reason="the golden file has no such array")
     try:
         params = row.get("params", {})
         signature = json.dumps([row["inputs"], params], sort_keys=True)
-        if signature != recent.signature or row["call"] not in recent.outputs:
+        if row["call"] not in recent.get(signature, {}):
             inputs = {name: golden.make_input(entry, params) for name, entry in row["inputs"].items()}
+            recent.clear()
             with torch.inference_mode():
-                recent.outputs = parity_calls.call(row, network, inputs, golden.figures)
-            recent.signature = signature
-        output = recent.outputs[row["call"]]
+                recent[signature] = parity_calls.call(row, network, inputs, golden.figures)
+        output = recent[signature][row["call"]]
         whole = output.numpy() if isinstance(output, Tensor) else output
         return compare(row, cut(whole, row.get("take", {})), whole, golden.figures)
     except ROW_ERRORS as error:
@@ -165,8 +151,7 @@ def judge(row: dict, network: nn.Module | None, golden: Golden, recent: Recent) 
 
 def cut(whole: np.ndarray, take: dict) -> np.ndarray:
     """The part of an output that was kept."""
-    step = take.get("stride", 1)
-    every = take.get("every", 1)
+    step, every = take.get("stride", 1), take.get("every", 1)
     if step != 1:
         whole = whole[..., ::step, ::step]
     if "channel_stride" in take:
@@ -185,8 +170,7 @@ def compare(row: dict, ours: np.ndarray, whole: np.ndarray, figures: dict[str, n
         return Verdict(key, False, error, magnitude, f"error above {allowed:.3e}")
     statistics = figures.get(key + ".stat")
     if statistics is not None:
-        own = summarise(whole)
-        allowed = tolerance(row, expected, float(statistics[2]))
+        own, allowed = summarise(whole), tolerance(row, expected, float(statistics[2]))
         if not np.nanmax(np.abs(own - statistics)) <= allowed or not np.isfinite(own[[0, 2]]).all():
             reason = f"mean, deviation, largest magnitude are {own.tolist()}, expected {statistics.tolist()}"
             return Verdict(key, False, error, magnitude, reason)
@@ -195,8 +179,8 @@ def compare(row: dict, ours: np.ndarray, whole: np.ndarray, figures: dict[str, n
 
 def summarise(whole: np.ndarray) -> np.ndarray:
     """Mean, sample standard deviation (NaN for a single number) and largest magnitude."""
-    flat = torch.from_numpy(np.ascontiguousarray(whole)).double()
-    return np.array([flat.mean().item(), flat.std().item() if flat.numel() > 1 else np.nan, largest(whole)])
+    flat = whole.astype(np.float64).ravel()
+    return np.array([flat.mean(), flat.std(ddof=1) if flat.size > 1 else np.nan, largest(whole)])
 
 
 def tolerance(row: dict, expected: np.ndarray, magnitude: float) -> float:
@@ -219,25 +203,22 @@ def describe(error: BaseException) -> str:
 
 def load_golden(cases: Path, figures: Path, manifest: Path, seed: int = 0) -> tuple[list[dict], Golden]:
     """Read the three files. Raises InputError, naming the file, when one is missing or is not what it should be."""
-    try:
-        rows = json.loads(cases.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{cases} cannot be read as a JSON list of cases: {error}") from error
+    rows = read_file(cases, "a JSON list of cases", lambda: json.loads(cases.read_text(encoding="utf-8")))
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         raise InputError(f"{cases} should hold a list of at least one case")
-    try:
-        with np.load(figures, allow_pickle=False) as arrays:
-            loaded = dict(arrays)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{figures} cannot be read as an .npz file: {error}") from error
-    try:
-        with gzip.open(manifest, "rt", encoding="utf-8") as file:
-            parameters = json.load(file)
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise InputError(f"{manifest} cannot be read as gzipped JSON: {error}") from error
+    arrays = read_file(figures, "an .npz file", lambda: dict(np.load(figures, allow_pickle=False)))
+    parameters = read_file(manifest, "gzipped JSON", lambda: json.loads(gzip.decompress(manifest.read_bytes())))
     if not isinstance(parameters, dict):
         raise InputError(f"{manifest} should map each network to its parameters")
-    return rows, Golden(loaded, parameters, seed)
+    return rows, Golden(arrays, parameters, seed)
+
+
+def read_file(path: Path, kind: str, read: Callable[[], Any]) -> Any:
+    """What `read` returns; one sentence where it fails."""
+    try:
+        return read()
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as {kind}: {error}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

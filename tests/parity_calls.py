@@ -19,51 +19,45 @@ from model.stylegan2 import Generator
 from model.training.data.augment import apply_affine
 from model.vtoonify import VToonify, VToonifyConfig
 
-NOISE_MODES = {"buffers": "fixed", "none": "none"}
+BUILDERS = {
+    "stylegan2": Generator,
+    "dualstylegan": DualStyleGAN,
+    "vtoonify_t": lambda: VToonify(VToonifyConfig(backbone="toonify")),
+    "vtoonify_d": VToonify,
+    "discriminator_t": Discriminator,
+    "discriminator_d": lambda: Discriminator(num_styles=17),
+    "psp": PSPEncoder,
+    "bisenet": BiSeNet,
+    "raft": RAFT,
+}
+"""The network of each module, with random weights."""
 
 FUNCTIONS = "functions"  # the module name of calls that need no network
+
+NOISE_MODES = {"buffers": "fixed", "none": "none"}
 
 Inputs = dict[str, Tensor | np.ndarray]
 Outputs = dict[str, Tensor | np.ndarray]
 
 
-def build(module: str, parameters: dict[str, list]) -> nn.Module:
-    """The network of a module, with random weights; `parameters`: name to [shape, mean, std], from the manifest."""
-    builders = {
-        "stylegan2": Generator,
-        "dualstylegan": DualStyleGAN,
-        "vtoonify_t": lambda: VToonify(VToonifyConfig(backbone="toonify")),
-        "vtoonify_d": lambda: VToonify(VToonifyConfig(backbone="dualstylegan")),
-        "discriminator_t": Discriminator,
-        "discriminator_d": lambda: Discriminator(num_styles=parameters["style_mapper.weight"][0][0]),
-        "psp": PSPEncoder,
-        "bisenet": BiSeNet,
-        "raft": RAFT,
-    }
-    return builders[module]()
-
-
 def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str, np.ndarray]) -> Outputs:
     """Make the call of a row; the result holds it under its name, and whatever else the same work gave.
 
-    Float outputs are tensors [B, ...], images uint8 arrays [H, W, 3]. Raises ValueError for a call that is not known.
+    Float outputs are tensors [B, ...], images uint8 arrays [H, W, 3]. A call that is not known is not in the result.
     """
     name, params = row["call"], row.get("params", {})
     if row["module"] == FUNCTIONS:
-        return {name: call_function(name, inputs, params, figures)}
+        return call_function(name, inputs, params, figures)
     calls = {
         Generator: call_generator,
         DualStyleGAN: call_generator,
         VToonify: call_vtoonify,
         Discriminator: call_discriminator,
-        PSPEncoder: call_psp,
+        PSPEncoder: lambda network, *_: {"codes_without_latent_avg": network(inputs["face"])},
         BiSeNet: call_bisenet,
         RAFT: call_raft,
     }
-    outputs = calls[type(network)](network, name, inputs, params)
-    if name not in outputs:
-        raise unknown(name)
-    return outputs
+    return calls[type(network)](network, name, inputs, params)
 
 
 def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs, params: dict) -> Outputs:
@@ -77,9 +71,7 @@ def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs,
     if match := re.fullmatch(r"(?:feature|skip)_(\d+)", name):
         feature, skip = network.features_at(*arguments, size=int(match[1]), noise=noise)
         return {f"feature_{match[1]}": feature, f"skip_{match[1]}": skip}
-    if name in ("image", "image_without_extrinsic_path"):
-        return {name: network(*arguments, noise=noise)}
-    raise unknown(name)
+    return {name: network(*arguments, noise=noise)} if name.startswith("image") else {}
 
 
 def call_vtoonify(network: VToonify, name: str, inputs: Inputs, params: dict) -> Outputs:
@@ -101,39 +93,25 @@ def call_discriminator(network: Discriminator, name: str, inputs: Inputs, params
     return {"logit": network(inputs["image"], degree, torch.tensor(params["style_index"]))}
 
 
-def call_psp(network: PSPEncoder, name: str, inputs: Inputs, params: dict) -> Outputs:
-    return {"codes_without_latent_avg": network(inputs["face"])}
-
-
 def call_bisenet(network: BiSeNet, name: str, inputs: Inputs, params: dict) -> Outputs:
     if name == "inference_parsing":
         return {name: parse(network, inputs["frame"])}
-    return dict(zip(("logits", "aux16", "aux32"), network.forward_with_auxiliary(inputs["image"]), strict=True))
+    image = inputs["image"]
+    _, context8, context16 = network.cp(image)
+    heads = {"aux16": network.conv_out16(context8), "aux32": network.conv_out32(context16)}
+    enlarged = {
+        head: nn.functional.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
+        for head, logits in heads.items()
+    }
+    return {"logits": network(image), **enlarged}
 
 
 def call_raft(network: RAFT, name: str, inputs: Inputs, params: dict) -> Outputs:
     low, high = params.get("range", (-1, 1))
     images = [2 * (inputs[image] - low) / (high - low) - 1 for image in ("image1", "image2")]
-    network.iterations = params["iters"]
-    compute = {"flow_up": network, "flow_low": network.low_resolution_flow}
-    if name not in compute:
-        raise unknown(name)
-    return {name: compute[name](*images)}
-
-
-def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np.ndarray]) -> Tensor | np.ndarray:
-    if name == "smooth":
-        return smooth_clip(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])
-    image = inputs["image"]
-    if name == "blur_downsample":
-        return blur_downsample(image)
-    if name == "affine":
-        return apply_affine(image, torch.tensor(params["matrix"], dtype=torch.float32))
-    if name == "preprocess":
-        return resize_frame(image, params["scale"])
-    if name == "align":
-        return align_face(image, figures[params["landmarks"]], 256)
-    raise unknown(name)
+    network.iterations, steps = params["iters"], []
+    with network.update_block.register_forward_hook(lambda module, args, output: steps.append(output[1])):
+        return {"flow_up": network(*images), "flow_low": sum(steps)}
 
 
 def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> Tensor:
@@ -153,5 +131,17 @@ def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> T
     return blur_downsample(torch.stack(smoothed))
 
 
-def unknown(name: str) -> ValueError:
-    return ValueError(f"unknown call {name!r}")
+def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np.ndarray]) -> Outputs:
+    image = inputs.get("image")
+    match name:
+        case "smooth":
+            return {name: smooth_clip(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])}
+        case "blur_downsample":
+            return {name: blur_downsample(image)}
+        case "affine":
+            return {name: apply_affine(image, torch.tensor(params["matrix"], dtype=torch.float32))}
+        case "preprocess":
+            return {name: resize_frame(image, params["scale"])}
+        case "align":
+            return {name: align_face(image, figures[params["landmarks"]], 256)}
+    return {}

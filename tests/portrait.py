@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
-from model.training.data.shards import encode_pair, write_shard
-from model.training.drawn.pair import draw_pairs
+from model.training.data.shards import write_shard
 from model.training.drawn.styles import load_style
+from model.training.generate.drawn import draw_pairs
 
 LANDMARKS = np.array(
     [
@@ -40,7 +40,6 @@ def write_drawn_pairs(folder: Path, size: int = 192) -> None:
     photo = skimage.data.astronaut()[:300, :400]
     members = []
     for key, rgb, mirrored in (("a", photo, False), ("b", photo, True), ("c", photo // 2 + 20, False)):
-        [pair] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored)
-        facts = pair_facts(pair.degree, pair.landmarks, pair.landmarks_full)
-        members.append((key, encode_pair(pair.photo, pair.full, pair.partial, facts)))
+        [parts] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored)
+        members.append((key, parts))
     write_shard(folder / "pairs-00000.tar", members)

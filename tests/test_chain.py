@@ -14,7 +14,7 @@ import style_transfer
 import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
-from model.tools import random_weights as selfmade
+from model.tools import random_weights
 from model.training import losses
 from model.training.data.shards import index_pairs, list_styles
 from model.training.finetune import __main__ as finetune
@@ -89,7 +89,7 @@ def decoded(path: str) -> list[np.ndarray]:
 
 
 def test_variant_t_from_nothing_to_a_video(call):
-    assert call(selfmade.main, "--out", "selfmade") == 0
+    assert call(random_weights.main, "--out", "selfmade") == 0
     cartoons()
     teach = ("--stylegan_path", "selfmade/stylegan.pt", "--data", "cartoons", "--out", "finetuned.pt")
     assert call(finetune.main, *teach, *TINY, "--iter", 12) == 0
@@ -120,7 +120,7 @@ def test_variant_t_from_nothing_to_a_video(call):
 
 
 def test_variant_d_from_stored_features_to_a_photo(call):
-    assert call(selfmade.main, "--out", "selfmade") == 0
+    assert call(random_weights.main, "--out", "selfmade") == 0
     files = (*D_FILES, *helpers("direction", "faceparsing", "exstyle"), *TINY)
     draw = ("--teacher", "dualstyle", "--pretrain", "--count", 9, "--out", "features", "--style_id", 1)
     assert call(generate_data.main, *draw, *files[:-2]) == 0

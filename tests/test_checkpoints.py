@@ -10,33 +10,18 @@ import torch
 from model import checkpoints
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
-from model.discriminator import Discriminator
-from model.dualstylegan import DualStyleGAN
-from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig
 from model.vtoonify import VToonify, VToonifyConfig
+from tests.parity_calls import BUILDERS
 from tests.small import small_config, small_network
 
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
 
-BUILDERS = {
-    "stylegan2": Generator,
-    "dualstylegan": DualStyleGAN,
-    "vtoonify_t": lambda: VToonify(VToonifyConfig(backbone="toonify")),
-    "vtoonify_d": VToonify,
-    "discriminator_t": Discriminator,
-    "discriminator_d": lambda: Discriminator(num_styles=17),
-    "psp": PSPEncoder,
-    "bisenet": BiSeNet,
-    "raft": RAFT,
-}
-
-
 def render(network: VToonify, degree: float = 0.5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(1, 3, 64, 64, generator=generator)
-    w_plus = torch.randn(1, network.config.generator.rows, 8, generator=generator)
+    w_plus = torch.randn(1, network.config.generator.w_layers, 8, generator=generator)
     with torch.no_grad():
         return network(x, w_plus, degree)
 
@@ -57,33 +42,17 @@ def test_networks_have_the_names_and_shapes_of_the_published_files(name):
     assert {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in stored.items()}
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("backbone", ["toonify", "dualstylegan"])
-def test_vtoonify_comes_back_as_it_was_saved(tmp_path, backbone):
-    network = small_network(backbone)
-    checkpoints.save_vtoonify(tmp_path / "new" / "model.pt", network, extra={"step": 7})
-    loaded = checkpoints.load_vtoonify(tmp_path / "new" / "model.pt")
-    assert loaded.config == network.config and not loaded.training
-    assert torch.equal(render(loaded), render(network))
-    assert checkpoints.load_state(tmp_path / "new" / "model.pt")["step"] == 7
-    assert checkpoints.read_vtoonify_config(tmp_path / "new" / "model.pt") == network.config
-
-
-def test_loaded_networks_can_be_trained_on(tmp_path):
-    checkpoints.save_vtoonify(tmp_path / "model.pt", small_network())
-    loaded = checkpoints.load_vtoonify(tmp_path / "model.pt")
-    assert all(parameter.requires_grad and not parameter.is_meta for parameter in loaded.parameters())
-    loaded.encoder[0][0].weight.data.add_(1)
-    assert not torch.equal(render(loaded), render(small_network()))
-
-
-def test_half_precision_files_are_read_as_float32(tmp_path):
-    network = small_network()
-    checkpoints.save_vtoonify(tmp_path / "full.pt", network)
-    checkpoints.save_vtoonify(tmp_path / "half.pt", network, half=True)
-    loaded = checkpoints.load_vtoonify(tmp_path / "half.pt")
-    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    torch.testing.assert_close(render(loaded), render(network), rtol=0.02, atol=0.02)
-    assert (tmp_path / "half.pt").stat().st_size < (tmp_path / "full.pt").stat().st_size
+def test_vtoonify_comes_back_as_it_was_saved(tmp_path, backbone, half):
+    network, path = small_network(backbone), tmp_path / "new" / "model.pt"
+    checkpoints.save_vtoonify(path, network, half, extra={"step": 7})
+    loaded = checkpoints.load_vtoonify(path)
+    assert loaded.config == network.config == checkpoints.read_vtoonify_config(path) and not loaded.training
+    torch.testing.assert_close(render(loaded), render(network), atol=0.02 * half, rtol=0)
+    assert all(p.requires_grad and not p.is_meta and p.dtype == torch.float32 for p in loaded.parameters())
+    stored = checkpoints.load_state(path)
+    assert stored["step"] == 7 and (stored["g_ema"]["encoder.0.0.weight"].dtype == torch.float16) == half
 
 
 @pytest.mark.parametrize("name", ["vtoonify_t", "vtoonify_d"])
@@ -104,9 +73,9 @@ def test_files_of_torch_before_1_6_are_read(tmp_path):
 def test_generators_of_other_sizes_come_back(tmp_path):
     config = GeneratorConfig(size=64, style_dim=8, mapping_layers=1, channels=dict.fromkeys((4, 8, 16, 32, 64), 4))
     network = Generator(config)
-    checkpoints.save_state(tmp_path / "generator.pt", {"g_ema": network.state_dict()})
+    checkpoints.save_generator(tmp_path / "generator.pt", network)
     loaded = checkpoints.load_generator(tmp_path / "generator.pt", config)
-    w_plus = torch.randn(1, config.rows, 8)
+    w_plus = torch.randn(1, config.w_layers, 8)
     assert torch.equal(loaded(w_plus, noise="fixed"), network(w_plus, noise="fixed"))
     with pytest.raises(InputError, match=r"not a DualStyleGAN generator: parameter style\.2\.weight is missing"):
         checkpoints.load_dualstylegan(tmp_path / "generator.pt", config)
@@ -118,6 +87,15 @@ def test_face_parser_and_optical_flow_load_with_their_buffers(tmp_path):
         torch.save(network.state_dict(), tmp_path / "weights.pth")
         loaded = load(tmp_path / "weights.pth").state_dict()
         assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
+
+
+class TinyEncoder(torch.nn.Module):
+    """Has what the loader of the pSp encoder relies on."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(2, 2)
+        self.register_buffer("latent_avg", torch.zeros(18, 512), persistent=False)
 
 
 @pytest.mark.parametrize("options", [{"label_nc": 0}, argparse.Namespace(label_nc=0)])
@@ -133,15 +111,6 @@ def test_style_encoder_file_holds_options_and_a_mean_code(tmp_path, monkeypatch,
         checkpoints.load_style_encoder(tmp_path / "encoder.pt")
 
 
-class TinyEncoder(torch.nn.Module):
-    """Has what the loader of the pSp encoder relies on."""
-
-    def __init__(self):
-        super().__init__()
-        self.line = torch.nn.Linear(2, 2)
-        self.register_buffer("latent_avg", torch.zeros(18, 512), persistent=False)
-
-
 def test_pretrained_encoder_goes_into_a_network(tmp_path):
     source, target = small_network(), small_network()
     with torch.no_grad():
@@ -155,31 +124,21 @@ def test_pretrained_encoder_goes_into_a_network(tmp_path):
         )
 
 
-def spoil(contents: dict, how: str) -> None:
-    weights = contents["g_ema"]
-    names = list(weights)
-    if how == "missing":
-        del weights[names[5]], weights[names[9]]
-    elif how == "shape":
-        weights[names[5]] = torch.zeros(1, 2, 3)
-    else:
-        weights["surplus.weight"] = torch.zeros(1)
-
-
 @pytest.mark.parametrize(
-    ("how", "sentence"),
-    [("missing", "parameter {} is missing"), ("shape", "parameter {} has shape [1, 2, 3], not"),
-     ("unexpected", "parameter surplus.weight is unexpected")],
+    ("change", "sentence"),
+    [({"{5}": None, "{9}": None}, "parameter {5} is missing"),
+     ({"{5}": torch.zeros(1, 2, 3)}, "parameter {5} has shape [1, 2, 3], not"),
+     ({"surplus.weight": torch.zeros(1)}, "parameter surplus.weight is unexpected")],
 )  # fmt: skip
-def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, how, sentence):
+def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, change, sentence):
     network = small_network()
-    contents = {"g_ema": dict(network.state_dict()), "config": network.config.to_dict()}
-    spoil(contents, how)
-    torch.save(contents, tmp_path / "model.pt")
+    names = list(network.state_dict())
+    weights = network.state_dict() | {name.format(*names): value for name, value in change.items()}
+    weights = {name: value for name, value in weights.items() if value is not None}
+    torch.save({"g_ema": weights, "config": network.config.to_dict()}, tmp_path / "model.pt")
     with pytest.raises(InputError) as caught:
         checkpoints.load_vtoonify(tmp_path / "model.pt")
-    assert sentence.format(list(network.state_dict())[5]) in str(caught.value)
-    assert "model.pt is not a VToonify model" in str(caught.value)
+    assert f"model.pt is not a VToonify model: {sentence.format(*names)}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,16 @@ import pytest
 import skimage.data
 
 from model.common.errors import InputError
-from model.training.drawn.geometry import align_portrait, displace
+from model.training.drawn.filters import to_lab
+from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import Drawing, draw_full
+from model.training.drawn.warp import displace
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE
 
 SIZE = PORTRAIT_SIZE
 STYLE_NAMES = ["film", "ink", "painterly", "watercolour"]
-
-
-def to_lab(rgb):
-    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
 def scale_lightness(rgb, factor):
@@ -49,10 +47,7 @@ def written(folder, text, name="mine.toml"):
 def test_the_four_styles_are_shipped():
     assert style_names() == STYLE_NAMES
     assert all(load_style(name).name == name for name in STYLE_NAMES)
-
-
-def test_film_is_the_default():
-    assert load_style("film") == DrawnStyle("film")
+    assert load_style("film") == DrawnStyle("film"), "film is the default"
 
 
 def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
@@ -76,7 +71,6 @@ def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
         ("ink = 1.5", r"mine\.toml: 'ink' must lie between 0 and 1, not 1\.5"),
         ("[shape]\njaw_width = 0.1", r"'shape\.jaw_width' must lie between 0\.7 and 1\.2"),
         ("skin_tones = [1, 2]", r"'skin_tones' must be a list of 3 numbers"),
-        ("skin_tones = 4", r"'skin_tones' must be a list of 3 numbers"),
         ("skin_tones = [1, 2, '3']", r"'skin_tones' must be a number, not '3'"),
         ("skin_tones = [1, 2, 300]", r"'skin_tones' must lie between -40 and 30"),
         ("ink =", r"mine\.toml is not a TOML file"),
@@ -89,23 +83,20 @@ def test_mistakes_in_a_style_are_named(tmp_path, text, said):
 
 
 def test_styles_that_cannot_be_found_or_read_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no drawn style 'charcoal'.*film, ink, painterly, watercolour"):
-        load_style("charcoal")
-    with pytest.raises(InputError, match=r"none\.toml cannot be read"):
-        load_style(tmp_path / "none.toml")
-    with pytest.raises(InputError, match="rename the file"):
-        load_style(written(tmp_path, "", "My Style.toml"))
-    binary = tmp_path / "binary.toml"
-    binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is not a TOML file"):
-        load_style(binary)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for style, said in (
+        ("charcoal", r"no drawn style 'charcoal'.*film, ink, painterly, watercolour"),
+        (tmp_path / "none.toml", r"none\.toml cannot be read"),
+        (written(tmp_path, "", "My Style.toml"), "rename the file"),
+        (tmp_path / "binary.toml", "is not a TOML file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_style(style)
 
 
 @pytest.mark.parametrize("name", STYLE_NAMES)
-def test_a_style_draws_the_same_picture_twice_and_starts_at_the_photo(portrait, parsing, drawings, name):
-    again = draw_full(portrait[0], load_style(name), parsing)
-    np.testing.assert_array_equal(again.full, drawings[name].full)
-    np.testing.assert_array_equal(again.at_degree(0.0), portrait[0])
+def test_a_style_draws_the_same_picture_twice(portrait, parsing, drawings, name):
+    np.testing.assert_array_equal(draw_full(portrait[0], load_style(name), parsing).full, drawings[name].full)
 
 
 def test_styles_differ_clearly(portrait, drawings):

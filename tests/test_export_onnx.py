@@ -46,7 +46,7 @@ def test_the_file_gives_the_same_pictures_at_any_size(call, capsys, tmp_path, pr
 def test_variant_t_and_parsing_maps_are_exported(tmp_path, backbone, channels):
     network = enlarging_network(backbone, channels)
     generator = network.config.generator
-    code = network.zplus_to_wplus(torch.ones(1, generator.rows, generator.style_dim))
+    code = network.zplus_to_wplus(torch.ones(1, generator.w_layers, generator.style_dim))
     folded = FoldedVToonify(network, code, 0.5 if network.has_degree else None)
     export.trace(folded, 3 + channels, "fp32").save(tmp_path / "t.onnx", external_data=False)
     assert export.difference(tmp_path / "t.onnx", folded, 3 + channels) < 1e-4

@@ -114,7 +114,7 @@ def test_the_generator_moves_to_the_colours_of_the_pictures(options, files):
     path = finetune(run)
     wanted = torch.stack(list(PictureFolder(run.data, 16))).mean((0, 2, 3))
     base, tuned = (checkpoints.load_generator(file, SMALL) for file in (run.stylegan_path, path))
-    z = torch.randn(16, 1, 8, generator=torch.Generator().manual_seed(1)).repeat(1, SMALL.rows, 1)
+    z = torch.randn(16, 1, 8, generator=torch.Generator().manual_seed(1)).repeat(1, SMALL.w_layers, 1)
     with torch.no_grad():
         before, after = (network(0.5 * network.mapping(z)).mean((0, 2, 3)) for network in (base, tuned))
     assert (after - wanted).norm() < 0.5 * (before - wanted).norm()
@@ -187,7 +187,7 @@ def test_the_penalty_comes_every_16_steps_and_without_r1_never(trainer):
 
 def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monkeypatch):
     """With all batches alike, it is the step of one of them."""
-    codes, real = 0.3 * torch.randn(4, SMALL.rows, 8), torch.rand(4, 3, 16, 16)
+    codes, real = 0.3 * torch.randn(4, SMALL.w_layers, 8), torch.rand(4, 3, 16, 16)
     monkeypatch.setattr(GANTrainer, "_real", lambda *_: real)
     monkeypatch.setattr(GANTrainer, "_fake", lambda run, _: run.network(codes))
     losses, squares = [], []
@@ -204,7 +204,7 @@ def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monk
 def test_codes_are_those_of_one_or_two_pictures(trainer):
     base = trainer().base
     codes = mixed_codes(base, np.random.default_rng(0), 400)
-    assert codes.shape == (400, SMALL.rows, 8)
+    assert codes.shape == (400, SMALL.w_layers, 8)
     differ = (codes[:, 1:] != codes[:, :-1]).any(2)
     changes = differ.sum(1)
     assert changes.max() == 1 and 0.85 < (changes == 1).float().mean() < 0.95

@@ -1,4 +1,4 @@
-"""The folded network gives the pictures of the whole one."""
+"""Small VToonify networks: folding changes no picture, and sub-pixel convolutions keep detail and brightness."""
 
 import copy
 from dataclasses import replace
@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
 from model.training.recipes import RECIPES
-from model.vtoonify import VToonify
+from model.vtoonify import VToonify, enlarge
 from tests.small import small_config
 from tests.small_models import enlarging_network
 
-VARIANTS = ("dualstylegan", "toonify")
+VARIANTS = pytest.mark.parametrize("backbone", ["dualstylegan", "toonify"])
 
 
 def stirred(network: VToonify) -> VToonify:
@@ -29,7 +29,7 @@ def stirred(network: VToonify) -> VToonify:
 
 
 def networks(backbone: str) -> list[VToonify]:
-    """Output as large as the input, four times as large, and ending with the input's resolution."""
+    """Output as large as the input, with and without parsing, and four times as large."""
     torch.manual_seed(0)
     small = small_config(backbone)
     plain, parsed = VToonify(small), VToonify(replace(small, parsing_channels=19))
@@ -38,7 +38,7 @@ def networks(backbone: str) -> list[VToonify]:
 
 def code(network: VToonify, seed: int = 3) -> Tensor:
     generator = network.config.generator
-    z_plus = torch.randn(1, generator.rows, generator.style_dim, generator=torch.Generator().manual_seed(seed))
+    z_plus = torch.randn(1, generator.w_layers, generator.style_dim, generator=torch.Generator().manual_seed(seed))
     return network.zplus_to_wplus(z_plus).detach()
 
 
@@ -47,60 +47,52 @@ def frames(network: VToonify, height: int, width: int) -> Tensor:
     return torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(4))
 
 
+def fold(network: VToonify, degree: float = 0.5) -> FoldedVToonify:
+    return FoldedVToonify(network, code(network), degree if network.has_degree else None)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(32, 40), (64, 24), (8, 8)])
 @pytest.mark.parametrize("degree", [0.0, 0.35, 1.0])
-@pytest.mark.parametrize("backbone", VARIANTS)
+@VARIANTS
 def test_folding_changes_nothing(backbone, degree, size):
     for network in networks(backbone):
-        x, w_plus = frames(network, *size), code(network)
-        wanted = network(x, w_plus, degree)
-        folded = network.fold(w_plus, degree if network.has_degree else None)
-        torch.testing.assert_close(folded(x), wanted, atol=1e-4, rtol=0)
+        x, before = frames(network, *size), copy.deepcopy(network.state_dict())
+        folded = fold(network, degree)
+        torch.testing.assert_close(folded(x), network(x, code(network), degree), atol=1e-4, rtol=0)
         assert (folded(x) - network(x, code(network, 5), degree)).abs().max() > 1e-3  # the style matters
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        assert all(p.requires_grad for p in network.parameters())
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("rows", [8, 24, 1000])
-@pytest.mark.parametrize("backbone", VARIANTS)
-def test_strips_fit_without_a_seam(backbone, rows):
+@pytest.mark.parametrize("height", [8, 24, 1000])
+@VARIANTS
+def test_strips_fit_without_a_seam(backbone, height):
     for network in networks(backbone):
-        folded = network.fold(code(network), 0.7 if network.has_degree else None)
-        x = frames(network, 64, 24)
-        whole, strips = folded(x), list(folded.in_strips(x, rows))
-        assert len(strips) == -(-64 // rows)
-        torch.testing.assert_close(torch.cat(strips, dim=2), whole, atol=1e-5, rtol=0)
+        folded, x = fold(network), frames(network, 64, 24)
+        strips = list(folded.in_strips(x, height))
+        assert len(strips) == -(-64 // height)
+        torch.testing.assert_close(torch.cat(strips, dim=2), folded(x), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_another_degree_shares_all_weights():
-    for network in (networks("dualstylegan")[0], networks("dualstylegan")[2]):
-        x, w_plus = frames(network, 32, 32), code(network)
-        first = network.fold(w_plus, 0.2)
+    for network in networks("dualstylegan")[::2]:
+        x, first = frames(network, 32, 32), fold(network, 0.2)
         kept = first(x)
         for degree in (0.9, 0.0, 1.0):
             second = first.at_degree(network, degree)
-            torch.testing.assert_close(second(x), network(x, w_plus, degree), atol=1e-4, rtol=0)
+            torch.testing.assert_close(second(x), network(x, code(network), degree), atol=1e-4, rtol=0)
             assert (second(x) - kept).abs().max() > 1e-3
             assert {p.data_ptr() for p in second.parameters()} == {p.data_ptr() for p in first.parameters()}
         assert torch.equal(first(x), kept)
 
 
-@torch.no_grad()
-def test_only_plain_layers_are_left():
-    for backbone in VARIANTS:
-        network = networks(backbone)[0]
-        folded = network.fold(code(network), 0.5 if network.has_degree else None)
-        leaves = {type(module) for module in folded.modules() if not list(module.children())}
-        assert leaves <= {nn.Conv2d, nn.LeakyReLU, nn.Identity, FixedNorm}
-
-
-def test_folding_leaves_the_network_as_it_is():
-    network = networks("dualstylegan")[0]
-    before, trained = copy.deepcopy(network.state_dict()), [p.requires_grad for p in network.parameters()]
-    network.fold(code(network), 0.5)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert [p.requires_grad for p in network.parameters()] == trained
+def test_norms_stay_in_single_precision():
+    folded = fold(networks("dualstylegan")[0]).to(torch.bfloat16)
+    norms = [module for module in folded.modules() if isinstance(module, FixedNorm)]
+    assert norms and all(norm.gain.dtype == norm.bias.dtype == torch.float32 for norm in norms)
 
 
 @torch.no_grad()
@@ -116,9 +108,9 @@ def test_what_cannot_be_folded_is_refused():
     with pytest.raises(ValueError, match="one style code"):
         FoldedVToonify(network, code(network).repeat(2, 1, 1), 0.5)
     with pytest.raises(ValueError, match="style degree"):
-        network.fold(code(network))
+        FoldedVToonify(network, code(network))
     with pytest.raises(ValueError, match="multiples of 8"):
-        network.fold(code(network), 0.5)(frames(network, 20, 32))
+        fold(network)(frames(network, 20, 32))
 
 
 @pytest.mark.parametrize(
@@ -126,19 +118,40 @@ def test_what_cannot_be_folded_is_refused():
 )
 def test_what_rendering_does_not_read_can_go(recipe, backbone):
     torch.manual_seed(0)
-    config = replace(RECIPES[recipe].network, backbone=backbone)
-    network = VToonify(config).eval().requires_grad_(False)
-    x = torch.rand(1, 3 + config.parsing_channels, 32, 40)
-    z_plus = torch.randn(1, config.generator.rows, config.generator.style_dim)
+    network = VToonify(replace(RECIPES[recipe].network, backbone=backbone)).eval().requires_grad_(False)
+    x = torch.rand(1, 3 + network.config.parsing_channels, 32, 40)
 
     def pictures() -> list[Tensor]:
-        w_plus = network.zplus_to_wplus(z_plus)
-        degree = 0.7 if network.has_degree else None
-        folded = network.fold(w_plus, degree)
-        return [network(x, w_plus, degree), (folded.at_degree(network, 0.7) if degree else folded)(x)]
+        folded = fold(network, 0.7)
+        return [network(x, code(network), 0.7), (folded.at_degree(network, 0.7) if network.has_degree else folded)(x)]
 
     before, size = pictures(), sum(weight.numel() for weight in network.parameters())
     network.keep_what_renders()
     assert all(torch.equal(a, b) for a, b in zip(before, pictures(), strict=True))
     kept = sum(weight.numel() for weight in network.parameters())
     assert kept < size if recipe == "tiny" else kept <= size
+
+
+def test_the_skip_image_is_enlarged_as_in_stylegan_without_its_dark_border():
+    skip, kernel = torch.randn(1, 3, 8, 12), make_kernel(gain=4.0)
+    wanted = upfirdn2d(upfirdn2d(skip, kernel, up=2, pad=(2, 1)), kernel, up=2, pad=(2, 1))
+    torch.testing.assert_close(enlarge(skip, 4)[..., 4:-4, 4:-4], wanted[..., 4:-4, 4:-4])
+    torch.testing.assert_close(enlarge(torch.full_like(skip, 0.7), 4), torch.full((1, 3, 32, 48), 0.7))
+
+
+@torch.no_grad()
+@VARIANTS
+def test_the_finest_features_reach_the_picture_at_every_degree(backbone):
+    torch.manual_seed(0)
+    small = small_config(backbone)
+    generator = replace(small.generator, size=small.in_size)  # the decoder ends at the input's own resolution
+    network = VToonify(replace(small, generator=generator, subpixel=4)).eval()
+    assert network.config.fusions == network.config.decoder_levels + 1 == 4
+    x, w_plus = torch.randn(1, 3, 32, 32), code(network)
+    for degree in (0.0, 1.0):
+        encoded = network.encode(x, w_plus, degree)
+        before, masks = network.decode(encoded, w_plus, degree)
+        encoded.features[3][:, :, 7, 9] += 1
+        reached = (network.decode(encoded, w_plus, degree)[0] - before).abs().amax((0, 1)) > 1e-6
+        assert reached[4 * 7 : 4 * 8, 4 * 9 : 4 * 10].all() and reached.float().mean() < 0.3
+        assert len(masks) == (3 if backbone == "dualstylegan" else 0)

@@ -1,4 +1,8 @@
+"""Missing files are fetched from the hub or by torch.hub; where that fails, one sentence says what to do."""
+
+import hashlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -8,13 +12,17 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from torchvision.models import VGG16_Weights
 
+from model.checkpoints import load_perceptual
 from model.common import hub
 from model.common.errors import InputError
 
 NAME = "vtoonify_d_cartoon/vtoonify_s_d.pt"
 REMOTE = f"/PKUWilliamYang/VToonify/resolve/main/models/{NAME}"
 CONTENT = bytes(range(256)) * 64
+VGG = f"/vgg16-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
+DAMAGED = "/vgg16-00000000.pth"
 
 FETCH = """
 import sys
@@ -30,33 +38,22 @@ CLOSED_PORT = "http://127.0.0.1:9"
 """The discard service, which nobody runs."""
 
 
-def fetch(folder: Path, home: Path, **environment: str) -> str:
-    """Outcome of `ensure_file` in a process of its own: the hub's library reads its settings when it is imported."""
-    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    inherited |= {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "*"}
-    command = [sys.executable, "-c", FETCH, NAME, str(folder)]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(
-        command, env=inherited | environment, cwd=root, capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout.strip()
-
-
 @pytest.fixture
-def hub_server() -> Iterator[str]:
-    """Address of a server that answers as the hub does, with one file."""
+def server() -> Iterator[str]:
+    """Address of a server that answers as the hub does, with two files."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
-            self.send_response(200 if self.path == REMOTE else 404)
+            there = self.path in (REMOTE, VGG, DAMAGED)
+            self.send_response(200 if there else 404)
             self.send_header("X-Repo-Commit", "a" * 40)
             self.send_header("ETag", '"etag"')
-            self.send_header("Content-Length", str(len(CONTENT) if self.path == REMOTE else 0))
+            self.send_header("Content-Length", str(len(CONTENT) if there else 0))
             self.end_headers()
 
         def do_GET(self):
             self.do_HEAD()
-            if self.path == REMOTE:
+            if self.path in (REMOTE, VGG, DAMAGED):
                 self.wfile.write(CONTENT)
 
         def log_message(self, *_):
@@ -67,6 +64,18 @@ def hub_server() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+def fetch(folder: Path, home: Path, **environment: str) -> str:
+    """Outcome of `ensure_file` in a process of its own: the hub's library reads its settings when it is imported."""
+    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    inherited |= {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "*"}
+    command = [sys.executable, "-c", FETCH, NAME, str(folder)]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        command, env=inherited | environment, cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
 
 
 def test_files_on_disk_are_taken_as_they_are(tmp_path):
@@ -82,20 +91,21 @@ def test_paths_and_shipped_files_are_never_fetched(tmp_path):
         hub.ensure_file("starter/vtoonify_s_d.pt", tmp_path)
 
 
-def test_a_missing_file_is_fetched_into_place(tmp_path, hub_server):
+def test_a_missing_file_is_fetched_into_place(tmp_path, server):
     folder = tmp_path / "checkpoint"
-    assert fetch(folder, tmp_path / "home", HF_ENDPOINT=hub_server) == str(folder / NAME)
+    assert fetch(folder, tmp_path / "home", HF_ENDPOINT=server) == str(folder / NAME)
     assert (folder / NAME).read_bytes() == CONTENT
     assert [path for path in folder.rglob("*") if path.suffix in (".pt", ".incomplete")] == [folder / NAME]
 
 
 @pytest.mark.parametrize(
     ("environment", "reason"),
-    [({"HF_ENDPOINT": CLOSED_PORT}, "no connection"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set")],
-)
-def test_without_a_network_the_sentence_says_where_to_put_the_file(tmp_path, environment, reason):
-    folder = tmp_path / "checkpoint"
-    began = time.monotonic()
+    [({"HF_ENDPOINT": CLOSED_PORT}, "no connection"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+     ({"HF_ENDPOINT": "{server}/elsewhere"}, "the server answered 404")],
+)  # fmt: skip
+def test_a_failed_fetch_soon_says_where_to_put_the_file(tmp_path, server, environment, reason):
+    folder, began = tmp_path / "checkpoint", time.monotonic()
+    environment = {name: value.format(server=server) for name, value in environment.items()}
     outcome = fetch(folder, tmp_path / "home", **environment)
     assert time.monotonic() - began < 20
     assert outcome.startswith(f"InputError: {NAME} is not on this machine") and reason in outcome
@@ -103,11 +113,53 @@ def test_without_a_network_the_sentence_says_where_to_put_the_file(tmp_path, env
     assert not folder.exists()
 
 
-def test_a_file_that_the_hub_does_not_have_gets_a_sentence(tmp_path, hub_server):
-    outcome = fetch(tmp_path, tmp_path / "home", HF_ENDPOINT=f"{hub_server}/elsewhere")
-    assert "the server answered 404" in outcome and not (tmp_path / NAME).exists()
-
-
 def test_importing_fetches_nothing_and_needs_no_hub_library():
-    code = "import sys, model.common.hub; sys.exit('huggingface_hub' in sys.modules)"
+    code = "import sys, model.common.hub; sys.exit(bool({'huggingface_hub', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """Where VGG-16 is looked for and fetched to."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "*")
+    return tmp_path / "hub" / "checkpoints"
+
+
+@pytest.fixture
+def vgg_at(monkeypatch):
+    """A function that makes torchvision's address of VGG-16 another one."""
+    return lambda url: monkeypatch.setattr(VGG16_Weights.IMAGENET1K_V1.value, "url", url)
+
+
+def test_vgg_is_fetched_once_with_a_progress_bar(cache, vgg_at, server, capfd):
+    vgg_at(server + VGG)
+    path = hub.ensure_vgg()
+    assert path == cache / VGG[1:] and path.read_bytes() == CONTENT
+    assert "100%" in capfd.readouterr().err
+    vgg_at(CLOSED_PORT + VGG)
+    assert hub.ensure_vgg() == path
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("{server}/none" + VGG, "the server answered 404"), ("{server}" + DAMAGED, "what came was damaged"),
+     ("{server}" + VGG, "File exists"),
+     (CLOSED_PORT + VGG, "no connection to the server"), ("{silent}" + VGG, "no connection to the server")],
+)  # fmt: skip
+def test_a_failed_fetch_of_vgg_soon_says_where_to_put_it(cache, vgg_at, server, monkeypatch, url, reason):
+    monkeypatch.setattr(hub, "ANSWER_WITHIN", 0.2)
+    if reason == "File exists":
+        cache.parent.mkdir(parents=True)
+        cache.write_bytes(b"")  # a file where the folder should be
+    limit, began = socket.getdefaulttimeout(), time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
+        url = url.format(server=server, silent=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        vgg_at(url)
+        with pytest.raises(InputError) as raised:
+            load_perceptual()
+    assert time.monotonic() - began < 5 and socket.getdefaulttimeout() == limit
+    message, name = str(raised.value), url.rpartition("/")[2]
+    assert message.startswith(f"{name} (VGG-16") and f"({reason})" in message
+    assert f"download {url} and put it at {cache / name}" in message and "--perc_loss 0" in message
+    assert "\n" not in message and not (cache.is_dir() and list(cache.iterdir()))

@@ -11,7 +11,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from model.common.errors import InputError
-from model.media import pan
+from model.media import sample
 from model.media.frames import Frame
 from model.tools import metrics
 from model.tools.metrics import at_same_times, descriptor, main, mean, measure, sharpness
@@ -125,7 +125,7 @@ def test_the_program_writes_a_table_json_and_a_plot(call, capsys, tmp_path, monk
 
 def test_a_model_is_measured_in_each_style(call, tmp_path, capsys):
     film = tmp_path / "clip.mp4"
-    assert call(pan.main, film, "--seconds", 0.12) == 0
+    assert call(sample.main, film, "--seconds", 0.12) == 0
     assert call(main, film, "--model", "starter") == 0
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[0].removeprefix(str(film)) for row in rows] == ["", " film", " ink", " painterly", " watercolour"]

@@ -13,7 +13,7 @@ import webdataset
 from model.common.errors import InputError
 from model.training.data.drawn_pairs import DrawnPairs
 from model.training.data.shards import encode_pair, index_pairs, index_shard, list_styles, write_shard
-from model.training.generate.preview import class_colours, preview_sheet
+from model.training.generate.write import class_colours, preview_grid
 from tests.portrait import LANDMARKS, pair_facts
 from tests.stand_in import CLASSES, DIM, ROWS, SIZE, StandIn, write_samples
 
@@ -33,7 +33,7 @@ def test_a_shard_gives_back_what_was_written(tmp_path, parts):
     assert pairs[1].facts()["landmarks"] == LANDMARKS.tolist()
     means = [pairs[1].picture(name).mean() for name in ("photo", "full", "partial")]
     assert means == pytest.approx([99, 119, 109], abs=1)
-    assert preview_sheet([shard]).shape == (2 * 256, 3 * 256, 3)
+    assert preview_grid([shard]).shape == (2 * 256, 3 * 256, 3)
     assert [path.name for path in tmp_path.iterdir()] == [shard.name]
 
 
@@ -177,10 +177,10 @@ def test_previews_show_what_belongs_together(tmp_path):
         shards = [tmp_path / f"{name}-{i}.tar" for i in range(2)]
         for shard in shards:
             write_samples(shard, teacher, range(3), pretrain)
-        assert preview_sheet(shards).shape == (6 * 256, columns * 256, 3)
+        assert preview_grid(shards).shape == (6 * 256, columns * 256, 3)
     photo = cv2.resize(index_shard(shards[0])[0].picture("photo"), (256, 256), interpolation=cv2.INTER_NEAREST)
-    assert np.abs(preview_sheet(shards)[:256, :256].astype(int) - photo).mean() < 3
-    assert preview_sheet([]) is None
+    assert np.abs(preview_grid(shards)[:256, :256].astype(int) - photo).mean() < 3
+    assert preview_grid([]) is None
 
 
 def test_every_class_has_a_colour_of_its_own():

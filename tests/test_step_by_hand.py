@@ -85,7 +85,7 @@ def draw_batch(variant: tuple, seed: int) -> dict[str, Tensor]:
     return {
         "x": torch.randn(BATCH, 3 + 19, SIDE, SIDE) / 2,
         "y": torch.rand(BATCH, 3, 4 * SIDE, 4 * SIDE) * 2 - 1,
-        "w_plus": torch.randn(BATCH, TINY.rows, TINY.style_dim),
+        "w_plus": torch.randn(BATCH, TINY.w_layers, TINY.style_dim),
         "degree": torch.tensor([0.4, 1.0, 0.0, 0.8]).roll(seed) if dual else torch.ones(BATCH),
         "style": torch.tensor([2, 0, 1, 2]).roll(seed) if dual else torch.zeros(BATCH, dtype=torch.int64),
         "moved": torch.randn(BATCH, 3 + 19, WINDOW, WINDOW) / 2,

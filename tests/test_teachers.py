@@ -10,7 +10,7 @@ from model.ops import blur_downsample
 from model.training.data.augment import apply_affine
 from model.training.data.batch import moved_input, student_input
 from model.training.data.sampling import Sample, draw, layer_noise
-from model.training.teachers.helpers import move_pictures
+from model.training.teachers.base import move_pictures
 from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 
 NUMBERS = [7, 3, 11, 20, 21, 22]
@@ -93,33 +93,66 @@ def test_noise_is_normal_and_differs_between_layers_and_samples():
         assert abs((a * b).mean()) < 0.05
 
 
-# ---- variant T
+# ---- pairs and features
+
+
+def exemplar_codes(teacher, style: Tensor) -> Tensor:
+    with torch.no_grad():
+        return teacher.photos.mapping(torch.from_numpy(np.concatenate(list(EXEMPLARS.values()))))[style]
+
+
+def weights_of(sample: Sample, colour: float) -> Tensor:
+    return torch.stack([torch.tensor([d] * STRUCTURE + [colour] * (ROWS - STRUCTURE)) for d in sample.degree.tolist()])
+
+
+@torch.no_grad()
+def assert_pairs(teacher, sample: Sample, code: Tensor, of_photo: bool, *weights: Tensor) -> None:
+    """That photo and cartoon are those of a style code, the rows 7-17 of which are perhaps the photo's."""
+    w_plus = intrinsic(teacher, sample)
+    photo = teacher.photos(w_plus, noise())
+    if of_photo:
+        code = torch.cat([code[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
+    cartoon = teacher.dual(w_plus, code, *weights, noise()) if weights else teacher.cartoons(code, noise())
+    torch.testing.assert_close(sample.w_plus, code)
+    torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
+    torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
+    assert teacher.style_encoder.calls == int(of_photo)
 
 
 def test_toonify_pairs_follow_the_formulas():
     teacher = toonify()
     sample = teacher.sample(NUMBERS, 0.5)
-    w_plus = intrinsic(teacher, sample)
-    with torch.no_grad():
-        photo = teacher.photos(w_plus, noise())
-        code = torch.cat([w_plus[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
-        cartoon = teacher.cartoons(code, noise())
-    torch.testing.assert_close(sample.w_plus, code)
-    torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
-    torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
+    assert_pairs(teacher, sample, intrinsic(teacher, sample), True)
     assert set(sample.attribute.tolist()) <= {0, 1, 2, 3} and len(set(sample.attribute.tolist())) > 1
     assert sample.degree.tolist() == [1.0] * 6 and sample.style.tolist() == [0] * 6
     assert len(teacher.styles) == 1
 
 
-def test_toonify_features_follow_the_formulas():
-    teacher = toonify()
-    sample = teacher.sample_features(NUMBERS, 0.5)
+@pytest.mark.parametrize(
+    ("fixed", "colour"), [({}, 1.0), ({"fix_color": True}, 0.0), ({"fix_style": True}, 1.0),
+                          ({"fix_style": True, "fix_color": True}, 0.0), ({"fix_degree": True}, 1.0)],
+)  # fmt: skip
+def test_dualstylegan_pairs_follow_the_formulas(fixed, colour):
+    teacher = dual(**fixed)
+    sample = teacher.sample(NUMBERS, 0.4)
+    of_photo = fixed != {"fix_style": True}
+    assert_pairs(teacher, sample, exemplar_codes(teacher, sample.style), of_photo, weights_of(sample, colour))
+    assert teacher.styles == list(EXEMPLARS)
+
+
+@pytest.mark.parametrize("make", [toonify, dual])
+def test_features_follow_the_formulas(make):
+    teacher = make()
+    sample = teacher.sample_features(NUMBERS, 0.7)
     w_plus = intrinsic(teacher, sample)
+    code = w_plus if make is toonify else exemplar_codes(teacher, sample.style)
     with torch.no_grad():
-        feature, skip = teacher.cartoons.features_at(w_plus, SMALL.structure_size, noise())
+        network, codes = teacher.cartoons if make is toonify else teacher.dual, (w_plus,)
+        if make is dual:
+            codes = (w_plus, code, sample.degree[:, None].expand(-1, ROWS))
+        feature, skip = network.features_at(*codes, SMALL.structure_size, noise())
         photo = teacher.photos(w_plus, noise()).clamp(-1, 1)
-    for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo)):
+    for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo), (sample.w_plus, code)):
         torch.testing.assert_close(value, wanted)
     assert sample.cartoon is None and sample.offset is None
     assert torch.equal(sample.affine, torch.eye(3).expand(6, 3, 3))
@@ -134,34 +167,7 @@ def test_without_helpers_there_is_no_edit_no_map_and_the_code_is_the_one_that_wa
     assert sample.batch()["x"].shape == (6, 3, 16, 16)
 
 
-# ---- variant D
-
-
-def weights_of(sample: Sample, colour: float) -> Tensor:
-    return torch.stack([torch.tensor([d] * STRUCTURE + [colour] * (ROWS - STRUCTURE)) for d in sample.degree.tolist()])
-
-
-@pytest.mark.parametrize(
-    ("fixed", "colour"), [({}, 1.0), ({"fix_color": True}, 0.0), ({"fix_style": True}, 1.0),
-                          ({"fix_style": True, "fix_color": True}, 0.0), ({"fix_degree": True}, 1.0)],
-)  # fmt: skip
-def test_dualstylegan_pairs_follow_the_formulas(fixed, colour):
-    teacher = dual(**fixed)
-    sample = teacher.sample(NUMBERS, 0.4)
-    w_plus = intrinsic(teacher, sample)
-    exemplars = torch.from_numpy(np.concatenate(list(EXEMPLARS.values())))
-    with torch.no_grad():
-        photo = teacher.photos(w_plus, noise())
-        code = teacher.photos.mapping(exemplars)[sample.style]
-        only_exemplar = fixed == {"fix_style": True}
-        if not only_exemplar:
-            code = torch.cat([code[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
-        cartoon = teacher.dual(w_plus, code, weights_of(sample, colour), noise())
-    assert teacher.style_encoder.calls == (0 if only_exemplar else 1)
-    torch.testing.assert_close(sample.w_plus, code)
-    torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
-    torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
-    assert teacher.styles == list(EXEMPLARS)
+# ---- what is drawn for variant D
 
 
 def test_degrees_are_multiples_of_a_fifth_and_styles_are_all_taken():
@@ -212,20 +218,6 @@ def test_half_of_the_stored_samples_have_other_colours():
     assert not torch.allclose(stored[changed.index(True)], late[changed.index(True)], atol=1e-4)
 
 
-def test_dualstylegan_features_follow_the_formulas():
-    teacher = dual()
-    sample = teacher.sample_features(NUMBERS, 0.7)
-    w_plus = intrinsic(teacher, sample)
-    with torch.no_grad():
-        code = teacher.photos.mapping(torch.from_numpy(np.concatenate(list(EXEMPLARS.values()))))[sample.style]
-        weights = sample.degree[:, None].expand(-1, ROWS)
-        feature, skip = teacher.dual.features_at(w_plus, code, weights, SMALL.structure_size, noise())
-        photo = teacher.photos(w_plus, noise()).clamp(-1, 1)
-    for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo), (sample.w_plus, code)):
-        torch.testing.assert_close(value, wanted)
-    assert teacher.style_encoder.calls == 0
-
-
 def test_in_pre_training_the_degree_is_zero_for_a_quarter_then_uniform():
     teacher = dual(style_degree=0.3)
     draws = draw(5, range(800), SMALL)
@@ -266,17 +258,13 @@ def test_photo_and_cartoon_move_alike_and_what_does_not_move_is_left_alone():
     torch.testing.assert_close(first[1:], wanted)
 
 
-def test_the_moved_photo_is_parsed_at_half_its_size():
-    sample = toonify().sample(NUMBERS, None)
-    torch.testing.assert_close(sample.logits, Parser()(2 * blur_downsample(sample.photo)))
-    assert sample.logits.shape == (6, 19, 32, 32)
-
-
-def test_results_lie_in_their_range_and_networks_are_frozen():
+def test_results_lie_in_their_range_the_photo_is_parsed_and_networks_are_frozen():
     teacher = dual()
     sample = teacher.sample(NUMBERS, 0.9)
     for pictures in (sample.photo, sample.cartoon):
         assert pictures.abs().max() <= 1 and not pictures.requires_grad
+    torch.testing.assert_close(sample.logits, Parser()(2 * blur_downsample(sample.photo)))
+    assert sample.logits.shape == (6, 19, 32, 32)
     assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
 
 

@@ -24,30 +24,26 @@ class Payload:
         return os.system, (f"touch {self.trace}",)
 
 
-def bad_files(folder: Path) -> dict[str, Path]:
-    """Files that are no models of any kind."""
-    good = io.BytesIO()
+def bad_files(folder: Path) -> list[Path]:
+    """Files that are no models of any kind, a folder, and a path where nothing is."""
+    good, other_zip = io.BytesIO(), io.BytesIO()
     torch.save({"g_ema": small_network().state_dict()}, good)
-    other_zip = io.BytesIO()
     with zipfile.ZipFile(other_zip, "w") as archive:
         archive.writestr("notes.txt", "nothing")
-    image = bytes.fromhex("ffd8ffe000104a464946000101") + bytes(300)
     contents = {
         "empty": b"",
         "text": b"version https://git-lfs.github.com/spec/v1\n",
-        "image": image,
+        "image": bytes.fromhex("ffd8ffe000104a464946000101") + bytes(300),
         "truncated": good.getvalue()[:-4000],
         "zip": other_zip.getvalue(),
         "pickle": pickle.dumps({"g_ema": {}}),
     }
-    paths = {name: folder / name for name in ("missing", "folder", *contents)}
-    paths["folder"].mkdir()
     for name, data in contents.items():
-        paths[name].write_bytes(data)
+        (folder / name).write_bytes(data)
     for name, value in {"list": [1], "number": {"g_ema": 3}, "strings": {"g_ema": {"a": "b"}}}.items():
-        paths[name] = folder / name
-        torch.save(value, paths[name])
-    return paths
+        torch.save(value, folder / name)
+    (folder / "folder").mkdir()
+    return [*folder.iterdir(), folder / "missing"]
 
 
 LOADERS = [
@@ -59,12 +55,12 @@ LOADERS = [
 
 @pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
 def test_files_of_other_kinds_get_one_sentence_that_names_them(tmp_path, load):
-    for name, path in bad_files(tmp_path).items():
-        if load is checkpoints.read_vtoonify_config and name == "strings":
+    for path in bad_files(tmp_path):
+        if load is checkpoints.read_vtoonify_config and path.name == "strings":
             continue  # its parameters are not looked at
         with pytest.raises(InputError) as caught:
             load(path)
-        assert str(path) in str(caught.value) and "\n" not in str(caught.value), name
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value), path.name
 
 
 @pytest.mark.parametrize("load", [checkpoints.load_vtoonify, checkpoints.load_parser, checkpoints.load_state])
@@ -103,10 +99,10 @@ def test_exemplars_of_every_numpy_are_read(tmp_path, dtype, protocol):
 
 
 def test_saved_exemplars_are_read_here_and_by_numpy(tmp_path):
-    codes = {"ink": np.arange(12.0).reshape(1, 3, 4)}
-    checkpoints.save_exemplars(tmp_path / "codes.npy", codes)
-    np.testing.assert_array_equal(checkpoints.load_exemplars(tmp_path / "codes.npy")["ink"], codes["ink"])
-    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy", allow_pickle=True).item()["ink"], codes["ink"])
+    path, code = tmp_path / "codes.npy", np.arange(12.0).reshape(1, 3, 4)
+    checkpoints.save_exemplars(path, {"ink": code})
+    for loaded in (checkpoints.load_exemplars(path), np.load(path, allow_pickle=True).item()):
+        np.testing.assert_array_equal(loaded["ink"], code)
 
 
 @pytest.mark.parametrize(
@@ -121,19 +117,17 @@ def test_exemplars_of_other_shapes_and_kinds_are_refused(tmp_path, codes):
 
 
 def test_directions_have_the_shape_of_the_codes(tmp_path):
-    directions = np.random.default_rng(0).normal(size=(4, 18, 512))
-    np.save(tmp_path / "directions.npy", directions)
-    loaded = checkpoints.load_directions(tmp_path / "directions.npy")
+    path, directions = tmp_path / "directions.npy", np.random.default_rng(0).normal(size=(4, 18, 512))
+    np.save(path, directions)
+    loaded = checkpoints.load_directions(path)
     assert loaded.dtype == np.float32
     np.testing.assert_allclose(loaded, directions, rtol=1e-6)
-    np.save(tmp_path / "directions.npy", directions[:, :9])
-    with pytest.raises(InputError, match=r"\[4, 9, 512\], not float of shape \[N, 18, 512\]"):
-        checkpoints.load_directions(tmp_path / "directions.npy")
-    assert checkpoints.load_directions(tmp_path / "directions.npy", rows=9, dim=512).shape == (4, 9, 512)
+    with pytest.raises(InputError, match=r"\[4, 18, 512\], not float of shape \[N, 9, 512\]"):
+        checkpoints.load_directions(path, w_layers=9)
     for useless in (directions[:0], directions * np.nan):
-        np.save(tmp_path / "directions.npy", useless)
+        np.save(path, useless)
         with pytest.raises(InputError, match="it holds none, or numbers that are not finite"):
-            checkpoints.load_directions(tmp_path / "directions.npy")
+            checkpoints.load_directions(path)
 
 
 def test_states_come_back_in_their_own_precision(tmp_path):

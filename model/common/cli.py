@@ -15,13 +15,12 @@ import signal
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from model.common.errors import InputError
+from model.common.interrupts import as_ctrl_c, handled
 
 OptionsType = TypeVar("OptionsType")
 
@@ -31,7 +30,7 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """What a shell reports for a program whose reader, such as `head`, went away."""
 
-ARGPARSE_KEYS = ("help", "choices", "metavar", "nargs")
+ARGPARSE_KEYS = ("choices", "metavar", "nargs")
 
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
 """First words that are lower case after the program's name; any other first word may be a file's."""
@@ -41,28 +40,23 @@ def option(
     default: Any,
     help: str,
     *,
-    choices: Sequence | None = None,
-    metavar: str | tuple[str, ...] | None = None,
-    nargs: int | str | None = None,
     least: float | None = None,
     most: float | None = None,
     needs: str | None = None,
     free: bool = False,
+    **for_argparse: Any,
 ) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
 
     Args:
-        choices, metavar, nargs: as argparse takes them.
         least, most: range of a number, or of each number of a list.
         needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
         free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
+        for_argparse: `choices`, `metavar`, `nargs`, as `add_argument` takes them.
     """
-    metadata = {
-        "help": help, "choices": choices, "metavar": metavar, "nargs": nargs,
-        "least": least, "most": most, "needs": needs, "free": free,
-    }  # fmt: skip
+    metadata = {"help": help, "least": least, "most": most, "needs": needs, "free": free, **for_argparse}
     if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -87,11 +81,17 @@ def free_options(options: type) -> set[str]:
 class OneLineParser(argparse.ArgumentParser):
     """Reports a wrong option in one sentence, without the usage of forty others."""
 
+    SENTENCES = {
+        "invalid float value: (.*)": r"\1 is not a number",
+        "invalid int value: (.*)": r"\1 is not a whole number",
+        "unrecognized arguments: (.*)": r"\1 belongs to no option",
+        "^argument ": "",
+    }
+
     def error(self, message: str) -> NoReturn:
-        message = re.sub("invalid float value: (.*)", r"\1 is not a number", message)
-        message = re.sub("invalid int value: (.*)", r"\1 is not a whole number", message)
-        message = re.sub("unrecognized arguments: (.*)", r"\1 belongs to no option", message)
-        say(f"{message.removeprefix('argument ')}; --help lists the options")
+        for pattern, replacement in self.SENTENCES.items():
+            message = re.sub(pattern, replacement, message)
+        say(f"{message}; --help lists the options")
         sys.exit(EXIT_BAD_INPUT)
 
 
@@ -107,20 +107,20 @@ def _value_type(annotation: Any) -> Any:
 def build_parser(options: type, description: str) -> argparse.ArgumentParser:
     """Make a parser with one `--name` for each field of the dataclass `options`."""
     parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    hints = typing.get_type_hints(options)
+    hints, defaults = typing.get_type_hints(options), options()
     for field in dataclasses.fields(options):
         if not field.metadata:
             continue
-        settings = {key: field.metadata[key] for key in ARGPARSE_KEYS if field.metadata[key] is not None}
-        missing = field.default is dataclasses.MISSING
-        default = field.default_factory() if missing else field.default
-        settings["help"] = settings["help"].replace("%", "%%")
+        default, help = getattr(defaults, field.name), field.metadata["help"].replace("%", "%%")
         if hints[field.name] is bool:
-            parser.add_argument(f"--{field.name}", action="store_true", default=default, help=settings["help"])
+            parser.add_argument(f"--{field.name}", action="store_true", default=default, help=help)
             continue
         if default not in (None, []):
-            settings["help"] += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
-        parser.add_argument(f"--{field.name}", type=_value_type(hints[field.name]), default=default, **settings)
+            help += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
+        settings = {key: value for key, value in field.metadata.items() if key in ARGPARSE_KEYS and value is not None}
+        parser.add_argument(
+            f"--{field.name}", type=_value_type(hints[field.name]), default=default, help=help, **settings
+        )
     return parser
 
 
@@ -150,48 +150,30 @@ def say(message: object, all_processes: bool = False) -> None:
     print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 
 
-@contextmanager
-def termination_as_ctrl_c() -> Iterator[None]:
-    """Within the block `kill` does what Ctrl-C does, so that a file half written is finished in the same way."""
-
-    def stop(number: int, stack: FrameType | None) -> None:
-        handler = signal.getsignal(signal.SIGINT)
-        if not callable(handler):  # a program in the background ignores Ctrl-C
-            raise KeyboardInterrupt
-        handler(number, stack)
-
-    previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` as a program: what a user can mend is one sentence and exit code 2, Ctrl-C is exit code 130.
 
-    That is every `InputError`, and what the system says about files and memory where nobody foresaw it.
+    The first is every `InputError`, and what the system says about files and memory where nobody foresaw it.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
+    code, message = 0, None
     try:
-        with termination_as_ctrl_c():
+        with handled((signal.SIGTERM,), as_ctrl_c):
             main()
         sys.stdout.flush()
     except InputError as error:
-        say(error)
-        sys.exit(EXIT_BAD_INPUT)
+        code, message = EXIT_BAD_INPUT, error
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
-        sys.exit(EXIT_BROKEN_PIPE)
+        code = EXIT_BROKEN_PIPE
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        say(f"{where}{error.strerror or error}")
-        sys.exit(EXIT_BAD_INPUT)
+        code, message = EXIT_BAD_INPUT, f"{where}{error.strerror or error}"
     except MemoryError:
-        say("there is not enough memory: close other programs or take smaller pictures")
-        sys.exit(EXIT_BAD_INPUT)
+        code, message = EXIT_BAD_INPUT, "there is not enough memory: close other programs or take smaller pictures"
     except KeyboardInterrupt as interrupt:
-        say(str(interrupt) or "interrupted")  # it may say what was kept and how to go on
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(0)
+        code, message = EXIT_INTERRUPTED, str(interrupt) or "interrupted"  # it may say what was kept
+    if message is not None:
+        say(message)
+    sys.exit(code)

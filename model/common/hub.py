@@ -1,9 +1,11 @@
-"""Files of the checkpoint folder, fetched from the authors' repository on the Hugging Face hub where missing."""
+"""Weight files that are fetched when they are missing: the authors' from the Hugging Face hub, VGG-16 by torch.hub."""
 
+import socket
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 
-from model.common.errors import InputError
+from model.common.errors import InputError, fetch_failure
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoint"
 
@@ -14,14 +16,14 @@ SHIPPED = ("starter", "starter_pd")
 """Folders of checkpoint/ with models that come with this project and are on no hub."""
 
 FETCHING = ".fetching"
-"""Folder of checkpoint/ that holds what is half fetched, to be resumed."""
+"""Folder of checkpoint/ for files that are being fetched; a broken download is resumed from it."""
 
 ANSWER_WITHIN = 5.0
-"""Seconds for the hub to answer at all. Its library would try for minutes where there is no network."""
+"""Seconds for a server to answer. Both libraries would try for minutes where there is no network."""
 
 
 def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
-    """Path of checkpoint/NAME, which is fetched first if it is not on disk.
+    """Path of checkpoint/NAME, which is fetched first, with a progress bar, if it is not on disk.
 
     Args:
         name: path below `folder`, such as "vtoonify_d_cartoon/vtoonify_s_d.pt"; an absolute path must exist.
@@ -37,11 +39,28 @@ def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     inside = target.relative_to(folder)
     if inside.parts[0] in SHIPPED:
         raise InputError(f"{target} is missing although it comes with this project: restore it from the repository.")
-    return _fetch(f"models/{inside.as_posix()}", target, folder / FETCHING)
+    # Imported here: it takes longer to import than all of this project's modules, and is rarely needed.
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HTTPError, XetDownloadError
+
+    remote = f"models/{inside.as_posix()}"
+    if isinstance(cached := try_to_load_from_cache(REPOSITORY, remote), str):
+        return Path(cached)
+    url = hf_hub_url(REPOSITORY, remote)
+    try:
+        get_hf_file_metadata(url, token=False, timeout=ANSWER_WITHIN)
+        fetched = hf_hub_download(REPOSITORY, remote, local_dir=folder / FETCHING, token=False)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(fetched).replace(target)
+    except (HTTPError, XetDownloadError, OSError, ValueError) as error:
+        raise InputError(
+            f"{inside.as_posix()} is not on this machine and could not be fetched ({fetch_failure(error)}): "
+            f"download {url} and put it at {target}."
+        ) from error
 
 
 def fetched_bytes(folder: str | Path = CHECKPOINTS) -> int:
-    """How much of files that are being fetched is there already."""
+    """Bytes on disk of the files that `ensure_file` is fetching at the moment."""
     total = 0
     for path in (Path(folder) / FETCHING).rglob("*"):
         with suppress(FileNotFoundError):  # it was finished, and moved, just now
@@ -49,36 +68,25 @@ def fetched_bytes(folder: str | Path = CHECKPOINTS) -> int:
     return total
 
 
-def _fetch(remote: str, target: Path, fetching: Path) -> Path:
-    """Fetch `remote` with a progress bar and move it to `target`, or use the copy in the hub's own cache."""
-    # Imported here: it takes longer to import than all of this project's modules, and is rarely needed.
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import HTTPError, XetDownloadError
+def ensure_vgg() -> Path:
+    """Path of torchvision's VGG-16 (528 MB) in the cache of `torch.hub`; fetched first if it is not there."""
+    import torch
+    from torchvision.models import VGG16_Weights
 
-    cached = try_to_load_from_cache(REPOSITORY, remote)
-    if isinstance(cached, str):
-        return Path(cached)
-    url = hf_hub_url(REPOSITORY, remote)
+    url = VGG16_Weights.IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if path.is_file():
+        return path
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(ANSWER_WITHIN)  # torch.hub sets none
     try:
-        get_hf_file_metadata(url, token=False, timeout=ANSWER_WITHIN)
-        fetched = hf_hub_download(REPOSITORY, remote, local_dir=fetching, token=False)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(fetched).replace(target)
-    except (HTTPError, XetDownloadError, OSError, ValueError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
+    except (OSError, HTTPException, RuntimeError) as error:
         raise InputError(
-            f"{remote.removeprefix('models/')} is not on this machine and could not be fetched ({_reason(error)}): "
-            f"download {url} and put it at {target}."
+            f"{path.name} (VGG-16, for the perceptual loss) is not on this machine and could not be fetched "
+            f"({fetch_failure(error)}): download {url} and put it at {path}, or go on with --perc_loss 0."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """One clause in place of the library's paragraph."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set"
-    if (response := getattr(error, "response", None)) is not None:
-        return f"the server answered {response.status_code}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return "no connection to the server"
+    finally:
+        socket.setdefaulttimeout(previous)
+    return path

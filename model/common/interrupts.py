@@ -1,19 +1,48 @@
-"""Ctrl-C and SIGTERM during work that must be saved first."""
+"""Ctrl-C and SIGTERM: work that must be saved first notes them, and `kill` does what Ctrl-C does."""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Put Ctrl-C and SIGTERM on a list instead of acting on them."""
-    seen: list[int] = []
-    previous = {number: signal.signal(number, lambda number, _: seen.append(number)) for number in SIGNALS}
+def handled(numbers: tuple[int, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within the block, `handler` acts on these signals."""
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield seen
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
+    seen: list[int] = []
+    with handled(SIGNALS, lambda number, _: seen.append(number)):
+        yield seen
+
+
+def as_ctrl_c(number: int, stack: FrameType | None) -> None:
+    """Handler that does what Ctrl-C does, so that a half-written file is finished in the same way."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # a program in the background ignores Ctrl-C
+        raise KeyboardInterrupt
+    handler(number, stack)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block is through, so that what it writes is not torn."""
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set handlers, or is hit
+        yield
+        return
+    with noted_signals() as seen:
+        yield
+    if seen:
+        signal.raise_signal(seen[0])

@@ -6,9 +6,8 @@
 import contextlib
 import os
 import pickle
-import struct
-import tokenize
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,24 +17,6 @@ import torch
 from torch import Tensor
 
 from model.common.errors import InputError
-
-UNREADABLE = (
-    RuntimeError,
-    pickle.UnpicklingError,
-    tokenize.TokenError,
-    SyntaxError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ImportError,
-    AssertionError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-)
-"""What readers raise on bytes that are not theirs: unpicklers act on whatever those happen to say."""
 
 FLOAT_CODES = ("f2", "f4", "f8")
 """Kinds of numbers that a pickled array may hold."""
@@ -51,7 +32,7 @@ def read_contents(path: str | Path, expected: str, lazily: bool = False) -> dict
     Raises InputError for a file that is missing, no torch file, damaged, refers to code, or holds no dictionary.
     """
     with _sentences(path, expected):
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and _is_zip(Path(path)))
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     if not isinstance(contents, dict):
         raise InputError(f"{path} is not {expected}: it holds a {type(contents).__name__}, not a dictionary.")
     return contents
@@ -65,40 +46,30 @@ def read_array(path: str | Path, expected: str) -> np.ndarray:
 
 def read_pickled_arrays(path: str | Path, expected: str) -> dict[str, np.ndarray]:
     """The dictionary of arrays of numbers that `numpy.save` pickled into a .npy file."""
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with _sentences(path, expected), Path(path).open("rb") as file:
-        headers[np.lib.format.read_magic(file)](file)
-        pickled = _ArrayUnpickler(file).load()
-        return {str(name): array.numbers() for name, array in pickled.content().items()}
+        version = np.lib.format.read_magic(file)
+        getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
+        (contents,) = _ArrayUnpickler(file).load().data  # an array without axes holds one object
+        return {str(name): array.numbers() for name, array in contents.items()}
 
 
 @contextlib.contextmanager
 def _sentences(path: str | Path, expected: str) -> Iterator[None]:
     """Turn whatever goes wrong while reading `path` into an InputError."""
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: {expected} was expected.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist: {expected} was expected.")
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}: {expected} was expected.")
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty: {expected} was expected.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, on formats that are refused right after
             yield
     except OSError as error:
         raise InputError(f"{path} ({expected}) can't be read: {error.strerror or error}.") from error
-    except UNREADABLE as error:
+    except Exception as error:  # unpicklers act on whatever the bytes happen to say, and fail in every way there is
         # torch's own message advises programmers to load without protection.
         refers_to_code = isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower()
-        reason = "it refers to code, which is not run" if refers_to_code else "it is damaged or of another kind"
+        reason = "it refers to code, which is not run" if refers_to_code else "it is empty, damaged or of another kind"
         raise InputError(f"{path} is not {expected}: {reason}.") from error
-
-
-def _is_zip(path: Path) -> bool:
-    """Whether torch wrote the file in its present format; the one before 1.6 can't be mapped into memory."""
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") -> dict[str, Tensor]:
@@ -115,12 +86,9 @@ def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") ->
 def is_plain(value: Any) -> bool:
     """Whether `value` is a dense, real tensor with its numbers in memory."""
     return (
-        isinstance(value, Tensor)
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-        and not value.is_complex()
-    )
+        isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        and not value.is_quantized and not value.is_complex()
+    )  # fmt: skip
 
 
 def as_float32(tensor: Tensor) -> Tensor:
@@ -175,17 +143,8 @@ class _Dtype:
 class _Array:
     """Stands in for an array while unpickling, for numpy's own takes internal state from a file on trust."""
 
-    @classmethod
-    def reconstruct(cls, *_) -> "_Array":
-        return cls()
-
     def __setstate__(self, state: tuple):
         _, self.shape, self.dtype, self.is_fortran, self.data = state
-
-    def content(self) -> Any:
-        """The one object of an array of objects without axes."""
-        (content,) = self.data
-        return content
 
     def numbers(self) -> np.ndarray:
         if self.dtype.code not in FLOAT_CODES:
@@ -200,8 +159,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     STAND_INS = {
         ("numpy", "ndarray"): _Array,
         ("numpy", "dtype"): _Dtype,
-        ("numpy.core.multiarray", "_reconstruct"): _Array.reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _Array.reconstruct,  # since numpy 2
+        ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+        ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),  # since numpy 2
         ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how protocol 2 writes bytes
     }
 

@@ -1,24 +1,43 @@
-"""The page: three steps and the handlers behind them. All that is rendered, `Studio` renders."""
+"""The handlers behind the page's controls. All that is rendered, `Studio` renders.
+
+A handler gets the visitor's session and, by name, the values it works on. It returns or yields what the parts of the
+page of these names are to show.
+"""
 
 import html
+import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import gradio as gr
-import numpy as np
+from tqdm import tqdm
 
 from model.common.errors import InputError
 from model.common.hub import fetched_bytes
-from model.demo.drawing import crop_view, nearest_face
-from model.demo.gallery import Entry, Gallery, find_entry
-from model.demo.studio import Content, Step, Stopped, Studio, Wish, bring, bring_sample
+from model.demo.drawing import crop_view, nearest_face, reduced
+from model.demo.gallery import Gallery, find_entry
+from model.demo.studio import Content, RenderRequest, Stopped, Studio, bring, bring_sample
 from model.demo.visits import Visit, Visits
+from model.faces.crop import DEFAULT_PADDING
+from model.inference.look import Look
 from model.media.files import Frame, open_sink
+
+FIELDS = {field.name: field for field in fields(Look)}
+
+OPTIONS = {"degree": "style_degree"} | {name: name for name in ("color_transfer", "crop", "full_frame", "compare")}
+"""Controls that set an option of `Look`, and which; default, range, choices and help stand with its field."""
+
+PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
+"""Controls that set `Look.padding`, and their defaults."""
+
+CONTROLS = ("style", "exemplar", *OPTIONS, *PADDINGS)
+"""What `Page.request` takes, from the page and from programs; the page tells which face it is, too."""
 
 SETTLE = 0.25
 """Seconds that a slider must rest before the result is rendered in full."""
@@ -30,48 +49,23 @@ TELL_EVERY = 0.3
 """Seconds between two messages about the progress of a video."""
 
 
-def told(sentence: str) -> str:
-    """A message for the page."""
-    return f'<p class="told" role="status">{html.escape(sentence)}</p>' if sentence else ""
+def told(sentence: str, bar: str = "", role: str = "status") -> str:
+    """A message for the page; `role` is status or alert, `bar` HTML that stands above."""
+    return f'<div class="told {role}" role="{role}">{bar}{html.escape(sentence)}</div>'
 
 
-def failed(error: InputError) -> str:
-    """What went wrong, in the page, as a sentence."""
-    text = str(error)
-    text = text.replace("cannot", "Cannot", 1) if text.startswith("cannot") else text
-    text = text if text.endswith(".") else f"{text}."
-    return f'<p class="told error" role="alert">{html.escape(text)}</p>'
-
-
-def loading_of(entry: Entry) -> str:
-    """That a model is being loaded, and how much of it has been fetched."""
-    fetched = 0 if entry.on_disk else fetched_bytes()
-    return told(f"Loading {entry.title} …" + (f" {fetched / 1e6:.0f} MB fetched" if fetched else ""))
-
-
-def progress_of(step: Step) -> str:
-    """How far a video is."""
-    text = f"{step.done} frames done"
-    if step.total:
-        text = f"{min(step.done, step.total)} of {step.total} frames, {time_left(step.seconds_left)} left"
-    bar = f'<progress max="{step.total}" value="{step.done}"></progress>' if step.total else "<progress></progress>"
-    return f'<div class="told" role="status">{bar}<br>{text}</div>'
-
-
-def time_left(seconds: float) -> str:
-    """`8 s`, `2 min 05 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def shown(rgb: np.ndarray) -> np.ndarray:
-    """A result as the page shows it, not larger than a screen."""
-    factor = SHOWN_SIDE / max(rgb.shape[:2])
-    return rgb if factor >= 1 else cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+def failure(error: Exception) -> str:
+    """What is told of an error. What nobody foresaw is logged, and none of the visitor's business."""
+    if isinstance(error, InputError):
+        return f"{str(error).rstrip('.')}."
+    if isinstance(error, Stopped):
+        return "Cancelled: nothing was kept."
+    logging.getLogger(__name__).error("A visitor met an unexpected error", exc_info=error)
+    return "Something went wrong on this server: try again, or with another file."
 
 
 class Page:
-    """The page's handlers. Their first arguments are the visitor's session, then the controls in the order of `wish`.
+    """The page's handlers.
 
     Args:
         studio: renders.
@@ -82,210 +76,184 @@ class Page:
     def __init__(self, studio: Studio, gallery: Gallery, root: Path):
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
 
-    # ---- what the controls say
+    def request(self, style: str, exemplar: str | None = None, face: int = 0, **options: Any) -> RenderRequest:
+        """What the controls ask for. Raises InputError for a style that there is not."""
+        entry = find_entry(self.gallery.entries, style)
+        look = Look(style_id=entry.style or exemplar or None)
+        look.padding = [int(options.pop(name, usual)) for name, usual in PADDINGS.items()]
+        return RenderRequest(entry.ckpt, face, replace(look, **{OPTIONS[name]: options[name] for name in options}))
 
-    def wish(
-        self, key: str, exemplar: str | None, degree: float, colour: bool, face: int | None, left: int, right: int,
-        top: int, bottom: int, follow: bool = False, full_frame: int = 0, compare: bool = False,
-    ) -> Wish:  # fmt: skip
-        """The wish that the controls express. Raises InputError for a style that there is not."""
-        entry = find_entry(self.gallery.entries, key)
-        return Wish(
-            entry.ckpt, entry.style or exemplar or None, float(degree), bool(colour), face or 0,
-            (int(left), int(right), int(top), int(bottom)), "follow" if follow else "fixed", int(full_frame),
-            bool(compare),
-        )  # fmt: skip
-
-    def _visit(self, request: gr.Request) -> tuple[Visit, Content]:
-        visit = self.visits.known(request.session_hash)
+    def _visit(self, session: str) -> tuple[Visit, Content]:
+        visit = self.visits.known(session)
         if visit is None or visit.content is None:
             raise InputError("This page was left alone for too long: reload it.")
         return visit, visit.content
 
-    # ---- handlers
+    def take(self, session: str, upload: str | None = None) -> Iterator[dict[str, Any]]:
+        """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
+        visit = self.visits.of(session)
+        yield {"message": told("Looking for faces …"), "upload": None}
+        if upload is None:
+            content = bring_sample()
+        else:
+            content = bring(shutil.copy(upload, visit.fresh("input") / Path(upload).name), self.studio.limits)
+        visit.stop.set()
+        visit.content = content
+        height, width = content.source.size
+        count, kind = len(content.faces), "video" if content.source.is_video else "photo"
+        people = "one face" if count == 1 else f"{count} faces: choose one, or click it"
+        yield {
+            "message": "",
+            "facts": f"{content.name}: {kind}, {width} × {height}, {people}",
+            "face": gr.update(choices=[(f"Person {n + 1}", n) for n in range(count)], value=0, visible=count > 1),
+            "video_part": gr.update(visible=content.source.is_video),
+        } | _no_film()
 
-    def open(self, request: gr.Request) -> dict[str, Any]:
-        """A new visitor: the sample portrait, so that there is something to play with."""
-        visit = self.visits.of(request.session_hash)
-        visit.content = bring_sample()
-        return {"gallery": gr.Gallery(value=self.gallery.pictures())} | self._arrived(visit.content)
-
-    def leave(self, request: gr.Request) -> None:
+    def leave(self, session: str) -> None:
         """The page was closed."""
-        self.visits.end(request.session_hash)
+        self.visits.end(session)
 
-    def choose(self, number: int, key: str) -> Iterator[dict[str, Any]]:
-        """A picture of the gallery was chosen: load its model, fetch it if need be; else `key` stays chosen."""
-        entry, before = self.gallery.entries[number], find_entry(self.gallery.entries, key)
+    def choose(self, session: str, place: int, style: str) -> Iterator[dict[str, Any]]:
+        """A picture of the gallery was chosen: load its model, fetch it if need be; else `style` stays chosen."""
+        entry, before = self.gallery.entries[place], find_entry(self.gallery.entries, style)
         try:
             with ThreadPoolExecutor(1, "load") as pool:
                 loading = pool.submit(self.studio.stylizer, entry.ckpt)
                 while not loading.done():
-                    yield {"message": loading_of(entry)}
+                    fetched = 0 if entry.on_disk else fetched_bytes()
+                    amount = f" {fetched / 1e6:.0f} MB fetched" if fetched else ""
+                    yield {"message": told(f"Loading {entry.title} …{amount}")}
                     wait([loading], TELL_EVERY)
                 model = loading.result()
-        except InputError:
-            yield {"gallery": gr.Gallery(selected_index=self.gallery.entries.index(before))}
+            self.gallery.draw(entry, self.studio.stylizer)
+        except Exception:
+            yield {"gallery": gr.update(selected_index=self.gallery.entries.index(before))}
             raise
-        self.gallery.draw(entry, model)
-        names = [] if entry.style or model.exemplars is None or entry.preset.style is not None else [*model.exemplars]
-        usual = model.style_name() if names else None
-        yield {
+        has_choice = entry.style is None and entry.preset.style is None
+        exemplars = model.style.exemplar_names if has_choice else []
+        needs = {name: FIELDS[option].metadata["needs"] for name, option in OPTIONS.items()}
+        controls = {
+            name: gr.update(visible=model.style.uses.issuperset(uses.split())) for name, uses in needs.items() if uses
+        }
+        controls["color_transfer"]["visible"] &= not entry.preset.colour_transfer  # it does so anyway
+        if before.ckpt != entry.ckpt and (degree := model.style.degree()) is not None:
+            controls["degree"]["value"] = degree  # styles of one model can be compared at the degree that was chosen
+        yield controls | {
             "message": "",
-            "key": entry.key,
-            "gallery": gr.Gallery(value=self.gallery.pictures(), selected_index=number),
-            "exemplar": gr.Dropdown(choices=[(Path(name).stem, name) for name in names], value=usual,
-                                    visible=len(names) > 1),
-            # Styles of one model can be compared at the degree that was chosen.
-            "degree": gr.skip() if before.ckpt == entry.ckpt
-                      else gr.Slider(value=model.degree(), visible=model.network.has_degree),
-            "colour": gr.Checkbox(value=False, visible=model.style_encoder is not None and model.network.has_degree
-                                  and not entry.preset.colour_transfer),
+            "style": entry.key,
+            "gallery": gr.update(value=self.gallery.pictures(), selected_index=place),
+            "exemplar": gr.update(
+                choices=[(Path(name).stem, name) for name in exemplars],
+                value=model.style.exemplar_name() if exemplars else None, visible=len(exemplars) > 1,
+            ),
             "about": f"**{entry.title}** · licence: {entry.preset.licence}",
         }  # fmt: skip
 
-    def take(self, upload: str | None, request: gr.Request) -> Iterator[dict[str, Any]]:
-        """A file was uploaded, or came from the webcam; None stands for the sample portrait."""
-        visit = self.visits.of(request.session_hash)
-        yield {"message": told("Looking for faces …")}
-        try:
-            content = bring_sample() if upload is None else bring(visit.keep(upload), self.studio.limits)
-        except InputError:
-            yield {"upload": None}
-            raise
-        visit.stop.set()
-        visit.content = content
-        yield {"message": ""} | self._arrived(content)
-
-    def _arrived(self, content: Content) -> dict[str, Any]:
-        height, width = content.source.size
-        people = [(f"Person {number + 1}", number) for number in range(len(content.faces))]
-        kind = "video" if content.source.is_video else "photo"
-        return {
-            "upload": None,
-            "facts": f"{content.name}: {kind}, {width} × {height}, "
-                     + ("one face" if len(people) == 1 else f"{len(people)} faces: choose one, or click it"),
-            "face": gr.Radio(choices=people, value=0, visible=len(people) > 1),
-            "video_part": gr.Group(visible=content.source.is_video),
-            "film": gr.Video(value=None, visible=False),
-            "film_file": gr.DownloadButton(value=None, visible=False),
-        }  # fmt: skip
-
-    def frame(self, request: gr.Request, *controls: Any) -> dict[str, Any]:
-        """The frame with the faces and the crop."""
-        _, content = self._visit(request)
-        wish = self.wish(*controls)
-        return {"crop": crop_view(content, self.studio.crop(content, wish), wish.face), "message": ""}
-
-    def pick(self, place: list[int], request: gr.Request) -> dict[str, Any]:
-        """The frame was clicked."""
-        _, content = self._visit(request)
+    def pick(self, session: str, place: tuple[int, int]) -> dict[str, Any]:
+        """The frame was clicked at this pixel."""
+        _, content = self._visit(session)
         return {"face": nearest_face(content, *place)}
 
-    def draft(self, request: gr.Request, *controls: Any) -> dict[str, Any]:
+    def frame(self, session: str, **controls: Any) -> dict[str, Any]:
+        """The frame with the faces and the crop."""
+        _, content = self._visit(session)
+        request = self.request(**controls)
+        crop = self.studio.person(content, request).portrait.crop
+        return {"message": "", "frame": crop_view(content, request.face, crop)}
+
+    def draft(self, session: str, **controls: Any) -> dict[str, Any]:
         """While a slider is dragged: quickly, with a quarter of the pixels."""
-        visit, content = self._visit(request)
-        visit.wish = wish = self.wish(*controls)
-        if wish.full_frame:
-            return {"message": ""}
-        before, after = self.studio.draft(content, wish)
-        return {"message": "", "result": (before, after)}
+        visit, content = self._visit(session)
+        visit.newest = self.request(**controls)
+        result = {} if visit.newest.look.full_frame else {"result": self.studio.draft(content, visit.newest)}
+        return {"message": ""} | result
 
-    def settled(self, request: gr.Request, *controls: Any) -> dict[str, Any]:
+    def settled(self, session: str, **controls: Any) -> dict[str, Any]:
         """The slider was left alone after a draft: the result in full, unless it has moved on."""
-        visit, _ = self._visit(request)
-        wish = self.wish(*controls)
         time.sleep(SETTLE)
-        return self.result(request, *controls) if visit.wish == wish else {}
+        visit, _ = self._visit(session)
+        return self.result(session, **controls) if visit.newest == self.request(**controls) else {}
 
-    def result(self, request: gr.Request, *controls: Any) -> dict[str, Any]:
+    def result(self, session: str, **controls: Any) -> dict[str, Any]:
         """The picture before and after, in full, and as a file."""
-        visit, content = self._visit(request)
-        visit.wish = wish = self.wish(*controls)
-        before, after = self.studio.picture(content, wish)
+        visit, content = self._visit(session)
+        visit.newest = self.request(**controls)
+        before, after = self.studio.picture(content, visit.newest)
         path = visit.fresh("picture") / f"{content.source.name}_vtoonify.jpg"
         with open_sink(path, content.source) as sink:
             sink.write(Frame(after))
-        file = gr.DownloadButton(value=str(path), interactive=True)
-        return {"result": (shown(before), shown(after)), "picture_file": file}
+        return {
+            "result": (reduced(before, SHOWN_SIDE), reduced(after, SHOWN_SIDE)),
+            "picture_file": gr.update(value=str(path), interactive=True),
+        }
 
-    def film(self, request: gr.Request, *controls: Any) -> Iterator[dict[str, Any]]:
-        """The whole video, with progress."""
-        visit, content = self._visit(request)
-        wish, stop = self.wish(*controls), threading.Event()
+    def film(self, session: str, **controls: Any) -> Iterator[dict[str, Any]]:
+        """The whole video, with progress. Whatever happens, it can be run again."""
+        visit, content = self._visit(session)
+        request, stop = self.request(**controls), threading.Event()
         visit.stop.set()  # the one before, should it still be running
         visit.stop = stop
         path = visit.fresh("video") / f"{content.source.name}_vtoonify.mp4"
-        idle = {"run": gr.Button(interactive=True), "cancel": gr.Button(visible=False)}
         yield {
             "message": told("Waiting for the first frame …"),
-            "run": gr.Button(interactive=False),
-            "cancel": gr.Button(visible=True),
-            "film": gr.Video(value=None, visible=False),
-            "film_file": gr.DownloadButton(value=None, visible=False),
-        }
-        told_at = 0.0
+            "run": gr.update(interactive=False),
+            "cancel": gr.update(visible=True),
+        } | _no_film()
+        begun, told_at, total = time.monotonic(), 0.0, content.source.expected_frames
         try:
-            for step in self.studio.video(content, wish, path, stop.is_set):
+            for done in self.studio.video(content, request, path, stop.is_set):
                 visit.touch()
-                if time.monotonic() - told_at > TELL_EVERY:
-                    told_at = time.monotonic()
-                    yield {"message": progress_of(step)}
-        except Stopped:
-            yield {"message": told("Cancelled: nothing was kept.")} | idle
-        except InputError as error:
-            yield {"message": failed(error)} | idle
-        else:
-            yield {
-                "message": told(f"Done: {step.done} frames."),
-                "film": gr.Video(value=str(path), visible=True),
-                "film_file": gr.DownloadButton(value=str(path), visible=True),
-            } | idle
+                if (now := time.monotonic()) - told_at > TELL_EVERY:
+                    told_at = now
+                    yield {"message": progress(done, total, now - begun)}
+            parts = {name: gr.update(value=str(path), visible=True) for name in ("film", "film_file")}
+            outcome = {"message": told(f"Done: {done} frames.")} | parts
+        except Exception as error:
+            role = "status" if isinstance(error, Stopped) else "alert"
+            outcome = {"message": told(failure(error), role=role)}
+        yield outcome | {"run": gr.update(interactive=True), "cancel": gr.update(visible=False)}
 
-    def cancel(self, request: gr.Request) -> None:
+    def cancel(self, session: str) -> None:
         """End the video that is being rendered."""
-        visit = self.visits.known(request.session_hash)
-        if visit is not None:
+        if visit := self.visits.known(session):
             visit.stop.set()
-
-    # ---- for programs
 
     def styles(self) -> list[dict[str, Any]]:
         """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` and `licence`."""
-        variants = {"dualstylegan": "D", "toonify": "T"}
         return [
-            {"style": entry.key, "on_disk": entry.on_disk, "variant": variants[entry.preset.backbone],
+            {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.backbone[0].upper(),
              "licence": entry.preset.licence}
             for entry in self.gallery.entries
         ]  # fmt: skip
 
-    def stylize(
-        self, content: str, style: str, exemplar: str, degree: float, color_transfer: bool, padding_left: float,
-        padding_right: float, padding_top: float, padding_bottom: float, follow: bool, full_frame: float,
-        compare: bool, request: gr.Request,
-    ) -> str:  # fmt: skip
+    def stylize(self, session: str, content: str | None, **controls: Any) -> str:
         """Stylise a photo (to .jpg) or a video (to .mp4, with its sound).
 
         content: the file. style: one of /styles. exemplar: for models of many exemplars, the name of one. degree: 0
-        (nearly the photo) to 1. padding: room around the eyes at 64 pixels between them. follow: move the crop with
-        the face. full_frame: 0 for the crop alone, else how many times the frame is enlarged (1, 2, 4). compare: input
-        and result side by side. Of several faces the most prominent is stylised.
+        (nearly the photo) to 1; nothing: the style's own. padding: room around the eyes at 64 pixels between them. The
+        others are options of style_transfer.py. Of several faces the most prominent is stylised.
         """
         try:
             if not content:
                 raise InputError("There is no content: give the file of a photo or video.")
-            brought = bring(content, self.studio.limits)
-            if full_frame not in (0, 1, 2, 4):
-                raise InputError(f"full_frame is {full_frame:g}: give 0, 1, 2 or 4.")
-            padding = padding_left, padding_right, padding_top, padding_bottom
-            wish = self.wish(style, exemplar, degree, color_transfer, 0, *padding, follow, int(full_frame), compare)
-            visit = self.visits.of(request.session_hash)
+            brought, visit = bring(content, self.studio.limits), self.visits.of(session)
             suffix = ".mp4" if brought.source.is_video else ".jpg"
             path = visit.fresh("api") / f"{brought.source.name}_vtoonify{suffix}"
-            for _ in self.studio.video(brought, wish, path, visit.stop.is_set):
+            for _ in self.studio.video(brought, self.request(**controls), path, visit.stop.is_set):
                 visit.touch()
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except Stopped as error:
-            raise gr.Error("The connection was closed.", print_exception=False) from error
+        except Exception as error:
+            raise gr.Error(failure(error), print_exception=False) from error
         return str(path)
+
+
+def _no_film() -> dict[str, Any]:
+    return {name: gr.update(value=None, visible=False) for name in ("film", "film_file")}
+
+
+def progress(done: int, total: int | None, seconds: float) -> str:
+    """How far a video is after some seconds of work; `total` is unknown for some files."""
+    if not total:
+        return told(f"{done} frames done", "<progress></progress><br>")
+    left = tqdm.format_interval(max(total - done, 0) * seconds / done)
+    bar = f'<progress max="{total}" value="{done}"></progress><br>'
+    return told(f"{min(done, total)} of {total} frames, {left} left", bar)

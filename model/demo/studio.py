@@ -5,27 +5,27 @@ in a folder that the caller owns.
 """
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import cv2
 import numpy as np
 
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
-from model.faces.crop import DEFAULT_PADDING, FaceCrop
-from model.faces.search import Portrait, find_people
-from model.inference.clip import Look, stylised
-from model.inference.stylizer import Stylizer
+from model.faces.search import find_people
+from model.inference.clip import stylised
+from model.inference.look import Look
+from model.inference.people import Person
+from model.inference.stylizer import Portrait, Stylizer
 from model.media.files import Frame, FrameSource, open_frames, open_sink
 from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
+from model.styles.base import Crop
 
 KEPT_MODELS = 3
 """Models that stay in memory; the one that was not asked for the longest goes first."""
@@ -34,7 +34,7 @@ LENGTH_TOLERANCE = 0.5
 """Seconds that a video may be longer than allowed: containers round."""
 
 NAMES_SHOWN = 40
-"""Letters of a file's name that a message shows."""
+"""Letters of a file's name that a message shows: the last ones."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,34 @@ class Limits:
     video_pixels: int = 4096 * 2304
     result_pixels: int = 50_000_000
 
+    def check_source(self, source: FrameSource, name: str) -> None:
+        """Raise InputError for a photo or video that is too large, or whose header says that it is too long."""
+        height, width = source.size
+        kind, most = ("videos", self.video_pixels) if source.is_video else ("photos", self.photo_pixels)
+        if height * width > most:
+            raise InputError(
+                f"{name} has {width} × {height} pixels, and this page takes {kind} of up to {most / 1e6:.0f} "
+                "megapixels: make it smaller first."
+            )
+        if source.is_video and source.expected_frames and source.rate:
+            self.check_length(float(source.expected_frames / source.rate), name)
+
+    def check_length(self, seconds: float, name: str) -> None:
+        """Raise InputError for a video that lasts too long."""
+        if seconds > self.seconds + LENGTH_TOLERANCE:
+            raise InputError(
+                f"{name} lasts {seconds:.0f} seconds, and this page takes up to {self.seconds:g}: cut out a part of it."
+            )
+
+    def check_result(self, source: FrameSource, full_frame: int) -> None:
+        """Raise InputError for whole frames that would become too large."""
+        pixels = source.size[0] * source.size[1] * full_frame**2
+        if pixels > self.result_pixels:
+            raise InputError(
+                f"The result would have {pixels / 1e6:.0f} megapixels, and this page makes up to "
+                f"{self.result_pixels / 1e6:.0f}: choose a smaller one."
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -59,43 +87,23 @@ class Content:
     """As the visitor knows it."""
     shown: Frame
     """Its first frame with a face."""
-    faces: tuple[np.ndarray, ...]
+    faces: list[np.ndarray]
     """Landmarks `[68, 2]` in pixels of `shown`, the most prominent face first."""
+    codes: dict[Hashable, Any] = field(default_factory=dict)
+    """What styles know of the faces (`Style.encode`), by preset and number of the face."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """How a visitor wants the result; the fields are those of `Look`, with who (`face`, from 0) and `padding`."""
+class RenderRequest:
+    """What a visitor wants rendered: the preset, the number of the face (from 0), and the look."""
 
     preset: str
-    style: str | None = None
-    degree: float | None = None
-    color_transfer: bool = False
     face: int = 0
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING
-    crop: Literal["fixed", "follow"] = "fixed"
-    full_frame: int = 0
-    compare: bool = False
-
-    @property
-    def look(self) -> Look:
-        """What `stylised` needs to know."""
-        return Look(
-            style=self.style, degree=self.degree, color_transfer=self.color_transfer, crop=self.crop,
-            full_frame=self.full_frame, compare=self.compare,
-        )  # fmt: skip
+    look: Look = field(default_factory=Look)
 
 
-@dataclass(frozen=True)
-class Step:
-    """How far a video is."""
-
-    done: int
-    total: int | None
-    """Frames, as far as the file tells."""
-    seconds_left: float | None
-    path: Path | None = None
-    """The finished file, in the last step."""
+class Stopped(Exception):
+    """The visitor broke off, or went away."""
 
 
 def bring(path: str | Path, limits: Limits) -> Content:
@@ -104,41 +112,19 @@ def bring(path: str | Path, limits: Limits) -> Content:
     Raises InputError, in words for the visitor, for anything that cannot be stylised here.
     """
     path = Path(path)
-    name = path.name if len(path.name) <= NAMES_SHOWN else f"{path.name[: NAMES_SHOWN - 1]}…"
+    name = path.name[-NAMES_SHOWN:]
     try:
         source = open_frames(path)
-        _check_size(source, name, limits)
-        shown, faces = find_people(source)
+        limits.check_source(source, name)
+        return Content(source, name, *find_people(source))
     except InputError as error:
         raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
-    return Content(source, name, shown, tuple(faces))
 
 
 def bring_sample() -> Content:
     """The sample portrait."""
     source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
-    shown, faces = find_people(source)
-    return Content(source, "the sample portrait", shown, tuple(faces))
-
-
-def _check_size(source: FrameSource, name: str, limits: Limits) -> None:
-    height, width = source.size
-    most = limits.video_pixels if source.is_video else limits.photo_pixels
-    if height * width > most:
-        kind = "videos" if source.is_video else "photos"
-        raise InputError(
-            f"{name} has {width} × {height} pixels, and this page takes {kind} of up to {most / 1e6:.0f} megapixels: "
-            "make it smaller first."
-        )
-    if source.is_video and source.expected_frames and source.rate:
-        _check_length(float(source.expected_frames / source.rate), name, limits)
-
-
-def _check_length(seconds: float, name: str, limits: Limits) -> None:
-    if seconds > limits.seconds + LENGTH_TOLERANCE:
-        raise InputError(
-            f"{name} lasts {seconds:.0f} seconds, and this page takes up to {limits.seconds:g}: cut out a part of it."
-        )
+    return Content(source, "the sample portrait", *find_people(source))
 
 
 class Studio:
@@ -154,98 +140,74 @@ class Studio:
         self._models: OrderedDict[str, Stylizer] = OrderedDict()
         self._loading: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._portraits: WeakKeyDictionary[Content, dict[tuple[str, int], Portrait]] = WeakKeyDictionary()
 
     def stylizer(self, preset: str) -> Stylizer:
         """The model of a preset, loaded (and fetched) once whoever asks for it. InputError when it can't be had."""
         with self._lock:
             loading = self._loading.setdefault(preset, threading.Lock())
         with loading:
-            if preset not in self._models:
-                model = Stylizer.from_preset(preset, device=self.device, precision=self.precision)
-                with self._lock:
-                    self._models[preset] = model
             with self._lock:
-                model = self._models[preset]
-                self._models.move_to_end(preset)
+                model = self._models.pop(preset, None)
+            if model is None:
+                model = Stylizer.from_preset(preset, device=self.device, precision=self.precision)
+            with self._lock:
+                self._models[preset] = model  # the last one is the one that was asked for last
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
-                return model
+        return model
 
-    def crop(self, content: Content, wish: Wish) -> FaceCrop:
-        """What the model will see of the content. InputError when the padding leaves nothing."""
-        distance = self.stylizer(wish.preset).network.config.eye_distance
-        return FaceCrop.from_landmarks(content.faces[wish.face], content.shown.rgb.shape[:2], wish.padding, distance)
+    def person(self, content: Content, request: RenderRequest) -> Person:
+        """The person who is meant, with model, crop and look. The code of a face is found once for each style.
 
-    def portrait(self, content: Content, wish: Wish) -> Portrait:
-        """The person of a content, cropped as wished.
-
-        The style code of the face, which takes a network of its own, is found once for each person.
+        Raises InputError when the padding leaves nothing of the crop.
         """
-        known = self._portraits.setdefault(content, {})
-        who = (wish.preset, wish.face)
-        if who not in known:
-            known[who] = self.stylizer(wish.preset).fit(content.shown, landmarks=content.faces[wish.face])
-        return replace(known[who], crop=self.crop(content, wish))
+        stylizer, who = self.stylizer(request.preset), (request.preset, request.face)
+        frame, landmarks = content.shown, content.faces[request.face]
+        crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], request.look.padding)
+        if who not in content.codes:
+            content.codes[who] = stylizer.style.encode(frame.rgb, landmarks)
+        return Person(stylizer, Portrait(crop, content.codes[who], landmarks, frame.time), request.look)
 
-    def _check_result(self, content: Content, wish: Wish) -> None:
-        height, width = content.source.size
-        pixels = height * width * wish.full_frame**2
-        if pixels > self.limits.result_pixels:
-            raise InputError(
-                f"The result would have {pixels / 1e6:.0f} megapixels, and this page makes up to "
-                f"{self.limits.result_pixels / 1e6:.0f}: choose a smaller one."
-            )
-
-    def picture(self, content: Content, wish: Wish) -> tuple[np.ndarray, np.ndarray]:
-        """The shown frame before and after, RGB uint8 of one size. Raises InputError as `Stylizer.render` does."""
-        self._check_result(content, wish)
-        portrait = self.portrait(content, wish)
-        look = replace(wish.look, crop="fixed", compare=True)
-        (both,) = stylised(self.stylizer(wish.preset), [content.shown], portrait, look)
+    def picture(self, content: Content, request: RenderRequest) -> tuple[np.ndarray, np.ndarray]:
+        """The shown frame before and after, RGB uint8 of one size. Raises InputError as `stylised` does."""
+        self.limits.check_result(content.source, request.look.full_frame)
+        look = replace(request.look, crop="fixed", compare=True)
+        (both,) = stylised([content.shown], [self.person(content, request)], look)
         half = both.rgb.shape[1] // 2
         return both.rgb[:, :half], both.rgb[:, half:]
 
-    def draft(self, content: Content, wish: Wish) -> tuple[np.ndarray, np.ndarray]:
+    def draft(self, content: Content, request: RenderRequest) -> tuple[np.ndarray, np.ndarray]:
         """The crop before and after as `picture` shows it, but rendered with a quarter of the pixels."""
-        model, portrait = self.stylizer(wish.preset), self.portrait(content, wish)
+        person = self.person(content, request)
+        portrait, style, look = person.portrait, person.stylizer.style, person.look
         crop = portrait.crop.apply(content.shown.rgb)
-        height, width = crop.shape[:2]
-        small = cv2.resize(crop, (_half(width), _half(height)), interpolation=cv2.INTER_AREA)
-        portrait = replace(portrait, crop=FaceCrop.whole_frame(small.shape[:2]))
-        (drawn,) = model.render(
-            [small], portrait, style=wish.style, degree=wish.degree, color_transfer=wish.color_transfer
+        size = np.array(crop.shape[1::-1])
+        half = np.maximum(np.round(size / 2 / INPUT_MULTIPLE), 1).astype(int) * INPUT_MULTIPLE
+        landmarks = cv2.transform(portrait.landmarks[None], np.diag(half / size) @ portrait.crop.matrix)[0]
+        renderer = style.renderer(
+            portrait.code, exemplar=look.style_id, degree=look.degree, color_transfer=look.color_transfer
         )
-        size = (width * model.scale, height * model.scale)
-        before, after = (cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in (crop, drawn))
+        small = Crop(cv2.resize(crop, half, interpolation=cv2.INTER_AREA), landmarks)
+        (drawn,) = renderer.start([small])()
+        before, after = (cv2.resize(picture, size * style.scale) for picture in (crop, drawn))
         return before, after
 
-    def video(self, content: Content, wish: Wish, path: Path, is_stopped: Callable[[], bool]) -> Iterator[Step]:
-        """Render all of a video into `path`, step by step, with its sound; nothing is left of it when it is stopped.
+    def video(
+        self, content: Content, request: RenderRequest, path: Path, is_stopped: Callable[[], bool]
+    ) -> Iterator[int]:
+        """Render all of a video into `path`, with its sound; yields how many frames are done, after each.
 
-        Raises InputError when it turns out longer than allowed, and as `Stylizer.render` does.
+        Nothing is left of it when it is stopped.
+
+        Raises Stopped, InputError when it turns out longer than allowed, and InputError as `stylised` does.
         """
-        self._check_result(content, wish)
-        model, portrait, source = self.stylizer(wish.preset), self.portrait(content, wish), content.source
-        begun, done = time.monotonic(), 0
-        total = source.expected_frames
-        # A cancelled sink keeps nothing, as after any other exception.
+        source, person = content.source, self.person(content, request)
+        self.limits.check_result(source, request.look.full_frame)
         with open_sink(path, source) as sink, ahead(source) as frames, behind(sink.write) as write:
-            for frame in stylised(model, frames, portrait, wish.look):
-                _check_length(float(frame.time or 0), content.name, self.limits)
+            for done, frame in enumerate(stylised(frames, [person], request.look), 1):
+                self.limits.check_length(float(frame.time or 0), content.name)
                 if is_stopped():
                     raise Stopped
                 write(frame)
-                done += 1
-                pace = (time.monotonic() - begun) / done
-                yield Step(done, total, None if total is None else max(total - done, 0) * pace)
-        yield Step(done, done, 0.0, path)
+                yield done
 
-
-def _half(side: int) -> int:
-    """About half of it, and a multiple of what the network takes."""
-    return max(round(side / 2 / INPUT_MULTIPLE), 1) * INPUT_MULTIPLE
-
-
-class Stopped(Exception):
-    """The visitor broke off, or went away."""

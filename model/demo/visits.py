@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 
-from model.demo.studio import Content, Wish
+from model.demo.studio import Content, RenderRequest
 
 IDLE = 3600.0
 """Seconds after which a visitor of whom nothing was heard counts as gone."""
@@ -15,28 +15,26 @@ IDLE = 3600.0
 
 @dataclass(eq=False)
 class Visit:
-    """One open page."""
+    """One open page.
+
+    folder: for the visitor's files; its name can't be guessed. content: what is shown. newest: what was asked for
+    last; whoever renders something older may give up. stop: set to end the video that is being rendered.
+    """
 
     folder: Path
-    """Its name can't be guessed."""
     content: Content | None = None
-    wish: Wish | None = None
-    """The newest wish; whoever renders an older one may give up."""
+    newest: RenderRequest | None = None
     stop: threading.Event = field(default_factory=threading.Event)
-    """Set to end the video that is being rendered."""
     last_seen: float = field(default_factory=time.monotonic)
 
-    def keep(self, upload: str) -> Path:
-        """A copy of an uploaded file in the visit's folder, in place of the one before."""
-        folder = self.folder / "input"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        return Path(shutil.copy(upload, folder / Path(upload).name))
-
     def fresh(self, kind: str) -> Path:
-        """A new folder for a result of this kind, in place of the one before; browsers keep what has the same name."""
+        """A new folder for files of this kind; older ones go, but for the one of the content that is still shown.
+
+        Each has another name: browsers keep what has the same name.
+        """
         for old in self.folder.glob(f"{kind}-*"):
-            shutil.rmtree(old, ignore_errors=True)
+            if self.content is None or old not in self.content.source.path.parents:
+                shutil.rmtree(old, ignore_errors=True)
         folder = self.folder / f"{kind}-{token_urlsafe(8)}"
         folder.mkdir()
         return folder
@@ -45,28 +43,23 @@ class Visit:
         """Something was heard of the visitor, or is being done for them."""
         self.last_seen = time.monotonic()
 
-    def close(self) -> None:
-        """End what is going on and remove the folder."""
-        self.stop.set()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Visits:
     """The visits by the name of the browser's session, their folders all under `root`."""
 
     def __init__(self, root: Path):
-        self.root = root
+        self._root = root
         self._visits: dict[str, Visit] = {}
         self._lock = threading.Lock()
 
     def of(self, session: str) -> Visit:
-        """The visit of a session, begun if it is new."""
+        """The visit of a session, begun if it is new. Visits that were idle for long end."""
         with self._lock:
-            visit = self._visits.get(session)
-            if visit is None:
-                folder = self.root / token_urlsafe(16)
+            if session not in self._visits:
+                folder = self._root / token_urlsafe(16)
                 folder.mkdir(parents=True)
-                visit = self._visits[session] = Visit(folder)
+                self._visits[session] = Visit(folder)
+            visit = self._visits[session]
             visit.touch()
             gone = [name for name, other in self._visits.items() if time.monotonic() - other.last_seen > IDLE]
         for name in gone:
@@ -75,18 +68,12 @@ class Visits:
 
     def known(self, session: str) -> Visit | None:
         """The visit of a session, if it goes on: what is late must not begin a new one."""
-        with self._lock:
-            visit = self._visits.get(session)
-        if visit is not None:
+        if visit := self._visits.get(session):
             visit.touch()
         return visit
 
     def end(self, session: str) -> None:
-        """The visitor left."""
-        with self._lock:
-            visit = self._visits.pop(session, None)
-        if visit is not None:
-            visit.close()
-
-    def __len__(self) -> int:
-        return len(self._visits)
+        """The visitor left: stop what is going on, and remove the folder."""
+        if visit := self._visits.pop(session, None):
+            visit.stop.set()
+            shutil.rmtree(visit.folder, ignore_errors=True)

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from model.common import cli
-from model.common.devices import pick_own_gpu
 from model.common.errors import InputError
 from model.inference.contents import find_contents, result_names
 from model.inference.job import make_stylizer, stylize
@@ -24,7 +23,6 @@ def run(options: Options) -> None:
     """Stylise every content, or this process's share of them. Raises InputError for what cannot work."""
     options.check()
     if options.camera is not None:
-        pick_own_gpu()
         look = replace(options, crop="follow", lost=options.lost or "pass", batch_size=1)
         screens = partial(open_screens, options.virtual_camera)
         print(show_camera(options.camera, screens, lambda: make_stylizer(options), look))
@@ -40,7 +38,6 @@ def run(options: Options) -> None:
     make_folder(results)
     jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
     number, count = cli.processes()
-    pick_own_gpu()
     stylize_all(make_stylizer(options), jobs[number::count], options)
 
 

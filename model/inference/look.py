@@ -26,7 +26,7 @@ class Look:
         None, "style of a D model, as a number or by name; nothing: the preset's own", needs="exemplars"
     )
     style_degree: str | float | None = option(
-        None, "style degree of a D model, 0 (photo) to 1, or a curve as 0@0s,1@3s; nothing: the preset's own",
+        None, "from 0 (the photo, nearly) to 1 (the full style); or a curve as 0@0s,1@3s; nothing: the preset's own",
         least=0, most=1, needs="degree",
     )  # fmt: skip
     # Without the photo's code, all colours are the style's anyway.
@@ -47,7 +47,7 @@ class Look:
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
-    compare: bool = option(False, "write input and result side by side, as NAME_compare_X")
+    compare: bool = option(False, "input and result side by side; the file is NAME_compare_X")
     steady: str = option(
         "auto", "take noise out of videos first, so that they flicker less; auto: not for published models",
         choices=["auto", "on", "off"],

@@ -1,11 +1,9 @@
 """What every source and every sink of frames has in common."""
 
 import errno
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +13,7 @@ import av
 import numpy as np
 
 from model.common.errors import InputError
-from model.common.interrupts import noted_signals
+from model.common.interrupts import uninterrupted
 
 # The frame rate of anything that states none: photos, numbered pictures, streams without a clock.
 DEFAULT_RATE = Fraction(25)
@@ -137,16 +135,13 @@ class FrameSink(ABC):
 
         Between encoder and file Ctrl-C would lose a packet, and without the first one all the others show nothing.
         """
-        in_main = threading.current_thread() is threading.main_thread()  # no other thread may set handlers or is hit
         try:
-            with noted_signals() if in_main else nullcontext() as seen:
+            with uninterrupted():
                 yield
         except (OSError, av.FFmpegError) as error:
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, largest size of a file
             advice = "free some space there" if is_full else "choose a folder that exists and can be written"
             raise InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}") from error
-        if seen:
-            signal.raise_signal(seen[0])
 
     def write(self, frame: Frame) -> None:
         """Adds one frame; all frames of a sink have the same size. Raises InputError if it cannot be stored."""

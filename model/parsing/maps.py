@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from model.common.errors import InputError
+from model.common.interrupts import uninterrupted
 from model.common.weight_files import write_whole
 from model.faces.crop import FaceCrop
-from model.media.frames import uninterrupted
 
 SUFFIX = "_parsingmap"  # between a video's name and the ending of its file of maps, as the published program has it
 CLASSES = 19

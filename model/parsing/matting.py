@@ -1,6 +1,6 @@
-"""The person in a portrait, cut out by the small network whose weights ship with the project.
+"""The person in a portrait, cut out by a small network: for the drawn teacher and for `--full_frame`.
 
-checkpoint/drawn/README.md says how the weights came about. The drawn teacher and `--full_frame` both cut people out.
+Its weights ship with the project; checkpoint/drawn/README.md says how they came about.
 """
 
 from functools import cache
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from model.checkpoints import load_matte
+from model.common.tensors import to_tensor
 from model.matte import SIDE, MatteNet
 
 WEIGHTS = Path(__file__).parents[2] / "checkpoint" / "drawn" / "matte.pt"
@@ -25,6 +26,5 @@ def _network() -> MatteNet:
 def person_matte(rgb: np.ndarray) -> np.ndarray:
     """Matte [H, W] float32 in [0, 1] of the person in a portrait [H, W, 3] uint8. Deterministic."""
     small = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    x = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 127.5 - 1
-    matte = torch.sigmoid(_network()(x))[0, 0].numpy()
+    matte = torch.sigmoid(_network()(to_tensor(small)[None]))[0, 0].numpy()
     return cv2.resize(matte, (rgb.shape[1], rgb.shape[0]))

@@ -19,6 +19,7 @@ from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
 from model.effects.grayscale import keep_grey
 from model.faces.align import align_face
+from model.folded import FoldedVToonify
 from model.styles.base import Crop, Degree, Pending, Style
 from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
@@ -152,7 +153,7 @@ class VToonifyStyle(Style):
         with self._folding:
             known = next((fold for fold in self._folds if torch.equal(fold.w_plus, w_plus)), None)
             if known is None:
-                folded = self.network.fold(w_plus, degree)
+                folded = FoldedVToonify(self.network, w_plus, degree)
                 known = _Fold(w_plus, degree, folded.to(self.dtype, memory_format=torch.channels_last))
                 self._folds.appendleft(known)
             elif known.degree != degree:
@@ -236,16 +237,16 @@ def mix_codes(
     generator, weight = network.config.generator, next(network.parameters())
     if not network.has_degree:
         if photo is None:
-            return network.zplus_to_wplus(weight.new_zeros(1, generator.rows, generator.style_dim))
+            return network.zplus_to_wplus(weight.new_zeros(1, generator.w_layers, generator.style_dim))
         return photo
     if exemplar is None:
         raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
     z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
-    if z_plus.shape != (1, generator.rows, generator.style_dim):
-        wanted = [1, generator.rows, generator.style_dim]
+    if z_plus.shape != (1, generator.w_layers, generator.style_dim):
+        wanted = [1, generator.w_layers, generator.style_dim]
         raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
     w_plus = network.zplus_to_wplus(z_plus)
     if color_transfer or photo is None:
         return w_plus
-    first = generator.structure_rows
+    first = generator.structure_layers
     return torch.cat([w_plus[:, :first], photo[:, first:].to(w_plus)], dim=1)

@@ -172,7 +172,7 @@ def describe_checkpoint(path: str | Path) -> Preset:
     named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
     style, degree, colour = named.groups() if named else (None, None, None)
     published = GeneratorConfig()
-    codes_fit = (config.generator.rows, config.generator.style_dim) == (published.rows, published.style_dim)
+    codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
     preset = Preset(
         path.stem,
         config.backbone,

@@ -95,7 +95,7 @@ def networks(
 ) -> Iterator[tuple[str, torch.dtype, Callable[[], Tensor]]]:
     """Ways to compute the same picture from `x [B, C, H, W]`: name, dtype, function; each made when it is its turn."""
     network, degree, generator = style.network, style.degree(), style.network.config.generator
-    exemplars = style.exemplars or {"mean": torch.zeros(1, generator.rows, generator.style_dim)}
+    exemplars = style.exemplars or {"mean": torch.zeros(1, generator.w_layers, generator.style_dim)}
     z_plus = torch.as_tensor(next(iter(exemplars.values())), dtype=torch.float32, device=x.device)
     w_plus = network.zplus_to_wplus(z_plus)
     yield "unfolded fp32", torch.float32, lambda: network(x, w_plus, degree)

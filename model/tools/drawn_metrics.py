@@ -16,14 +16,16 @@ from torch import Tensor
 from model import checkpoints
 from model.common import cli
 from model.common.cli import option
-from model.common.devices import DEVICES, pick_device, pick_precision
+from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
+from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
+from model.training.drawn.filters import to_lab
 from model.vtoonify import VToonify
 
-LEFT_CHEEK, RIGHT_CHEEK = (1, 3, 48, 31), (15, 13, 54, 35)
+CHEEKS = ((1, 3, 48, 31), (15, 13, 54, 35))
 """Landmarks around skin that every face shows."""
 
 COLUMNS = {
@@ -43,18 +45,18 @@ class Options:
     pairs: list[str] = option([], "pairs of the drawn teacher: folders or .tar files", nargs="+", metavar="SHARDS")
     ckpt: str = option("checkpoint/starter/vtoonify_s_d.pt", "VToonify-D; its exstyle_code.npy lies beside it")
     device: str = option("auto", "where to compute", choices=DEVICES)
-    precision: str = option("auto", "arithmetic of the network", choices=["auto", "bf16", "fp16", "fp32"])
+    precision: str = option("auto", "precision of the network", choices=PRECISIONS)
 
 
 def compare(result: np.ndarray, pair: StoredPair) -> dict[str, float]:
-    """Figures of one result at degree 1, RGB uint8 of the pair's size.
+    """Metrics of one result at degree 1, RGB uint8 of the pair's size.
 
     `l1`, `l1_photo`, `l1_eyes`: mean absolute difference to the teacher in levels of 255, of the result, of the photo
     itself, and of the result at the eyes. `gradient`: gradient energy as a share of the teacher's. `skin`,
     `skin_teacher`: mean lightness (Lab) of the cheeks less the photo's, in the result and in the drawing.
     """
-    photo, target = pair.picture("photo"), pair.picture("full")
-    landmarks, drawn = (np.float32(pair.facts()[name]) for name in ("landmarks", "landmarks_full"))
+    photo, target, facts = pair.picture("photo"), pair.picture("full"), pair.facts()
+    landmarks, drawn = (np.float32(facts[name]) for name in ("landmarks", "landmarks_full"))
     eyes = feature_weights(drawn, len(photo)) > 0.9 * EYE_WEIGHT
     bare = cheek_lightness(photo, landmarks)
     return {
@@ -75,23 +77,22 @@ def l1(first: np.ndarray, second: np.ndarray) -> float:
 def gradient_energy(picture: np.ndarray) -> float:
     """Mean absolute difference of neighbouring pixels, in both directions."""
     picture = picture.astype(np.float32)
-    return float(np.abs(np.diff(picture, axis=0)).mean() + np.abs(np.diff(picture, axis=1)).mean())
+    return float(sum(np.abs(np.diff(picture, axis=axis)).mean() for axis in (0, 1)))
 
 
 def cheek_lightness(picture: np.ndarray, landmarks: np.ndarray) -> float:
     """Mean L (0..100) of both cheeks of a picture RGB uint8, `landmarks [68, 2]`."""
     mask = np.zeros(picture.shape[:2], np.uint8)
-    for cheek in (LEFT_CHEEK, RIGHT_CHEEK):
+    for cheek in CHEEKS:
         cv2.fillConvexPoly(mask, cv2.convexHull(np.round(landmarks[list(cheek)]).astype(np.int32)), 1)
-    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    return float(lab[..., 0][mask > 0].mean()) if mask.any() else 0.0
+    return float(to_lab(picture)[..., 0][mask > 0].mean()) if mask.any() else 0.0
 
 
 @torch.no_grad()
-def figures(
+def measure(
     network: VToonify, codes: Mapping[str, np.ndarray], pairs: Iterable[StoredPair], dtype: torch.dtype
 ) -> dict[str, dict[str, float]]:
-    """Means of `compare` over `pairs`, by style: `{style: {figure: value}}`; `count` says over how many."""
+    """Means of `compare` over `pairs`, by style: `{style: {metric: value}}`; `count` says over how many."""
     device = next(network.parameters()).device
     found: dict[str, list[dict[str, float]]] = {}
     for pair in pairs:
@@ -110,17 +111,7 @@ def figures(
 
 def student_view(photo: np.ndarray, scale: int) -> Tensor:
     """Input `[1, 3, S/scale, S/scale]` made of a photo RGB uint8 `[S, S, 3]`."""
-    small = cv2.resize(photo, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
-    return to_tensor(small)[None]
-
-
-def table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """Markdown."""
-    lines = ["| style | pairs | " + " | ".join(COLUMNS.values()) + " |", "| --- " * (len(COLUMNS) + 2) + "|"]
-    for style, row in rows.items():
-        cells = [f"{row[name]:.0%}" if name == "gradient" else f"{row[name]:.1f}" for name in COLUMNS]
-        lines.append(f"| {style} | {row['count']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return to_tensor(cv2.resize(photo, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA))[None]
 
 
 def main() -> None:
@@ -136,7 +127,12 @@ def main() -> None:
     if not network.has_degree or network.config.parsing_channels:
         raise InputError(f"{options.ckpt} was not trained on drawn pairs: give a model that was.")
     codes = checkpoints.load_exemplars(Path(options.ckpt).with_name(checkpoints.EXEMPLAR_FILE))
-    print(table(figures(network, codes, split_held_out(pairs)[1], pick_precision(options.precision, device))))
+    found = measure(network, codes, split_held_out(pairs)[1], pick_precision(options.precision, device))
+    rows = [
+        [style, row["count"], *(f"{row[name]:.0%}" if name == "gradient" else f"{row[name]:.1f}" for name in COLUMNS)]
+        for style, row in found.items()
+    ]
+    print(markdown_table(["style", "pairs", *COLUMNS.values()], rows))
 
 
 if __name__ == "__main__":

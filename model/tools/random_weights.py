@@ -1,4 +1,4 @@
-"""Write self-made starting files of the tiny sizes, so that the whole training can be tried without published weights.
+"""Write random starting files of the tiny sizes, so that the whole training can be tried without published weights.
 
     python -m model.tools.random_weights --out selfmade
 
@@ -25,40 +25,19 @@ from model.dualstylegan import DualStyleGAN, ModRes
 from model.ops import blur_downsample
 from model.stylegan2 import Generator, ModulatedConv2d
 from model.training.recipes import TINY
-from model.training.teachers.helpers import TRUNCATION
+from model.training.teachers.base import TRUNCATION
 
 EXEMPLARS = ("pine.jpg", "rust.jpg", "sky.jpg")
-
-DIRECTIONS = 4
-"""Number of editing directions; the first one changes nothing."""
-
-DIRECTION_SCALE = 0.5
-"""Size of the others, where codes are of size 1."""
-
-PICTURE_STD = 0.5
-"""Standard deviation of a photo's pixels, which lie in [-1, 1]."""
-
-DETAIL = 0.7
-"""Each level's contribution to the picture, relative to the next coarser one's: natural pictures are smooth."""
-
-NOISE = 0.15
-"""Weight of the noise at 4 px. It is reduced by `DETAIL`, too, so that most of it is seen in a small picture."""
-
-STYLE_GAIN = 2.0
-"""Codes modulate features so much more than untrained weights do: truncated codes are short."""
-
-STRUCTURE_GAIN = 0.35
-"""Size of what a ModRes block adds, relative to the feature."""
-
-COLOUR_CHANGE = 0.3
-"""Random part of the layers that transform an exemplar's colours; the rest of them is the identity. The exemplar is
-truncated there, so that its colours are no stronger than the photos'."""
-
-LOGIT_STD = 3.0
-"""Standard deviation of parsing logits; those of trained parsers are a few units, too."""
-
-CALIBRATION = 16
-"""Pictures that are looked at to set scales."""
+DIRECTIONS = 4  # number of editing directions; the first one changes nothing
+DIRECTION_SCALE = 0.5  # size of the others, where codes are of size 1
+PICTURE_STD = 0.5  # standard deviation of a photo's pixels, which lie in [-1, 1]
+DETAIL = 0.7  # each level's contribution, relative to the next coarser one's: natural pictures are smooth
+NOISE = 0.15  # weight of the noise at 4 px; reduced by DETAIL, too, so that most of it is seen in a small picture
+STYLE_GAIN = 2.0  # codes modulate features so much more than untrained weights do: truncated codes are short
+STRUCTURE_GAIN = 0.35  # size of what a ModRes block adds, relative to the feature
+COLOUR_CHANGE = 0.3  # random part of the layers that transform an exemplar's colours; the rest is the identity
+LOGIT_STD = 3.0  # standard deviation of parsing logits; those of trained parsers are a few units, too
+CALIBRATION = 16  # pictures that are looked at to set scales
 
 
 @dataclass
@@ -66,7 +45,7 @@ class Options:
     """Options of the command line."""
 
     out: Path | None = option(None, "folder for the files; it is made", metavar="FOLDER")
-    seed: int = option(0, "seed of all weights")
+    seed: int = option(0, "seed of all weights", least=0)
 
 
 @torch.no_grad()
@@ -81,16 +60,17 @@ def make_photos() -> Generator:
     writers = [network.to_rgb1, *network.to_rgbs]
     for level, writer in enumerate(writers):
         writer.conv.weight.mul_(DETAIL**level)
-    pictures = network(_codes(network), noise="random")
+    pictures = _pictures(network)
     for writer in writers:
         writer.conv.weight.mul_(PICTURE_STD / pictures.std())
     writers[-1].bias.copy_(-pictures.mean((0, 2, 3), keepdim=True) * PICTURE_STD / pictures.std())
     return network
 
 
-def _codes(network: Generator) -> Tensor:
-    """Truncated codes `[16, rows, D]`."""
-    return TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.rows, 1)
+def _pictures(network: Generator) -> Tensor:
+    """Pictures of random truncated codes, `[16, 3, S, S]`."""
+    codes = TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
+    return network(codes, noise="random")
 
 
 @torch.no_grad()
@@ -103,6 +83,7 @@ def make_dualstylegan(photos: Generator) -> DualStyleGAN:
             block.conv[0].weight.normal_()
             block.conv2[0].weight.normal_(std=STRUCTURE_GAIN)
         else:
+            # Truncated, so that an exemplar's colours are no stronger than the photos'.
             identity = torch.eye(TINY.style_dim) / block.scale
             block.weight.mul_(COLOUR_CHANGE).add_(identity).mul_(TRUNCATION)
     return network
@@ -112,7 +93,7 @@ def make_dualstylegan(photos: Generator) -> DualStyleGAN:
 def make_parser(photos: Generator) -> BiSeNet:
     """A face parser whose maps of `photos` vary over the picture and are of the usual size."""
     network = BiSeNet()
-    frames = PARSER_GAIN * blur_downsample(photos(_codes(photos), noise="random").clamp(-1, 1))
+    frames = PARSER_GAIN * blur_downsample(_pictures(photos).clamp(-1, 1))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean over all that was seen, here one batch
@@ -120,8 +101,7 @@ def make_parser(photos: Generator) -> BiSeNet:
     network.eval()
     for head in (network.conv_out, network.conv_out16, network.conv_out32):
         head.conv_out.weight.mul_(LOGIT_STD)
-    logits = network(frames)
-    network.conv_out.conv_out.weight.mul_(LOGIT_STD / logits.std())
+    network.conv_out.conv_out.weight.mul_(LOGIT_STD / network(frames).std())
     return network
 
 
@@ -129,9 +109,9 @@ def write(out: Path, seed: int = 0) -> None:
     """Write all files below `out`. Raises InputError when that can't be done."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    shape = (TINY.rows, TINY.style_dim)
+    shape = (TINY.w_layers, TINY.style_dim)
     photos = make_photos()
-    # Rows of a real exemplar have much in common, for they describe one picture.
+    # The layers of a real exemplar have much in common, for they describe one picture.
     codes = {name: rng.normal(size=(1, 1, TINY.style_dim)) + 0.3 * rng.normal(size=(1, *shape)) for name in EXEMPLARS}
     directions = DIRECTION_SCALE * rng.normal(size=(DIRECTIONS, *shape))
     directions[0] = 0
@@ -147,8 +127,7 @@ def main() -> None:
     options = cli.parse(Options, __doc__)
     if options.out is None:
         raise InputError("--out is missing: name a folder for the files; it is made.")
-    if options.seed < 0:
-        raise InputError(f"--seed is {options.seed}: give 0 or more.")
+    cli.check_ranges(options)
     write(options.out, options.seed)
     print(f"wrote {options.out}: stylegan.pt, dualstylegan.pt, exstyle_code.npy, directions.npy, faceparsing.pth")
 

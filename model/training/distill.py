@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model import checkpoints
+from model.checkpoints import load_perceptual
 from model.common.tensors import image_grid
 from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
-from model.perceptual import load_perceptual
 from model.training import losses
 from model.training.data.batch import Batch
 from model.training.options import TrainOptions

@@ -169,13 +169,13 @@ class ToonifyOptions(TrainOptions):
     @property
     def layer_weights(self) -> list[float]:
         """One blending weight for each layer of w+."""
-        rows = self.recipe.network.generator.rows
+        rows = self.recipe.network.generator.w_layers
         return self.weight or [1.0] * (rows // 2) + [0.0] * (rows - rows // 2)
 
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
         super().check()
-        rows = self.recipe.network.generator.rows
+        rows = self.recipe.network.generator.w_layers
         if len(self.layer_weights) != rows:
             raise InputError(f"--weight has {len(self.weight)} numbers: give {rows}, one for each layer of w+.")
 

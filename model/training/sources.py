@@ -88,7 +88,7 @@ class StoredPairs:
                 self.styles = list(self.exemplars)
         else:
             generator = options.recipe.network.generator
-            self.exemplars = draw_exemplars(self.styles, generator.rows, generator.style_dim, options.seed)
+            self.exemplars = draw_exemplars(self.styles, generator.w_layers, generator.style_dim, options.seed)
             if options.init_path:
                 known = checkpoints.load_exemplars(Path(options.init_path).with_name(checkpoints.EXEMPLAR_FILE))
                 self.exemplars |= {name: code for name, code in known.items() if name in self.styles}

@@ -10,7 +10,7 @@ from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.batch import Batch
 from model.training.options import TrainOptions
-from model.training.teachers.generators import fill_backbone
+from model.training.teachers.load import fill_backbone
 from model.vtoonify import VToonify
 
 QUIET_START = 0.1

@@ -12,8 +12,6 @@ json                     `kind`, `teacher`, `seed` and `number` of the sample; `
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -24,7 +22,6 @@ from torch.utils.data import Dataset
 
 from model.common.errors import InputError
 from model.common.tensors import to_tensor, to_uint8
-from model.common.weight_files import UNREADABLE
 from model.training.data.batch import Batch
 from model.training.data.sampling import Sample
 from model.training.data.shards import StoredPair, encode_picture
@@ -32,9 +29,6 @@ from model.vtoonify import VToonifyConfig
 
 LARGEST_LEVEL = 127
 """Logits are stored as whole numbers from -127 to 127."""
-
-UNREADABLE_ARRAYS = (*UNREADABLE, OSError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises on bytes that are no arrays, or other ones."""
 
 
 def one_of(sample: Sample, i: int) -> Sample:
@@ -146,7 +140,7 @@ def _read_arrays(pair: StoredPair, part: str, **shapes: list[int] | None) -> lis
         found = np.load(io.BytesIO(pair.read(part)), allow_pickle=False)
         arrays = [found] if isinstance(found, np.ndarray) else [found[name] for name in shapes]
         tensors = [torch.from_numpy(array) for array in arrays]
-    except UNREADABLE_ARRAYS as error:
+    except Exception as error:  # on bytes that are no arrays numpy fails in every way there is
         raise pair.damaged(f"{part} lacks {' or '.join(shapes)}") from error
     for tensor, shape in zip(tensors, shapes.values(), strict=True):
         if shape is not None and list(tensor.shape) != shape:
@@ -171,7 +165,7 @@ def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
     All pairs of a shard are alike, so one of each is looked at.
     """
     generator = config.generator
-    wanted = [generator.size, [generator.rows, generator.style_dim], config.parsing_channels]
+    wanted = [generator.size, [generator.w_layers, generator.style_dim], config.parsing_channels]
     for pair in {pair.shard: pair for pair in pairs}.values():
         facts = pair.facts()
         if [facts[name] for name in ("size", "code", "classes")] != wanted:

@@ -1,4 +1,5 @@
-"""The drawn teacher: a classical, landmark-guided painter that turns portraits into film-like cartoons.
+"""The drawn teacher: a classical painter that turns portraits into cartoons, guided by landmarks, without training.
 
-`teacher.draw` is the whole of it; `styles.film` is a set of parameters, `geometry.align_portrait` frames a photo.
+`geometry` frames a photo, `parsing` finds its regions, `warp` exaggerates it, `teacher` draws it step by step (shading,
+features, eyes, finish) on a `canvas`; the numbers of each style are in `styles`. `learn_matte` trains the cut-out.
 """

@@ -7,36 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.common.tensors import pixel_grid
+from model.training.drawn.canvas import Canvas
 from model.training.drawn.filters import blur, smoothstep
-from model.training.drawn.geometry import EYES
-from model.training.drawn.shading import Canvas
-from model.training.drawn.strokes import curve, disk, paint, pixel_grid, polygon, stroke
+from model.training.drawn.geometry import EYES, values_at
+from model.training.drawn.strokes import curve, disk, paint, polygon, stroke
 from model.training.drawn.styles import DrawnStyle
 
-# Height over width from which an eye begins to open, and at which it is open; in between the drawing blends.
-OPENING = (0.13, 0.26)
-# Width relative to the other eye's: gone in profile, and whole.
-FAR_EYE = (0.30, 0.55)
-# Hue of brown irises as a unit vector (a, b), for eyes too dark to show one.
-BROWN = np.float32([0.45, 0.90])
-# Hues of light irises with little colour of their own: a cool grey and hazel, green in between.
-PALE, HAZEL = np.float32([-0.35, -0.94]), np.float32([0.10, 0.95])
-# Their b, light taken out: cool, and hazel.
-HAZEL_TINT = (0.5, 3.5)
-# Lightness of the iris at which it is taken for light, and for dark.
-DARK_IRIS = (27.0, 20.0)
-# Its b, light taken out: blue even where it is dark, and not.
-BLUE_TINT = (-14.0, -8.0)
-# Lightness of the skin: light, and so dark that light spots in the iris are reflections.
-DARK_SKIN = (50.0, 40.0)
-# Its a, light taken out: none, and surely brown.
-WARM_TINT = (1.0, 6.0)
-# What skin and lashes mirrored in an iris add to its b.
-MIRRORED_WARMTH = 1.5
-# Chroma below which an iris has no colour of its own, and above which it has.
-TELLING_CHROMA = (1.5, 5.0)
-# Skin below the eyes darker than this part of the face's lightness: sunglasses, no eye is painted over them.
-BEHIND_GLASS = (0.45, 0.58)
+# Pairs of bounds are for `smoothstep`: from the first on something is so in part, from the second on wholly.
+OPENING = (0.13, 0.26)  # an eye is open: its height over its width
+FAR_EYE = (0.30, 0.55)  # it is seen, and not hidden in profile: its width over the other one's
+BEHIND_GLASS = (0.45, 0.58)  # no sunglasses: lightness below the eyes over the face's
+# Hues as unit vectors (a, b): of brown irises, and of light ones with little colour of their own, cool grey and hazel.
+BROWN, PALE, HAZEL = np.float32([[0.45, 0.90], [-0.35, -0.94], [0.10, 0.95]])
+TELLING_CHROMA = (1.5, 5.0)  # an iris has a colour of its own: its chroma
+HAZEL_TINT = (0.5, 3.5)  # pale irises are hazel: their b, light taken out
+DARK_IRIS = (27.0, 20.0)  # irises count as dark: their lightness
+DARK_SKIN = (50.0, 40.0)  # so do all in dark skin, where light spots are reflections: its lightness
+WARM_TINT = (1.0, 6.0)  # irises are brown: their a
+BLUE_TINT = (-14.0, -8.0)  # they are not surely blue: their b
+MIRRORED_WARMTH = 1.5  # what skin and lashes mirrored in an iris add to its b
 
 
 @dataclass
@@ -56,24 +46,19 @@ class _Eye:
         self.lower = curve(self.points[[3, 4, 5, 0]])
         self.centre = self.points.mean(0)
         self.width = float(np.linalg.norm(self.points[3] - self.points[0]))
-        lids = np.linalg.norm(self.points[[1, 2]] - self.points[[5, 4]], axis=1)
-        self.height = float(lids.mean())
-        self.grid = pixel_grid(self.lab.shape)
+        self.height = float(np.linalg.norm(self.points[[1, 2]] - self.points[[5, 4]], axis=1).mean())
+        self.openness = smoothstep(*OPENING, self.height / (self.width + 1e-3))
+        self.grid = pixel_grid(*self.lab.shape[:2])
         self.opening = polygon(self.lab.shape, np.vstack([self.upper, self.lower]), 0.8)
 
-    @property
-    def openness(self) -> float:
-        """0 closed to 1 open, smoothly."""
-        return float(smoothstep(*OPENING, self.height / (self.width + 1e-3)))
-
     def rise(self, origin: np.ndarray, unit: float) -> np.ndarray:
-        """Height [H, W] above `origin` in units of `unit`."""
+        """Height `[H, W]` above `origin` in units of `unit`."""
         return (self.grid - origin) @ self.up.astype(np.float32) / (unit + 1e-3)
 
-    def from_inner(self, count: int, lower: bool = False) -> np.ndarray:
-        """0 at the inner corner to 1 at the outer one, along the upper or lower lid."""
-        along = np.linspace(0, 1, count)
-        return 1 - along if self.outer_first != lower else along
+    def distance(self, origin: np.ndarray, unit: float) -> np.ndarray:
+        """Distance `[H, W]` from `origin` in units of `unit`."""
+        offset = self.grid - origin.astype(np.float32)
+        return np.hypot(offset[..., 0], offset[..., 1]) / unit
 
 
 @dataclass
@@ -88,6 +73,7 @@ class _Irises:
 
 
 def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
+    """Paint both eyes, or one of them in profile, or none behind sunglasses."""
     seen = _visibility(canvas)
     eyes = [_window(canvas, part, outer_first=index == 0) for index, part in enumerate(EYES)]
     eyes = [eye for eye in eyes if eye is not None]
@@ -96,10 +82,33 @@ def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
     widest = max(eye.width for eye in eyes)
     irises, kohl = _shared_irises(eyes, style), float(np.mean([_lash_darkness(eye) for eye in eyes]))
     for eye in eyes:
-        visible = seen * float(smoothstep(*FAR_EYE, eye.width / (widest + 1e-3)))
+        visible = seen * smoothstep(*FAR_EYE, eye.width / (widest + 1e-3))
         _draw_eyeball(eye, irises, style, visible * eye.openness)
         _draw_lashes(eye, style, kohl, visible)
         _draw_crease(eye, canvas, visible * eye.openness)
+
+
+def _visibility(canvas: Canvas) -> float:
+    """1, falling to 0 where the skin below both eyes is so dark that it must be sunglasses."""
+    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
+    below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
+    around = values_at(canvas.photo[..., 0], below)
+    return smoothstep(*BEHIND_GLASS, np.median(around) / max(canvas.tone.lightness, 1))
+
+
+def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
+    """The eye with landmarks `part`; None where it lies outside the picture."""
+    points = canvas.landmarks[part]
+    margin = 0.25 * np.linalg.norm(points[3] - points[0]) + 6
+    size = canvas.shape[1::-1]
+    left, top = np.floor(np.clip(points.min(0) - margin, 0, size)).astype(int)
+    right, bottom = np.ceil(np.clip(points.max(0) + margin, 0, size)).astype(int)
+    if right - left < 8 or bottom - top < 8:
+        return None
+    box = np.s_[top:bottom, left:right]
+    points = points - np.float32([left, top])
+    up, right = canvas.frame.up, canvas.frame.right
+    return _Eye(canvas.lab[box], canvas.photo[box], points, up, right, canvas.tone.lightness, outer_first)
 
 
 def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
@@ -109,46 +118,18 @@ def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
     width, height = weights @ [eye.width for eye in eyes], weights @ [eye.height for eye in eyes]
     radius = max(0.215 * width * style.iris_size, 0.5 * height * min(1.0, style.iris_size))
     radius = min(radius, 0.34 * width)
-    centres = [_iris_centre(eye) for eye in eyes]
-    gaze = weights @ [
-        np.stack([eye.right, eye.up]) @ (centre - eye.centre) / (eye.width + 1e-3)
-        for eye, centre in zip(eyes, centres, strict=True)
-    ]
-    samples = np.stack([_iris_sample(eye, c, radius) for eye, c in zip(eyes, centres, strict=True)])
-    return _Irises(radius, gaze, *_iris_colour(weights @ samples, eyes[0].skin, style))
-
-
-def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
-    points = canvas.landmarks[part]
-    margin = 0.25 * np.linalg.norm(points[3] - points[0]) + 6
-    height, width = canvas.shape[:2]
-    left, top = np.floor(np.clip(points.min(0) - margin, 0, (width, height))).astype(int)
-    right, bottom = np.ceil(np.clip(points.max(0) + margin, 0, (width, height))).astype(int)
-    if right - left < 8 or bottom - top < 8:
-        return None
-    box = np.s_[top:bottom, left:right]
-    return _Eye(
-        canvas.lab[box], canvas.photo[box], points - np.float32([left, top]), canvas.frame.up, canvas.frame.right,
-        canvas.tone.lightness, outer_first,
-    )  # fmt: skip
-
-
-def _visibility(canvas: Canvas) -> float:
-    """1, falling to 0 where the skin below both eyes is so dark that it must be sunglasses."""
-    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
-    below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
-    columns, rows = np.round(below).astype(int).T
-    height, width = canvas.shape[:2]
-    around = canvas.photo[rows.clip(0, height - 1), columns.clip(0, width - 1), 0]
-    return float(smoothstep(*BEHIND_GLASS, np.median(around) / max(canvas.tone.lightness, 1)))
+    gazes, samples = [], []
+    for eye in eyes:
+        centre = _iris_centre(eye)
+        gazes.append(np.stack([eye.right, eye.up]) @ (centre - eye.centre) / (eye.width + 1e-3))
+        samples.append(_iris_sample(eye, centre, radius))
+    return _Irises(radius, weights @ gazes, *_iris_colour(weights @ samples, eyes[0].skin, style))
 
 
 def _lash_darkness(eye: _Eye) -> float:
     """0..1: how dark the upper lid's edge is in the photo. Strong lashes are drawn only where there are some."""
-    columns, rows = np.round(eye.upper + eye.up * 0.02 * eye.width).astype(int).T
-    height, width = eye.photo.shape[:2]
-    dark = blur(eye.photo[..., 0], 0.8)[rows.clip(0, height - 1), columns.clip(0, width - 1)].mean()
-    return float(smoothstep(0.42, 0.78, (eye.skin - dark) / max(eye.skin, 20)))
+    dark = values_at(blur(eye.photo[..., 0], 0.8), eye.upper + eye.up * 0.02 * eye.width).mean()
+    return smoothstep(0.42, 0.78, (eye.skin - dark) / max(eye.skin, 20))
 
 
 def _iris_centre(eye: _Eye) -> np.ndarray:
@@ -165,10 +146,8 @@ def _iris_centre(eye: _Eye) -> np.ndarray:
 
 
 def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
-    """Lab colour [3] of the photo's iris, the colour of the light taken out."""
-    offset = eye.grid - centre.astype(np.float32)
-    distance = np.hypot(offset[..., 0], offset[..., 1]) / radius
-    inside = eye.opening > 0.6
+    """Lab colour `[3]` of the photo's iris, the colour of the light taken out."""
+    distance, inside = eye.distance(centre, radius), eye.opening > 0.6
     ring = eye.photo[inside & (distance > 0.35) & (distance < 0.85)]
     white = eye.photo[inside & (distance > 1.05)]
     if len(ring) < 8:
@@ -182,30 +161,26 @@ def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
-    """Lightness, chroma and hue (unit vector a, b) to paint an iris in whose Lab colour in the photo is `sample`, in
-    a face with skin of lightness `skin`."""
+    """Lightness, chroma and hue (unit vector a, b) of the paint for an iris that has the Lab colour `sample` in the
+    photo, in a face with skin of lightness `skin`."""
     lightness, tint = float(sample[0]), sample[1:] - np.float32([0, MIRRORED_WARMTH])
     chroma = float(np.hypot(*tint)) + 1e-3
-    telling = smoothstep(*TELLING_CHROMA, chroma)
-    hazel = smoothstep(*HAZEL_TINT, float(sample[2]))
+    telling, hazel = smoothstep(*TELLING_CHROMA, chroma), smoothstep(*HAZEL_TINT, sample[2])
     hue = telling * tint / chroma + (1 - telling) * (PALE + (HAZEL - PALE) * hazel)
     # Dark irises are brown, whatever little colour the reflections leave them, and so are warm ones; clearly blue
     # ones stay blue.
-    dark = max(float(smoothstep(*DARK_IRIS, lightness)), float(smoothstep(*DARK_SKIN, skin)))
-    brown = max(dark, float(smoothstep(*WARM_TINT, tint[0])))
-    brown *= float(smoothstep(*BLUE_TINT, tint[1]))
+    brown = max(smoothstep(*DARK_IRIS, lightness), smoothstep(*DARK_SKIN, skin), smoothstep(*WARM_TINT, tint[0]))
+    brown *= smoothstep(*BLUE_TINT, tint[1])
     hue = brown * BROWN + (1 - brown) * hue
     wanted = np.clip(chroma * style.iris_saturation, 11 + 8 * brown, 36 - 8 * brown)
     return lightness, float(wanted), (hue / (np.hypot(*hue) + 1e-3)).astype(np.float32)
 
 
 def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) -> None:
-    centre = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up)
-    radius = irises.radius
+    centre, radius = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up), irises.radius
     height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
     ball = _white(eye, height)
-    offset = eye.grid - centre.astype(np.float32)
-    distance = np.hypot(offset[..., 0], offset[..., 1]) / radius
+    distance = eye.distance(centre, radius)
     paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), _iris(eye, centre, distance, irises, style))
     ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
     large = centre + (-0.30 * eye.right + 0.34 * eye.up) * radius
@@ -218,17 +193,14 @@ def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) ->
 def _white(eye: _Eye, height: np.ndarray) -> np.ndarray:
     inside = eye.photo[..., 0][eye.opening > 0.6]
     brightest = float(np.percentile(inside, 85)) if len(inside) else 70.0
-    lightness = np.clip(0.35 * brightest + 58 + 0.15 * (eye.skin - 60), 64, 92)
     ball = np.empty_like(eye.lab)
-    ball[..., 0] = lightness - 16 * smoothstep(-0.1, 1.1, height)
+    ball[..., 0] = np.clip(0.35 * brightest + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
     ball[..., 1:] = 2, 3
     return ball
 
 
-def _iris(
-    eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle
-) -> np.ndarray:
-    """Iris [h, w, 3]: lit from below as if light fell through it, dark rim, pupil."""
+def _iris(eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle) -> np.ndarray:
+    """Iris `[h, w, 3]`: lit from below as if light fell through it, dark rim, pupil."""
     chroma, hue = irises.chroma, irises.hue
     level = float(np.clip(irises.lightness + style.iris_lift, 20, 52))
     height = eye.rise(centre, irises.radius)
@@ -236,8 +208,7 @@ def _iris(
     iris = np.empty_like(eye.lab)
     iris[..., 0] = level + 12 * lit - 12 * smoothstep(-0.1, 1.0, height)
     iris[..., 1:] = (chroma * (1 + 0.35 * lit))[..., None] * hue
-    rim = [max(level - 20, 6), *(0.65 * chroma * hue)]
-    paint(iris, smoothstep(0.74, 1.0, distance), rim, 0.8)
+    paint(iris, smoothstep(0.74, 1.0, distance), [max(level - 20, 6), *(0.65 * chroma * hue)], 0.8)
     paint(iris, smoothstep(0.52, 0.40, distance), [6, 1, 1], 0.92)
     return iris
 
@@ -246,24 +217,24 @@ def _draw_lashes(eye: _Eye, style: DrawnStyle, kohl: float, seen: float) -> None
     """Upper lash line with a small wing, and a faint lower one."""
     lash, width, shape = style.lashes * (0.30 + 0.70 * kohl), eye.width, eye.lab.shape
     colour = np.float32([9, 5, 4] if eye.skin < 70 else [13, 7, 5])
-    along = eye.from_inner(len(eye.upper))
+    outer, inner = eye.points[[0, 3]] if eye.outer_first else eye.points[[3, 0]]
+    along = np.linspace(0, 1, len(eye.upper)) if not eye.outer_first else 1 - np.linspace(0, 1, len(eye.upper))
     taper = 0.030 + 0.075 * np.sin(np.clip(0.85 * along + 0.12, 0, 1) * np.pi) ** 0.8 + 0.025 * along
     # As the eye closes, the upper lid comes down to the lower one.
-    shut = 1 - eye.openness
-    line = eye.upper + 0.6 * shut * (eye.lower[::-1] - eye.upper) + eye.up * 0.012 * width * eye.openness
+    line = eye.upper + 0.6 * (1 - eye.openness) * (eye.lower[::-1] - eye.upper) + eye.up * 0.012 * width * eye.openness
     paint(eye.lab, stroke(shape, line, width * taper * (0.55 + 0.45 * lash)), colour, (0.60 + 0.35 * lash) * seen)
 
-    outer, inner = eye.points[[0, 3]] if eye.outer_first else eye.points[[3, 0]]
     outwards = (outer - inner) / width
-    wing = curve(np.stack([outer + width * (out * outwards + rise * eye.up) for out, rise in
-                           ((-0.05, 0.01), (0.05, 0.045), (0.12, 0.10))]), 5)  # fmt: skip
+    wing = [outer + width * (out * outwards + rise * eye.up)
+            for out, rise in ((-0.05, 0.01), (0.05, 0.045), (0.12, 0.10))]  # fmt: skip
+    wing = curve(np.stack(wing), 5)
     thickness = np.linspace(0.075, 0.01, len(wing)) * width * (0.4 + 0.6 * lash)
     paint(eye.lab, stroke(shape, wing, thickness), colour, 0.75 * lash * (0.15 + 0.85 * kohl) * seen)
 
-    taper = 0.012 + 0.022 * eye.from_inner(len(eye.lower), lower=True)
-    line = eye.lower - eye.up * 0.008 * width
+    taper = 0.012 + 0.022 * along[::-1]
     faint = colour * np.float32([2.2, 2, 2])
-    paint(eye.lab, stroke(shape, line, width * taper), faint, 0.42 * (0.4 + 0.6 * lash) * seen * eye.openness)
+    line = stroke(shape, eye.lower - eye.up * 0.008 * width, width * taper)
+    paint(eye.lab, line, faint, 0.42 * (0.4 + 0.6 * lash) * seen * eye.openness)
 
 
 def _draw_crease(eye: _Eye, canvas: Canvas, seen: float) -> None:

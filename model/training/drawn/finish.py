@@ -4,13 +4,12 @@ import cv2
 import numpy as np
 
 from model.effects.grayscale import GREY
+from model.training.drawn.canvas import Canvas
 from model.training.drawn.filters import blur, smooth_along, smoothstep
-from model.training.drawn.shading import Canvas
-from model.training.drawn.strokes import paint, pixel_grid
+from model.training.drawn.strokes import paint
 from model.training.drawn.styles import DrawnStyle
 
-# Contrast in L of an edge of the photo from which, and at which, an outline is drawn along it.
-OUTLINE_CONTRAST = (3.0, 10.0)
+OUTLINE_CONTRAST = (3.0, 10.0)  # contrast in L of an edge from which, and at which, an outline is drawn along it
 RIM_COLOUR = (74.0, -9.0, -22.0)
 PAPER_COLOUR = (96.5, 0.0, 3.5)
 # Half axes of the painted oval in eye distances; the paint thins out between these parts of them.
@@ -23,36 +22,29 @@ NIGHT_SKIN, NIGHT_WHITE, NIGHT_LIFT = (26.0, 14.0), (70.0, 45.0), 8.0
 def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     """Lines where the difference of two Gaussians along the flow finds a dark ridge; few on skin and background.
     Outlines of person, face and hair are added where the photo has an edge."""
-    if style.ink <= 0:
-        return
     unit = canvas.eye_distance
     source = 0.55 * canvas.smooth[..., 0] + 0.45 * canvas.lab[..., 0]
     sigma = max(style.ink_width * unit, 1.0)
-    ridge = blur(source, 1.6 * sigma) - blur(source, sigma)
-    lines = np.dstack([ridge, _outline(canvas, sigma)]) if style.outline > 0 else ridge
-    lines = smooth_along(lines, canvas.flow, max(3, int(0.04 * unit)), 2.0)
-    ridge = lines[..., 0] if style.outline > 0 else lines
+    lines = np.dstack([blur(source, 1.6 * sigma) - blur(source, sigma), _outline(canvas, sigma)])
+    ridge, outline = np.moveaxis(smooth_along(lines, canvas.flow, max(3, int(0.04 * unit)), 2.0), -1, 0)
     # Features get lines of their own; between the strands of fair hair every shadow would become a blot.
     hair = canvas.hair * (0.35 + 2.0 * smoothstep(30, 65, canvas.lab[..., 0]))
     skin = (style.skin_threshold - 1) * np.clip(canvas.skin + canvas.features, 0, 1)
     threshold = style.ink_threshold * (1 + skin + 0.75 * canvas.background + hair)
-    ink = np.clip((ridge - threshold) / style.ink_softness, 0, 1)
-    if style.outline > 0:
-        ink = np.maximum(ink, style.outline * lines[..., 1])
+    ink = np.maximum(np.clip((ridge - threshold) / style.ink_softness, 0, 1), style.outline * outline)
     ink = blur(_without_speckle(ink, 0.14 * unit), 0.5)
     # Coloured lines: the local colour, darkened, mixed with the ink's; in hair mostly its own colour.
     hair = blur(canvas.hair, 0.04 * unit)[..., None]
     own = 0.5 + 0.4 * hair
     line = own * canvas.lab + (1 - own) * np.float32(style.ink_colour)
-    line[..., 0] -= (own * canvas.lab[..., :1] * (0.65 - 0.2 * hair))[..., 0]
-    canvas.lab += (line - canvas.lab) * (ink * style.ink)[..., None]
+    line[..., :1] -= own * canvas.lab[..., :1] * (0.65 - 0.2 * hair)
+    paint(canvas.lab, ink, line, style.ink)
 
 
 def _outline(canvas: Canvas, sigma: float) -> np.ndarray:
-    """Thin lines [H, W] in 0..1 on the edges of the photo that lie near the border of a region."""
-    border = np.zeros(canvas.shape[:2], np.float32)
-    for mask in (canvas.background, canvas.hair, canvas.face_skin + canvas.features):
-        border = np.maximum(border, _step(blur(mask, 2.5 * sigma), 2.5 * sigma))
+    """Thin lines `[H, W]` in 0..1 on the edges of the photo that lie near the border of a region."""
+    masks = canvas.background, canvas.hair, canvas.face_skin + canvas.features
+    border = np.maximum.reduce([_step(blur(mask, 2.5 * sigma), 2.5 * sigma) for mask in masks])
     contrast = _step(blur(canvas.photo[..., 0], sigma), sigma)
     crest = np.maximum(contrast - 0.85 * blur(contrast, 2.2 * sigma), 0) * 2.5
     reach = max(1, int(0.03 * canvas.eye_distance))
@@ -77,8 +69,6 @@ def _without_speckle(ink: np.ndarray, length: float) -> np.ndarray:
 
 def light_rim(canvas: Canvas, style: DrawnStyle) -> None:
     """Cool light along the right-hand side of the person, where the photo has an edge."""
-    if style.rim_light <= 0:
-        return
     sigma = 0.035 * canvas.eye_distance
     side = cv2.Scharr(blur(canvas.background, sigma), cv2.CV_32F, 1, 0) / 32 * sigma * np.sqrt(2 * np.pi)
     edge = smoothstep(6, 22, _step(blur(canvas.photo[..., 0], sigma), sigma))
@@ -88,8 +78,6 @@ def light_rim(canvas: Canvas, style: DrawnStyle) -> None:
 
 def glow(canvas: Canvas, style: DrawnStyle) -> None:
     """Light parts shine over their surroundings (screen blending of a wide blur)."""
-    if style.glow <= 0:
-        return
     lightness = canvas.lab[..., 0]
     halo = np.maximum(blur(lightness, 0.083 * canvas.eye_distance) - 35, 0) * 0.6
     screened = 100 - (100 - lightness) * (100 - halo) / 100
@@ -98,8 +86,6 @@ def glow(canvas: Canvas, style: DrawnStyle) -> None:
 
 def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
     """Paint dries darkest and most colourful at the edges of its areas."""
-    if style.pigment <= 0:
-        return
     unit, lightness = canvas.eye_distance, canvas.lab[..., 0]
     pooled = np.abs(blur(lightness, 0.0125 * unit) - blur(lightness, 0.042 * unit)).clip(0, 7)
     pooled *= style.pigment * (1 - canvas.features)
@@ -120,39 +106,32 @@ def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
 def _hold(canvas: Canvas, style: DrawnStyle, weight: np.ndarray) -> None:
     """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its saturation (chroma over
     lightness) no less than the photo's: nobody is drawn paler, darker or greyer."""
-    inside = canvas.face_skin > 0.6
-    if inside.sum() < 50:
+    if not canvas.shows_skin:
         return
-    before, after = canvas.photo[inside], canvas.lab[inside]
+    before, after = canvas.photo[canvas.face_pixels], canvas.lab[canvas.face_pixels]
     lightness = float(before[:, 0].mean())
-    wanted = lightness + style.skin_lift + _night_lift(canvas, lightness)
+    night = smoothstep(*NIGHT_SKIN, lightness) * smoothstep(*NIGHT_WHITE, canvas.white)
+    wanted = lightness + style.skin_lift + NIGHT_LIFT * night
     canvas.lab[..., 0] += (wanted - after[:, 0].mean()) * weight
     chroma = [np.hypot(colours[:, 1], colours[:, 2]).mean() for colours in (before, after)]
     gain = max(1.0, chroma[0] * max(1.0, wanted / max(lightness, 4.0)) / max(chroma[1], 1.0))
     canvas.lab[..., 1:] *= (1 + (gain - 1) * weight)[..., None]
 
 
-def _night_lift(canvas: Canvas, skin: float) -> float:
-    return NIGHT_LIFT * float(smoothstep(*NIGHT_SKIN, skin) * smoothstep(*NIGHT_WHITE, canvas.white))
-
-
 def bare_paper(canvas: Canvas, style: DrawnStyle) -> None:
     """Paint thins out towards the corners, in an uneven oval, less where there is hair or skin. Thin paint is light
     and still colourful: its density fades, so that dark washes turn to colour and not to grey fog."""
-    if style.paper <= 0:
-        return
-    x, y = np.moveaxis(canvas.frame.to_face(pixel_grid(canvas.shape)), -1, 0)
-    x, y = x / PAPER_OVAL[0], (y + 0.35) / PAPER_OVAL[1]
+    x, y = canvas.position[..., 0] / PAPER_OVAL[0], (canvas.position[..., 1] + 0.35) / PAPER_OVAL[1]
     turn = np.arctan2(y, x)
     bare = smoothstep(*PAPER_FADE, np.hypot(x, y) + 0.05 * np.sin(5 * turn + 1) + 0.03 * np.sin(11 * turn))
     person = blur(np.clip(canvas.hair + canvas.skin, 0, 1), 0.1 * canvas.eye_distance)
     thin = style.paper * bare * (1 - 0.6 * person)
     lightness, colour, paper = canvas.lab[..., 0], canvas.lab[..., 1:], np.float32(PAPER_COLOUR)
     lightness[:] = paper[0] * (lightness.clip(1, 99) / paper[0]) ** (1 - thin)
-    colour += (paper[1:] - colour) * (thin**2)[..., None]
+    paint(colour, thin**2, paper[1:])
 
 
 def keep_grey(canvas: Canvas, style: DrawnStyle) -> None:
     """A black-and-white photo makes a black-and-white drawing; a dark one has little chroma, but may be in colour."""
     chroma = np.hypot(canvas.photo[::4, ::4, 1], canvas.photo[::4, ::4, 2])
-    canvas.lab[..., 1:] *= np.float32(smoothstep(*GREY, np.percentile(chroma, 90) / canvas.exposure))
+    canvas.lab[..., 1:] *= smoothstep(*GREY, np.percentile(chroma, 90) / canvas.exposure)

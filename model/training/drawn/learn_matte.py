@@ -1,4 +1,4 @@
-"""Learning the person matte (`model/matte.py`) from photos and their mattes.
+"""Training the person matte (`model/matte.py`) on photos and their mattes.
 
     python -m model.training.drawn.learn_matte --photos PHOTOS --mattes MATTES --out matte.pt
 
@@ -22,6 +22,7 @@ from model.common import cli
 from model.common.cli import option
 from model.common.devices import pick_precision
 from model.common.errors import InputError
+from model.common.tensors import to_tensor
 from model.common.weight_files import write_contents
 from model.matte import SIDE, MatteNet
 from model.training.data.pictures import DAMAGE, SUFFIXES, pictures_below
@@ -40,28 +41,28 @@ class Options:
     photos: list[Path] = option([], "folders of portraits, searched with subfolders", nargs="+", metavar="FOLDER")
     mattes: list[Path] = option([], "folders of their mattes, in the same order", nargs="+", metavar="FOLDER")
     out: Path | None = option(None, "file for the weights", metavar="FILE")
-    steps: int = option(700, f"steps of {BATCH} samples")
-    seed: int = option(0, "seed of all that is random")
-
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if not self.photos or len(self.photos) != len(self.mattes):
-            raise InputError("--photos and --mattes don't match: give as many folders of each, in the same order.")
-        if self.out is None or self.out.is_dir():
-            raise InputError("--out names no file: give one for the weights, such as matte.pt.")
-        if self.steps < 1 or self.seed < 0:
-            raise InputError("--steps must be at least 1 and --seed at least 0.")
+    steps: int = option(700, f"steps of {BATCH} samples", least=1)
+    seed: int = option(0, "seed of all that is random", least=0)
 
 
-def find_pairs(photo_folder: Path, matte_folder: Path) -> list[tuple[Path, Path]]:
-    """Photos below a folder, by name, each with its matte."""
-    photos = pictures_below(photo_folder)
-    if not photos:
-        raise InputError(f"{photo_folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
-    pairs = [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
+def find_pairs(options: Options) -> list[tuple[Path, Path]]:
+    """Photos, by folder and name, each with its matte. Raises InputError for options that cannot work."""
+    if not options.photos or len(options.photos) != len(options.mattes):
+        raise InputError("--photos and --mattes don't match: give as many folders of each, in the same order.")
+    if options.out is None or options.out.is_dir():
+        raise InputError("--out names no file: give one for the weights, such as matte.pt.")
+    cli.check_ranges(options)
+    pairs = []
+    for photo_folder, matte_folder in zip(options.photos, options.mattes, strict=True):
+        photos = pictures_below(photo_folder)
+        if not photos:
+            raise InputError(f"{photo_folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
+        pairs += [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
     for photo, matte in pairs:
         if not matte.is_file():
             raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
+    if len(pairs) < 2:
+        raise InputError(f"{pairs[0][0]} is the only picture: give at least two, for the first is held out.")
     return pairs
 
 
@@ -103,7 +104,7 @@ def matte_loss(logits: Tensor, mattes: Tensor) -> Tensor:
 
 
 def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNet:
-    """A network learnt on the CPU from random views; the same arguments give the same one on the same machine."""
+    """A network trained on the CPU on random views; the same arguments give the same one on the same machine."""
     torch.manual_seed(seed)
     rng, dtype = np.random.default_rng(seed), pick_precision("auto", torch.device("cpu"))
     network = MatteNet().to(memory_format=torch.channels_last)
@@ -125,33 +126,28 @@ def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNe
 
 
 @torch.inference_mode()
-def figures(network: MatteNet, examples: list[Example]) -> tuple[float, float]:
+def measure(network: MatteNet, examples: list[Example]) -> tuple[float, float]:
     """Mean intersection over union (of what is more person than not) and mean L1, in the network's own size."""
     found = []
     for example in examples:
         photo, matte = (cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in example)
-        x = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
-        result, label = network(x)[0, 0].sigmoid().numpy(), matte / 255
+        result, label = network(to_tensor(photo)[None])[0, 0].sigmoid().numpy(), matte / 255
         both, either = (op(result > 0.5, label > 0.5).sum() for op in (np.logical_and, np.logical_or))
         found.append((both / either if either else 1.0, np.abs(result - label).mean()))
     return tuple(np.mean(found, axis=0).tolist())
 
 
 def main() -> None:
-    """Learn, write the weights, and print what they do on photos that were held out."""
+    """Train, write the weights, and print how well they do on photos that were held out."""
     options = cli.parse(Options, __doc__)
-    options.check()
-    pairs = [pair for folders in zip(options.photos, options.mattes, strict=True) for pair in find_pairs(*folders)]
-    if len(pairs) < 2:
-        raise InputError(f"{pairs[0][0]} is the only picture: give at least two, for the first is held out.")
-    with tqdm(pairs, desc="reading") as bar:
+    with tqdm(find_pairs(options), desc="reading") as bar:
         examples = [(read_square(photo, "RGB"), read_square(matte, "L")) for photo, matte in bar]
     held_out = examples[::HELD_OUT_EVERY]
     del examples[::HELD_OUT_EVERY]
     network = learn(examples, options.steps, BATCH, options.seed)
     weights = network.state_dict().items()
     write_contents(options.out, {name: w.half() if w.is_floating_point() else w for name, w in weights})
-    iou, l1 = figures(network, held_out)
+    iou, l1 = measure(network, held_out)
     print(f"{len(held_out)} held-out pictures: intersection over union {iou:.3f}, L1 {l1:.3f}")
 
 

@@ -1,17 +1,17 @@
-"""Antialiased shapes as soft masks [H, W] in 0..1, and laying colour through a mask."""
+"""Antialiased shapes as soft masks `[H, W]` in 0..1, and laying colour through a mask. Lengths are in pixels."""
 
 import cv2
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from model.common.tensors import pixel_grid
 from model.training.drawn.filters import smoothstep
 
-# fillPoly takes fixed-point coordinates with this many fractional bits.
-SUBPIXEL_BITS = 4
+SUBPIXEL_BITS = 4  # fractional bits of the coordinates that fillPoly takes
 
 
 def curve(points: np.ndarray, per_segment: int = 8, closed: bool = False) -> np.ndarray:
-    """Smooth curve [N, 2] through `points` [K, 2]: a cubic spline in centripetal parameters, which does not
+    """Smooth curve `[N, 2]` through `points [K, 2]`: a cubic spline in centripetal parameters, which does not
     overshoot where points lie close together (Lee 1989)."""
     knots = np.vstack([points, points[:1]]) if closed else np.asarray(points)
     steps = np.sqrt(np.linalg.norm(np.diff(knots, axis=0), axis=1)) + 1e-3
@@ -23,7 +23,7 @@ def curve(points: np.ndarray, per_segment: int = 8, closed: bool = False) -> np.
 
 
 def polygon(shape: tuple[int, ...], points: np.ndarray, softness: float = 0.8) -> np.ndarray:
-    """Filled polygon; `softness` is the sigma, in pixels, of its edge."""
+    """Filled polygon; `softness` is the sigma of its edge."""
     mask = np.zeros(shape[:2], np.uint8)
     fixed = np.round(np.asarray(points) * 2**SUBPIXEL_BITS).astype(np.int32)
     cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
@@ -31,22 +31,17 @@ def polygon(shape: tuple[int, ...], points: np.ndarray, softness: float = 0.8) -
     return cv2.GaussianBlur(soft, (0, 0), softness) if softness > 0 else soft
 
 
-def stroke(shape: tuple[int, ...], line: np.ndarray, width: np.ndarray, softness: float = 0.6) -> np.ndarray:
-    """Tapered stroke along `line` [N, 2] with the full `width` [N] in pixels at each point."""
+def stroke(shape: tuple[int, ...], line: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Tapered stroke along `line [N, 2]` with the full `width [N]` at each point."""
     tangent = np.gradient(line, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-6
-    half = np.stack([-tangent[:, 1], tangent[:, 0]], 1) * np.asarray(width)[:, None] / 2
-    return polygon(shape, np.vstack([line + half, (line - half)[::-1]]), softness)
-
-
-def pixel_grid(shape: tuple[int, ...]) -> np.ndarray:
-    """Pixel coordinates (x, y) as [H, W, 2] float32."""
-    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)
+    half = np.stack([-tangent[:, 1], tangent[:, 0]], 1) * width[:, None] / 2
+    return polygon(shape, np.vstack([line + half, (line - half)[::-1]]), 0.6)
 
 
 def disk(shape: tuple[int, ...], centre: np.ndarray, radius_x: float, radius_y: float, edge: float) -> np.ndarray:
-    """Ellipse whose edge fades over 2 * `edge` pixels."""
-    offset = (pixel_grid(shape) - centre) / (radius_x, radius_y)
+    """Ellipse whose edge fades over 2 * `edge`."""
+    offset = (pixel_grid(*shape[:2]) - centre) / (radius_x, radius_y)
     softness = edge / max(radius_x, 1.0)
     return smoothstep(1 + softness, 1 - softness, np.hypot(offset[..., 0], offset[..., 1])).astype(np.float32)
 
@@ -59,5 +54,5 @@ def gaussian_spot(shape: tuple[int, ...], centre: np.ndarray, sigma_x: float, si
 
 
 def paint(lab: np.ndarray, mask: np.ndarray, colour, opacity: float = 1.0) -> None:
-    """Lay `colour` (Lab triple or [H, W, 3]) over `lab` in place, where `mask` lets it through."""
+    """Lay `colour` (Lab triple or `[H, W, 3]`) over `lab` in place, where `mask` lets it through."""
     lab += (np.asarray(colour, np.float32) - lab) * (mask * np.float32(opacity))[..., None]

@@ -18,8 +18,8 @@ from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.finetune.options import Options
+from model.training.teachers.base import TRUNCATION
 from model.training.teachers.blending import SHARED_PARTS
-from model.training.teachers.helpers import TRUNCATION
 from model.training.trainer import Trainer, mean_losses
 
 MIXING = 0.9
@@ -50,10 +50,10 @@ def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> T
     """Codes `[count, layers, D]` in w+: one of mapping's for all layers, or mixed, from a random layer on another."""
     config, weight = generator.config, generator.input.input
     z = torch.from_numpy(rng.standard_normal((2, count, 1, config.style_dim), dtype=np.float32))
-    first_of_other = rng.integers(1, config.rows, count)
-    first_of_other[rng.random(count) >= MIXING] = config.rows
+    first_of_other = rng.integers(1, config.w_layers, count)
+    first_of_other[rng.random(count) >= MIXING] = config.w_layers
     one, other = generator.mapping(z.to(weight))
-    is_one = torch.arange(config.rows) < torch.from_numpy(first_of_other)[:, None]
+    is_one = torch.arange(config.w_layers) < torch.from_numpy(first_of_other)[:, None]
     return torch.where(is_one[:, :, None].to(weight.device), one, other)
 
 
@@ -146,7 +146,7 @@ class GANTrainer(Trainer):
         rng = np.random.default_rng((self.options.seed, HELD_OUT))
         z = rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32)
         with torch.no_grad():
-            return TRUNCATION * self.base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.rows, 1)
+            return TRUNCATION * self.base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.w_layers, 1)
 
     @torch.no_grad()
     def preview(self) -> tuple[np.ndarray, dict[str, float]]:

@@ -1,31 +1,25 @@
-"""What generate_data.py can be told, by teacher. What training can be told as well has its default there."""
+"""The options of generate_data.py, by teacher. Those of training have their default and help from there."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from model.common.cli import OneLineParser, option
+from model.common.cli import OneLineParser, check_ranges, option
 from model.common.errors import InputError
 from model.training.drawn.styles import style_names
-from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions, recipe_option
-
-SMALLEST = {"count": 0, "size": 128, "seed": 0, "workers": 1, "pairs_per_shard": 1}
-"""Least value of each number that can be asked for."""
+from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
 
 CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]
 """Sizes that there are teacher networks for."""
 
 
-def shared(options: type[TrainOptions], name: str, help: str | None = None, choices: list | None = None) -> Any:
-    """The option `name` of training, with its default; with another help or other choices where these are given."""
-    field = next(field for field in fields(options) if field.name == name)
-    changed = {key: value for key, value in {"help": help, "choices": choices}.items() if value is not None}
-    missing = field.default is dataclasses.MISSING
-    default = {"default_factory": field.default_factory} if missing else {"default": field.default}
-    return dataclasses.field(**default, metadata={**field.metadata, **changed})
+def _from_training(training: type[TrainOptions], *names: str) -> type:
+    """A dataclass of the fields `names` of `training`."""
+    known = {field.name: field for field in fields(training)}
+    return make_dataclass(f"From{training.__name__}", [(name, known[name].type, copy(known[name])) for name in names])
 
 
 @dataclass
@@ -37,16 +31,14 @@ class GenerateOptions:
         choices=("drawn", "toonify", "dualstyle"),
     )  # fmt: skip
     out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
-    seed: int = shared(TrainOptions, "seed", "seed of all that is random")
-    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together")
+    seed: int = option(0, "seed of all that is random", least=0)
+    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         if self.out is None:
             raise InputError("--out is missing: name a folder for the shards; it is made.")
-        for name, least in SMALLEST.items():
-            if getattr(self, name, least) < least:
-                raise InputError(f"--{name} is {getattr(self, name)}: give at least {least}.")
+        check_ranges(self)
 
 
 @dataclass
@@ -62,70 +54,58 @@ class DrawnData(GenerateOptions):
     )  # fmt: skip
     count: int = option(
         0, "photos to draw; 0: each once; more than there are: again in other framings, mirrored; for each photo there "
-        "is a pair in every style",
+        "is a pair in every style", least=0,
     )  # fmt: skip
-    size: int = option(512, "side of the pictures in pixels, at least 128")
-    workers: int = option(os.cpu_count() or 1, "processes that draw")
-
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if not self.photos:
-            raise InputError("--photos is missing: name a folder of pictures.")
-        super().check()
+    size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
+    workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
 
 
 @dataclass
-class NetworkData(GenerateOptions):
+class NetworkData(
+    _from_training(
+        TrainOptions, "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
+    ),
+    GenerateOptions,
+):
     """What the teacher networks have in common: photo and cartoon are both drawn from random codes."""
 
-    count: int = option(1000, "pairs to draw")
-    batch: int | None = recipe_option("batch", "pairs drawn at once, for each process")
-    direction_path: str = shared(TrainOptions, "direction_path")
-    faceparsing_path: str = shared(TrainOptions, "faceparsing_path")
-    style_encoder_path: str = shared(TrainOptions, "style_encoder_path")
-    pretrain: bool = shared(TrainOptions, "pretrain", "write pairs for encoder pre-training: features, no cartoons")
-    config: str = shared(TrainOptions, "config", "sizes; auto: published", CONFIGS)
-    device: str = shared(TrainOptions, "device")
-    precision: str = shared(TrainOptions, "precision")
+    count: int = option(1000, "pairs to draw", least=1)
+    pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
+    config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
 
-    def training(self) -> TrainOptions:
+    training: ClassVar[type[TrainOptions]] = TrainOptions
+    """Options of a training with this teacher."""
+
+    def as_training(self) -> TrainOptions:
         """The options of a training with this teacher, resolved."""
-        options = TRAINING[type(self)]
-        names = {field.name for field in fields(options)}
-        return options(**{name: value for name, value in vars(self).items() if name in names}).resolved()
+        names = {field.name for field in fields(self.training)}
+        return self.training(**{name: value for name, value in vars(self).items() if name in names}).resolved()
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         super().check()
-        if self.count < 1:
-            raise InputError(f"--count is {self.count}: give at least 1.")
-        self.training().check()
+        self.as_training().check()
 
 
 @dataclass
-class ToonifyData(NetworkData):
+class ToonifyData(_from_training(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight"), NetworkData):
     """The teacher of variant T."""
 
-    stylegan_path: str = shared(ToonifyOptions, "stylegan_path")
-    finetunegan_path: str = shared(ToonifyOptions, "finetunegan_path")
-    weight: list[float] = shared(ToonifyOptions, "weight")
+    training = ToonifyOptions
 
 
 @dataclass
-class DualstyleData(NetworkData):
+class DualstyleData(
+    _from_training(
+        DualOptions,
+        "stylegan_path", "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color",
+    ),
+    NetworkData,
+):  # fmt: skip
     """The teacher of variant D."""
 
-    stylegan_path: str = shared(DualOptions, "stylegan_path")
-    exstyle_path: str = shared(DualOptions, "exstyle_path")
-    style_id: int = shared(DualOptions, "style_id", "the style of --fix_style")
-    style_degree: float = shared(DualOptions, "style_degree", "the degree of --fix_degree")
-    fix_style: bool = shared(DualOptions, "fix_style", "draw --style_id alone")
-    fix_degree: bool = shared(DualOptions, "fix_degree", "draw --style_degree alone")
-    fix_color: bool = shared(DualOptions, "fix_color")
+    training = DualOptions
 
-
-TRAINING = {ToonifyData: ToonifyOptions, DualstyleData: DualOptions}
-"""Options of training with pairs of each kind."""
 
 BY_TEACHER = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
 

@@ -1,51 +1,33 @@
-"""Fill a folder with shards of pairs: resumable, and shared out over the processes of `torchrun`."""
+"""Fill a folder with shards of pairs and a preview: resumable, and shared out over the processes of `torchrun`."""
 
 import json
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import cv2
+import numpy as np
+from torch import Tensor
 from tqdm import tqdm
 
+from model.common import cli
 from model.common.errors import InputError
+from model.common.tensors import image_grid, to_tensor
 from model.common.weight_files import write_whole
-from model.training.data.shards import Result, write_shard
-from model.training.generate.preview import preview_sheet
+from model.training.data.shards import PICTURES, Result, StoredPair, index_shard, write_shard
+from model.training.data.teacher_pairs import decode_sample
 
 Draw = Callable[[list[range]], Iterator[Result]]
 """Draws the pairs of these numbers, in order: one range for each shard."""
 
-
-@dataclass(frozen=True)
-class Shard:
-    """A shard that is to be: its file, and the numbers of its pairs."""
-
-    path: Path
-    numbers: range
-
-
-def plan(folder: Path, count: int, pairs_per_shard: int) -> list[Shard]:
-    """All shards of `count` pairs; the last one may be smaller."""
-    starts = range(0, count, pairs_per_shard)
-    return [
-        Shard(folder / f"pairs-{place:05d}.tar", range(start, min(start + pairs_per_shard, count)))
-        for place, start in enumerate(starts)
-    ]
-
-
-def share() -> tuple[int, int]:
-    """Number of this process and how many there are, as `torchrun` says."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+ROWS = 12
+"""Pairs in a preview, spread over the shards."""
 
 
 def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
-    """Draw the missing shards of this process, and the preview sheet once all are there.
+    """Draw the missing shards of this process, and the preview once all are there.
 
     Shard s is for process s modulo their number, so the result is the same however many share the work, and they need
     not talk to each other.
@@ -56,44 +38,45 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
     Returns how many pairs were drawn or skipped, by outcome. Raises InputError for a folder with pairs of other
     settings, and when it can't be written.
     """
-    rank, processes = share()
+    rank, processes = cli.processes()
     note_settings(folder, settings, writes=rank == 0)
-    shards = plan(folder, settings["count"], settings["pairs_per_shard"])
-    missing = [shard for shard in shards if not shard.path.exists()]
+    count, each = settings["count"], settings["pairs_per_shard"]
+    starts = range(0, count, each)
+    shards = {folder / f"pairs-{s:05d}.tar": range(start, min(start + each, count)) for s, start in enumerate(starts)}
+    missing = {path for path in shards if not path.exists()}
     if rank == 0:
-        print(f"{settings['count']} pairs in {len(shards)} shards, {len(shards) - len(missing)} of them finished")
-    own = [shard for shard in shards[rank::processes] if shard in missing]
-
-    outcomes = write_shards(own, draw, rank)
+        print(f"{count} pairs in {len(shards)} shards, {len(shards) - len(missing)} of them finished")
+    own = {path: shards[path] for path in list(shards)[rank::processes] if path in missing}
+    try:
+        outcomes = write_shards(own, draw, rank)
+    except InputError as error:
+        if rank:  # what went wrong here need not go wrong in the first process, which speaks for all
+            cli.say(f"process {rank}: {error}", all_processes=True)
+        raise
     # Whoever finishes last sees all shards; should several, they write the same.
-    if all(shard.path.exists() for shard in shards):
-        write_preview([shard.path for shard in shards], folder / "preview.jpg")
+    if all(path.exists() for path in shards):
+        write_preview(list(shards), folder / "preview.jpg")
     return outcomes
 
 
-def write_shards(shards: Sequence[Shard], draw: Draw, rank: int) -> Counter[str]:
+def write_shards(shards: dict[Path, range], draw: Draw, rank: int) -> Counter[str]:
     """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
     outcomes: Counter[str] = Counter()
-    total = sum(len(shard.numbers) for shard in shards)
+    total = sum(map(len, shards.values()))
     with (
-        closing(draw([shard.numbers for shard in shards])) as results,
+        closing(draw(list(shards.values()))) as results,
         tqdm(total=total, unit="pair", disable=rank != 0 or not shards) as progress,
     ):
-        try:
-            for shard in shards:
-                write_shard(shard.path, _counted(islice(results, len(shard.numbers)), outcomes, progress))
-        except InputError as error:
-            if rank != 0:  # what went wrong here need not go wrong in the first process, which speaks for all
-                print(f"process {rank}: {error}", file=sys.stderr)
-            raise
+
+        def counted(number: int) -> Iterator[tuple[str, dict]]:
+            for result in islice(results, number):
+                outcomes[result.skipped or "drawn"] += 1
+                progress.update()
+                yield result.key, result.parts
+
+        for path, numbers in shards.items():
+            write_shard(path, counted(len(numbers)))
     return outcomes
-
-
-def _counted(results: Iterator[Result], outcomes: Counter[str], progress: tqdm) -> Iterator[tuple[str, dict]]:
-    for result in results:
-        outcomes[result.skipped or "drawn"] += 1
-        progress.update()
-        yield result.key, result.parts
 
 
 def note_settings(folder: Path, settings: dict, writes: bool) -> None:
@@ -114,8 +97,40 @@ def note_settings(folder: Path, settings: dict, writes: bool) -> None:
 
 
 def write_preview(shards: Sequence[Path], path: Path) -> None:
-    """Write a sheet of the first pairs, unless there are none."""
-    sheet = preview_sheet(shards)
-    if sheet is not None:
-        data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
+    """Write a .jpg of the first pairs, unless there are none."""
+    grid = preview_grid(shards)
+    if grid is not None:
+        data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
         write_whole(path, lambda partial: partial.write_bytes(data))
+
+
+def preview_grid(shards: Sequence[Path]) -> np.ndarray | None:
+    """A row for each of the first pairs of each shard, RGB uint8; None when the shards are empty."""
+    each = -(-ROWS // max(len(shards), 1))
+    pairs = [pair for shard in shards[:ROWS] for pair in index_shard(shard)[:each]]
+    return np.vstack([image_grid(columns_of(pair)) for pair in pairs[:ROWS]]) if pairs else None
+
+
+def columns_of(pair: StoredPair) -> list[Tensor]:
+    """Pictures `[1, 3, H, W]` in [-1, 1] that belong to one pair.
+
+    Drawn: photo, full and partial cartoon. Stylised: photo, cartoon, and where there is a parser the classes of the
+    photo in colours. For pre-training: photo, skip image.
+    """
+    if pair.kind == "drawn":
+        return [to_tensor(pair.picture(name))[None] for name in PICTURES]
+    sample = decode_sample(pair, [pair.style])
+    if pair.kind == "features":
+        return [sample.photo, sample.skip]
+    parsing = [] if sample.logits is None else [class_colours(sample.logits)]
+    return [sample.photo, sample.cartoon, *parsing]
+
+
+def class_colours(logits: Tensor) -> Tensor:
+    """The likeliest class of each pixel in `logits [..., C, h, w]` as a colour, `[..., 3, h, w]` in [-1, 1]; class 0 is
+    black."""
+    classes = logits.shape[-3]
+    hsv = np.full((1, classes, 3), (0, 160, 230), np.uint8)
+    hsv[0, :, 0] = np.arange(classes) * 180 // classes  # OpenCV counts a half turn of the colour circle
+    hsv[0, 0, 2] = 0
+    return to_tensor(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0][logits.argmax(-3).numpy()])

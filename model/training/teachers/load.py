@@ -1,4 +1,6 @@
-"""Network teachers, and the generators that students are built on, from the files that the options name."""
+"""Teachers, and the generators that students are put on, from the files that the options name."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from model.psp import CODE_COUNT, CODE_SIZE
 from model.stylegan2 import Generator
 from model.training.options import DualOptions, ToonifyOptions, TrainOptions
 from model.training.teachers.blending import blend_state_dicts
-from model.training.teachers.generators import DualStyleTeacher, ToonifyTeacher, takes_photo_code
+from model.training.teachers.dualstyle import DualStyleTeacher, takes_photo_code
+from model.training.teachers.toonify import ToonifyTeacher
+from model.vtoonify import VToonify
 
 NO_FILE = "none"
 """What is given in place of the path of a file that a teacher can do without."""
@@ -47,6 +51,17 @@ def load_backbone(options: ToonifyOptions | DualOptions) -> dict[str, Tensor]:
     return checkpoints.load_dualstylegan(options.stylegan_path, options.recipe.network.generator).state_dict()
 
 
+def fill_backbone(network: VToonify, generator_state: Mapping[str, Tensor]) -> None:
+    """Put a teacher's generator into `network`, in variant D also its ModRes blocks beside the encoder's.
+
+    generator_state: of the blended Generator (T) or the DualStyleGAN (D), of the sizes of `network`.
+    """
+    network.generator.load_state_dict(generator_state)
+    if network.has_degree:
+        for block, trained in zip(network.res, network.generator.res, strict=False):
+            block.load_state_dict(trained.state_dict())
+
+
 def _load_toonify_generators(options: ToonifyOptions) -> tuple[Generator, Generator]:
     """The generator of photos, and the fine-tuned one blended with it."""
     config = options.recipe.network.generator
@@ -58,7 +73,7 @@ def _load_toonify_generators(options: ToonifyOptions) -> tuple[Generator, Genera
 
 def _load_exemplars(options: DualOptions) -> dict[str, np.ndarray]:
     exemplars, generator = checkpoints.load_exemplars(options.exstyle_path), options.recipe.network.generator
-    shape, wanted = next(iter(exemplars.values())).shape, (1, generator.rows, generator.style_dim)
+    shape, wanted = next(iter(exemplars.values())).shape, (1, generator.w_layers, generator.style_dim)
     if shape != wanted:
         raise InputError(
             f"{options.exstyle_path} holds style codes of shape {list(shape)}, "
@@ -71,18 +86,19 @@ def _load_exemplars(options: DualOptions) -> dict[str, np.ndarray]:
 
 
 def _load_helpers(options: TrainOptions, needs_photo_code: bool = True) -> dict[str, object]:
-    """Style encoder, parser and editing directions by their names in the teachers' constructors; None: not used."""
+    """Style encoder, parser and editing directions , where they are used, by their names in `NetworkTeacher`."""
     network, generator = options.recipe.network, options.recipe.network.generator
-    style_encoder = parser = directions = None
+    helpers = {}
     if needs_photo_code and not options.pretrain and options.style_encoder_path != NO_FILE:
-        if (generator.rows, generator.style_dim) != (CODE_COUNT, CODE_SIZE):
+        if (generator.w_layers, generator.style_dim) != (CODE_COUNT, CODE_SIZE):
             raise InputError(
                 f"--style_encoder_path is {options.style_encoder_path}: codes of {CODE_COUNT} x {CODE_SIZE} numbers "
                 f"don't fit --config {options.config}, so give {NO_FILE}."
             )
-        style_encoder = checkpoints.load_style_encoder(options.style_encoder_path)
+        helpers["style_encoder"] = checkpoints.load_style_encoder(options.style_encoder_path)
     if network.parsing_channels:
-        parser = checkpoints.load_parser(options.faceparsing_path)
+        helpers["parser"] = checkpoints.load_parser(options.faceparsing_path)
     if options.direction_path != NO_FILE:
-        directions = checkpoints.load_directions(options.direction_path, generator.rows, generator.style_dim)
-    return {"style_encoder": style_encoder, "parser": parser, "directions": directions}
+        path = options.direction_path
+        helpers["directions"] = checkpoints.load_directions(path, generator.w_layers, generator.style_dim)
+    return helpers

@@ -136,33 +136,30 @@ def load_style(name_or_path: str | Path) -> DrawnStyle:
         raise InputError(f"There is no drawn style {str(name_or_path)!r}: take one of {names}, or a {SUFFIX} file.")
     if not PLAIN_NAME.fullmatch(path.stem):
         raise InputError(f"{path} cannot name a style: rename the file to small letters, digits, _ and - only.")
-    return _fill(DrawnStyle, _read(path), path, name=path.stem)
-
-
-def _read(path: Path) -> dict:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path of the style.") from error
     except ValueError as error:  # not TOML, or not text
         raise InputError(f"{path} is not a TOML file ({error}): mend it, or copy a shipped style.") from error
+    return DrawnStyle(path.stem, **_checked_table(DrawnStyle, table, path))
 
 
-def _fill(kind: type, table: Mapping, path: Path, prefix: str = "", **given):
-    """The dataclass `kind` with the values of `table`, each checked; `prefix` is the table's name in messages."""
-    known = {item.name: item for item in fields(kind) if item.name not in given}
-    values = dict(given)
+def _checked_table(kind: type, table: Mapping, path: Path, prefix: str = "") -> dict:
+    """Arguments for the dataclass `kind` from `table`, each checked; `prefix` is the table's name in messages."""
+    known = {item.name: item for item in fields(kind) if item.name != "name"}
+    values = {}
     for key, value in table.items():
         if key not in known:
             raise InputError(f"{path} has an unknown key {prefix + key!r}: take one of {', '.join(known)}.")
-        default = known[key].default
-        if isinstance(default, Exaggeration):
-            if not isinstance(value, dict):
-                raise InputError(f"{path}: {prefix + key!r} must be a table, written [{key}], not {value!r}.")
-            values[key] = _fill(Exaggeration, value, path, f"{key}.")
+        if key != "shape":
+            limits = known[key].metadata["range"]
+            values[key] = _checked(value, known[key].default, limits, f"{path}: {prefix + key!r}")
+        elif isinstance(value, dict):
+            values[key] = Exaggeration(**_checked_table(Exaggeration, value, path, "shape."))
         else:
-            values[key] = _checked(value, default, known[key].metadata["range"], f"{path}: {prefix + key!r}")
-    return kind(**values)
+            raise InputError(f"{path}: {key!r} must be a table, written [{key}], not {value!r}.")
+    return values
 
 
 def _checked(value, default: float | tuple[float, ...], limits: tuple[float, float], what: str):

@@ -1,4 +1,4 @@
-"""How close a model comes to the drawn teacher: figures of known pictures, and the program."""
+"""How close a model comes to the drawn teacher: metrics of known pictures, and the program."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import torch
 
 from model import checkpoints
 from model.tools import drawn_metrics as module
-from model.tools.drawn_metrics import COLUMNS, LEFT_CHEEK, RIGHT_CHEEK, cheek_lightness, compare, figures, main
+from model.tools.drawn_metrics import CHEEKS, COLUMNS, cheek_lightness, compare, main, measure
 from model.training.data.shards import index_pairs
 from tests.portrait import LANDMARKS
 from tests.small_models import CODES, enlarging_network
@@ -32,25 +32,19 @@ def saved(tmp_path):
     return saved
 
 
-def test_the_teachers_own_picture_is_perfect(pairs):
-    found = compare(pairs[0].picture("full"), pairs[0])
+def test_known_pictures_have_known_metrics(pairs):
+    full = pairs[0].picture("full")
+    found = compare(full, pairs[0])
     assert found["l1"] == found["l1_eyes"] == 0 and found["gradient"] == 1
     assert found["skin"] == found["skin_teacher"] != 0 and found["l1_photo"] > 2
-
-
-def test_the_photo_itself_is_as_far_as_the_photo(pairs):
     found = compare(pairs[0].picture("photo"), pairs[0])
     assert found["l1"] == found["l1_photo"] > 2 and found["l1_eyes"] > 2
-
-
-def test_a_blurred_picture_has_less_gradient(pairs):
-    blurred = cv2.GaussianBlur(pairs[0].picture("full"), (0, 0), 2)
-    assert 0.2 < compare(blurred, pairs[0])["gradient"] < 0.8
+    assert 0.2 < compare(cv2.GaussianBlur(full, (0, 0), 2), pairs[0])["gradient"] < 0.8
 
 
 def test_cheek_lightness_looks_at_the_cheeks_alone():
     picture = np.zeros((256, 320, 3), np.uint8)
-    for cheek in (LEFT_CHEEK, RIGHT_CHEEK):
+    for cheek in CHEEKS:
         cv2.fillConvexPoly(picture, cv2.convexHull(LANDMARKS[list(cheek)].astype(np.int32)), (255, 255, 255))
     assert cheek_lightness(picture, LANDMARKS) == pytest.approx(100, abs=0.1)
     assert cheek_lightness(picture // 255 * 119, LANDMARKS) == pytest.approx(50, abs=0.5)
@@ -59,11 +53,9 @@ def test_cheek_lightness_looks_at_the_cheeks_alone():
 def test_there_is_one_row_for_each_style(pairs):
     shared = [replace(pairs[1], style="wash"), *pairs]
     codes = {"film": np.float32(CODES["ink.jpg"]), "wash": np.float32(CODES["wash.v2.png"])}
-    rows = figures(enlarging_network(), codes, shared, torch.float32)
+    rows = measure(enlarging_network(), codes, shared, torch.float32)
     assert list(rows) == ["film", "wash"] and [row["count"] for row in rows.values()] == [3, 1]
-    for row in rows.values():
-        assert np.isfinite([row[name] for name in COLUMNS]).all()
-    assert rows["film"]["l1"] > 1
+    assert np.isfinite([[row[name] for name in COLUMNS] for row in rows.values()]).all() and rows["film"]["l1"] > 1
 
 
 def test_the_program_prints_the_pairs_held_out(call, saved, pair_folder, capsys):
@@ -71,26 +63,20 @@ def test_the_program_prints_the_pairs_held_out(call, saved, pair_folder, capsys)
     assert capsys.readouterr().out.splitlines()[-1].startswith("| film | 1 |")
 
 
-def assert_refused(call, capsys, said, *arguments):
-    assert call(main, *arguments, "--device", "cpu") == 2
+@pytest.mark.parametrize(
+    ("kind", "given", "model", "said"),
+    [
+        ("drawn", False, {}, "--pairs is missing"),
+        ("stylised", True, {}, "holds stylised pairs"),
+        ("drawn", True, {"style": "wash"}, "pairs of the style film, which is none of wash"),
+        ("drawn", True, {"parsing_channels": 19}, "was not trained on drawn pairs"),
+    ],
+)
+def test_pairs_and_models_that_do_not_fit_are_refused(
+    call, saved, pairs, capsys, monkeypatch, kind, given, model, said
+):
+    monkeypatch.setattr(module, "index_pairs", lambda _: [replace(pair, kind=kind) for pair in pairs])
+    arguments = ("--pairs", "there") if given else ()
+    assert call(main, *arguments, "--ckpt", saved(**model), "--device", "cpu") == 2
     message = capsys.readouterr().err
     assert said in message and message.count("\n") == 1
-
-
-def test_missing_pairs_are_asked_for(call, saved, capsys):
-    assert_refused(call, capsys, "--pairs is missing", "--ckpt", saved())
-
-
-def test_pairs_of_another_kind_are_refused(call, saved, pairs, capsys, monkeypatch):
-    monkeypatch.setattr(module, "index_pairs", lambda _: [replace(pair, kind="stylised") for pair in pairs])
-    assert_refused(call, capsys, "holds stylised pairs", "--pairs", "there", "--ckpt", saved())
-
-
-def test_a_style_that_the_model_does_not_know_is_refused(call, saved, pair_folder, capsys):
-    said = "pairs of the style film, which is none of wash"
-    assert_refused(call, capsys, said, "--pairs", pair_folder, "--ckpt", saved("wash"))
-
-
-def test_a_model_with_a_parser_is_refused(call, saved, pair_folder, capsys):
-    ckpt = saved(parsing_channels=19)
-    assert_refused(call, capsys, "was not trained on drawn pairs", "--pairs", pair_folder, "--ckpt", ckpt)

@@ -10,7 +10,7 @@ import skimage.data
 
 import generate_data
 from model.training.data.shards import Result, index_pairs, list_styles
-from model.training.drawn.jobs import list_jobs
+from model.training.generate import drawn
 from model.training.generate.options import DrawnData
 
 
@@ -48,12 +48,8 @@ def test_generate_data_writes_pairs_and_goes_on_where_it_stopped(run, photo_fold
     assert names == [f"{key}.{part}" for key in ("000000", "000001")
                      for part in ("photo.jpg", "full.jpg", "partial.jpg", "json")]  # fmt: skip
     assert photo.shape == full.shape == (192, 192, 3) and np.abs(photo.astype(float) - full).mean() > 4
-    assert (
-        facts["kind"] == "drawn"
-        and facts["source"] == "a.png"
-        and facts["style"] == "film"
-        and 0.1 < facts["degree"] < 0.9
-    )
+    assert (facts["kind"], facts["source"], facts["style"]) == ("drawn", "a.png", "film")
+    assert 0.1 < facts["degree"] < 0.9
     assert np.shape(facts["landmarks"]) == np.shape(facts["landmarks_full"]) == (68, 2)
     assert (out / "preview.jpg").stat().st_size > 1000
 
@@ -70,22 +66,21 @@ def test_an_interrupted_shard_leaves_no_file(run, photo_folder, tmp_path, monkey
     def interrupt(job):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generate_data, "draw", interrupt)
+    monkeypatch.setattr(drawn, "draw", interrupt)
     assert run(photo_folder, tmp_path / "pairs") == 130
     assert not list((tmp_path / "pairs").glob("*.tar*"))
 
 
-def test_other_options_for_the_same_folder_are_refused(run, photo_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate_data, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
-    assert run(photo_folder, tmp_path / "pairs") == 0
-    assert run(photo_folder, tmp_path / "pairs", "--seed", "7") == 2
-    assert "other options" in capsys.readouterr().err
+@pytest.fixture
+def drawing_nothing(monkeypatch):
+    monkeypatch.setattr(drawn, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--style", "oil"], "oil"),
+        (["--style", "film", "film"], "film 2 times"),
         (["--teacher", "robot"], "robot"),
         (["--count", "-1"], "--count is -1"),
         (["--size", "8"], "--size is 8"),
@@ -111,20 +106,12 @@ def test_missing_and_empty_folders_exit_with_a_sentence(run, photo_folder, tmp_p
 
 def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
     def jobs(count):
-        return list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count))
+        return drawn.list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count))
 
     assert [job.source for job in jobs(2)] == ["a.png", "b.jpg"]
     assert [(job.source, job.variant) for job in jobs(5)] == [
         ("a.png", 0), ("b.jpg", 0), ("c.png", 0), ("a.png", 1), ("b.jpg", 1)
     ]  # fmt: skip
-
-
-def test_processes_that_draw_beside_each_other_change_nothing(run, photo_folder, tmp_path):
-    (photo_folder / "c.png").unlink()  # faces are sought longest where there are none
-    for workers, out in (("1", "alone"), ("2", "pool")):
-        assert run(photo_folder, tmp_path / out, "--workers", workers) == 0
-    for name in ("pairs-00000.tar", "preview.jpg"):
-        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "pool" / name).read_bytes()
 
 
 OWN_STYLE = "saturation = {saturation}\nexposure_lift = 15\n"
@@ -157,24 +144,23 @@ def test_every_photo_is_drawn_in_every_style_from_one_framing(run, photo_folder,
         assert film.facts()["degree"] != mine.facts()["degree"]
 
 
-def test_several_styles_are_the_same_from_any_number_of_processes(run, photo_folder, own_style, tmp_path):
-    (photo_folder / "c.png").unlink()
+def test_the_shards_are_the_same_from_any_number_of_processes(run, photo_folder, own_style, tmp_path):
+    (photo_folder / "c.png").unlink()  # faces are sought longest where there are none
     for workers in (1, 2):
         assert run(photo_folder, tmp_path / str(workers), "--style", own_style, "film", "--workers", workers) == 0
-    assert len(list((tmp_path / "1").glob("pairs-*.tar"))) == 2
-    for shard in (tmp_path / "1").glob("pairs-*.tar"):
-        assert shard.read_bytes() == (tmp_path / "2" / shard.name).read_bytes()
+    files = list((tmp_path / "1").iterdir())
+    assert len(files) == 4, "two shards, the options and the preview"
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
 
 
-def test_a_style_that_was_changed_since_is_another_option(run, photo_folder, own_style, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate_data, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
+@pytest.mark.parametrize(("more", "differing"), [(["--seed", 7], "seed"), ([], "styles")])
+def test_other_options_for_the_same_folder_are_refused(
+    run, photo_folder, own_style, tmp_path, drawing_nothing, capsys, more, differing
+):
     for _ in range(2):
         assert run(photo_folder, tmp_path / "pairs", "--style", own_style) == 0
-    own_style.write_text(OWN_STYLE.format(saturation=0.6))
-    assert run(photo_folder, tmp_path / "pairs", "--style", own_style) == 2
-    assert "other options (styles)" in capsys.readouterr().err
-
-
-def test_two_styles_of_one_name_are_refused(run, photo_folder, tmp_path, capsys):
-    assert run(photo_folder, tmp_path / "pairs", "--style", "film", "film") == 2
-    assert "film 2 times" in capsys.readouterr().err
+    if differing == "styles":
+        own_style.write_text(OWN_STYLE.format(saturation=0.6))
+    assert run(photo_folder, tmp_path / "pairs", "--style", own_style, *more) == 2
+    assert f"other options ({differing})" in capsys.readouterr().err

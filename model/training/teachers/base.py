@@ -1,4 +1,9 @@
-"""What both network teachers have in common: codes, photos, their style codes and parsing maps."""
+"""What the teacher networks share: codes, photos, the photos' own style codes and parsing maps.
+
+Sample n is a pure function of (seed, n, progress), so batches are equal however they are split over processes, and a
+resumed run sees what an uninterrupted one would have seen. `progress` is the share of the run that is done, in [0, 1];
+it is None for samples that are stored: what depends on progress is then drawn as over a whole run.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,39 +26,48 @@ TRUNCATION = 0.5
 
 @dataclass(frozen=True)
 class Latent:
-    """What B photos are rendered from."""
+    """What B photos are rendered from.
+
+    `attribute [B]` int64 on the CPU is the number of the editing direction, -1 where there is none;
+    `w_plus [B, rows, D]` the truncated code; `noise` that of every synthesis layer, `[B, 1, H, W]`.
+    """
 
     draws: Draws
     attribute: Tensor
-    """Row of the editing directions, `[B]` int64 on the CPU; -1: none."""
     w_plus: Tensor
-    """Intrinsic code, truncated, `[B, rows, D]`."""
     noise: list[Tensor]
-    """Of every synthesis layer, `[B, 1, H, W]`."""
 
 
 class NetworkTeacher(nn.Module):
-    """Frozen networks that turn random codes into samples; what they make of them is for the subclasses to say.
+    """Frozen networks that turn random codes into samples; subclasses say what a cartoon is.
 
     The networks are put into evaluation mode, here and for whoever else holds them. With half precision as `dtype` they
     compute in it, but for the mapping network; the affine transform and all results have the precision of the weights.
 
     Photo and cartoon share one draw of the generator's noise. The published program draws it anew for each, so that the
     cartoon's fine texture can't be told from the photo's; shared, it can be learnt.
+
+    Args:
+        photos: generator of photos.
+        style_encoder: pSp; None: a photo's style code is the one that it was made from.
+        parser: face parser; None: samples have no parsing maps.
+        directions: editing directions in w+, `[N, rows, D]`; None: no edits.
     """
 
     def __init__(
         self,
         photos: Generator,
         seed: int,
-        style_encoder: nn.Module | None,
-        parser: nn.Module | None,
-        directions: np.ndarray | None,
-        dtype: torch.dtype,
+        style_encoder: nn.Module | None = None,
+        parser: nn.Module | None = None,
+        directions: np.ndarray | None = None,
+        dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
         self.photos, self.style_encoder, self.parser = photos, style_encoder, parser
         self.config, self.seed, self.dtype = photos.config, seed, dtype
+        # The w+ layers that tell structure (0-6 of 18), and colour (7-17).
+        self.structure, self.colour = slice(self.config.structure_layers), slice(self.config.structure_layers, None)
         directions = None if directions is None else torch.as_tensor(directions, dtype=self.precision)
         self.register_buffer("directions", directions, persistent=False)
 
@@ -65,55 +79,51 @@ class NetworkTeacher(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the teacher computes."""
-        return next(self.parameters()).device
+        return next(self.photos.parameters()).device
 
-    def arithmetic(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """Context in which networks run."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype in (torch.bfloat16, torch.float16))
 
     def latent(self, numbers: Sequence[int]) -> Latent:
-        """Code of each sample: 0.5·(w + d), with a random direction d on the middle rows (3-6 of 18)."""
+        """Code of each sample: 0.5·(w + d), with a random direction d on the middle layers (3-6 of 18)."""
         draws = draw(self.seed, numbers, self.config)
         w_plus = self.truncated_code(draws.z)
         attribute = torch.full((len(numbers),), -1)
         if self.directions is not None:
             attribute = torch.from_numpy((draws.attribute * len(self.directions)).astype(np.int64))
-            rows = slice(self.config.structure_rows // 2, self.config.structure_rows)
-            w_plus[:, rows] += TRUNCATION * self.directions[attribute.to(self.device), rows]
+            middle = slice(self.config.structure_layers // 2, self.config.structure_layers)
+            w_plus[:, middle] += TRUNCATION * self.directions[attribute.to(self.device), middle]
         return Latent(draws, attribute, w_plus, layer_noise(self.config, draws.noise_seeds, self.device))
 
     def truncated_code(self, z: Tensor) -> Tensor:
         """0.5·w of `z [B, D]`, repeated to `[B, rows, D]`."""
         w = self.photos.mapping(z.to(self.device, self.precision))
-        return TRUNCATION * w[:, None].repeat(1, self.config.rows, 1)
+        return TRUNCATION * w[:, None].repeat(1, self.config.w_layers, 1)
 
     def render(self, generator: nn.Module, *codes: Tensor, noise: list[Tensor]) -> Tensor:
         """Pictures `[B, 3, S, S]`, clamped to [-1, 1]."""
-        with self.arithmetic():
+        with self.autocast():
             pictures = generator(*codes, noise=noise)
         return pictures.to(self.precision).clamp_(-1, 1)
 
-    def fine_rows(self, w_plus: Tensor, face: Tensor) -> Tensor:
-        """The photo's rows of colour in w+ (7-17 of 18), `[B, 11, D]`: what the style encoder sees in it.
+    def colour_code(self, w_plus: Tensor, photo: Tensor) -> Tensor:
+        """The photo's w+ layers of colour, `[B, 11, D]`: what the style encoder sees in it.
 
-        Without an encoder, as in small configurations, they are those of the code that the photo was made from.
-
-        Args:
-            w_plus: that code, `[B, rows, D]`.
-            face: the photo, `[B, 3, 256, 256]`.
+        Without an encoder, as in small configurations, they are those of the code `w_plus [B, rows, D]` that the
+        `photo [B, 3, S, S]` was made from.
         """
-        first = self.config.structure_rows
         if self.style_encoder is None:
-            return w_plus[:, first:]
-        with self.arithmetic():
-            codes = self.style_encoder.style_codes(face)
-        return self.photos.mapping(codes[:, first:].to(self.precision))
+            return w_plus[:, self.colour]
+        with self.autocast():
+            codes = self.style_encoder.style_codes(F.adaptive_avg_pool2d(photo, FACE_SIZE))
+        return self.photos.mapping(codes[:, self.colour].to(self.precision))
 
     def parse(self, photo: Tensor) -> Tensor | None:
         """Parsing logits of the photo at half its size, `[B, C, S/2, S/2]`; None without a parser."""
         if self.parser is None:
             return None
-        with self.arithmetic():
+        with self.autocast():
             logits = self.parser(PARSER_GAIN * blur_downsample(photo))
         return logits.to(self.precision)
 
@@ -147,8 +157,3 @@ def move_pictures(affine: Tensor, photo: Tensor, cartoon: Tensor) -> tuple[Tenso
         both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved]).clamp_(-1, 1)
         photo[moved], cartoon[moved] = both[:, :3], both[:, 3:]
     return photo, cartoon
-
-
-def pool_face(photo: Tensor) -> Tensor:
-    """The photo `[B, 3, S, S]` as the style encoder takes it, `[B, 3, 256, 256]`."""
-    return F.adaptive_avg_pool2d(photo, FACE_SIZE)
