@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.inference import batch, contents
+from model.inference import batch
 from model.media.files import open_frames
 from model.styles import network
 from model.styles.presets import EXEMPLAR_FILE, Preset
@@ -222,8 +222,8 @@ def test_results_are_neither_read_as_photos_nor_written_over_contents(stylize):
 
 
 def test_long_names_are_shortened_at_whole_letters():
-    assert contents.unique_name("ü" * 120, set()) == "ü" * 100
-    assert contents.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
+    assert batch.unique_name("ü" * 120, set()) == "ü" * 100
+    assert batch.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
 
 
 def test_one_bad_content_among_three_does_not_stop_the_others(stylize):

@@ -15,6 +15,8 @@ import numpy as np
 from model.faces.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
 from model.faces.landmarks import eye_centres, eye_midpoint, face_size
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
 CONFIRM_EVERY, DOUBTS = 8, 3
 """The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
 
@@ -54,8 +56,10 @@ class FaceTracker:
         if self.is_cut:
             self._landmarks = None
         found = self._carry(rgb, grey) if known is None else known
-        if known is None and found is not None and self._must_confirm():
-            found = self._confirmed(rgb, found)
+        if known is None and found is not None:
+            self._since_confirmed += 1
+            if self._since_confirmed >= CONFIRM_EVERY:
+                found = self._confirmed(rgb, found)
         if found is None:
             found = self._search(rgb)
         self._landmarks, self._grey = found, grey
@@ -84,10 +88,6 @@ class FaceTracker:
         shift = np.linalg.norm(found - carried, axis=1).mean()
         return found if shift < ASTRAY * distance and _is_plausible(found, rgb.shape[:2], distance) else None
 
-    def _must_confirm(self) -> bool:
-        self._since_confirmed += 1
-        return self._since_confirmed >= CONFIRM_EVERY
-
     def _confirmed(self, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         """`landmarks` unless the detector has missed a face there several times in a row."""
         self._since_confirmed = 0
@@ -101,11 +101,9 @@ class FaceTracker:
     def _search(self, rgb: np.ndarray) -> np.ndarray | None:
         due = self._landmarks is not None or self.is_cut or self._since_searched % SEARCH_EVERY == 0
         self._since_searched = 0 if self._landmarks is not None else self._since_searched + 1
-        if not due:
-            return None
-        found = self._find(rgb)
-        self._doubts = self._since_confirmed = 0
-        return found
+        if due:
+            self._doubts = self._since_confirmed = 0
+        return self._find(rgb) if due else None
 
 
 class CrowdTracker:
@@ -128,7 +126,8 @@ class CrowdTracker:
 
     def __init__(self, faces: Sequence[np.ndarray], most: int | None = 0):
         self._most = most
-        self._last: list[np.ndarray] = []
+        self.last_seen: list[np.ndarray] = []
+        """Landmarks `[68, 2]` of each person where they were seen last."""
         self._trackers: list[FaceTracker] = []
         self._found: list[np.ndarray | None] = []
         self._all: list[np.ndarray] | None = None
@@ -140,14 +139,9 @@ class CrowdTracker:
     def _add(self, face: np.ndarray) -> FaceTracker:
         tracker = FaceTracker(find=partial(self._find, len(self._trackers)))
         self._trackers.append(tracker)
-        self._last.append(face)
+        self.last_seen.append(face)
         self._found.append(None)
         return tracker
-
-    @property
-    def last_seen(self) -> list[np.ndarray]:
-        """Landmarks `[68, 2]` of each person where they were seen last."""
-        return list(self._last)
 
     @property
     def is_cut(self) -> bool:
@@ -166,7 +160,7 @@ class CrowdTracker:
             theirs = known[number] if known is not None and number < len(known) else None
             self._found[number] = found = tracker.update(rgb, theirs)
             if found is not None:
-                self._last[number] = found
+                self.last_seen[number] = found
         self._welcome(rgb, time)
         return list(self._found)
 
@@ -190,7 +184,7 @@ class CrowdTracker:
 
     def _is_nobodys(self, face: np.ndarray) -> bool:
         """Whether nobody has that face, nor was anybody lost near to it, whose it would be."""
-        pairs = zip(self._found, self._last, strict=True)
+        pairs = zip(self._found, self.last_seen, strict=True)
         return all(_apart(face, last) >= (self.NEAR if found is None else 1) for found, last in pairs)
 
     def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:
@@ -211,16 +205,14 @@ class CrowdTracker:
         for face in self._everybody(rgb):
             if any(_apart(face, other) < 1 for other in others):
                 continue
-            lost = [last for last, found in zip(self._last, self._found, strict=True) if found is None]
-            distance = _apart(face, self._last[number])
+            lost = [last for last, found in zip(self.last_seen, self._found, strict=True) if found is None]
+            distance = _apart(face, self.last_seen[number])
             if distance < nearest and all(_apart(face, last) >= distance for last in lost):
                 best, nearest = face, distance
         return best
 
 
-def _upright(
-    rgb: np.ndarray, landmarks: np.ndarray
-) -> tuple[np.ndarray, tuple[float, float, float, float], np.ndarray]:
+def _upright(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, Box, np.ndarray]:
     """A picture in which the face is upright, its box there, and the matrix `[2, 3]` back to pixels of `rgb`.
 
     Detector and predictor know upright heads: where one is tilted, its surroundings are turned, else `rgb` it is.
@@ -239,7 +231,7 @@ def _upright(
     return picture, moved, cv2.invertAffineTransform(turn)
 
 
-def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
+def _box(landmarks: np.ndarray) -> Box:
     """Left, top, right, bottom of what the detector would find: measured on upright faces, in eye distances."""
     x, y = eye_midpoint(landmarks)
     size = face_size(landmarks)
