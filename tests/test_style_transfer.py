@@ -1,6 +1,7 @@
 """The command line, used as a person would: photos, videos, and several of them."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +269,15 @@ def test_what_is_done_is_left_out_when_resumed(stylize):
     out = stylize("--content", "a.jpg", "b.jpg", "c.jpg", "--resume")[1]
     assert out.splitlines() == ["a.jpg → output/a_vtoonify_d.jpg", "b.jpg → output/b_vtoonify_d.jpg"]
     assert stylize("--content", "c.jpg", "--resume", "--style_degree", 0.9)[1].count("→") == 1, "another look"
+
+
+def test_a_model_that_was_trained_anew_makes_results_anew(stylize, model):
+    save_faces("a.jpg")
+    copy = Path(shutil.copytree(model.parent, "copy")) / model.name
+    for count in (1, 0):
+        assert stylize("--content", "a.jpg", "--resume", "--ckpt", copy)[1].count("→") == count
+    save_model(Path("copy"))
+    assert stylize("--content", "a.jpg", "--resume", "--ckpt", copy)[1].count("→") == 1
 
 
 def test_processes_share_the_work_and_agree_on_names(stylize, monkeypatch):

@@ -17,20 +17,11 @@ from model.faces.landmarks import eye_centres, eye_midpoint, face_size
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-CONFIRM_EVERY, DOUBTS = 8, 3
-"""The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
-
-SEARCH_EVERY = 4
-"""Without a face, one frame in so many is searched."""
-
-ASTRAY = 0.25
-"""Flow and landmark predictor may disagree by this many eye distances; beyond, the face is lost."""
-
-TILTED = 15.0
-"""Degrees from which on a head is turned upright before it is looked at."""
-
-THUMBNAIL, CUT = 32, 40.0
-"""Side of the small pictures that are compared to find cuts, and the mean difference in levels that makes one."""
+CONFIRM_EVERY, DOUBTS = 8, 3  # the detector looks at every eighth frame; so many misses in a row, and the face is lost
+SEARCH_EVERY = 4  # without a face, one frame in so many is searched
+ASTRAY = 0.25  # eye distances by which flow and landmark predictor may disagree; beyond, the face is lost
+TILTED = 15.0  # degrees from which on a head is turned upright before it is looked at
+THUMBNAIL, CUT = 32, 40.0  # side of the pictures that are compared to find cuts; mean difference that makes one
 
 
 class FaceTracker:
@@ -118,11 +109,8 @@ class CrowdTracker:
         most: how many people there may be with the newcomers, who get the next numbers; None: any number.
     """
 
-    NEAR = 3.0
-    """Face sizes from where a person was last seen within which a face may be theirs."""
-
-    LOOK_EVERY, LOOK_AGAIN = 1.0, 0.2
-    """Seconds until newcomers are looked for again, and until one is that was seen once."""
+    NEAR = 3.0  # face sizes from where a person was last seen within which a face may be theirs
+    LOOK_EVERY, LOOK_AGAIN = 1.0, 0.2  # seconds until newcomers are looked for, and until one is that was seen once
 
     def __init__(self, faces: Sequence[np.ndarray], most: int | None = 0):
         self._most = most

@@ -22,17 +22,15 @@ from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.screens import open_screens
 
-MEDIA_SUFFIXES = {
+MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is recognised from its content
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
 }  # fmt: skip
-"""What is taken out of a folder; a file named on its own is recognised from its content."""
 
 RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
 """What a file that this program writes is called, without its suffix; the group is the name of its content."""
 
-LONGEST_NAME = 200
-"""Bytes of a content's name that its results keep: systems allow 255 for all of a file's name."""
+LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
 
 def run(options: Options) -> None:

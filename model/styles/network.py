@@ -25,8 +25,7 @@ from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
 from model.vtoonify import VToonify
 
-KEPT_STYLES = 4
-"""Styles whose folded networks are kept, for several people in one clip."""
+KEPT_STYLES = 4  # styles whose folded networks are kept, for several people in one clip
 
 
 class VToonifyStyle(Style):
@@ -189,9 +188,7 @@ class VToonifyRenderer:
 
 
 @dataclass
-class _Fold:
-    """A folded network, and what is folded into it."""
-
+class _Fold:  # a folded network, and what is folded into it
     w_plus: Tensor
     degree: float | None
     network: nn.Module
