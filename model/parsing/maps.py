@@ -116,7 +116,7 @@ def open_maps(path: str | Path, channels: int, crop: FaceCrop) -> Iterable[np.nd
         raise InputError(f"{path} {REMEDY}") from error
     wanted = (channels, crop.height, crop.width)
     if array.dtype.kind != "f" or array.shape[1:] != wanted:
-        raise InputError(f"{path} holds {array.dtype} {array.shape[1:]}, the crop needs maps {wanted}: make it anew.")
+        raise InputError(f"The parsing maps in {path} are {array.shape[1:]}, the crop needs {wanted}: make them anew.")
     return array
 
 
