@@ -21,7 +21,7 @@ from model.faces.crop import DEFAULT_PADDING, FaceCrop
 from model.faces.search import search_face
 from model.media.files import FrameSource, open_frames
 from model.media.threads import ahead
-from model.parsing.maps import SUFFIX, MapSink, write_published
+from model.parsing.maps import MapSink, write_published
 from model.parsing.smooth import RADIUS, RAFT_PATH, Smoother, find_weights, load_flow
 
 
@@ -34,9 +34,7 @@ class Options:
     raft_path: str = option(RAFT_PATH, "optical flow network; a bare name is a file of checkpoint/")
     video_path: str | None = option(None, "video whose maps are smoothed")
     output_path: str = option("output", "folder for NAME_parsingmap.npz; it is made")
-    format: str = option(
-        "npz", "npz: small, one map after the other; npy: one large array, as published", choices=["npz", "npy"]
-    )
+    format: str = option("npz", "npz: small, map after map; npy: one large array, as published", choices=["npz", "npy"])
     padding: list[int] = option(
         list(DEFAULT_PADDING), "room around the eyes, as for style_transfer.py", nargs=4, least=0,
         metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"),
@@ -46,30 +44,19 @@ class Options:
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "number format; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if self.video_path is None:
-            raise InputError("--video_path is missing: name the video whose maps are to be smoothed.")
-        cli.check_ranges(self)
-
-
-def make_smoother(options: Options) -> Smoother:
-    """A smoother with the networks that the options name."""
-    device = pick_device(options.device)
-    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
-    dtype = pick_precision(options.precision, device)
-    return Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
-
 
 def smooth(source: FrameSource, options: Options) -> Path:
-    """Write the maps of a video; returns their file."""
+    """Write the maps of a video; returns their file. Raises InputError for a photo, and where no face is found."""
     if not source.is_video:
         raise InputError(f"{source.path} is a photo: smoothing needs a video.")
     crop = FaceCrop.whole_frame(source.size)
     if not options.no_scale_image:
         crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
-    path = Path(options.output_path) / f"{source.name}{SUFFIX}.npz"
-    smoother = make_smoother(options)
+    device = pick_device(options.device)
+    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
+    dtype = pick_precision(options.precision, device)
+    smoother = Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
+    path = Path(options.output_path) / f"{source.name}_parsingmap.npz"
     sink = MapSink(path, crop, options.window_size, options.resume)
     bar = {"initial": sink.done, "total": source.expected_frames, "unit": "frame", "disable": None}
     try:
@@ -90,7 +77,9 @@ def smooth(source: FrameSource, options: Options) -> Path:
 def main() -> None:
     """Parse the command line and smooth one video."""
     options = cli.parse(Options, __doc__)
-    options.check()
+    if options.video_path is None:
+        raise InputError("--video_path is missing: name the video whose maps are to be smoothed.")
+    cli.check_ranges(options)
     with open_frames(options.video_path) as source:
         print(f"{options.video_path} → {smooth(source, options)}")
         if source.warning:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from model.parsing.smooth import RADIUS, parse, smooth_one, warp, window
 from model.raft import RAFT, to_torchvision_names
 from tests.parity_calls import smooth_clip
 
-CLASSES = 19
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
+STILL = torch.zeros(2, 12, 16)
 
 
 @pytest.fixture(scope="module")
@@ -26,34 +27,20 @@ def flow_network() -> RAFT:
     return RAFT(iterations=2).eval().requires_grad_(False)
 
 
-def published_raft_shapes() -> dict[str, list[int]]:
-    with gzip.open(MANIFEST, "rt", encoding="utf-8") as file:
-        return {name: entry[0] for name, entry in json.load(file)["raft"].items()}
-
-
 def random_clip(length: int, height: int = 12, width: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(length)
     frames = torch.rand(length, 3, height, width, generator=generator) * 2 - 1
-    return frames, torch.randn(length, CLASSES, height, width, generator=generator)
-
-
-def test_zero_flow_warps_every_pixel_onto_itself():
-    frames, _ = random_clip(2)
-    warped, valid = warp(frames, torch.zeros(2, 2, 12, 16))
-    assert torch.allclose(warped, frames, atol=1e-5)
-    assert valid.all()
+    return frames, torch.randn(length, 19, height, width, generator=generator)
 
 
 def test_warping_a_shifted_picture_brings_it_back_and_marks_what_left_the_frame():
     frames, _ = random_clip(1)
     shifted = frames.roll((2, 3), dims=(-2, -1))
-    flow = torch.tensor([3.0, 2.0]).view(1, 2, 1, 1).expand(1, 2, 12, 16)
-    warped, valid = warp(shifted, flow)
+    warped, valid = warp(shifted, STILL[None] + torch.tensor([3.0, 2.0]).view(2, 1, 1))
     assert torch.allclose(warped[..., :-2, :-3], frames[..., :-2, :-3], atol=1e-5)
     assert valid[..., :-2, :-3].all()
     assert not valid[..., -2:, :].any() and not valid[..., -3:].any()
-    flow = torch.tensor([0.5, 0.0]).view(1, 2, 1, 1).expand(1, 2, 12, 16)
-    _, valid = warp(frames, flow)
+    _, valid = warp(frames, STILL[None] + torch.tensor([0.5, 0.0]).view(2, 1, 1))
     assert valid[..., :-1].all() and not valid[..., -1].any(), "half a pixel beyond the border"
 
 
@@ -72,19 +59,18 @@ def test_neighbours_outside_the_frame_or_of_another_colour_hardly_count():
     frames, logits = random_clip(2)
     gone = torch.full((2, 12, 16), 1000.0)
     assert torch.equal(smooth_one(frames[0], logits[0], [(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
-    black, white, still = -torch.ones(3, 12, 16), torch.ones(3, 12, 16), torch.zeros(2, 12, 16)
-    smoothed = smooth_one(black, logits[0], [(white, logits[1], still, 1)])
+    white = torch.ones(3, 12, 16)
+    smoothed = smooth_one(-white, logits[0], [(white, logits[1], STILL, 1)])
     assert torch.allclose(smoothed, logits[0], atol=1e-6)
 
 
 def test_near_neighbours_count_more_than_far_ones():
-    frames, _ = random_clip(1)
-    zeros, ones, still = torch.zeros(1, 12, 16), torch.ones(1, 12, 16), torch.zeros(2, 12, 16)
-    neighbours = [(frames[0], ones, still, offset) for offset in range(1, 6)]
-    shares = [smooth_one(frames[0], zeros, [neighbour]).mean() for neighbour in neighbours]
-    assert all(near > far for near, far in zip(shares, shares[1:], strict=False))
-    expected = torch.exp(torch.tensor(-1 / (2 * 5.5**2)))
-    assert shares[0] == pytest.approx((expected / (1 + expected)).item(), abs=1e-4)
+    (frame,), _ = random_clip(1)
+    ones = torch.ones(1, 12, 16)
+    for offset in range(1, 6):
+        share = smooth_one(frame, 0 * ones, [(frame, ones, STILL, offset)]).mean().item()
+        weight = math.exp(-(offset**2) / (2 * 5.5**2))
+        assert share == pytest.approx(weight / (1 + weight), abs=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 11, 40])
@@ -98,24 +84,18 @@ def test_a_window_stays_in_the_clip_and_within_reach_of_a_ring_buffer(count):
 
 
 def test_parsing_enlarges_twofold_doubles_the_values_and_takes_every_other_pixel():
-    class Probe(nn.Module):
-        def forward(self, image):
-            self.image = image
-            return image
-
-    parser, frames = Probe(), random_clip(1)[0]
-    logits = parse(parser, frames)
-    assert parser.image.shape == (1, 3, 24, 32)
-    assert torch.equal(logits, parser.image[..., ::2, ::2])
-    assert parser.image.mean() == pytest.approx(2 * frames.mean().item(), abs=1e-5)
+    seen, frames = [], random_clip(1)[0]
+    logits = parse(lambda image: seen.append(image) or image, frames)
+    assert seen[0].shape == (1, 3, 24, 32)
+    assert torch.equal(logits, seen[0][..., ::2, ::2])
+    assert seen[0].mean() == pytest.approx(2 * frames.mean().item(), abs=1e-5)
 
 
 def test_parser_takes_any_size():
     parser = BiSeNet().eval()
     with torch.inference_mode():
         for height, width in ((1, 1), (37, 50)):
-            logits = parser(torch.zeros(1, 3, height, width))
-            assert logits.shape == (1, CLASSES, height, width)
+            assert parser(torch.zeros(1, 3, height, width)).shape == (1, 19, height, width)
 
 
 def test_flow_equals_that_of_torchvision(flow_network):
@@ -130,20 +110,19 @@ def test_flow_has_the_size_of_the_picture_whatever_that_is(flow_network):
         assert flow_network(*images).shape == (1, 2, height, width)
 
 
-def test_padding_for_the_flow_repeats_the_border(flow_network):
+def test_padding_for_the_flow_repeats_the_border_and_other_sizes_are_refused(flow_network):
     first, second = random_clip(2, 130, 144)[0].split(1)
     padded = [nn.functional.pad(image, (0, 0, 3, 3), mode="replicate") for image in (first, second)]
     assert torch.allclose(flow_network(first, second), flow_network(*padded)[..., 3:-3, :], atol=1e-5)
-
-
-def test_flow_of_pictures_of_different_size_is_refused(flow_network):
     with pytest.raises(InputError, match="one shape"):
         flow_network(torch.zeros(1, 3, 128, 128), torch.zeros(1, 3, 128, 136))
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_published_flow_weights_load_strictly_under_their_own_names(prefix, flow_network):
-    published = {prefix + name: torch.full(shape, 0.5) for name, shape in published_raft_shapes().items()}
+    with gzip.open(MANIFEST, "rt", encoding="utf-8") as file:
+        shapes = {name: entry[0] for name, entry in json.load(file)["raft"].items()}
+    published = {prefix + name: torch.full(shape, 0.5) for name, shape in shapes.items()}
     network = RAFT()
     network.load_state_dict(published, strict=True)
     assert all((value == 0.5).all() for value in network.parameters())

@@ -60,11 +60,9 @@ def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
     clip = crops(count)
     frames = enlarge(to_tensor(np.stack(clip), CPU))
     logits = ColourParser()(PARSER_GAIN * frames).half().float()
-    flows = [
-        torch.cat([ColourFlow()(frames[i, None], frames[j, None]) for j in window(i, count, radius)])
-        for i in range(count)
-    ]
-    wanted = smooth_clip(frames, logits, torch.stack(flows), radius)
+    pairs = [(frames[i, None], frames[j, None]) for i in range(count) for j in window(i, count, radius)]
+    flows = torch.cat([ColourFlow()(*pair) for pair in pairs]).unflatten(0, (count, -1))
+    wanted = smooth_clip(frames, logits, flows, radius)
     stream = smoother(radius)
     found = list(stream.maps(clip))
     assert len(found) == count and found[0].shape == (19, 24, 32) and found[0].dtype == np.float16
@@ -84,6 +82,17 @@ def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypat
     assert max(held) == 5
 
 
+def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: asked.append(name) or Path(name))
+    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
+    Path("here.pth").touch()
+    for name in ("raft-things.pth", "here.pth", "other/raft.pth"):
+        load_flow(name, CPU)
+    assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
+
+
 # ---- files
 
 
@@ -92,55 +101,29 @@ def path(tmp_path) -> Path:
     return tmp_path / "new" / "c_parsingmap.npz"
 
 
-def write_maps(path: Path, count: int, radius: int = 2, resume: bool = False, stop: int | None = None) -> Path:
-    """Store maps that hold their number; Ctrl-C comes before map `stop`. Returns the unfinished file."""
+def write_maps(path: Path, count: int, radius: int = 2, resume: bool = False) -> None:
+    """Store maps that hold their number."""
     with MapSink(path, CROP, radius, resume) as sink:
         for number in range(sink.done, count):
-            if number == stop:
-                raise KeyboardInterrupt
             sink.write(np.full((19, 24, 32), number, np.float16))
-    return sink.partial
 
 
-def interrupted(path: Path) -> Path:
-    """A file that Ctrl-C left behind after four of seven maps."""
-    with pytest.raises(KeyboardInterrupt):
-        write_maps(path, 7, stop=4)
-    (partial,) = path.parent.iterdir()
-    return partial
+def numbers(maps) -> list[float]:
+    return [one.max() for one in maps]
 
 
 def test_maps_come_back_in_order(path):
     write_maps(path, 12)
-    maps = open_maps(path, 19, CROP)
-    assert len(maps) == 12 and [one.max() for one in maps] == list(range(12))
+    assert numbers(open_maps(path, 19, CROP)) == list(range(12))
     assert np.load(path)["000003"].shape == (19, 24, 32), "numpy reads it, too"
     assert list(path.parent.iterdir()) == [path]
     write_published(path.with_suffix(".npy"), path)
     published = open_maps(path.with_suffix(".npy"), 19, CROP)
-    assert published.dtype == np.float32 and [one.max() for one in published] == list(range(12))
+    assert published.dtype == np.float32 and numbers(published) == list(range(12))
 
 
-@pytest.mark.parametrize("is_broken", [False, True])
-def test_an_interrupted_file_is_gone_on_with_after_the_last_whole_map(path, is_broken):
-    partial = interrupted(path)
-    with pytest.raises(InputError, match="breaks off after 4 parsing maps"):
-        ParsingMaps(partial)
-    if is_broken:
-        with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr("000004.npy", b"\x93NUMPY\x01\x00")
-    with pytest.raises(InputError, match="another video or crop"):
-        write_maps(path, 7, radius=3, resume=True)
-    write_maps(path, 7, resume=True)
-    assert [one.max() for one in ParsingMaps(path)] == list(range(7))
-    assert list(path.parent.iterdir()) == [path]
-    other = path.parent / "other" / "c.npz"
-    interrupted(other)
-    write_maps(other, 2, radius=3)
-    assert len(ParsingMaps(other)) == 2, "without --resume it begins anew"
-
-
-def test_ctrl_c_waits_until_a_map_is_stored(path, monkeypatch, heeded_ctrl_c):
+@pytest.mark.parametrize("resume", [False, True])
+def test_ctrl_c_waits_until_a_map_is_stored_and_resume_goes_on(path, resume, monkeypatch, heeded_ctrl_c):
     store = np.lib.format.write_array
 
     def hit(file, array, **settings):
@@ -148,11 +131,17 @@ def test_ctrl_c_waits_until_a_map_is_stored(path, monkeypatch, heeded_ctrl_c):
             os.kill(os.getpid(), signal.SIGINT)
         store(file, array, **settings)
 
-    monkeypatch.setattr(np.lib.format, "write_array", hit)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np.lib.format, "write_array", hit)
         write_maps(path, 7)
     (partial,) = path.parent.iterdir()
-    assert [one.max() for one in ParsingMaps(partial, whole=False)] == [0, 1, 2]
+    assert numbers(ParsingMaps(partial)) == [0, 1, 2]
+    with pytest.raises(InputError, match="another video or crop"):
+        write_maps(path, 7, radius=3, resume=True)
+    count = 7 if resume else 2
+    write_maps(path, count, resume=resume)
+    assert numbers(ParsingMaps(path)) == list(range(count))
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_failure_leaves_nothing(path):
@@ -182,17 +171,6 @@ def test_other_maps_and_damaged_ones_are_refused(path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="damaged at parsing map 2"):
         list(ParsingMaps(path))
-
-
-def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    asked = []
-    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: asked.append(name) or Path(name))
-    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
-    Path("here.pth").touch()
-    for name in ("raft-things.pth", "here.pth", "other/raft.pth"):
-        load_flow(name, CPU)
-    assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
 
 
 # ---- the programs
@@ -248,13 +226,10 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [
-        ([], "--video_path is missing"),
-        (["--video_path", "none.mp4"], "none.mp4"),
-        (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
-        (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth"),
-    ],
-)
+    [([], "--video_path is missing"), (["--video_path", "none.mp4"], "none.mp4"),
+     (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
+     (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth")],
+)  # fmt: skip
 def test_wrong_options_are_a_sentence(networks, call, capsys, arguments, told):
     assert call(smooth_parsing_map.main, *networks[:2], *arguments) == 2
     assert told in capsys.readouterr().err and not Path("output").exists()

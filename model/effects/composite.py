@@ -1,9 +1,5 @@
 """Stylised crops put back into their frames, without a visible square.
 
-    back = FullFrame(scale=2)
-    whole = back.enlarge(frame)
-    back(whole, frame, crop, result, window)
-
 The person of the crop is cut out softly and fades out towards the crop's edges, except where those are the frame's own.
 Along the seam its colours come near to those of the frame.
 """
@@ -31,10 +27,19 @@ STEADINESS = 0.75  # part of the mask that is taken over from the frame before
 
 
 class FullFrame:
-    """Puts the crops of one face back, frame after frame, into frames enlarged by `scale` (1, 2 or 4)."""
+    """Puts the crops of one face back, frame after frame, into frames enlarged by `scale` (1, 2 or 4).
+
+    back = FullFrame(scale=2)
+    whole = back.enlarge(frame)
+    back(whole, crop, result, window)
+    """
 
     def __init__(self, scale: int):
         self.scale = scale
+        self.forget()
+
+    def forget(self) -> None:
+        """Start the mask anew: the next crop has nothing to do with the one before."""
         self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def enlarge(self, rgb: np.ndarray) -> np.ndarray:
@@ -43,29 +48,19 @@ class FullFrame:
         size = (self.scale * width, self.scale * height)
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
-    def forget(self) -> None:
-        """Start the mask anew: the next crop has nothing to do with the one before."""
-        self._before = None
-
     def __call__(
-        self,
-        whole: np.ndarray,
-        frame: np.ndarray,
-        crop: np.ndarray,
-        result: np.ndarray,
-        window: MovingWindow,
-        share: float = 1.0,
+        self, whole: np.ndarray, crop: np.ndarray, result: np.ndarray, window: MovingWindow, share: float = 1.0
     ) -> None:
         """Draw a stylised crop into `whole`.
 
         Args:
             whole: the enlarged frame, uint8 `[scale·H, scale·W, 3]`; changed in place.
-            frame: uint8 `[H, W, 3]`, of which only the size matters.
             crop: what `window` shows of the frame, uint8 `[h, w, 3]`.
             result: the stylised crop, uint8 `[k·h, k·w, 3]`.
             share: opacity, from 0 to 1.
         """
-        mask = self.mask_of(frame, crop, window)
+        frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
+        mask = self.next_mask(crop) * edge_fade(window, frame_size)
         edges = self.scale * edges_in_frame(window)
         (left, top), (right, bottom) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
         if bottom <= top or right <= left:
@@ -78,25 +73,22 @@ class FullFrame:
             matrix, size = np.column_stack([np.diag(stretch), shift]), (right - left, bottom - top)
             return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
-        own_colours = edge_fade(window, frame.shape[:2], ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
+        own_colours = edge_fade(window, frame_size, ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
         fine = blurred_for(result, self.scale / window.scale * crop.shape[0] / result.shape[0])
         picture = placed(fine).astype(np.float32) + placed(seam_offset(crop, result, mask, own_colours))
         part = whole[top:bottom, left:right]
         mixed = part + share * placed(mask)[..., None] * (np.clip(picture, 0, 255) - part)
         part[:] = np.round(mixed).astype(np.uint8)
 
-    def mask_of(self, frame: np.ndarray, crop: np.ndarray, window: MovingWindow) -> np.ndarray:
-        """Opacity of the next frame's crop, float32 `[h, w]`: mostly that of the frame before, moved with the person.
-
-        frame, crop, window: as in `__call__`.
-        """
+    def next_mask(self, crop: np.ndarray) -> np.ndarray:
+        """Mask of the person in the next crop, float32 `[h, w]`: mostly the one before, moved with the person."""
         mask = person_mask(crop)
         if self._before is not None:
             crop_before, mask_before = self._before
             moved = warp(mask_before, dense_flow(crop, crop_before, fast=True))
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
         self._before = crop, mask
-        return mask * edge_fade(window, frame.shape[:2])
+        return mask
 
 
 def edges_in_frame(window: MovingWindow) -> np.ndarray:
@@ -115,20 +107,15 @@ def person_mask(crop: np.ndarray) -> np.ndarray:
 
 
 def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = EDGE) -> np.ndarray:
-    """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame.
+    """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame `(H, W)`.
 
     part: how wide the fall is, as a part of the window's shorter side.
     """
-    size = (window.width, window.height)
-    starts, ends = edges_in_frame(window)
-    fades = []
-    for side, frame_side, start, end in zip(size, frame_size[::-1], starts, ends, strict=True):
-        from_start = np.arange(side) + 0.5
-        fade = np.ones(side)
-        for distance, is_inside in ((from_start, start > 1), (side - from_start, end < frame_side - 1)):
-            share = np.clip(distance / (part * min(size)), 0, 1)
-            fade *= share * share * (3 - 2 * share) if is_inside else 1
-        fades.append(fade)
+    size, fades = (window.width, window.height), []
+    for side, frame_side, start, end in zip(size, frame_size[::-1], *edges_in_frame(window), strict=True):
+        share = np.clip((np.arange(side) + 0.5) / (part * min(size)), 0, 1)
+        rise = share * share * (3 - 2 * share)
+        fades.append(np.where(start > 1, rise, 1) * np.where(end < frame_side - 1, rise[::-1], 1))
     across, down = fades
     return np.outer(down, across).astype(np.float32)
 
@@ -143,12 +130,12 @@ def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colo
     sigma = SEAM * height
     difference = crop - cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     inside = cv2.GaussianBlur(np.clip(2 * mask - 1, 0, 1), (0, 0), sigma / 2)[..., None]
-    at_seam = _around(difference, 4 * mask * (1 - mask), sigma) * (1 - np.clip(2 * inside - 1, 0, 1))
-    everywhere = _around(difference, mask, sigma)
+
+    def around(weights: np.ndarray) -> np.ndarray:
+        """The mean difference around each pixel, weighted by `[h, w]`; 0 where there is no weight."""
+        sums = cv2.GaussianBlur(difference * weights[..., None], (0, 0), sigma)
+        return sums / (cv2.GaussianBlur(weights, (0, 0), sigma)[..., None] + 0.02)
+
+    at_seam = around(4 * mask * (1 - mask)) * (1 - np.clip(2 * inside - 1, 0, 1))
+    everywhere = around(mask)
     return (everywhere + own_colours[..., None] * (at_seam - everywhere)).astype(np.float32)
-
-
-def _around(difference: np.ndarray, weights: np.ndarray, sigma: float) -> np.ndarray:
-    """The mean of a difference `[h, w, 3]` around each pixel, weighted by `[h, w]`; 0 where there is no weight."""
-    sums = cv2.GaussianBlur(difference * weights[..., None], (0, 0), sigma)
-    return sums / (cv2.GaussianBlur(weights, (0, 0), sigma)[..., None] + 0.02)

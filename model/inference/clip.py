@@ -103,7 +103,7 @@ def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> 
         if picture is None:
             view.person.full_frame.forget()
         else:
-            view.person.full_frame(whole, shot.frame.rgb, view.crop.rgb, picture, view.window, view.share)
+            view.person.full_frame(whole, view.crop.rgb, picture, view.window, view.share)
     return before, whole
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.effects.composite import FullFrame
-from model.effects.denoise import Steadier
+from model.effects.flow import Denoiser
 from model.faces.crop import FaceCrop
 from model.faces.landmarks import face_size
 from model.faces.presence import Presence
@@ -46,7 +46,7 @@ class TrackedPerson:
         )  # fmt: skip
         self.full_frame = FullFrame(look.full_frame) if look.full_frame else None
         wanted = style.denoises if look.steady == "auto" else look.steady == "on"
-        self._denoise = Steadier() if wanted else None
+        self._denoise = Denoiser() if wanted else None
         landmarks = self.portrait.landmarks
         self.size = 0.0 if landmarks is None else face_size(landmarks)
         self.presence = None

@@ -27,11 +27,6 @@ COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]
 INSIDE = 0.9999  # part of a bilinear footprint that must lie inside the frame
 
 
-Neighbour = tuple[Tensor, Tensor, Tensor, int]
-"""A frame near the one to smooth: frame [3, H, W], logits [C, H, W], flow [2, H, W] in pixels from the centre frame's
-pixels to where this one shows the same, and nominal distance in frames."""
-
-
 def enlarge(frames: Tensor) -> Tensor:
     """[B, 3, H, W] to [B, 3, 2H, 2W], bilinear."""
     return F.interpolate(frames, scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
@@ -62,11 +57,12 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     return sampled[:, :-1], sampled[:, -1:] > INSIDE
 
 
-def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[Neighbour], radius: int = RADIUS) -> Tensor:
+def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = RADIUS) -> Tensor:
     """Smooth the logits of one frame with those of its neighbours, pulled along the optical flow.
 
-    frame: [3, H, W]; logits: [C, H, W]. The frame itself enters unwarped with weight 1 and must not be among
-    `neighbours`, which are consumed one by one. Returns [C, H, W].
+    frame: [3, H, W]; logits: [C, H, W]; of each neighbour, which are consumed one by one: frame, logits, the flow
+    [2, H, W] in pixels from `frame` to where the neighbour shows the same, and its distance in frames. The frame itself
+    enters unwarped with weight 1 and must not be among them. Returns [C, H, W].
     """
     total, weights = logits, torch.ones_like(logits[:1])
     time_sigma = radius + 0.5
@@ -86,14 +82,9 @@ def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
     The first and the last `radius` frames of a clip are repeated before its start and after its end; all of the window
     lies within `radius` frames of `index`, so a buffer of 2·radius + 1 frames serves a stream.
     """
-    frames = []
-    for wanted in range(index - radius, index + radius + 1):
-        if wanted < 0:
-            wanted += radius
-        elif wanted >= count:
-            wanted -= radius
-        frames.append(min(max(wanted, 0), count - 1))
-    return frames
+    wanted = np.arange(index - radius, index + radius + 1)
+    wanted += radius * (wanted < 0) - radius * (wanted >= count)
+    return wanted.clip(0, count - 1).tolist()
 
 
 class Smoother:
@@ -109,13 +100,9 @@ class Smoother:
     """
 
     def __init__(
-        self,
-        parser: nn.Module,
-        flow: Callable[[Tensor, Tensor], Tensor],
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        radius: int = RADIUS,
-    ):
+        self, parser: nn.Module, flow: Callable[[Tensor, Tensor], Tensor], device: torch.device,
+        dtype: torch.dtype = torch.float32, radius: int = RADIUS,
+    ):  # fmt: skip
         self.parser, self.flow, self.device, self.dtype, self.radius = parser, flow, device, dtype, radius
 
     @torch.no_grad()
@@ -144,20 +131,12 @@ class Smoother:
         frame, logits = seen[index]
         places = list(enumerate(window(index, count, self.radius), -self.radius))
         places.pop(self.radius)  # the frame itself; near the ends it may stand for a neighbour, too
-        flows = {source: self._flow(frame, seen[source][0]) for source in {source for _, source in places}}
+        half = self.device.type == "cuda" and self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype, enabled=half):
+            flows = {i: self.flow(frame[None], seen[i][0][None])[0].float() for i in {i for _, i in places}}
         neighbours = ((seen[i][0], seen[i][1].float(), flows[i], offset) for offset, i in places)
         smoothed = smooth_one(frame, logits.float(), neighbours, self.radius)
         return blur_downsample(smoothed[None])[0].half().cpu().numpy()
-
-    def _flow(self, frame: Tensor, neighbour: Tensor) -> Tensor:
-        half = self.device.type == "cuda" and self.dtype != torch.float32
-        with torch.autocast(self.device.type, self.dtype, enabled=half):
-            return self.flow(frame[None], neighbour[None])[0].float()
-
-
-def load_flow(path: str, device: torch.device) -> RAFT:
-    """The optical flow network in the file `path` (see `find_weights`), ready to be used."""
-    return checkpoints.load_optical_flow(find_weights(path)).requires_grad_(False).to(device)
 
 
 def find_weights(path: str) -> Path:
@@ -167,3 +146,8 @@ def find_weights(path: str) -> Path:
     """
     is_name = len(Path(path).parts) == 1 and not Path(path).exists()
     return ensure_file(path if is_name else Path(path).absolute())
+
+
+def load_flow(path: str, device: torch.device) -> RAFT:
+    """The optical flow network in the file `path` (see `find_weights`), ready to be used."""
+    return checkpoints.load_optical_flow(find_weights(path)).requires_grad_(False).to(device)

@@ -3,13 +3,11 @@
     python -m model.tools.benchmark                                 the starter, and variant D at the published size
     python -m model.tools.benchmark --model cartoon --size 400 --json speed.json
 
-Machines are noisy: trust the ratios, which compare neighbours in time, more than the seconds. "floor" is what the
-multiplications alone would take at the measured rate of matrix products, "error" the largest difference to the first
-network's picture in levels of 255.
+Machines are noisy: trust the ratios, which compare neighbours in time, more than the seconds. "error" is the largest
+difference to the first network's picture in levels of 255.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
 
 from model.bisenet import BiSeNet
 from model.common import cli
@@ -35,11 +32,10 @@ from model.styles.presets import Preset
 from model.styles.renderer import compile_network
 from model.vtoonify import VToonify, VToonifyConfig
 
-MATRIX_SIDE = 2048  # of the square matrices whose product shows what the hardware can do
 SHORTEST = 0.5  # seconds that a measurement takes at least, after a first call that is not counted
 PUBLISHED = "published"
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-COLUMNS = {"ms": ".0f", "frames/s": ".2f", "ratio": ".1f", "floor, ms": ".0f", "GiB": ".1f", "error": ".2f"}
+COLUMNS = {"ms": ".0f", "frames/s": ".2f", "ratio": ".1f", "error": ".2f"}
 
 
 @dataclass
@@ -56,12 +52,6 @@ class Options:
     precision: str = option("auto", "number format of the fast way", choices=PRECISIONS)
     json: Path | None = option(None, "also write the numbers to this file", metavar="FILE")
 
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        cli.check_ranges(self)
-        if self.size % INPUT_MULTIPLE:
-            raise InputError(f"--size is {self.size}: give a multiple of {INPUT_MULTIPLE}.")
-
 
 def median_seconds(work: Callable[[], object]) -> float:
     """Median time of `work`, which computes on all threads; GPUs are waited for."""
@@ -70,41 +60,19 @@ def median_seconds(work: Callable[[], object]) -> float:
     return timer.blocked_autorange(min_run_time=SHORTEST).median
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second (a multiplication and an addition are two) of a large matrix product."""
-    a, b = (torch.randn(MATRIX_SIDE, MATRIX_SIDE, device=device).to(dtype) for _ in range(2))
-    return 2 * MATRIX_SIDE**3 / median_seconds(lambda: a @ b)
-
-
-def peak_memory(device: torch.device) -> float:
-    """Most GiB in use since the last call: of the GPU, or of the process (on Linux; 0 elsewhere)."""
-    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        return peak / 2**30
-    if not clear.exists():
-        return 0.0
-    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+)", status.read_text())
-    clear.write_text("5")
-    return int(kilobytes) / 2**20
-
-
-def networks(
-    style: VToonifyStyle, x: Tensor, compiled: bool
-) -> Iterator[tuple[str, torch.dtype, Callable[[], Tensor]]]:
-    """Ways to compute the same picture from `x [B, C, H, W]`: name, dtype, function; each made when it is its turn."""
+def networks(style: VToonifyStyle, x: Tensor, compiled: bool) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """Ways to compute the same picture from `x [B, C, H, W]`, by name; each is made when it is its turn."""
     network, degree, generator = style.network, style.degree(), style.network.config.generator
     exemplars = style.exemplars or {"mean": torch.zeros(1, generator.w_layers, generator.style_dim)}
     z_plus = torch.as_tensor(next(iter(exemplars.values())), dtype=torch.float32, device=x.device)
     w_plus = network.zplus_to_wplus(z_plus)
-    yield "unfolded fp32", torch.float32, lambda: network(x, w_plus, degree)
+    yield "unfolded fp32", lambda: network(x, w_plus, degree)
     for dtype in dict.fromkeys((torch.float32, style.dtype)):
         folded = FoldedVToonify(network, w_plus, degree).to(dtype, memory_format=torch.channels_last)
         frames = x.to(dtype, memory_format=torch.channels_last)
-        yield f"folded {NAMES[dtype]}", dtype, partial(folded, frames)
+        yield f"folded {NAMES[dtype]}", partial(folded, frames)
     if compiled:
-        yield f"folded {NAMES[dtype]} compiled", dtype, partial(compile_network(folded, x.device), frames)
+        yield f"folded {NAMES[dtype]} compiled", partial(compile_network(folded, x.device), frames)
 
 
 @torch.no_grad()
@@ -113,24 +81,14 @@ def measure(style: VToonifyStyle, options: Options) -> dict[str, dict[str, float
     channels = 3 + style.network.config.parsing_channels
     x = torch.rand(options.batch, channels, options.size, options.size, device=style.device) * 2 - 1
     found: dict[str, dict[str, float]] = {}
-    exact, operations = None, 0
-    for name, dtype, work in networks(style, x, options.compile):
+    exact, slowest = None, None
+    for name, work in networks(style, x, options.compile):
         picture = work().float().clamp(-1, 1)
-        exact = picture if exact is None else exact
-        if "compiled" not in name:  # what is compiled can't be counted; its operations are those of the one before
-            with FlopCounterMode(display=False) as counter:
-                work()
-            operations = counter.get_total_flops() / options.batch
-        peak_memory(x.device)
         seconds = median_seconds(work) / options.batch
-        found[name] = {
-            "ms": 1000 * seconds,
-            "frames/s": 1 / seconds,
-            "GiB": peak_memory(x.device),
-            "floor, ms": 1000 * operations / matrix_rate(x.device, dtype),
-            "error": (picture - exact).abs().max().item() * 127.5,
-        }
-        found[name]["ratio"] = found["unfolded fp32"]["ms"] / found[name]["ms"]
+        if exact is None:
+            exact, slowest = picture, seconds
+        error = (picture - exact).abs().max().item() * 127.5
+        found[name] = {"ms": 1000 * seconds, "frames/s": 1 / seconds, "ratio": slowest / seconds, "error": error}
     if style.parser is not None:
         with torch.autocast(x.device.type, style.dtype, enabled=style.dtype != torch.float32):
             seconds = median_seconds(lambda: parse(style.parser, x[:, :3])) / options.batch
@@ -148,8 +106,12 @@ def open_model(name: str, options: Options) -> VToonifyStyle:
     return VToonifyStyle(Preset(PUBLISHED, network.config.backbone, ""), network, parser=BiSeNet(), **settings)
 
 
-def run(options: Options) -> dict:
-    """Measure all models, print the table, and return the numbers."""
+def main() -> None:
+    """Measure all models and print the table; write the JSON file when asked."""
+    options = cli.parse(Options, __doc__)
+    cli.check_ranges(options)
+    if options.size % INPUT_MULTIPLE:
+        raise InputError(f"--size is {options.size}: give a multiple of {INPUT_MULTIPLE}.")
     torch.manual_seed(0)
     models = {name: measure(open_model(name, options), options) for name in options.model}
     rows = [
@@ -158,19 +120,12 @@ def run(options: Options) -> dict:
         for way, numbers in ways.items()
     ]
     device = pick_device(options.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    print(f"{name}, input {options.size} x {options.size}\n")
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    print(f"{machine}, input {options.size} x {options.size}\n")
     print(markdown_table(("model", "network", *COLUMNS), rows, text_columns=2))
-    return {"machine": name, "size": options.size, "batch": options.batch, "models": models}
-
-
-def main() -> None:
-    """Parse the command line, print the table; write the JSON file when asked."""
-    options = cli.parse(Options, __doc__)
-    options.check()
-    numbers = run(options)
     if options.json:
-        write_whole(options.json, lambda path: path.write_text(json.dumps(numbers, indent=2) + "\n"))
+        content = {"machine": machine, "size": options.size, "batch": options.batch, "models": models}
+        write_whole(options.json, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
 
 
 if __name__ == "__main__":

@@ -51,17 +51,6 @@ class Options:
     precision: str = option("fp32", "number format inside the file", choices=list(DTYPES))
     out: Path | None = option(None, "file to be written", metavar="FILE.onnx")
 
-    def check(self) -> None:
-        """Raise InputError for values that cannot work, and for packages that are missing."""
-        if self.out is None or self.out.suffix.lower() != ".onnx":
-            given = "missing" if self.out is None else self.out
-            raise InputError(f"--out is {given}: name the file to be written, which ends in .onnx.")
-        if not self.out.absolute().parent.is_dir():
-            raise InputError(f"cannot write {self.out}: its folder does not exist; make it, or choose another.")
-        missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-        if missing:
-            raise InputError(f"exporting needs {' and '.join(missing)}: pip install {' '.join(PACKAGES)}")
-
 
 class Exported(nn.Module):
     """A folded network that computes in `dtype` between float32 inputs and outputs."""
@@ -78,7 +67,7 @@ def fold(options: Options) -> tuple[nn.Module, int]:
     """The folded network on the CPU in float32, and the number of its input channels."""
     stylizer = Stylizer.from_preset(options.ckpt, device="cpu", precision="fp32")
     style = stylizer.style
-    degree = style.degree(options.style_degree)
+    degree = style.degree(options.style_degree)  # first: a wrong one is told before faces are looked for
     if options.content:
         with open_frames(options.content) as source:
             portrait = stylizer.fit_source(source, scale_image=style.needs_code)
@@ -94,15 +83,10 @@ def trace(network: nn.Module, channels: int, precision: str) -> torch.onnx.ONNXP
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it chats
         warnings.simplefilter("ignore")
         return torch.onnx.export(
-            Exported(network, DTYPES[precision]).eval(),
-            (torch.zeros(1, channels, *TRACED),),
-            input_names=["frame"],
-            output_names=["picture"],
-            dynamic_shapes=({2: height, 3: width},),
-            opset_version=OPSET,
-            dynamo=True,
+            Exported(network, DTYPES[precision]).eval(), (torch.zeros(1, channels, *TRACED),), opset_version=OPSET,
+            input_names=["frame"], output_names=["picture"], dynamic_shapes=({2: height, 3: width},), dynamo=True,
             verbose=False,
-        )
+        )  # fmt: skip
 
 
 @torch.no_grad()
@@ -119,7 +103,11 @@ def difference(path: Path, network: nn.Module, channels: int) -> float:
 def main() -> None:
     """Parse the command line, write the file if it agrees with PyTorch, and say how well it does."""
     options = cli.parse(Options, __doc__)
-    options.check()
+    if options.out is None or options.out.suffix.lower() != ".onnx":
+        raise InputError(f"--out is {options.out or 'missing'}: name the file to be written, which ends in .onnx.")
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"exporting needs {' and '.join(missing)}: pip install {' '.join(PACKAGES)}")
     network, channels = fold(options)
     program = trace(network, channels, options.precision)
 
