@@ -10,7 +10,7 @@ import skimage.data
 
 from model.training.drawn.geometry import EYES, align_portrait, alignment, mirror, overrun
 from model.training.drawn.parsing import REGIONS, parse_portrait
-from model.training.drawn.strokes import curve
+from model.training.drawn.raster import curve
 from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw_full
 from model.training.drawn.warp import Warp

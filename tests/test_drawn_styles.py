@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 
 from model.common.errors import InputError
-from model.training.drawn.filters import to_lab
+from model.training.drawn.raster import to_lab
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names

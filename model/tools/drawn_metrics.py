@@ -22,7 +22,7 @@ from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
-from model.training.drawn.filters import to_lab
+from model.training.drawn.raster import to_lab
 from model.vtoonify import VToonify
 
 CHEEKS = ((1, 3, 48, 31), (15, 13, 54, 35))

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -53,16 +52,14 @@ def find_pairs(options: Options) -> list[tuple[Path, Path]]:
         raise InputError("--out names no file: give one for the weights, such as matte.pt.")
     cli.check_ranges(options)
     pairs = []
-    for photo_folder, matte_folder in zip(options.photos, options.mattes, strict=True):
-        photos = pictures_below(photo_folder)
-        if not photos:
-            raise InputError(f"{photo_folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
-        pairs += [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
+    for folder, mattes in zip(options.photos, options.mattes, strict=True):
+        pairs += [(path, mattes / path.relative_to(folder).with_suffix(".png")) for path in pictures_below(folder)]
+    if len(pairs) < 2:  # the first is held out
+        folders, suffixes = ", ".join(map(str, options.photos)), ", ".join(SUFFIXES)
+        raise InputError(f"{folders} holds fewer than two pictures ({suffixes}): give another folder.")
     for photo, matte in pairs:
         if not matte.is_file():
             raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
-    if len(pairs) < 2:
-        raise InputError(f"{pairs[0][0]} is the only picture: give at least two, for the first is held out.")
     return pairs
 
 
@@ -98,30 +95,24 @@ def random_view(rng: np.random.Generator, example: Example) -> Example:
     return photo.clip(0, 1).astype(np.float32) * 2 - 1, matte
 
 
-def matte_loss(logits: Tensor, mattes: Tensor) -> Tensor:
-    """Cross-entropy and L1; logits of any range and mattes in [0, 1], of one shape."""
-    return F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
-
-
 def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNet:
     """A network trained on the CPU on random views; the same arguments give the same one on the same machine."""
     torch.manual_seed(seed)
     rng, dtype = np.random.default_rng(seed), pick_precision("auto", torch.device("cpu"))
     network = MatteNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
-    with tqdm(range(steps), desc="learning") as bar:
-        for step in bar:
-            warm, cosine = min(1, (step + 1) / WARM_UP), 0.5 + 0.5 * math.cos(math.pi * step / steps)
-            optimizer.param_groups[0]["lr"] = PEAK_RATE * warm * cosine
-            views = [random_view(rng, examples[n]) for n in rng.integers(len(examples), size=batch)]
-            photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
-            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                logits = network(photos.permute(0, 3, 1, 2))
-            loss = matte_loss(logits.float()[:, 0], mattes)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    for step in tqdm(range(steps), desc="learning"):
+        warm, cosine = min(1, (step + 1) / WARM_UP), 0.5 + 0.5 * math.cos(math.pi * step / steps)
+        optimizer.param_groups[0]["lr"] = PEAK_RATE * warm * cosine
+        views = [random_view(rng, examples[n]) for n in rng.integers(len(examples), size=batch)]
+        photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = network(photos.permute(0, 3, 1, 2))
+        logits = logits.float()[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
     return network.eval()
 
 
@@ -140,8 +131,8 @@ def measure(network: MatteNet, examples: list[Example]) -> tuple[float, float]:
 def main() -> None:
     """Train, write the weights, and print how well they do on photos that were held out."""
     options = cli.parse(Options, __doc__)
-    with tqdm(find_pairs(options), desc="reading") as bar:
-        examples = [(read_square(photo, "RGB"), read_square(matte, "L")) for photo, matte in bar]
+    pairs = tqdm(find_pairs(options), desc="reading")
+    examples = [(read_square(photo, "RGB"), read_square(matte, "L")) for photo, matte in pairs]
     held_out = examples[::HELD_OUT_EVERY]
     del examples[::HELD_OUT_EVERY]
     network = learn(examples, options.steps, BATCH, options.seed)

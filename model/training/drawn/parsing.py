@@ -12,9 +12,8 @@ import numpy as np
 
 from model.common.tensors import pixel_grid
 from model.parsing.matting import person_matte
-from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep, to_lab
-from model.training.drawn.geometry import BROWS, EYES, face_frame, face_outline, forehead_arc, refine_brows
-from model.training.drawn.strokes import polygon
+from model.training.drawn.geometry import BROWS, EYES, face_frame, forehead_arc, refine_brows
+from model.training.drawn.raster import blur, guided_filter, masked_blur, polygon, smoothstep, to_lab
 
 REGIONS = ("background", "skin", "ears", "neck", "hair", "cloth")
 WORK_SIZE = 192  # the parsing runs on a picture of this height; soft masks need no more
@@ -41,13 +40,13 @@ class _Layout:
     """
 
     def __init__(self, shape: tuple[int, ...], landmarks: np.ndarray):
-        frame = face_frame(landmarks)
+        frame, forehead = face_frame(landmarks), forehead_arc(landmarks)
         right, self.up = np.moveaxis(frame.to_face(pixel_grid(*shape[:2])) * frame.eye_distance, -1, 0)
         self.across = abs(right)
-        self.face = polygon(shape, face_outline(landmarks), 0)
+        self.face = polygon(shape, np.vstack([landmarks[:17], forehead[::-1]]), 0)
         self.face_width = float(np.linalg.norm(landmarks[16] - landmarks[0]))
         self.chin = float((landmarks[8] - frame.origin) @ frame.up)
-        self.face_height = float((forehead_arc(landmarks)[6] - frame.origin) @ frame.up) - self.chin
+        self.face_height = float((forehead[6] - frame.origin) @ frame.up) - self.chin
 
     def above_chin(self, fraction: float) -> float:
         """The height at this fraction of the face."""
@@ -85,7 +84,15 @@ def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
     parts = np.exp((scores - scores.max(-1, keepdims=True)) / TEMPERATURE)
     parts *= (matte / parts.sum(-1))[..., None]
     regions = cv2.GaussianBlur(np.dstack([1 - matte, parts]), (0, 0), 1.2)
-    return Parsing(_beard_to_hair(_to_full_size(regions, rgb), rgb, landmarks), landmarks)
+
+    regions = _to_full_size(regions, rgb)
+    skin, hair, lab = REGIONS.index("skin"), REGIONS.index("hair"), to_lab(rgb)
+    cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
+    if cheeks.sum() >= 50:
+        beard = beard_mask(lab, landmarks, face_frame(landmarks).eye_distance, np.median(lab[cheeks], 0))
+        regions[..., hair] += regions[..., skin] * beard
+        regions[..., skin] *= 1 - beard
+    return Parsing(regions, landmarks)
 
 
 def _likelihood(colours: np.ndarray, lab: np.ndarray, count: int = 3) -> np.ndarray:
@@ -139,15 +146,13 @@ def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: n
     # Low beside the face, hair falls close to it; what lies further out is a shoulder.
     on_shoulder = on_chest * smoothstep(0.55 * width, 0.8 * width, across)
     crown = (layout.face < 0.5) & (up > layout.above_chin(0.6))
-    scores = np.dstack(
-        [
-            skin + prior(np.maximum(face, 0.002), 1.6) + (1.0 + 3.5 * below_brows) * face,
-            skin + prior(at_ears, 1.0) + prior(1 - face, 1.0) - 0.3,
-            skin + prior(below_chin * (1 - face), 1.0) - 0.2,
-            hair + prior(1 - below_brows * face, 1.2) + 2.0 * crown - 2.2 * on_chest - 2.0 * on_shoulder,
-            np.maximum(cloth, CLOTH_FLOOR) + prior(layout.ramp(0.05, -0.06), 1.3) + prior(1 - face, 1.5),
-        ]
-    )
+    scores = np.dstack([
+        skin + prior(np.maximum(face, 0.002), 1.6) + (1.0 + 3.5 * below_brows) * face,
+        skin + prior(at_ears, 1.0) + prior(1 - face, 1.0) - 0.3,
+        skin + prior(below_chin * (1 - face), 1.0) - 0.2,
+        hair + prior(1 - below_brows * face, 1.2) + 2.0 * crown - 2.2 * on_chest - 2.0 * on_shoulder,
+        np.maximum(cloth, CLOTH_FLOOR) + prior(layout.ramp(0.05, -0.06), 1.3) + prior(1 - face, 1.5),
+    ])  # fmt: skip
     return np.maximum(scores, UNKNOWN).astype(np.float32)
 
 
@@ -159,24 +164,12 @@ def _to_full_size(regions: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     return regions / (regions.sum(-1, keepdims=True) + 1e-6)
 
 
-def _beard_to_hair(regions: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Hand beard and moustache over from skin to hair.
+def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
+    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`.
 
     Beards of any colour differ from skin by their fine texture, dark ones by their lightness too, grey and white ones
     by their lack of colour.
     """
-    skin, hair = REGIONS.index("skin"), REGIONS.index("hair")
-    lab = to_lab(rgb)
-    cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
-    if cheeks.sum() >= 50:
-        beard = beard_mask(lab, landmarks, face_frame(landmarks).eye_distance, np.median(lab[cheeks], 0))
-        regions[..., hair] += regions[..., skin] * beard
-        regions[..., skin] *= 1 - beard
-    return regions
-
-
-def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
-    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`."""
     lightness = lab[..., 0]
     zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.08 * unit)])
     mask = polygon(lightness.shape, zone, 0.04 * unit)

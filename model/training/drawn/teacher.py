@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from model.training.drawn import eyes, features, finish, shading
-from model.training.drawn.canvas import prepare
-from model.training.drawn.filters import smoothstep
+from model.training.drawn.canvas import Canvas
 from model.training.drawn.parsing import Parsing
+from model.training.drawn.raster import smoothstep
 from model.training.drawn.styles import DrawnStyle
 from model.training.drawn.warp import Warp, displace
 
@@ -66,8 +66,8 @@ class Drawing:
 
 def draw_full(rgb: np.ndarray, style: DrawnStyle, parsing: Parsing) -> Drawing:
     """Draw an aligned portrait `[H, W, 3]` uint8, parsed by `parse_portrait`, at degree 1. Deterministic."""
-    warp = Warp.fit(parsing.landmarks, style.shape)
-    canvas = prepare(rgb, parsing, warp)
+    warp = Warp(parsing.landmarks, style.shape)
+    canvas = Canvas(rgb, parsing, warp)
     for step, strength in STEPS:
         if strength is None or getattr(style, strength) > 0:
             step(canvas, style)
