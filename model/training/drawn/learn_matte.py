@@ -53,13 +53,15 @@ def find_pairs(options: Options) -> list[tuple[Path, Path]]:
     cli.check_ranges(options)
     pairs = []
     for folder, mattes in zip(options.photos, options.mattes, strict=True):
-        pairs += [(path, mattes / path.relative_to(folder).with_suffix(".png")) for path in pictures_below(folder)]
-    if len(pairs) < 2:  # the first is held out
-        folders, suffixes = ", ".join(map(str, options.photos)), ", ".join(SUFFIXES)
-        raise InputError(f"{folders} holds fewer than two pictures ({suffixes}): give another folder.")
+        photos = pictures_below(folder)
+        if not photos:
+            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
+        pairs += [(path, mattes / path.relative_to(folder).with_suffix(".png")) for path in photos]
     for photo, matte in pairs:
         if not matte.is_file():
             raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
+    if len(pairs) < 2:
+        raise InputError(f"{pairs[0][0]} is the only picture: give at least two, for the first is held out.")
     return pairs
 
 

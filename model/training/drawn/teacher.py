@@ -54,8 +54,6 @@ class Drawing:
     def at_degree(self, degree: float) -> np.ndarray:
         """Picture `[H, W, 3]` uint8 at `degree` in [0, 1]: shapes linear in the degree, colours blended; 0 is the
         photo, 1 the full drawing."""
-        if not 0.0 <= degree <= 1.0:
-            raise ValueError(f"degree must lie in [0, 1], got {degree}")
         if degree in (0, 1):
             return (self.full if degree else self.photo).copy()
         shape = self.photo.shape
