@@ -11,7 +11,7 @@ from model.tools import random_weights
 from model.training.options import DualOptions
 from model.training.recipes import TINY
 from model.training.teachers.dualstyle import DualStyleTeacher
-from model.training.teachers.load import load_dualstyle_teacher
+from model.training.teachers.load import load_teacher
 
 FILES = {"stylegan.pt", "dualstylegan.pt", "exstyle_code.npy", "directions.npy", "faceparsing.pth"}
 
@@ -30,7 +30,7 @@ def teacher(folder) -> DualStyleTeacher:
         stylegan_path=str(folder / "dualstylegan.pt"), exstyle_path=str(folder / "exstyle_code.npy"),
         direction_path=str(folder / "directions.npy"), faceparsing_path=str(folder / "faceparsing.pth"),
     )  # fmt: skip
-    return load_dualstyle_teacher(options.resolved(), "cpu")
+    return load_teacher(options.resolved(), "cpu")
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def cartoons(teacher: DualStyleTeacher, style: int, degree: float, colour: float
     latent = teacher.latent([0, 1])
     weights = torch.tensor([degree] * TINY.structure_layers + [colour] * (TINY.w_layers - TINY.structure_layers))
     exemplar = teacher.exemplars[[style, style]]
-    return teacher.render(teacher.dual, latent.w_plus, exemplar, weights, noise=latent.noise)
+    return teacher.render(teacher.cartoons, latent.w_plus, exemplar, weights, noise=latent.noise)
 
 
 def test_the_generator_of_photos_is_in_both_files(folder):

@@ -103,18 +103,19 @@ def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNe
     rng, dtype = np.random.default_rng(seed), pick_precision("auto", torch.device("cpu"))
     network = MatteNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
-    for step in tqdm(range(steps), desc="learning"):
-        warm, cosine = min(1, (step + 1) / WARM_UP), 0.5 + 0.5 * math.cos(math.pi * step / steps)
-        optimizer.param_groups[0]["lr"] = PEAK_RATE * warm * cosine
-        views = [random_view(rng, examples[n]) for n in rng.integers(len(examples), size=batch)]
-        photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            logits = network(photos.permute(0, 3, 1, 2))
-        logits = logits.float()[:, 0]
-        loss = F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    with tqdm(range(steps), desc="learning") as bar:
+        for step in bar:
+            warm, cosine = min(1, (step + 1) / WARM_UP), 0.5 + 0.5 * math.cos(math.pi * step / steps)
+            optimizer.param_groups[0]["lr"] = PEAK_RATE * warm * cosine
+            views = [random_view(rng, examples[n]) for n in rng.integers(len(examples), size=batch)]
+            photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                logits = network(photos.permute(0, 3, 1, 2))
+            logits = logits.float()[:, 0]
+            loss = F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     return network.eval()
 
 
@@ -133,8 +134,8 @@ def measure(network: MatteNet, examples: list[Example]) -> tuple[float, float]:
 def main() -> None:
     """Train, write the weights, and print how well they do on photos that were held out."""
     options = cli.parse(Options, __doc__)
-    pairs = tqdm(find_pairs(options), desc="reading")
-    examples = [(read_square(photo, "RGB"), read_square(matte, "L")) for photo, matte in pairs]
+    with tqdm(find_pairs(options), desc="reading") as bar:
+        examples = [(read_square(photo, "RGB"), read_square(matte, "L")) for photo, matte in bar]
     held_out = examples[::HELD_OUT_EVERY]
     del examples[::HELD_OUT_EVERY]
     network = learn(examples, options.steps, BATCH, options.seed)
