@@ -162,7 +162,11 @@ def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[fl
 def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) -> None:
     centre, radius = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up), irises.radius
     height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
-    ball = _white(eye, height)
+    inside = eye.photo[..., 0][eye.opening > 0.6]
+    white = 0.35 * float(np.percentile(inside, 85)) if len(inside) else 24.5
+    ball = np.empty_like(eye.lab)
+    ball[..., 0] = np.clip(white + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
+    ball[..., 1:] = 2, 3
     distance = eye.distance(centre, radius)
     paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), _iris(eye, centre, distance, irises, style))
     ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
@@ -171,15 +175,6 @@ def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) ->
     small = centre + (0.36 * eye.right - 0.38 * eye.up) * radius
     paint(ball, disk(ball.shape, small, 0.18 * radius, 0.18 * radius, 0.8), [95, 0, -2], 0.8 * style.catch_lights)
     paint(eye.lab, eye.opening, ball, style.eyes * seen)
-
-
-def _white(eye: _Eye, height: np.ndarray) -> np.ndarray:
-    inside = eye.photo[..., 0][eye.opening > 0.6]
-    brightest = float(np.percentile(inside, 85)) if len(inside) else 70.0
-    ball = np.empty_like(eye.lab)
-    ball[..., 0] = np.clip(0.35 * brightest + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
-    ball[..., 1:] = 2, 3
-    return ball
 
 
 def _iris(eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle) -> np.ndarray:

@@ -90,20 +90,16 @@ def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def hold_face(canvas: Canvas, style: DrawnStyle) -> None:
-    """Before the features are painted: the paint under them moves with the skin around."""
-    _hold(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
+    """`hold_skin` before the features are painted: the paint under them moves with the skin around."""
+    hold_skin(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
 
 
-def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
-    """What make-up, light and pigment did to the skin since."""
-    _hold(canvas, style, canvas.skin)
-
-
-def _hold(canvas: Canvas, style: DrawnStyle, weight: np.ndarray) -> None:
+def hold_skin(canvas: Canvas, style: DrawnStyle, weight: np.ndarray | None = None) -> None:
     """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its saturation (chroma over
-    lightness) no less than the photo's: nobody is drawn paler, darker or greyer."""
+    lightness) no less than the photo's: nobody is drawn paler, darker or greyer. `weight [H, W]`: default the skin."""
     if not canvas.shows_skin:
         return
+    weight = canvas.skin if weight is None else weight
     before, after = canvas.photo[canvas.face_pixels], canvas.lab[canvas.face_pixels]
     lightness = float(before[:, 0].mean())
     night = smoothstep(*NIGHT_SKIN, lightness) * smoothstep(*NIGHT_WHITE, canvas.white)

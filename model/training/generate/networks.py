@@ -30,24 +30,15 @@ OF_NO_CONSEQUENCE = ("out", "batch", "device", "precision")
 The batch is one: it changes the last bits of the results at most."""
 
 
-def _from_training(training: type[TrainOptions], *names: str) -> type:
-    """A dataclass of the fields `names` of `training`, with their defaults and help."""
-    known = {field.name: field for field in fields(training)}
-    return make_dataclass(f"From{training.__name__}", [(name, known[name].type, copy(known[name])) for name in names])
-
-
-SHARED_FIELDS = "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
-
-
 @dataclass
-class NetworkData(_from_training(TrainOptions, *SHARED_FIELDS), GenerateOptions):
-    """What the teacher networks have in common: photo and cartoon are both drawn from random codes."""
+class NetworkData(GenerateOptions):
+    """Options of the teacher networks, beside those that training with them has, too."""
 
     count: int = option(1000, "pairs to draw", least=1)
     pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
     config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
 
-    training: ClassVar[type[TrainOptions]] = TrainOptions
+    training: ClassVar[type[TrainOptions]]
     """Options of a training with this teacher."""
 
     def as_training(self) -> TrainOptions:
@@ -61,21 +52,17 @@ class NetworkData(_from_training(TrainOptions, *SHARED_FIELDS), GenerateOptions)
         self.as_training().check()
 
 
-@dataclass
-class ToonifyData(_from_training(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight"), NetworkData):
-    """The teacher of variant T."""
-
-    training = ToonifyOptions
-
-
-DUAL_FIELDS = "stylegan_path", "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color"
+def _network_data(training: type[TrainOptions], *names: str) -> type[NetworkData]:
+    """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
+    known = {field.name: field for field in fields(training)}
+    chosen = [(name, known[name].type, copy(known[name])) for name in (*SHARED_FIELDS, *names)]
+    return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
 
 
-@dataclass
-class DualstyleData(_from_training(DualOptions, *DUAL_FIELDS), NetworkData):
-    """The teacher of variant D."""
-
-    training = DualOptions
+SHARED_FIELDS = "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
+DUAL_FIELDS = "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color"
+ToonifyData = _network_data(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight")
+DualstyleData = _network_data(DualOptions, "stylegan_path", *DUAL_FIELDS)
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:
