@@ -39,8 +39,7 @@ STEPS = (
     (finish.bare_paper, "paper"),
     (finish.keep_grey, None),
 )
-# The colours are those of the drawing from this degree on; the shapes go on changing up to 1.
-FULL_COLOUR_DEGREE = 0.75
+FULL_COLOUR_DEGREE = 0.75  # the colours are the drawing's from here on; the shapes go on changing up to 1
 
 
 @dataclass(frozen=True)
