@@ -14,14 +14,18 @@ processes or GPUs.
 """
 
 from model.common import cli
-from model.training.generate.drawn import generate_drawn
-from model.training.generate.networks import generate_samples
-from model.training.generate.options import DrawnData, chosen_options
+from model.training.generate.drawn import DrawnData, generate_drawn
+from model.training.generate.networks import DualstyleData, ToonifyData, generate_samples
+from model.training.generate.write import GenerateOptions
+
+BY_TEACHER = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
 
 
 def main() -> None:
     """Parse the command line, draw, and say how many pairs there are."""
-    options = cli.parse(chosen_options(), __doc__)
+    parser = cli.OneLineParser(add_help=False)
+    parser.add_argument("--teacher", choices=BY_TEACHER, default=GenerateOptions.teacher)
+    options = cli.parse(BY_TEACHER[parser.parse_known_args()[0].teacher], __doc__)
     try:
         outcomes = (generate_drawn if isinstance(options, DrawnData) else generate_samples)(options)
     except KeyboardInterrupt as error:

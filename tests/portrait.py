@@ -40,6 +40,6 @@ def write_drawn_pairs(folder: Path, size: int = 192) -> None:
     photo = skimage.data.astronaut()[:300, :400]
     members = []
     for key, rgb, mirrored in (("a", photo, False), ("b", photo, True), ("c", photo // 2 + 20, False)):
-        [parts] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored)
+        [parts] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored, {})
         members.append((key, parts))
     write_shard(folder / "pairs-00000.tar", members)

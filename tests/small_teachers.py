@@ -17,7 +17,7 @@ ROWS, STRUCTURE = SMALL.w_layers, SMALL.structure_layers
 
 
 class Eye(nn.Module):
-    """Stands in for pSp: codes from the mean colours of the face's rows of pixels."""
+    """Stands in for pSp: codes from the mean colours of the face."""
 
     def __init__(self):
         super().__init__()
@@ -56,12 +56,15 @@ EXEMPLARS = {name: np.random.default_rng(i).normal(size=(1, ROWS, 6)) for i, nam
 DIRECTIONS = np.random.default_rng(9).normal(size=(4, ROWS, 6))
 
 
-def toonify(**helpers) -> ToonifyTeacher:
-    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | helpers
-    return ToonifyTeacher(spread(Generator(SMALL), 1), spread(Generator(SMALL), 2), ToonifyOptions(seed=5), **helpers)
+def helpers() -> dict:
+    return {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS}
 
 
-def dual(helpers: dict | None = None, **options) -> DualStyleTeacher:
-    helpers = {"style_encoder": Eye(), "parser": Parser(), "directions": DIRECTIONS} | (helpers or {})
+def toonify(**changed) -> ToonifyTeacher:
+    photos, cartoons = (spread(Generator(SMALL), seed) for seed in (1, 2))
+    return ToonifyTeacher(photos, cartoons, ToonifyOptions(seed=5), **helpers() | changed)
+
+
+def dual(changed: dict | None = None, **options) -> DualStyleTeacher:
     options = DualOptions(**{"seed": 5, "style_id": 1} | options)
-    return DualStyleTeacher(spread(DualStyleGAN(SMALL), 1), EXEMPLARS, options, **helpers)
+    return DualStyleTeacher(spread(DualStyleGAN(SMALL), 1), EXEMPLARS, options, **helpers() | (changed or {}))

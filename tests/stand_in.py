@@ -25,20 +25,14 @@ class StandIn:
         self.parser = "present" if parser else None
         self.asked: list[list[int]] = []
 
-    def sample(self, numbers: Sequence[int], progress: float | None) -> Sample:
-        return self._draw(numbers, progress, distill=True)
-
-    def sample_features(self, numbers: Sequence[int], progress: float | None) -> Sample:
-        return self._draw(numbers, progress, distill=False)
-
-    def _draw(self, numbers: Sequence[int], progress: float | None, distill: bool) -> Sample:
-        assert progress is None
+    def sample(self, numbers: Sequence[int], progress: None, distill: bool = True) -> Sample:
         self.asked.append(list(numbers))
         items = [self._draw_one(np.random.default_rng((self.seed, n)), distill) for n in numbers]
-        return Sample(**{name: torch.stack([item[name] for item in items]) for name in items[0]} | self._no_parser())
+        parts = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+        return Sample(**parts | ({} if self.parser else {"logits": None}))
 
-    def _no_parser(self) -> dict:
-        return {} if self.parser else {"logits": None}
+    def sample_features(self, numbers: Sequence[int], progress: None) -> Sample:
+        return self.sample(numbers, progress, distill=False)
 
     def _draw_one(self, rng: np.random.Generator, distill: bool) -> dict[str, torch.Tensor]:
         def blobs(channels, size, gain):

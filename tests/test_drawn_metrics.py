@@ -64,19 +64,16 @@ def test_the_program_prints_the_pairs_held_out(call, saved, pair_folder, capsys)
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "model", "said"),
+    ("kind", "arguments", "model", "said"),
     [
-        ("drawn", False, {}, "--pairs is missing"),
-        ("stylised", True, {}, "holds stylised pairs"),
-        ("drawn", True, {"style": "wash"}, "pairs of the style film, which is none of wash"),
-        ("drawn", True, {"parsing_channels": 19}, "was not trained on drawn pairs"),
+        ("drawn", [], {}, "--pairs is missing"),
+        ("stylised", ["--pairs", "x"], {}, "holds stylised pairs"),
+        ("drawn", ["--pairs", "x"], {"style": "wash"}, "pairs of the style film, which is none of wash"),
+        ("drawn", ["--pairs", "x"], {"parsing_channels": 19}, "was not trained on drawn pairs"),
     ],
 )
-def test_pairs_and_models_that_do_not_fit_are_refused(
-    call, saved, pairs, capsys, monkeypatch, kind, given, model, said
-):
+def test_what_does_not_fit_is_refused(call, saved, pairs, capsys, monkeypatch, kind, arguments, model, said):
     monkeypatch.setattr(module, "index_pairs", lambda _: [replace(pair, kind=kind) for pair in pairs])
-    arguments = ("--pairs", "there") if given else ()
     assert call(main, *arguments, "--ckpt", saved(**model), "--device", "cpu") == 2
     message = capsys.readouterr().err
     assert said in message and message.count("\n") == 1

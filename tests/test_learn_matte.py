@@ -80,47 +80,35 @@ def test_metrics_of_an_empty_picture_are_those_of_a_hit():
         def forward(self, x):
             return torch.full_like(x[:, :1], -torch.inf)
 
-    empty = (np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8))
+    empty = np.zeros((160, 160, 3), np.uint8), np.zeros((160, 160), np.uint8)
     assert learn_matte.measure(Nobody(), [empty]) == (1, 0)
-
-
-def test_losses_of_sure_mattes():
-    label = torch.tensor([[0.0, 1.0]])
-    right, wrong = (learn_matte.matte_loss(sign * 20 * (2 * label - 1), label).item() for sign in (1, -1))
-    assert right < 1e-6 and wrong == pytest.approx(21, abs=1e-3)  # cross-entropy 20, L1 1
 
 
 def test_ctrl_c_leaves_no_file(started, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(learn_matte, "matte_loss", interrupted)
+    monkeypatch.setattr(learn_matte, "random_view", interrupted)
     assert started() == 130
     assert not (tmp_path / "made").exists()
 
 
-def remove(folder, pattern):
-    for path in folder.rglob(pattern):
+@pytest.mark.parametrize(
+    ("spoilt", "picture", "told"),
+    [
+        ("photos/**/*.jpg", None, "photos holds no pictures"),
+        ("photos/[1-9].jpg", None, "is the only picture: give at least two"),
+        ("mattes/3.png", None, "mattes/3.png does not exist: give"),
+        ("photos/2.jpg", b"\xff\xd8", "photos/2.jpg can't be read as a picture"),
+        ("mattes/3.png", np.full((8, 8), 40000, np.uint16), "mattes/3.png is no grey picture of 8 bits"),
+        ("mattes/4.png", np.full((8, 8, 4), 200, np.uint8), "mattes/4.png is no grey picture of 8 bits"),
+    ],
+)
+def test_pictures_that_cannot_be_learnt_from(started, tmp_path, capsys, spoilt, picture, told):
+    for path in tmp_path.glob(spoilt):
         path.unlink()
-
-
-SPOILERS = {
-    "photos holds no pictures": lambda photos, mattes: remove(photos, "*.jpg"),
-    "is the only picture: give at least two": lambda photos, mattes: remove(photos, "[1-9].jpg"),
-    "mattes/3.png does not exist: give": lambda photos, mattes: remove(mattes, "3.png"),
-    "photos/2.jpg can't be read as a picture": lambda photos, mattes: (photos / "2.jpg").write_bytes(b"\xff\xd8"),
-    "mattes/3.png is no grey picture of 8 bits": lambda photos, mattes: cv2.imwrite(
-        str(mattes / "3.png"), np.full((8, 8), 40000, np.uint16)
-    ),
-    "mattes/4.png is no grey picture of 8 bits": lambda photos, mattes: cv2.imwrite(
-        str(mattes / "4.png"), np.full((8, 8, 4), 200, np.uint8)
-    ),
-}
-
-
-@pytest.mark.parametrize("told", SPOILERS)
-def test_pictures_that_cannot_be_learnt_from(started, folders, tmp_path, capsys, told):
-    SPOILERS[told](*folders)
+        if picture is not None:
+            path.write_bytes(picture if isinstance(picture, bytes) else cv2.imencode(".png", picture)[1].tobytes())
     assert started() == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("program.py: ") and told in last

@@ -38,7 +38,7 @@ def moved(pictures: Tensor, sample: Sample) -> Tensor:
 
 
 @torch.no_grad()
-def photo_rows(teacher, photo: Tensor) -> Tensor:
+def photo_layers(teacher, photo: Tensor) -> Tensor:
     codes = Eye().style_codes(F.adaptive_avg_pool2d(photo.clamp(-1, 1), 256))
     return torch.stack([torch.stack([teacher.photos.mapping(row) for row in code]) for code in codes])
 
@@ -50,9 +50,6 @@ def same(a: Sample, b: Sample, **tolerance) -> None:
 
 def items(sample: Sample, which: list[int]) -> Sample:
     return Sample(**{name: None if value is None else value[which] for name, value in vars(sample).items()})
-
-
-# ---- random numbers
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.3, 0.8, None])
@@ -68,16 +65,13 @@ def test_a_sample_does_not_depend_on_its_batch(make, method, progress):
 
 
 def test_other_numbers_and_other_seeds_give_other_samples():
-    a, b = toonify().sample([1, 2], None), toonify().sample([3, 4], None)
-    assert min((x - y).abs().mean() for x in a.photo for y in b.photo) > 0.01
-    other = draw(6, [1], SMALL)
-    assert not torch.equal(draw(5, [1], SMALL).z, other.z) and draw(5, [1], SMALL).noise_seeds != other.noise_seeds
+    one, *others = draw(5, [1], SMALL), draw(5, [2], SMALL), draw(6, [1], SMALL)
+    assert all(not torch.equal(one.z, other.z) and one.noise_seeds != other.noise_seeds for other in others)
 
 
 def test_random_numbers_have_their_distributions():
     draws = draw(0, range(4000), SMALL)
-    for codes in (draws.z, draws.other_z):
-        assert abs(codes.mean()) < 0.03 and abs(codes.std() - 1) < 0.03
+    assert all(abs(codes.mean()) < 0.03 and abs(codes.std() - 1) < 0.03 for codes in (draws.z, draws.other_z))
     assert abs((draws.z * draws.other_z).mean()) < 0.03
     for values in (draws.attribute, draws.style, draws.degree, draws.progress):
         np.testing.assert_allclose(np.quantile(values, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03)
@@ -93,26 +87,19 @@ def test_noise_is_normal_and_differs_between_layers_and_samples():
         assert abs((a * b).mean()) < 0.05
 
 
-# ---- pairs and features
-
-
+@torch.no_grad()
 def exemplar_codes(teacher, style: Tensor) -> Tensor:
-    with torch.no_grad():
-        return teacher.photos.mapping(torch.from_numpy(np.concatenate(list(EXEMPLARS.values()))))[style]
-
-
-def weights_of(sample: Sample, colour: float) -> Tensor:
-    return torch.stack([torch.tensor([d] * STRUCTURE + [colour] * (ROWS - STRUCTURE)) for d in sample.degree.tolist()])
+    return teacher.photos.mapping(torch.from_numpy(np.concatenate(list(EXEMPLARS.values()))))[style]
 
 
 @torch.no_grad()
 def assert_pairs(teacher, sample: Sample, code: Tensor, of_photo: bool, *weights: Tensor) -> None:
-    """That photo and cartoon are those of a style code, the rows 7-17 of which are perhaps the photo's."""
+    """That photo and cartoon are those of a style code, the layers 7-17 of which are perhaps the photo's."""
     w_plus = intrinsic(teacher, sample)
     photo = teacher.photos(w_plus, noise())
     if of_photo:
-        code = torch.cat([code[:, :STRUCTURE], photo_rows(teacher, photo)[:, STRUCTURE:]], dim=1)
-    cartoon = teacher.dual(w_plus, code, *weights, noise()) if weights else teacher.cartoons(code, noise())
+        code = torch.cat([code[:, :STRUCTURE], photo_layers(teacher, photo)[:, STRUCTURE:]], dim=1)
+    cartoon = teacher.cartoons(*([w_plus, code, *weights] if weights else [code]), noise())
     torch.testing.assert_close(sample.w_plus, code)
     torch.testing.assert_close(sample.photo, moved(photo, sample), rtol=0, atol=1e-4)
     torch.testing.assert_close(sample.cartoon, moved(cartoon, sample), rtol=0, atol=1e-4)
@@ -124,19 +111,16 @@ def test_toonify_pairs_follow_the_formulas():
     sample = teacher.sample(NUMBERS, 0.5)
     assert_pairs(teacher, sample, intrinsic(teacher, sample), True)
     assert set(sample.attribute.tolist()) <= {0, 1, 2, 3} and len(set(sample.attribute.tolist())) > 1
-    assert sample.degree.tolist() == [1.0] * 6 and sample.style.tolist() == [0] * 6
-    assert len(teacher.styles) == 1
+    assert sample.degree.tolist() == [1.0] * 6 and sample.style.tolist() == [0] * 6 and len(teacher.styles) == 1
 
 
-@pytest.mark.parametrize(
-    ("fixed", "colour"), [({}, 1.0), ({"fix_color": True}, 0.0), ({"fix_style": True}, 1.0),
-                          ({"fix_style": True, "fix_color": True}, 0.0), ({"fix_degree": True}, 1.0)],
-)  # fmt: skip
-def test_dualstylegan_pairs_follow_the_formulas(fixed, colour):
-    teacher = dual(**fixed)
-    sample = teacher.sample(NUMBERS, 0.4)
-    of_photo = fixed != {"fix_style": True}
-    assert_pairs(teacher, sample, exemplar_codes(teacher, sample.style), of_photo, weights_of(sample, colour))
+@pytest.mark.parametrize("fixed", [[], ["color"], ["style"], ["style", "color"], ["degree"]])
+def test_dualstylegan_pairs_follow_the_formulas(fixed):
+    teacher = dual(**{f"fix_{name}": True for name in fixed})
+    sample, colour = teacher.sample(NUMBERS, 0.4), 0.0 if "color" in fixed else 1.0
+    weights = [torch.tensor([d] * STRUCTURE + [colour] * (ROWS - STRUCTURE)) for d in sample.degree.tolist()]
+    code = exemplar_codes(teacher, sample.style)
+    assert_pairs(teacher, sample, code, fixed != ["style"], torch.stack(weights))
     assert teacher.styles == list(EXEMPLARS)
 
 
@@ -147,10 +131,8 @@ def test_features_follow_the_formulas(make):
     w_plus = intrinsic(teacher, sample)
     code = w_plus if make is toonify else exemplar_codes(teacher, sample.style)
     with torch.no_grad():
-        network, codes = teacher.cartoons if make is toonify else teacher.dual, (w_plus,)
-        if make is dual:
-            codes = (w_plus, code, sample.degree[:, None].expand(-1, ROWS))
-        feature, skip = network.features_at(*codes, SMALL.structure_size, noise())
+        codes = (w_plus,) if make is toonify else (w_plus, code, sample.degree[:, None].expand(-1, ROWS))
+        feature, skip = teacher.cartoons.features_at(*codes, SMALL.structure_size, noise())
         photo = teacher.photos(w_plus, noise()).clamp(-1, 1)
     for value, wanted in ((sample.feature, feature), (sample.skip, skip), (sample.photo, photo), (sample.w_plus, code)):
         torch.testing.assert_close(value, wanted)
@@ -167,17 +149,11 @@ def test_without_helpers_there_is_no_edit_no_map_and_the_code_is_the_one_that_wa
     assert sample.batch()["x"].shape == (6, 3, 16, 16)
 
 
-# ---- what is drawn for variant D
-
-
 def test_degrees_are_multiples_of_a_fifth_and_styles_are_all_taken():
-    teacher = dual()
-    draws = draw(5, range(600), SMALL)
-    degrees, counts = teacher._degree(draws, 0.3).unique(return_counts=True)
-    torch.testing.assert_close(degrees, torch.linspace(0, 1, 6))
-    assert counts.min() > 70
-    styles, counts = teacher._style(draws, 0.3).unique(return_counts=True)
-    assert styles.tolist() == [0, 1, 2] and counts.min() > 150
+    degree, style = dual().degree_and_style(draw(5, range(600), SMALL), 0.3)
+    torch.testing.assert_close(degree.unique(), torch.linspace(0, 1, 6))
+    assert style.unique().tolist() == [0, 1, 2]
+    assert degree.unique(return_counts=True)[1].min() > 70 and style.bincount().min() > 150
 
 
 def test_the_first_step_and_fixed_choices_take_what_is_given():
@@ -197,11 +173,9 @@ def test_late_in_a_run_the_photo_and_nothing_else_changes_colour():
     early, late = teacher.sample(NUMBERS, 0.5), teacher.sample(NUMBERS, 0.8)
     for name in ("w_plus", "cartoon", "degree", "style", "affine", "attribute"):
         torch.testing.assert_close(vars(early)[name], vars(late)[name], rtol=0, atol=1e-4)
-    other = draw(5, NUMBERS, SMALL).other_z.double()
-    share = 2 * 0.8 - 1
     with torch.no_grad():
-        w_plus = intrinsic(teacher, early)
-        other = 0.5 * torch.stack([teacher.photos.mapping(z) for z in other])
+        w_plus, share = intrinsic(teacher, early), 2 * 0.8 - 1
+        other = 0.5 * torch.stack([teacher.photos.mapping(z) for z in draw(5, NUMBERS, SMALL).other_z.double()])
         w_plus[:, STRUCTURE:] = (1 - share) * w_plus[:, STRUCTURE:] + share * other[:, None]
         photo = teacher.photos(w_plus, noise())
     torch.testing.assert_close(late.photo, moved(photo, late), rtol=0, atol=1e-4)
@@ -219,11 +193,9 @@ def test_half_of_the_stored_samples_have_other_colours():
 
 
 def test_in_pre_training_the_degree_is_zero_for_a_quarter_then_uniform():
-    teacher = dual(style_degree=0.3)
-    draws = draw(5, range(800), SMALL)
-    assert teacher._early_degree(draws, 0.25).tolist() == [0.0] * 800
-    late, stored = teacher._early_degree(draws, 0.26), teacher._early_degree(draws, None)
-    assert len(late.unique()) > 700 and abs(late.mean() - 0.5) < 0.03
+    teacher, draws = dual(style_degree=0.3), draw(5, range(800), SMALL)
+    early, late, stored = (teacher.degree_and_style(draws, reached, pretrain=True)[0] for reached in (0.25, 0.26, None))
+    assert not early.any() and len(late.unique()) > 700 and abs(late.mean() - 0.5) < 0.03
     assert abs((stored == 0).double().mean() - 0.25) < 0.04
     assert torch.equal(stored[stored > 0], late[stored > 0])
     fixed = dual(style_degree=0.3, fix_degree=True, fix_style=True)
@@ -232,17 +204,14 @@ def test_in_pre_training_the_degree_is_zero_for_a_quarter_then_uniform():
         assert sample.degree.tolist() == pytest.approx([0.3] * 6) and sample.style.tolist() == [1] * 6
 
 
-# ---- both
-
-
 @pytest.mark.parametrize("make", [toonify, dual])
 def test_photo_and_cartoon_share_their_noise(make):
     """Where both generators are the same and the degree is 0, so are the pictures."""
-    teacher = make(style_encoder=None) if make is toonify else make({"style_encoder": None}, fix_color=True)
     if make is toonify:
+        teacher = toonify(style_encoder=None)
         teacher.cartoons.load_state_dict(teacher.photos.state_dict())
     else:
-        teacher.options.fix_degree, teacher.options.style_degree = True, 0.0
+        teacher = dual({"style_encoder": None}, fix_color=True, fix_degree=True, style_degree=0.0)
     sample = teacher.sample(NUMBERS, 0.3)
     torch.testing.assert_close(sample.photo, sample.cartoon, rtol=0, atol=1e-6)
     quiet = teacher.photos(intrinsic(teacher, sample), "none")
@@ -281,17 +250,12 @@ def test_bfloat16_changes_little_and_results_stay_float32(make):
 
 
 def test_a_sample_becomes_what_the_student_sees():
-    sample = dual().sample(NUMBERS, 0.3)
-    pair = sample.batch()
-    assert {name: value.shape[1:] for name, value in pair.items()} == {
-        "x": (22, 16, 16), "y": (3, 64, 64), "w_plus": (ROWS, 6), "degree": (), "style": (),
-        "moved": (22, 14, 14), "offset": (2,),
-    }  # fmt: skip
-    photo, logits = sample.photo.float(), sample.logits.float()
+    teacher = dual()
+    sample, early = teacher.sample(NUMBERS, 0.3), teacher.sample_features(NUMBERS, 0.3).batch()
+    photo, logits, pair = sample.photo.float(), sample.logits.float(), sample.batch()
     torch.testing.assert_close(pair["x"], student_input(photo, logits))
     torch.testing.assert_close(pair["moved"], moved_input(photo, logits, sample.offset))
     torch.testing.assert_close(pair["y"], sample.cartoon.float())
-    early = dual().sample_features(NUMBERS, 0.3).batch()
+    assert pair.keys() == {"x", "y", "w_plus", "degree", "style", "moved", "offset"}
     assert early.keys() == {"x", "w_plus", "degree", "style", "feature", "skip"}
-    for value in (*pair.values(), *early.values()):
-        assert value.dtype in (torch.float32, torch.int64)
+    assert all(value.dtype in (torch.float32, torch.int64) for value in (*pair.values(), *early.values()))

@@ -3,7 +3,7 @@
     python -m model.tools.drawn_metrics --pairs PAIRS --ckpt checkpoint/starter/vtoonify_s_d.pt
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -22,18 +22,17 @@ from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
-from model.training.drawn.filters import to_lab
+from model.training.drawn.raster import to_lab
 from model.vtoonify import VToonify
 
-CHEEKS = ((1, 3, 48, 31), (15, 13, 54, 35))
-"""Landmarks around skin that every face shows."""
+CHEEKS = ((1, 3, 48, 31), (15, 13, 54, 35))  # landmarks around skin that every face shows
 
 COLUMNS = {
-    "l1": "L1",
+    "l1": "L1",  # mean absolute difference to the teacher's drawing in levels of 255, of the result
     "l1_photo": "L1 of the photo",
-    "l1_eyes": "L1, eyes",
-    "gradient": "gradient energy",
-    "skin": "skin L",
+    "l1_eyes": "L1, eyes",  # of the result at the eyes
+    "gradient": "gradient energy",  # as a share of the drawing's
+    "skin": "skin L",  # mean lightness (Lab) of the cheeks less the photo's, in the result
     "skin_teacher": "skin L, teacher",
 }
 
@@ -49,12 +48,7 @@ class Options:
 
 
 def compare(result: np.ndarray, pair: StoredPair) -> dict[str, float]:
-    """Metrics of one result at degree 1, RGB uint8 of the pair's size.
-
-    `l1`, `l1_photo`, `l1_eyes`: mean absolute difference to the teacher in levels of 255, of the result, of the photo
-    itself, and of the result at the eyes. `gradient`: gradient energy as a share of the teacher's. `skin`,
-    `skin_teacher`: mean lightness (Lab) of the cheeks less the photo's, in the result and in the drawing.
-    """
+    """The metrics of COLUMNS for one result at degree 1, RGB uint8 of the pair's size."""
     photo, target, facts = pair.picture("photo"), pair.picture("full"), pair.facts()
     landmarks, drawn = (np.float32(facts[name]) for name in ("landmarks", "landmarks_full"))
     eyes = feature_weights(drawn, len(photo)) > 0.9 * EYE_WEIGHT
@@ -89,16 +83,13 @@ def cheek_lightness(picture: np.ndarray, landmarks: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def measure(
-    network: VToonify, codes: Mapping[str, np.ndarray], pairs: Iterable[StoredPair], dtype: torch.dtype
-) -> dict[str, dict[str, float]]:
+def measure(network: VToonify, codes: dict[str, np.ndarray], pairs: Iterable[StoredPair], dtype: torch.dtype) -> dict:
     """Means of `compare` over `pairs`, by style: `{style: {metric: value}}`; `count` says over how many."""
     device = next(network.parameters()).device
     found: dict[str, list[dict[str, float]]] = {}
     for pair in pairs:
         if pair.style not in codes:
-            known = ", ".join(codes)
-            raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {known}.")
+            raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(codes)}")
         w_plus = network.zplus_to_wplus(torch.from_numpy(codes[pair.style]).to(device))
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = network(student_view(pair.picture("photo"), network.config.scale).to(device), w_plus, 1.0)
@@ -128,10 +119,10 @@ def main() -> None:
         raise InputError(f"{options.ckpt} was not trained on drawn pairs: give a model that was.")
     codes = checkpoints.load_exemplars(Path(options.ckpt).with_name(checkpoints.EXEMPLAR_FILE))
     found = measure(network, codes, split_held_out(pairs)[1], pick_precision(options.precision, device))
-    rows = [
-        [style, row["count"], *(f"{row[name]:.0%}" if name == "gradient" else f"{row[name]:.1f}" for name in COLUMNS)]
-        for style, row in found.items()
-    ]
+    rows = []
+    for style, row in found.items():
+        values = (format(row[name], ".0%" if name == "gradient" else ".1f") for name in COLUMNS)
+        rows.append([style, row["count"], *values])
     print(markdown_table(["style", "pairs", *COLUMNS.values()], rows))
 
 

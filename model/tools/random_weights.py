@@ -2,9 +2,8 @@
 
     python -m model.tools.random_weights --out selfmade
 
-The folder receives a StyleGAN2 of colourful patterns (stylegan.pt), a DualStyleGAN around it (dualstylegan.pt), three
-exemplars (exstyle_code.npy), editing directions (directions.npy) and a face parser (faceparsing.pth), all of random
-weights in the layout of the published files.
+The folder receives a StyleGAN2 of colourful patterns, a DualStyleGAN around it, exemplars, editing directions and a
+face parser, all of random weights in the layout of the published files.
 """
 
 from dataclasses import dataclass
@@ -48,7 +47,6 @@ class Options:
     seed: int = option(0, "seed of all weights", least=0)
 
 
-@torch.no_grad()
 def make_photos() -> Generator:
     """A StyleGAN2 whose truncated codes give smooth, colourful, varied pictures within about [-1, 1]."""
     network = Generator(TINY).eval()
@@ -73,7 +71,6 @@ def _pictures(network: Generator) -> Tensor:
     return network(codes, noise="random")
 
 
-@torch.no_grad()
 def make_dualstylegan(photos: Generator) -> DualStyleGAN:
     """A DualStyleGAN around `photos` whose exemplars matter: structure and colours change with the degree."""
     network = DualStyleGAN(TINY).eval()
@@ -82,14 +79,12 @@ def make_dualstylegan(photos: Generator) -> DualStyleGAN:
         if isinstance(block, ModRes):
             block.conv[0].weight.normal_()
             block.conv2[0].weight.normal_(std=STRUCTURE_GAIN)
-        else:
-            # Truncated, so that an exemplar's colours are no stronger than the photos'.
+        else:  # truncated, so that an exemplar's colours are no stronger than the photos'
             identity = torch.eye(TINY.style_dim) / block.scale
             block.weight.mul_(COLOUR_CHANGE).add_(identity).mul_(TRUNCATION)
     return network
 
 
-@torch.no_grad()
 def make_parser(photos: Generator) -> BiSeNet:
     """A face parser whose maps of `photos` vary over the picture and are of the usual size."""
     network = BiSeNet()
@@ -105,6 +100,7 @@ def make_parser(photos: Generator) -> BiSeNet:
     return network
 
 
+@torch.no_grad()
 def write(out: Path, seed: int = 0) -> None:
     """Write all files below `out`. Raises InputError when that can't be done."""
     torch.manual_seed(seed)

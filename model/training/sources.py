@@ -25,7 +25,7 @@ from model.training.data.drawn_pairs import DrawnPairs
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
 from model.training.data.teacher_pairs import TeacherPairs, check_sizes
 from model.training.options import DualOptions, TrainOptions
-from model.training.teachers.load import load_backbone, load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers.load import load_backbone, load_teacher
 
 PREVIEW_ROWS = 6
 """Samples in an image grid."""
@@ -49,9 +49,8 @@ class LivePairs:
     def __init__(self, options: TrainOptions, accelerator: Accelerator):
         self.options, self.accelerator = options, accelerator
         is_dual = isinstance(options, DualOptions)
-        load = load_dualstyle_teacher if is_dual else load_toonify_teacher
-        self.teacher = load(options, accelerator.device, autocast_dtype(accelerator))
-        self.styles, self.backbone = self.teacher.styles, self.teacher.backbone()
+        self.teacher = load_teacher(options, accelerator.device, autocast_dtype(accelerator))
+        self.styles, self.backbone = self.teacher.styles, self.teacher.cartoons.state_dict()
         self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if is_dual else None
 
     def batches(self, first_step: int) -> Iterator[Batch]:

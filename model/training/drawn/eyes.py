@@ -3,15 +3,14 @@
 Each eye is painted in a window around it, in the window's own coordinates.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from model.common.tensors import pixel_grid
 from model.training.drawn.canvas import Canvas
-from model.training.drawn.filters import blur, smoothstep
 from model.training.drawn.geometry import EYES, values_at
-from model.training.drawn.strokes import curve, disk, paint, polygon, stroke
+from model.training.drawn.raster import blur, curve, disk, paint, polygon, smoothstep, stroke
 from model.training.drawn.styles import DrawnStyle
 
 # Pairs of bounds are for `smoothstep`: from the first on something is so in part, from the second on wholly.
@@ -29,23 +28,28 @@ BLUE_TINT = (-14.0, -8.0)  # they are not surely blue: their b
 MIRRORED_WARMTH = 1.5  # what skin and lashes mirrored in an iris add to its b
 
 
-@dataclass
 class _Eye:
-    """One eye in its window. `lab` is a view into the canvas; lengths in pixels."""
+    """The eye with landmarks `part`. `lab` is a view into the canvas; all positions are in the window around the eye.
 
-    lab: np.ndarray
-    photo: np.ndarray
-    points: np.ndarray  # [6, 2]
-    up: np.ndarray
-    right: np.ndarray
-    skin: float
-    outer_first: bool  # the outer corner is points[0]
+    Where the eye lies outside the picture, `is_inside` is false, and nothing else is there.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, canvas: Canvas, part: slice):
+        points = canvas.landmarks[part]
+        self.width = float(np.linalg.norm(points[3] - points[0]))
+        size, margin = canvas.shape[1::-1], 0.25 * self.width + 6
+        left, top = np.floor(np.clip(points.min(0) - margin, 0, size)).astype(int)
+        right, bottom = np.ceil(np.clip(points.max(0) + margin, 0, size)).astype(int)
+        self.is_inside = right - left >= 8 and bottom - top >= 8
+        if not self.is_inside:
+            return
+        self.lab, self.photo = canvas.lab[top:bottom, left:right], canvas.photo[top:bottom, left:right]
+        self.points = points - np.float32([left, top])
+        self.up, self.right, self.skin = canvas.frame.up, canvas.frame.right, canvas.tone.lightness
+        self.outer_first = part == EYES[0]  # the outer corner is points[0]
         self.upper = curve(self.points[0:4])
         self.lower = curve(self.points[[3, 4, 5, 0]])
         self.centre = self.points.mean(0)
-        self.width = float(np.linalg.norm(self.points[3] - self.points[0]))
         self.height = float(np.linalg.norm(self.points[[1, 2]] - self.points[[5, 4]], axis=1).mean())
         self.openness = smoothstep(*OPENING, self.height / (self.width + 1e-3))
         self.grid = pixel_grid(*self.lab.shape[:2])
@@ -61,8 +65,7 @@ class _Eye:
         return np.hypot(offset[..., 0], offset[..., 1]) / unit
 
 
-@dataclass
-class _Irises:
+class _Irises(NamedTuple):
     """What both irises have in common."""
 
     radius: float  # pixels
@@ -74,9 +77,12 @@ class _Irises:
 
 def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
     """Paint both eyes, or one of them in profile, or none behind sunglasses."""
-    seen = _visibility(canvas)
-    eyes = [_window(canvas, part, outer_first=index == 0) for index, part in enumerate(EYES)]
-    eyes = [eye for eye in eyes if eye is not None]
+    # Where the skin below both eyes is very dark, it must be sunglasses.
+    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
+    below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
+    around = np.median(values_at(canvas.photo[..., 0], below))
+    seen = smoothstep(*BEHIND_GLASS, around / max(canvas.tone.lightness, 1))
+    eyes = [eye for eye in (_Eye(canvas, part) for part in EYES) if eye.is_inside]
     if not eyes or seen <= 0:
         return
     widest = max(eye.width for eye in eyes)
@@ -86,29 +92,6 @@ def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
         _draw_eyeball(eye, irises, style, visible * eye.openness)
         _draw_lashes(eye, style, kohl, visible)
         _draw_crease(eye, canvas, visible * eye.openness)
-
-
-def _visibility(canvas: Canvas) -> float:
-    """1, falling to 0 where the skin below both eyes is so dark that it must be sunglasses."""
-    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
-    below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
-    around = values_at(canvas.photo[..., 0], below)
-    return smoothstep(*BEHIND_GLASS, np.median(around) / max(canvas.tone.lightness, 1))
-
-
-def _window(canvas: Canvas, part: slice, outer_first: bool) -> _Eye | None:
-    """The eye with landmarks `part`; None where it lies outside the picture."""
-    points = canvas.landmarks[part]
-    margin = 0.25 * np.linalg.norm(points[3] - points[0]) + 6
-    size = canvas.shape[1::-1]
-    left, top = np.floor(np.clip(points.min(0) - margin, 0, size)).astype(int)
-    right, bottom = np.ceil(np.clip(points.max(0) + margin, 0, size)).astype(int)
-    if right - left < 8 or bottom - top < 8:
-        return None
-    box = np.s_[top:bottom, left:right]
-    points = points - np.float32([left, top])
-    up, right = canvas.frame.up, canvas.frame.right
-    return _Eye(canvas.lab[box], canvas.photo[box], points, up, right, canvas.tone.lightness, outer_first)
 
 
 def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
@@ -179,7 +162,11 @@ def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[fl
 def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) -> None:
     centre, radius = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up), irises.radius
     height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
-    ball = _white(eye, height)
+    inside = eye.photo[..., 0][eye.opening > 0.6]
+    white = 0.35 * float(np.percentile(inside, 85)) if len(inside) else 24.5
+    ball = np.empty_like(eye.lab)
+    ball[..., 0] = np.clip(white + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
+    ball[..., 1:] = 2, 3
     distance = eye.distance(centre, radius)
     paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), _iris(eye, centre, distance, irises, style))
     ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
@@ -188,15 +175,6 @@ def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) ->
     small = centre + (0.36 * eye.right - 0.38 * eye.up) * radius
     paint(ball, disk(ball.shape, small, 0.18 * radius, 0.18 * radius, 0.8), [95, 0, -2], 0.8 * style.catch_lights)
     paint(eye.lab, eye.opening, ball, style.eyes * seen)
-
-
-def _white(eye: _Eye, height: np.ndarray) -> np.ndarray:
-    inside = eye.photo[..., 0][eye.opening > 0.6]
-    brightest = float(np.percentile(inside, 85)) if len(inside) else 70.0
-    ball = np.empty_like(eye.lab)
-    ball[..., 0] = np.clip(0.35 * brightest + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
-    ball[..., 1:] = 2, 3
-    return ball
 
 
 def _iris(eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle) -> np.ndarray:

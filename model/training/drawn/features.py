@@ -5,22 +5,28 @@ import numpy as np
 
 from model.common.tensors import pixel_grid
 from model.training.drawn.canvas import Canvas, brow_mask, lip_masks
-from model.training.drawn.filters import blur, masked_blur, smooth_along, smoothstep
 from model.training.drawn.geometry import BROWS
-from model.training.drawn.strokes import curve, disk, gaussian_spot, paint, stroke
+from model.training.drawn.raster import blur, curve, disk, masked_blur, paint, smooth_along, smoothstep, stroke
 from model.training.drawn.styles import DrawnStyle
 
 OPEN_MOUTH = (0.02, 0.07)  # distance of the inner lips, in eye distances, of a closed and of an open mouth
 VISIBLE_BROW = (3.0, 8.0)  # contrast in L from which a brow begins to show, and at which it shows
 
 
+def _spot(canvas: Canvas, centre: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Mask `[H, W]` of a Gaussian bump of height 1 with these sigmas in eye distances."""
+    x = np.exp(-0.5 * ((np.arange(canvas.shape[1]) - centre[0]) / (width * canvas.eye_distance)) ** 2)
+    y = np.exp(-0.5 * ((np.arange(canvas.shape[0]) - centre[1]) / (height * canvas.eye_distance)) ** 2)
+    return np.outer(y, x).astype(np.float32)
+
+
 def draw_blush(canvas: Canvas, style: DrawnStyle) -> None:
     """Red on cheeks and nose; less on skin that is ruddy already."""
     unit, points = canvas.eye_distance, canvas.landmarks
-    spots = 0.5 * gaussian_spot(canvas.shape, points[30], 0.15 * unit, 0.15 * unit)
+    spots = 0.5 * _spot(canvas, points[30], 0.15, 0.15)
     for cheek, jaw in (([2, 31, 41], 2), ([14, 35, 46], 14)):
         centre = 0.9 * points[cheek].mean(0) + 0.1 * points[jaw] - 0.02 * unit * canvas.frame.up
-        spots += gaussian_spot(canvas.shape, centre, 0.24 * unit, 0.24 * unit)
+        spots += _spot(canvas, centre, 0.24, 0.24)
     strength = style.blush * (0.3 + 0.7 * smoothstep(30, 14, canvas.tone.a))
     canvas.lab += (np.clip(spots, 0, 1) * canvas.skin * strength)[..., None] * np.float32([-2.5, 16, 4])
 
@@ -28,7 +34,7 @@ def draw_blush(canvas: Canvas, style: DrawnStyle) -> None:
 def draw_nose(canvas: Canvas, style: DrawnStyle) -> None:
     """A highlight on the tip, and two nostrils."""
     unit, points, up = canvas.eye_distance, canvas.landmarks, canvas.frame.up
-    shine = gaussian_spot(canvas.shape, points[30] + 0.05 * unit * up, 0.05 * unit, 0.07 * unit)
+    shine = _spot(canvas, points[30] + 0.05 * unit * up, 0.05, 0.07)
     canvas.lab[..., 0] += 7 * style.nose_shine * shine * canvas.skin
     colour = [max(0.36 * canvas.tone.lightness, 14), 0.9 * canvas.tone.a + 5, 0.7 * canvas.tone.b]
     for centre, wing in ((32, 31), (34, 35)):
@@ -83,7 +89,7 @@ def draw_brows(canvas: Canvas, style: DrawnStyle) -> None:
     window = np.ones((3, 3), np.uint8)
     for index, brow in enumerate(BROWS):
         line = canvas.landmarks[brow]
-        mask = brow_mask(canvas.shape, line, canvas.frame.up, unit)
+        mask = brow_mask(canvas.shape, line, canvas.frame)
         core = mask > 0.5
         wide = cv2.dilate(mask, window, iterations=max(1, round(0.022 * unit)))
         around = np.clip(canvas.face_skin * (1 - cv2.dilate(wide, window)), 0, 1)
@@ -99,19 +105,14 @@ def draw_brows(canvas: Canvas, style: DrawnStyle) -> None:
         colour = np.median(canvas.lab[core & (combed <= np.median(combed[core]))], 0)
         # Fair brows stay fair.
         colour[0] = (0.92 - 0.20 * smoothstep(8, 30, strength)) * min(colour[0], skin[core].mean() - 3)
-        shape = _brow_stroke(canvas, line, strength, inner_first=index == 1)
+        middle = curve(line, 8)
+        width = np.interp(np.linspace(0, 1, len(middle)), [0, 0.08, 0.35, 0.75, 1], [0.55, 0.85, 1.0, 0.62, 0.12])
+        width = (width if index == 1 else width[::-1]) * 0.095 * unit  # from the inner end
+        shape = stroke(canvas.shape, middle, width * np.clip(0.55 + strength / 40, 0.6, 1.15))
         shape = blur(shape, 0.005 * unit) * smoothstep(4, 20, strength)
         under_hair = smoothstep(0.05, 0.3, canvas.hair[wide > 0.3].mean())
         weight = np.clip(np.maximum(0.8 * hairs, 0.9 * shape), 0, 1) * (1 - under_hair)
         paint(canvas.lab, weight, colour, 0.85 * style.brows * smoothstep(*VISIBLE_BROW, strength))
-
-
-def _brow_stroke(canvas: Canvas, line: np.ndarray, strength: float, inner_first: bool) -> np.ndarray:
-    middle = curve(line, 8)
-    along = np.linspace(0, 1, len(middle))
-    width = np.interp(along, [0, 0.08, 0.35, 0.75, 1], [0.55, 0.85, 1.0, 0.62, 0.12])  # from the inner end
-    weight = float(np.clip(0.55 + strength / 40, 0.6, 1.15))
-    return stroke(canvas.shape, middle, (width if inner_first else width[::-1]) * 0.095 * canvas.eye_distance * weight)
 
 
 def draw_mouth_line(canvas: Canvas, style: DrawnStyle) -> None:

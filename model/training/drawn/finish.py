@@ -5,8 +5,7 @@ import numpy as np
 
 from model.effects.grayscale import GREY
 from model.training.drawn.canvas import Canvas
-from model.training.drawn.filters import blur, smooth_along, smoothstep
-from model.training.drawn.strokes import paint
+from model.training.drawn.raster import blur, paint, smooth_along, smoothstep
 from model.training.drawn.styles import DrawnStyle
 
 OUTLINE_CONTRAST = (3.0, 10.0)  # contrast in L of an edge from which, and at which, an outline is drawn along it
@@ -32,7 +31,13 @@ def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     skin = (style.skin_threshold - 1) * np.clip(canvas.skin + canvas.features, 0, 1)
     threshold = style.ink_threshold * (1 + skin + 0.75 * canvas.background + hair)
     ink = np.maximum(np.clip((ridge - threshold) / style.ink_softness, 0, 1), style.outline * outline)
-    ink = blur(_without_speckle(ink, 0.14 * unit), 0.5)
+    # Pieces shorter than this are speckle.
+    length = 0.14 * unit
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
+    long = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) > length
+    long &= stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2
+    long[0] = False  # the paper
+    ink = blur(ink * blur(long[pieces].astype(np.float32), 0.6), 0.5)
     # Coloured lines: the local colour, darkened, mixed with the ink's; in hair mostly its own colour.
     hair = blur(canvas.hair, 0.04 * unit)[..., None]
     own = 0.5 + 0.4 * hair
@@ -56,15 +61,6 @@ def _step(blurred: np.ndarray, sigma: float) -> np.ndarray:
     """Height of the steps in a picture that was blurred by `sigma` px: the gradient over that of a step of height 1."""
     dx, dy = (cv2.Scharr(blurred, cv2.CV_32F, *axis) / 32 for axis in ((1, 0), (0, 1)))
     return np.hypot(dx, dy) * (sigma * np.sqrt(2 * np.pi))
-
-
-def _without_speckle(ink: np.ndarray, length: float) -> np.ndarray:
-    """Drop connected pieces shorter than `length` pixels."""
-    _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
-    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    long = (extent > length) & (stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2)
-    long[0] = False  # the paper
-    return ink * blur(long[pieces].astype(np.float32), 0.6)
 
 
 def light_rim(canvas: Canvas, style: DrawnStyle) -> None:
@@ -94,20 +90,16 @@ def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def hold_face(canvas: Canvas, style: DrawnStyle) -> None:
-    """Before the features are painted: the paint under them moves with the skin around."""
-    _hold(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
+    """`hold_skin` before the features are painted: the paint under them moves with the skin around."""
+    hold_skin(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
 
 
-def hold_skin(canvas: Canvas, style: DrawnStyle) -> None:
-    """What make-up, light and pigment did to the skin since."""
-    _hold(canvas, style, canvas.skin)
-
-
-def _hold(canvas: Canvas, style: DrawnStyle, weight: np.ndarray) -> None:
+def hold_skin(canvas: Canvas, style: DrawnStyle, weight: np.ndarray | None = None) -> None:
     """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its saturation (chroma over
-    lightness) no less than the photo's: nobody is drawn paler, darker or greyer."""
+    lightness) no less than the photo's: nobody is drawn paler, darker or greyer. `weight [H, W]`: default the skin."""
     if not canvas.shows_skin:
         return
+    weight = canvas.skin if weight is None else weight
     before, after = canvas.photo[canvas.face_pixels], canvas.lab[canvas.face_pixels]
     lightness = float(before[:, 0].mean())
     night = smoothstep(*NIGHT_SKIN, lightness) * smoothstep(*NIGHT_WHITE, canvas.white)

@@ -9,18 +9,15 @@ import cv2
 import numpy as np
 
 from model.faces.landmarks import LEFT_EYE, RIGHT_EYE, eye_centres
-from model.training.drawn.strokes import curve
+from model.training.drawn.raster import curve
 
 # Left in the picture comes first in each pair.
 BROWS = (slice(17, 22), slice(22, 27))
 EYES = (LEFT_EYE, RIGHT_EYE)
-NOSE = slice(27, 36)
 MOUTH = slice(48, 68)
-INNER_MOUTH = slice(60, 68)
 
-# How far brows may slide along the face's up axis, and how near to the lid, in eye distances.
-BROW_SHIFTS = 0.02 * np.arange(-10, 4)
-LEAST_BROW_GAP = 0.13
+BROW_SHIFTS = 0.02 * np.arange(-10, 4)  # how far brows may slide along the face's up axis, in eye distances
+LEAST_BROW_GAP = 0.13  # and how near to the lid
 # In grey levels: what it costs to come nearer to the lid, to slide one brow an eye distance further than the other,
 # and the difference that tells a good place from a bad one.
 LID_TOO_NEAR, UNEQUAL_BROWS, BROW_TEMPERATURE = 1e3, 90.0, 2.5
@@ -72,20 +69,13 @@ def face_frame(landmarks: np.ndarray) -> FaceFrame:
 
 def forehead_arc(landmarks: np.ndarray) -> np.ndarray:
     """13 points `[13, 2]` from the left temple over the hairline, which dlib does not mark, to the right one."""
-    frame = face_frame(landmarks)
     brows = landmarks[17:27].mean(0)
     # Artists' rule of thirds: the forehead is as high as the stretch from the brows to the base of the nose.
-    top = brows + frame.up * np.linalg.norm(brows - landmarks[33]) * 0.98
+    top = brows + face_frame(landmarks).up * np.linalg.norm(brows - landmarks[33]) * 0.98
     middle, half = (landmarks[0] + landmarks[16]) / 2, (landmarks[16] - landmarks[0]) / 2
-    angle = np.linspace(np.pi, 0, 15)[1:-1]
+    angle = np.linspace(np.pi, 0, 15)[1:-1, None]
     across = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.75
-    rise = np.sin(angle) ** 0.8
-    return (middle + half * 1.02 * across[:, None] + (top - middle) * rise[:, None]).astype(np.float32)
-
-
-def face_outline(landmarks: np.ndarray) -> np.ndarray:
-    """Closed outline `[30, 2]`: jaw from the left ear to the right, then back over the forehead."""
-    return np.vstack([landmarks[:17], forehead_arc(landmarks)[::-1]])
+    return (middle + half * 1.02 * across + (top - middle) * np.sin(angle) ** 0.8).astype(np.float32)
 
 
 def values_at(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -129,9 +119,7 @@ def _brow_costs(grey: np.ndarray, brow: np.ndarray, lid: np.ndarray, frame: Face
     ])  # fmt: skip
 
 
-def alignment(
-    landmarks: np.ndarray, size: int, eye_fraction: float, centre: tuple[float, float] = CENTRE, angle: float = 0.0
-) -> np.ndarray:
+def alignment(landmarks: np.ndarray, size: int, eye_fraction: float, centre=CENTRE, angle: float = 0.0) -> np.ndarray:
     """Similarity `[2, 3]` that levels the eyes (then turns by `angle` radians), puts them `eye_fraction * size` apart
     and their middle at `centre * size`."""
     left, right = np.float32(eye_centres(landmarks))
@@ -153,12 +141,7 @@ def overrun(matrix: np.ndarray, shape: tuple[int, ...], size: int) -> float:
 
 
 def align_portrait(
-    rgb: np.ndarray,
-    landmarks: np.ndarray,
-    size: int = 512,
-    eye_fraction: float = 0.27,
-    centre: tuple[float, float] = CENTRE,
-    angle: float = 0.0,
+    rgb: np.ndarray, landmarks: np.ndarray, size: int = 512, eye_fraction: float = 0.27, centre=CENTRE, angle=0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn, scale and crop a photo `[H, W, 3]` uint8 to a square portrait with level eyes, see `alignment`.
 
@@ -178,22 +161,16 @@ def align_portrait(
 def frame_portrait(
     rgb: np.ndarray, landmarks: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Align with a little variety; returns the portrait `[size, size, 3]` and its landmarks `[68, 2]`.
-
-    Of a few random places and tilts, the one that shows most without leaving the photo, zoomed in a little.
-    """
+    """`align_portrait` with a little variety: of a few random places and tilts, the one that shows most without
+    leaving the photo, zoomed in a little."""
     framings = []
     for _ in range(FRAMING_TRIES):
-        centre = tuple(np.asarray(CENTRE) + rng.uniform(-1, 1, 2) * CENTRE_JITTER)
-        angle = rng.normal(0, ANGLE_JITTER)
-        fits = (
-            fraction
-            for fraction in EYE_FRACTIONS
-            if overrun(alignment(landmarks, size, fraction, centre, angle), rgb.shape, size) <= MAX_OVERRUN
-        )
-        framings.append((float(next(fits, EYE_FRACTIONS[-1])), centre, angle))
-    fraction, centre, angle = min(framings)
-    return align_portrait(rgb, landmarks, size, fraction * rng.uniform(1, ZOOM_JITTER), centre, angle)
+        place = tuple(CENTRE + rng.uniform(-1, 1, 2) * CENTRE_JITTER), rng.normal(0, ANGLE_JITTER)
+        runs = (overrun(alignment(landmarks, size, fraction, *place), rgb.shape, size) for fraction in EYE_FRACTIONS)
+        fits = (fraction for fraction, out in zip(EYE_FRACTIONS, runs, strict=True) if out <= MAX_OVERRUN)
+        framings.append((float(next(fits, EYE_FRACTIONS[-1])), *place))
+    fraction, *place = min(framings)
+    return align_portrait(rgb, landmarks, size, fraction * rng.uniform(1, ZOOM_JITTER), *place)
 
 
 def mirror(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

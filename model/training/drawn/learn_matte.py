@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -53,11 +52,11 @@ def find_pairs(options: Options) -> list[tuple[Path, Path]]:
         raise InputError("--out names no file: give one for the weights, such as matte.pt.")
     cli.check_ranges(options)
     pairs = []
-    for photo_folder, matte_folder in zip(options.photos, options.mattes, strict=True):
-        photos = pictures_below(photo_folder)
+    for folder, mattes in zip(options.photos, options.mattes, strict=True):
+        photos = pictures_below(folder)
         if not photos:
-            raise InputError(f"{photo_folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
-        pairs += [(path, matte_folder / path.relative_to(photo_folder).with_suffix(".png")) for path in photos]
+            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
+        pairs += [(path, mattes / path.relative_to(folder).with_suffix(".png")) for path in photos]
     for photo, matte in pairs:
         if not matte.is_file():
             raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
@@ -98,11 +97,6 @@ def random_view(rng: np.random.Generator, example: Example) -> Example:
     return photo.clip(0, 1).astype(np.float32) * 2 - 1, matte
 
 
-def matte_loss(logits: Tensor, mattes: Tensor) -> Tensor:
-    """Cross-entropy and L1; logits of any range and mattes in [0, 1], of one shape."""
-    return F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
-
-
 def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNet:
     """A network trained on the CPU on random views; the same arguments give the same one on the same machine."""
     torch.manual_seed(seed)
@@ -117,11 +111,11 @@ def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNe
             photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 logits = network(photos.permute(0, 3, 1, 2))
-            loss = matte_loss(logits.float()[:, 0], mattes)
+            logits = logits.float()[:, 0]
+            loss = F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     return network.eval()
 
 

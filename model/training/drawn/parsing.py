@@ -12,9 +12,8 @@ import numpy as np
 
 from model.common.tensors import pixel_grid
 from model.parsing.matting import person_matte
-from model.training.drawn.filters import blur, guided_filter, masked_blur, smoothstep, to_lab
-from model.training.drawn.geometry import BROWS, EYES, face_frame, face_outline, forehead_arc, refine_brows
-from model.training.drawn.strokes import polygon
+from model.training.drawn.geometry import BROWS, EYES, face_frame, forehead_arc, refine_brows
+from model.training.drawn.raster import blur, guided_filter, masked_blur, polygon, smoothstep, to_lab
 
 REGIONS = ("background", "skin", "ears", "neck", "hair", "cloth")
 WORK_SIZE = 192  # the parsing runs on a picture of this height; soft masks need no more
@@ -35,27 +34,17 @@ class Parsing:
 
 
 class _Layout:
-    """What the landmarks say about the small picture of `shape`, along the axes of the face, in pixels.
-
-    `across` (from the middle, either way) and `up` are `[H, W]`, `face` is the mask of its outline.
-    """
+    """Where the pixels of a small picture of `shape` lie on the face with `landmarks [68, 2]`."""
 
     def __init__(self, shape: tuple[int, ...], landmarks: np.ndarray):
-        frame = face_frame(landmarks)
-        right, self.up = np.moveaxis(frame.to_face(pixel_grid(*shape[:2])) * frame.eye_distance, -1, 0)
-        self.across = abs(right)
-        self.face = polygon(shape, face_outline(landmarks), 0)
-        self.face_width = float(np.linalg.norm(landmarks[16] - landmarks[0]))
-        self.chin = float((landmarks[8] - frame.origin) @ frame.up)
-        self.face_height = float((forehead_arc(landmarks)[6] - frame.origin) @ frame.up) - self.chin
-
-    def above_chin(self, fraction: float) -> float:
-        """The height at this fraction of the face."""
-        return self.chin + fraction * self.face_height
-
-    def ramp(self, low: float, high: float) -> np.ndarray:
-        """0 where the face's fraction is `low`, 1 at `high`, smooth in between: `[H, W]`."""
-        return smoothstep(self.above_chin(low), self.above_chin(high), self.up)
+        frame, forehead = face_frame(landmarks), forehead_arc(landmarks)
+        right, up = np.moveaxis(frame.to_face(pixel_grid(*shape[:2])) * frame.eye_distance, -1, 0)
+        chin = float((landmarks[8] - frame.origin) @ frame.up)
+        height = float((forehead[6] - frame.origin) @ frame.up) - chin
+        self.across = abs(right) / float(np.linalg.norm(landmarks[16] - landmarks[0]))  # 0: middle, 0.5: jaw
+        self.up = (up - chin) / height  # 0: chin, 1: hairline
+        self.above_root = up / height  # the same, 0 at the root of the nose
+        self.face = polygon(shape, np.vstack([landmarks[:17], forehead[::-1]]), 0)  # mask of its outline
 
 
 def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
@@ -72,20 +61,29 @@ def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
     matte = np.maximum(person_matte(small), cv2.erode(layout.face, np.ones((9, 9), np.uint8)))
     person = matte > 0.5
     skin = _likelihood(_skin_colours(lab, landmarks * scale), lab)
-    around = person & (layout.face < 0.5)
-    hair = _likelihood(lab[around & (layout.up > layout.above_chin(0.55)) & (skin < NOT_SKIN)], lab)
+    hair = _likelihood(lab[person & (layout.face < 0.5) & (layout.up > 0.55) & (skin < NOT_SKIN)], lab)
     # Cloth lies below and beside the chin and is not skin; nor hair, except on the chest: a suit is often as dark as
     # the hair, and only its position tells them apart.
-    below = (layout.up < layout.above_chin(-0.02)) & (layout.across / layout.face_width > 0.2)
-    below |= layout.up < layout.above_chin(-0.2)
-    no_hair = (hair < NOT_SKIN - 2) | (layout.up < layout.above_chin(-0.12))
+    below = ((layout.up < -0.02) & (layout.across > 0.2)) | (layout.up < -0.2)
+    no_hair = (hair < NOT_SKIN - 2) | (layout.up < -0.12)
     cloth = _likelihood(lab[person & below & (skin < NOT_SKIN) & no_hair], lab)
 
     scores = _region_scores(layout, skin, hair, cloth)
     parts = np.exp((scores - scores.max(-1, keepdims=True)) / TEMPERATURE)
     parts *= (matte / parts.sum(-1))[..., None]
-    regions = cv2.GaussianBlur(np.dstack([1 - matte, parts]), (0, 0), 1.2)
-    return Parsing(_beard_to_hair(_to_full_size(regions, rgb), rgb, landmarks), landmarks)
+    small = cv2.GaussianBlur(np.dstack([1 - matte, parts]), (0, 0), 1.2)
+
+    # Full size. Squaring undoes some softness of the guided filter: little skin is left beyond the edge of the face.
+    guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    regions = np.clip(guided_filter(guide, cv2.resize(small, rgb.shape[1::-1]), 7, 4e-4), 0, 1) ** 2
+    regions /= regions.sum(-1, keepdims=True) + 1e-6
+    skin, hair, lab = REGIONS.index("skin"), REGIONS.index("hair"), to_lab(rgb)
+    cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
+    if cheeks.sum() >= 50:
+        beard = beard_mask(lab, landmarks, face_frame(landmarks).eye_distance, np.median(lab[cheeks], 0))
+        regions[..., hair] += regions[..., skin] * beard
+        regions[..., skin] *= 1 - beard
+    return Parsing(regions, landmarks)
 
 
 def _likelihood(colours: np.ndarray, lab: np.ndarray, count: int = 3) -> np.ndarray:
@@ -131,52 +129,30 @@ def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: n
     def prior(mask: np.ndarray, weight: float) -> np.ndarray:
         return weight * np.log(np.clip(mask, 1e-3, 1))
 
-    across, up, height, width = layout.across, layout.up, layout.face_height, layout.face_width
+    across, up = layout.across, layout.up
     face = cv2.GaussianBlur(layout.face, (0, 0), WORK_SIZE / 64)
-    below_brows, below_chin = layout.ramp(0.72, 0.62), layout.ramp(0.05, -0.12)
-    at_ears = (across > 0.42 * width) & (across < 0.64 * width) & (up < 0.12 * height) & (up > -0.36 * height)
-    on_chest = layout.ramp(0.05, -0.20)
+    below_brows, below_chin = smoothstep(0.72, 0.62, up), smoothstep(0.05, -0.12, up)
+    at_ears = (across > 0.42) & (across < 0.64) & (layout.above_root < 0.12) & (layout.above_root > -0.36)
+    on_chest = smoothstep(0.05, -0.20, up)
     # Low beside the face, hair falls close to it; what lies further out is a shoulder.
-    on_shoulder = on_chest * smoothstep(0.55 * width, 0.8 * width, across)
-    crown = (layout.face < 0.5) & (up > layout.above_chin(0.6))
-    scores = np.dstack(
-        [
-            skin + prior(np.maximum(face, 0.002), 1.6) + (1.0 + 3.5 * below_brows) * face,
-            skin + prior(at_ears, 1.0) + prior(1 - face, 1.0) - 0.3,
-            skin + prior(below_chin * (1 - face), 1.0) - 0.2,
-            hair + prior(1 - below_brows * face, 1.2) + 2.0 * crown - 2.2 * on_chest - 2.0 * on_shoulder,
-            np.maximum(cloth, CLOTH_FLOOR) + prior(layout.ramp(0.05, -0.06), 1.3) + prior(1 - face, 1.5),
-        ]
-    )
+    on_shoulder = on_chest * smoothstep(0.55, 0.8, across)
+    crown = (layout.face < 0.5) & (up > 0.6)
+    scores = np.dstack([
+        skin + prior(np.maximum(face, 0.002), 1.6) + (1.0 + 3.5 * below_brows) * face,
+        skin + prior(at_ears, 1.0) + prior(1 - face, 1.0) - 0.3,
+        skin + prior(below_chin * (1 - face), 1.0) - 0.2,
+        hair + prior(1 - below_brows * face, 1.2) + 2.0 * crown - 2.2 * on_chest - 2.0 * on_shoulder,
+        np.maximum(cloth, CLOTH_FLOOR) + prior(smoothstep(0.05, -0.06, up), 1.3) + prior(1 - face, 1.5),
+    ])  # fmt: skip
     return np.maximum(scores, UNKNOWN).astype(np.float32)
 
 
-def _to_full_size(regions: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    regions = cv2.resize(regions, rgb.shape[1::-1])
-    # Squaring undoes some of the softness of the guided filter: little skin is left beyond the edge of the face.
-    regions = np.clip(guided_filter(guide, regions, 7, 4e-4), 0, 1) ** 2
-    return regions / (regions.sum(-1, keepdims=True) + 1e-6)
-
-
-def _beard_to_hair(regions: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Hand beard and moustache over from skin to hair.
+def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
+    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`.
 
     Beards of any colour differ from skin by their fine texture, dark ones by their lightness too, grey and white ones
     by their lack of colour.
     """
-    skin, hair = REGIONS.index("skin"), REGIONS.index("hair")
-    lab = to_lab(rgb)
-    cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
-    if cheeks.sum() >= 50:
-        beard = beard_mask(lab, landmarks, face_frame(landmarks).eye_distance, np.median(lab[cheeks], 0))
-        regions[..., hair] += regions[..., skin] * beard
-        regions[..., skin] *= 1 - beard
-    return regions
-
-
-def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
-    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`."""
     lightness = lab[..., 0]
     zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.08 * unit)])
     mask = polygon(lightness.shape, zone, 0.04 * unit)

@@ -3,17 +3,9 @@
 import cv2
 import numpy as np
 
+from model.common.tensors import pixel_grid
 from model.training.drawn.canvas import Canvas
-from model.training.drawn.filters import (
-    blur,
-    brush_strokes,
-    edge_flow,
-    masked_blur,
-    rolling_guidance,
-    smooth_along,
-    smoothstep,
-)
-from model.training.drawn.strokes import paint
+from model.training.drawn.raster import blur, edge_flow, guided_filter, masked_blur, paint, smooth_along, smoothstep
 from model.training.drawn.styles import DrawnStyle
 
 CHROMA_LIMIT = 68.0  # chroma beyond which colours are compressed, so that saturated clothes do not clip
@@ -32,12 +24,15 @@ def lift_exposure(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def abstract(canvas: Canvas, style: DrawnStyle) -> None:
-    """Replace texture by paint: rolling guidance, with colour dragged along the edges, strongest in hair."""
+    """Replace texture by paint: smoothed between the edges, with colour dragged along them, strongest in hair."""
     unit = canvas.eye_distance
     canvas.smooth = canvas.lab
     for _ in range(2):
         canvas.smooth = cv2.bilateralFilter(canvas.smooth, 9, 10.0, max(0.025 * unit, 1.8))
-    flat = rolling_guidance(canvas.lab, style.texture_scale * unit, int(0.042 * unit) + 2, 14.0)
+    # Rolling guidance (Zhang et al. 2014): fine texture vanishes, larger edges come back sharp.
+    flat = cv2.GaussianBlur(canvas.lab, (0, 0), style.texture_scale * unit)
+    for _ in range(3):
+        flat = guided_filter(flat[..., 0], canvas.lab, int(0.042 * unit) + 2, 14.0)
     # Hair keeps its strands: they are the texture that the flow then combs.
     paint(flat, np.maximum(0.65 * blur(canvas.details, 0.0125 * unit), 0.7 * canvas.hair), canvas.smooth)
 
@@ -50,11 +45,25 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
-    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves."""
-    size = style.brush_size * canvas.eye_distance
-    strokes = brush_strokes(canvas.lab, canvas.flow, 1.6 * size, 0.8 * size)
+    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves.
+
+    An anisotropic Kuwahara filter (Kyprianidis et al. 2009) made of shifted Gaussians: each pixel takes the colour of
+    the calmest of eight patches around it, which lie twice as far away along the flow as across it.
+    """
+    lab, flow, size = canvas.lab, canvas.flow, style.brush_size * canvas.eye_distance
+    mean = blur(lab, 0.48 * size)
+    variance = np.maximum(blur(lab[..., 0] ** 2, 0.48 * size) - mean[..., 0] ** 2, 0)
+    patches, grid = np.dstack([mean, variance]), pixel_grid(*lab.shape[:2])
+    along, across = 1.6 * size * flow, 0.8 * size * flow[..., ::-1] * np.float32([-1, 1])
+    total, weight_sum = np.zeros_like(lab), np.zeros_like(lab[..., :1])
+    for angle in np.arange(8) * np.pi / 4:
+        place = grid + np.float32(np.cos(angle)) * along + np.float32(np.sin(angle)) * across
+        patch = cv2.remap(patches, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        weight = 1 / (0.5 + patch[..., 3:]) ** 3
+        total += weight * patch[..., :3]
+        weight_sum += weight
     spared = np.maximum(0.75 * blur(canvas.details, 0.0125 * canvas.eye_distance), 0.5 * canvas.hair)
-    paint(canvas.lab, 1 - spared, strokes)
+    paint(lab, 1 - spared, total / weight_sum)
 
 
 def clean_skin(canvas: Canvas, style: DrawnStyle) -> None:
@@ -99,10 +108,8 @@ def cel_hair(canvas: Canvas, style: DrawnStyle) -> None:
         return
     unit, lightness = canvas.eye_distance, canvas.lab[..., 0]
     # Half size is enough for strands this smooth.
-    half, photo = (
-        cv2.resize(picture[..., 0], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        for picture in (canvas.lab, canvas.photo)
-    )
+    pictures = canvas.lab[..., 0], canvas.photo[..., 0]
+    half, photo = (cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for part in pictures)
     flow = edge_flow(blur(photo, 0.006 * unit), 0.02 * unit)
     strands = smooth_along(blur(half, 0.008 * unit), flow, int(0.07 * unit) + 1)
     strands = cv2.resize(strands, lightness.shape[::-1])

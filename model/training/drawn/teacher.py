@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from model.training.drawn import eyes, features, finish, shading
-from model.training.drawn.canvas import prepare
-from model.training.drawn.filters import smoothstep
+from model.training.drawn.canvas import Canvas
 from model.training.drawn.parsing import Parsing
+from model.training.drawn.raster import smoothstep
 from model.training.drawn.styles import DrawnStyle
 from model.training.drawn.warp import Warp, displace
 
@@ -39,8 +39,7 @@ STEPS = (
     (finish.bare_paper, "paper"),
     (finish.keep_grey, None),
 )
-# The colours are those of the drawing from this degree on; the shapes go on changing up to 1.
-FULL_COLOUR_DEGREE = 0.75
+FULL_COLOUR_DEGREE = 0.75  # the colours are the drawing's from here on; the shapes go on changing up to 1
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,6 @@ class Drawing:
     def at_degree(self, degree: float) -> np.ndarray:
         """Picture `[H, W, 3]` uint8 at `degree` in [0, 1]: shapes linear in the degree, colours blended; 0 is the
         photo, 1 the full drawing."""
-        if not 0.0 <= degree <= 1.0:
-            raise ValueError(f"degree must lie in [0, 1], got {degree}")
         if degree in (0, 1):
             return (self.full if degree else self.photo).copy()
         shape = self.photo.shape
@@ -66,8 +63,8 @@ class Drawing:
 
 def draw_full(rgb: np.ndarray, style: DrawnStyle, parsing: Parsing) -> Drawing:
     """Draw an aligned portrait `[H, W, 3]` uint8, parsed by `parse_portrait`, at degree 1. Deterministic."""
-    warp = Warp.fit(parsing.landmarks, style.shape)
-    canvas = prepare(rgb, parsing, warp)
+    warp = Warp(parsing.landmarks, style.shape)
+    canvas = Canvas(rgb, parsing, warp)
     for step, strength in STEPS:
         if strength is None or getattr(style, strength) > 0:
             step(canvas, style)

@@ -1,49 +1,35 @@
 """The thin-plate warp that exaggerates a face. Points are (x, y) in pixels, `[N, 2]`."""
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
 from model.common.tensors import pixel_grid
-from model.training.drawn.filters import smoothstep
-from model.training.drawn.geometry import BROWS, EYES, MOUTH, NOSE, face_frame, forehead_arc
+from model.training.drawn.geometry import BROWS, EYES, MOUTH, face_frame, forehead_arc
+from model.training.drawn.raster import smoothstep
 from model.training.drawn.styles import Exaggeration
 
-# The warp is computed on a coarse grid of this step (pixels) and interpolated.
-GRID_STEP = 8
-# In eye distances: the warp is whole up to the first radius and gone beyond the second.
-WARP_FULL, WARP_GONE = 2.5, 4.2
-# Ring of points that the warp leaves where they are.
-ANCHOR_RADIUS, ANCHOR_COUNT = 3.9, 16
-# Softening of the thin-plate spline: it need not pass through noisy landmarks exactly.
-WARP_SMOOTHING = 1e-3
-# Height over width of an eye from closed to open: closed lids are hardly enlarged upwards, so that they stay closed.
-LIDS = (0.10, 0.24)
+GRID_STEP = 8  # pixels of the coarse grid that the warp is computed on, to be interpolated
+WARP_FULL, WARP_GONE = 2.5, 4.2  # eye distances up to which the warp is whole, and beyond which it is gone
+ANCHOR_RADIUS, ANCHOR_COUNT = 3.9, 16  # ring of points that the warp leaves where they are
+WARP_SMOOTHING = 1e-3  # of the thin-plate spline: it need not pass through noisy landmarks exactly
+LIDS = (0.10, 0.24)  # height over width of an eye from closed (lids hardly enlarged, so that they stay closed) to open
 # From nose root to chin in eye distances, adult and child: children's large eyes grow by less, this much of it.
 CHILD_FACE, CHILD_GROWTH = (1.65, 1.35), 0.6
 
 
-@dataclass(frozen=True)
 class Warp:
-    """The exaggeration of one face: 81 control points (68 landmarks and the forehead's arc) and where they go.
+    """The exaggeration of a face with `landmarks [68, 2]` to `shape` at degree 1.
 
-    Its displacement fields say, for each pixel of the result, where it comes from.
+    `source` and `target`, `[81, 2]`, are control points (the landmarks and the forehead's arc) and where they go. The
+    displacement fields say, for each pixel of the result, where it comes from.
     """
 
-    source: np.ndarray
-    target: np.ndarray
-    centre: np.ndarray
-    eye_distance: float
-
-    @staticmethod
-    def fit(landmarks: np.ndarray, shape: Exaggeration) -> "Warp":
-        """The warp that brings a face with `landmarks [68, 2]` to `shape` at degree 1."""
+    def __init__(self, landmarks: np.ndarray, shape: Exaggeration):
         frame = face_frame(landmarks)
-        points = np.vstack([landmarks, forehead_arc(landmarks)])
-        target = frame.to_image(_exaggerate(frame.to_face(points), shape)).astype(np.float32)
-        return Warp(points, target, landmarks[29], frame.eye_distance)
+        self.source = np.vstack([landmarks, forehead_arc(landmarks)])
+        self.target = frame.to_image(_exaggerate(frame.to_face(self.source), shape)).astype(np.float32)
+        self.centre, self.eye_distance = landmarks[29], frame.eye_distance
 
     def landmarks_at(self, degree: float) -> np.ndarray:
         """Landmarks `[68, 2]` of the warped face: linear in the degree."""
@@ -77,12 +63,10 @@ class Warp:
             np.vstack([points[kept], *(points[eye].mean(0) for eye in EYES), ring])
             for points in (self.source, self.target)
         )
-        target = source + degree * (target - source)
-        spline = RBFInterpolator(
-            target / self.eye_distance, source - target, kernel="thin_plate_spline", smoothing=WARP_SMOOTHING
-        )
-        field = spline(grid.reshape(-1, 2) / self.eye_distance).reshape(grid.shape).astype(np.float32)
-        radius = np.linalg.norm(grid - self.centre, axis=-1, keepdims=True) / self.eye_distance
+        target, unit = source + degree * (target - source), self.eye_distance
+        spline = RBFInterpolator(target / unit, source - target, kernel="thin_plate_spline", smoothing=WARP_SMOOTHING)
+        field = spline(grid.reshape(-1, 2) / unit).reshape(grid.shape).astype(np.float32)
+        radius = np.linalg.norm(grid - self.centre, axis=-1, keepdims=True) / unit
         return grid, field * smoothstep(WARP_GONE, WARP_FULL, radius).astype(np.float32)
 
 
@@ -100,17 +84,6 @@ def displace(image: np.ndarray, field: np.ndarray, interpolation: int = cv2.INTE
 def _exaggerate(source: np.ndarray, shape: Exaggeration) -> np.ndarray:
     """Where control points `[81, 2]` go at degree 1; all in the face's own axes."""
     target = source.copy()
-    _move_jaw_and_forehead(source, target, shape)
-    mouth = source[MOUTH].mean(0)
-    target[MOUTH] = mouth + (source[MOUTH] - mouth) * shape.mouth_size + (0, shape.mouth_rise)
-    target[31:36, 0] = source[30, 0] + (source[31:36, 0] - source[30, 0]) * shape.nose_width
-    target[NOSE, 1] = source[27, 1] + (source[NOSE, 1] - source[27, 1]) * shape.nose_length
-    for eye, brow in zip(EYES, BROWS, strict=True):
-        _move_eye(source, target, shape, eye, brow)
-    return source[29] + (target - source[29]) * shape.head_size
-
-
-def _move_jaw_and_forehead(source: np.ndarray, target: np.ndarray, shape: Exaggeration) -> None:
     towards_chin = 1 - np.abs(np.arange(17) - 8) / 8  # 0 at the ears, 1 at the chin
     slim = smoothstep(0.1, 0.55, towards_chin) * (1 - 0.55 * smoothstep(0.8, 1.0, towards_chin))
     middle = source[8, 0] * towards_chin + (source[0, 0] + source[16, 0]) / 2 * (1 - towards_chin)
@@ -118,6 +91,13 @@ def _move_jaw_and_forehead(source: np.ndarray, target: np.ndarray, shape: Exagge
     target[:17, 1] += shape.chin_rise * smoothstep(0.55, 1.0, towards_chin)
     target[68:, 1] += shape.forehead_rise * np.sin(np.linspace(0, np.pi, len(source) - 68))
     target[68:, 0] *= 1 + 0.25 * shape.forehead_rise
+    mouth = source[MOUTH].mean(0)
+    target[MOUTH] = mouth + (source[MOUTH] - mouth) * shape.mouth_size + (0, shape.mouth_rise)
+    target[31:36, 0] = source[30, 0] + (source[31:36, 0] - source[30, 0]) * shape.nose_width
+    target[27:36, 1] = source[27, 1] + (source[27:36, 1] - source[27, 1]) * shape.nose_length
+    for eye, brow in zip(EYES, BROWS, strict=True):
+        _move_eye(source, target, shape, eye, brow)
+    return source[29] + (target - source[29]) * shape.head_size
 
 
 def _move_eye(source: np.ndarray, target: np.ndarray, shape: Exaggeration, eye: slice, brow: slice) -> None:

@@ -19,7 +19,7 @@ from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.finetune.options import Options
 from model.training.teachers.base import TRUNCATION
-from model.training.teachers.blending import SHARED_PARTS
+from model.training.teachers.toonify import SHARED_PARTS
 from model.training.trainer import Trainer, mean_losses
 
 MIXING = 0.9

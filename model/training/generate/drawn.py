@@ -1,4 +1,4 @@
-"""Pairs of the drawn teacher: which photos become which pairs, and the processes that draw them."""
+"""Pairs of the drawn teacher: its options, which photos become which pairs, and the processes that draw them."""
 
 import json
 import multiprocessing
@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from model.common.cli import option
 from model.common.errors import InputError
 from model.faces.detect import find_landmarks
 from model.media.photos import read_photo
@@ -21,31 +22,44 @@ from model.training.data.pictures import SUFFIXES, pictures_below
 from model.training.data.shards import Result, encode_pair
 from model.training.drawn.geometry import frame_portrait, mirror
 from model.training.drawn.parsing import parse_portrait
-from model.training.drawn.styles import DrawnStyle, load_style
+from model.training.drawn.styles import DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import draw_full
-from model.training.generate.options import DrawnData
-from model.training.generate.write import fill_folder
+from model.training.generate.write import GenerateOptions, fill_folder
 
 PARTIAL_DEGREES = (0.1, 0.9)
 """Range of the degree in between: closer to 0 or 1 it would tell nothing new."""
+
+
+@dataclass
+class DrawnData(GenerateOptions):
+    """The drawn teacher: cartoons of the user's photos, without a network."""
+
+    photos: list[Path] = option(
+        [], "folders of photos, one face each, searched with their subfolders", nargs="+", metavar="FOLDER"
+    )
+    style: list[str] = option(
+        ["film"], f"styles to draw each photo in: {', '.join(style_names())}, or .toml files of your own",
+        nargs="+", metavar="STYLE",
+    )  # fmt: skip
+    count: int = option(
+        0, "photos to draw; 0: each once; more than there are: again in other framings, mirrored; for each photo there "
+        "is a pair in every style", least=0,
+    )  # fmt: skip
+    size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
+    workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
 
 
 @dataclass(frozen=True)
 class Job:
     """One photo in one framing, to be drawn in every style: as many pairs."""
 
-    index: int
+    keys: list[str]  # of the pairs, in the order of the styles; no two jobs of a run share one
     path: Path
     source: str  # the path inside its folder, which the random numbers depend on
     variant: int  # 0 for the first framing of a photo; odd ones are mirrored
-    styles: tuple[DrawnStyle, ...]
+    styles: list[DrawnStyle]
     size: int
     seed: int
-
-    @property
-    def keys(self) -> list[str]:
-        """Key of the pair in each style; no two jobs of a run share one."""
-        return [f"{self.index * len(self.styles) + place:06d}" for place in range(len(self.styles))]
 
 
 def generate_drawn(options: DrawnData) -> Counter[str]:
@@ -81,7 +95,7 @@ def list_jobs(options: DrawnData) -> list[Job]:
 
     Raises InputError for folders without pictures, and for styles that can't be read or have the same name.
     """
-    styles = tuple(load_style(name) for name in options.style)
+    styles = [load_style(name) for name in options.style]
     name, times = Counter(style.name for style in styles).most_common(1)[0]
     if times > 1:
         raise InputError(f"--style names {name} {times} times: pairs could not be told apart; give each its own name.")
@@ -93,11 +107,11 @@ def list_jobs(options: DrawnData) -> list[Job]:
     if not photos:
         folders, suffixes = ", ".join(map(str, options.photos)), ", ".join(SUFFIXES)
         raise InputError(f"No pictures ({suffixes}) in {folders}: give --photos other folders.")
-    count = options.count or len(photos)
-    jobs = []
+    count, jobs = options.count or len(photos), []
     for index in range(count):
         variant, place = divmod(index, len(photos)) if count > len(photos) else (0, index * len(photos) // count)
-        jobs.append(Job(index, *photos[place], variant, styles, options.size, options.seed))
+        keys = [f"{index * len(styles) + number:06d}" for number in range(len(styles))]
+        jobs.append(Job(keys, *photos[place], variant, styles, options.size, options.seed))
     return jobs
 
 
@@ -119,35 +133,24 @@ def _start_worker() -> None:
 
 def draw(job: Job) -> list[Result]:
     """Read one photo, and draw it in each style."""
-
-    def skipped(reason: str) -> list[Result]:
-        return [Result(key, {}, reason) for key in job.keys]
-
+    rng = np.random.default_rng([job.seed, zlib.crc32(job.source.encode()), job.variant])
+    facts, skipped = {"source": job.source, "seed": job.seed, "variant": job.variant}, "unreadable"
     try:
         rgb = read_photo(job.path)
-    except InputError:
-        return skipped("unreadable")
-    landmarks = find_landmarks(rgb)
-    if landmarks is None:
-        return skipped("without a face")
-    rng = np.random.default_rng([job.seed, zlib.crc32(job.source.encode()), job.variant])
-    facts = {"source": job.source, "seed": job.seed, "variant": job.variant}
-    try:
-        pairs = list(draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts))
-    except InputError:  # the eyes coincide
-        return skipped("without a face")
-    return [Result(key, parts) for key, parts in zip(job.keys, pairs, strict=True)]
+        skipped = "without a face"
+        landmarks = find_landmarks(rgb)
+        if landmarks is not None:
+            pairs = list(draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts))
+            return [Result(key, parts) for key, parts in zip(job.keys, pairs, strict=True)]
+    except InputError:  # no picture, or the eyes coincide
+        pass
+    return [Result(key, {}, skipped) for key in job.keys]
 
 
 def draw_pairs(
-    rgb: np.ndarray,
-    landmarks: np.ndarray,
-    styles: Sequence[DrawnStyle],
-    size: int,
-    rng: np.random.Generator,
-    mirrored: bool = False,
-    facts: dict | None = None,
-) -> Iterator[dict[str, bytes]]:
+    rgb: np.ndarray, landmarks: np.ndarray, styles: Sequence[DrawnStyle], size: int, rng: np.random.Generator,
+    mirrored: bool, facts: dict,
+) -> Iterator[dict[str, bytes]]:  # fmt: skip
     """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`.
 
     Yields the parts of a stored pair in each style: all show the same framing, at partial degrees of their own.
@@ -167,4 +170,4 @@ def draw_pairs(
             "landmarks": np.round(landmarks, 2).tolist(),
             "landmarks_full": np.round(drawing.warp.landmarks_at(1.0), 2).tolist(),
         }
-        yield encode_pair(photo, drawing.full, drawing.at_degree(degree), known | (facts or {}))
+        yield encode_pair(photo, drawing.full, drawing.at_degree(degree), known | facts)

@@ -1,28 +1,68 @@
-"""Pairs of a teacher network: drawn in batches, encoded by threads beside it."""
+"""Pairs of a teacher network: its options, and drawing in batches, which threads encode beside it."""
 
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, dataclass, fields, make_dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
+from model.common.cli import option
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
-from model.training.data.sampling import Sample
 from model.training.data.shards import Result
 from model.training.data.teacher_pairs import encode_sample, one_of
-from model.training.generate.options import NetworkData, ToonifyData
-from model.training.generate.write import fill_folder
+from model.training.generate.write import GenerateOptions, fill_folder
+from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
 from model.training.teachers.base import NetworkTeacher
-from model.training.teachers.load import load_dualstyle_teacher, load_toonify_teacher
+from model.training.teachers.load import load_teacher
+
+CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]
+"""Sizes that there are teacher networks for."""
 
 OF_NO_CONSEQUENCE = ("out", "batch", "device", "precision")
 """Options that the pairs don't depend on, or that are noted as what came of them; files are noted by their contents.
 The batch is one: it changes the last bits of the results at most."""
+
+
+@dataclass
+class NetworkData(GenerateOptions):
+    """Options of the teacher networks, beside those that training with them has, too."""
+
+    count: int = option(1000, "pairs to draw", least=1)
+    pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
+    config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
+
+    training: ClassVar[type[TrainOptions]]
+    """Options of a training with this teacher."""
+
+    def as_training(self) -> TrainOptions:
+        """The options of a training with this teacher, resolved."""
+        names = {field.name for field in fields(self.training)}
+        return self.training(**{name: value for name, value in vars(self).items() if name in names}).resolved()
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        super().check()
+        self.as_training().check()
+
+
+def _network_data(training: type[TrainOptions], *names: str) -> type[NetworkData]:
+    """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
+    known = {field.name: field for field in fields(training)}
+    chosen = [(name, known[name].type, copy(known[name])) for name in (*SHARED_FIELDS, *names)]
+    return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
+
+
+SHARED_FIELDS = "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
+DUAL_FIELDS = "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color"
+ToonifyData = _network_data(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight")
+DualstyleData = _network_data(DualOptions, "stylegan_path", *DUAL_FIELDS)
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:
@@ -33,55 +73,42 @@ def generate_samples(options: NetworkData) -> Counter[str]:
     options.check()
     device = pick_device(options.device)
     dtype = torch.bfloat16 if pick_precision(options.precision, device) == torch.bfloat16 else torch.float32
-    load = load_toonify_teacher if isinstance(options, ToonifyData) else load_dualstyle_teacher
-    teacher = load(options.as_training(), device, dtype)
-    settings = describe(options, teacher) | {"arithmetic": f"{device.type} {str(dtype).removeprefix('torch.')}"}
-    return fill_folder(options.out, settings, lambda shards: draw_shards(options, teacher, shards))
+    teacher = load_teacher(options.as_training(), device, dtype)
+    settings = _describe(options, teacher) | {"arithmetic": f"{device.type} {str(dtype).removeprefix('torch.')}"}
+    return fill_folder(options.out, settings, lambda shards: _draw_shards(options, teacher, shards))
 
 
-def describe(options: NetworkData, teacher: NetworkTeacher) -> dict:
+def _describe(options: NetworkData, teacher: NetworkTeacher) -> dict:
     """What tells these pairs from others, for `fill_folder`. Files may move, but not change."""
     settings = asdict(options) | {"config": options.as_training().config}
-    parts = {
-        "style_encoder_path": teacher.style_encoder,
-        "faceparsing_path": teacher.parser,
-        "direction_path": teacher.directions,
-    }
-    for name in [name for name in settings if name.endswith("_path")]:
-        path = settings.pop(name)
-        if parts.get(name, teacher) is not None:
+    helpers = {"style_encoder": teacher.style_encoder, "faceparsing": teacher.parser, "direction": teacher.directions}
+    for option_name in [name for name in settings if name.endswith("_path")]:
+        path, name = settings.pop(option_name), option_name.removesuffix("_path")
+        if helpers.get(name, teacher) is not None:
             with Path(path).open("rb") as file:
-                settings[name.removesuffix("_path")] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+                settings[name] = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return {name: value for name, value in settings.items() if name not in OF_NO_CONSEQUENCE}
 
 
-def draw_shards(options: NetworkData, teacher: NetworkTeacher, shards: list[range]) -> Iterator[Result]:
+def _draw_shards(options: NetworkData, teacher: NetworkTeacher, shards: list[range]) -> Iterator[Result]:
     """The pairs of these numbers, in order; one batch is encoded while the next one is drawn."""
-    batch = options.as_training().batch
+    draw, batch = teacher.sample_features if options.pretrain else teacher.sample, options.as_training().batch
     # Batches begin with their shard, so that none depends on which shards are missing, or whose they are.
     batches = [shard[i : i + batch] for shard in shards for i in range(0, len(shard), batch)]
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+    def encode(sample, number: int) -> Result:
+        facts = {"teacher": options.teacher, "seed": options.seed, "number": number}
+        return Result(f"{number:06d}", encode_sample(sample, teacher.styles, facts))
+
     started = []
     with ThreadPoolExecutor(max(1, min(batch, (os.cpu_count() or 1) // processes))) as pool:
         for numbers in batches:
-            sample = draw_batch(options, teacher, numbers)
-            encoded, started = started, [
-                pool.submit(encode, options, teacher.styles, one_of(sample, i), number)
-                for i, number in enumerate(numbers)
-            ]
-            yield from (future.result() for future in encoded)
+            try:
+                sample = draw(numbers, None)
+            except torch.OutOfMemoryError as error:
+                raise InputError(f"The memory is too small for --batch {len(numbers)}: give a smaller one.") from error
+            finished = started
+            started = [pool.submit(encode, one_of(sample, i), number) for i, number in enumerate(numbers)]
+            yield from (future.result() for future in finished)
         yield from (future.result() for future in started)
-
-
-def draw_batch(options: NetworkData, teacher: NetworkTeacher, numbers: range) -> Sample:
-    """Samples to be stored. InputError when the device's memory is too small."""
-    try:
-        return (teacher.sample_features if options.pretrain else teacher.sample)(numbers, None)
-    except torch.OutOfMemoryError as error:
-        raise InputError(f"The memory is too small for --batch {len(numbers)}: give a smaller one.") from error
-
-
-def encode(options: NetworkData, styles: list[str], sample: Sample, number: int) -> Result:
-    """One pair of a shard."""
-    facts = {"teacher": options.teacher, "seed": options.seed, "number": number}
-    return Result(f"{number:06d}", encode_sample(sample, styles, facts))

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model.common import cli
+from model.common.cli import option
 from model.common.errors import InputError
 from model.common.tensors import image_grid, to_tensor
 from model.common.weight_files import write_whole
@@ -24,6 +26,25 @@ Draw = Callable[[list[range]], Iterator[Result]]
 
 ROWS = 12
 """Pairs in a preview, spread over the shards."""
+
+
+@dataclass
+class GenerateOptions:
+    """Options of generate_data.py that all teachers have in common."""
+
+    teacher: str = option(
+        "drawn", "what draws; each has options of its own: --teacher NAME --help",
+        choices=("drawn", "toonify", "dualstyle"),
+    )  # fmt: skip
+    out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
+    seed: int = option(0, "seed of all that is random", least=0)
+    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if self.out is None:
+            raise InputError("--out is missing: name a folder for the shards; it is made.")
+        cli.check_ranges(self)
 
 
 def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
@@ -39,7 +60,7 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
     settings, and when it can't be written.
     """
     rank, processes = cli.processes()
-    note_settings(folder, settings, writes=rank == 0)
+    _note_settings(folder, settings, writes=rank == 0)
     count, each = settings["count"], settings["pairs_per_shard"]
     starts = range(0, count, each)
     shards = {folder / f"pairs-{s:05d}.tar": range(start, min(start + each, count)) for s, start in enumerate(starts)}
@@ -48,38 +69,21 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
         print(f"{count} pairs in {len(shards)} shards, {len(shards) - len(missing)} of them finished")
     own = {path: shards[path] for path in list(shards)[rank::processes] if path in missing}
     try:
-        outcomes = write_shards(own, draw, rank)
+        outcomes = _write_shards(own, draw, is_first=rank == 0)
     except InputError as error:
         if rank:  # what went wrong here need not go wrong in the first process, which speaks for all
             cli.say(f"process {rank}: {error}", all_processes=True)
         raise
     # Whoever finishes last sees all shards; should several, they write the same.
     if all(path.exists() for path in shards):
-        write_preview(list(shards), folder / "preview.jpg")
+        grid = preview_grid(list(shards))
+        if grid is not None:
+            data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
+            write_whole(folder / "preview.jpg", lambda partial: partial.write_bytes(data))
     return outcomes
 
 
-def write_shards(shards: dict[Path, range], draw: Draw, rank: int) -> Counter[str]:
-    """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
-    outcomes: Counter[str] = Counter()
-    total = sum(map(len, shards.values()))
-    with (
-        closing(draw(list(shards.values()))) as results,
-        tqdm(total=total, unit="pair", disable=rank != 0 or not shards) as progress,
-    ):
-
-        def counted(number: int) -> Iterator[tuple[str, dict]]:
-            for result in islice(results, number):
-                outcomes[result.skipped or "drawn"] += 1
-                progress.update()
-                yield result.key, result.parts
-
-        for path, numbers in shards.items():
-            write_shard(path, counted(len(numbers)))
-    return outcomes
-
-
-def note_settings(folder: Path, settings: dict, writes: bool) -> None:
+def _note_settings(folder: Path, settings: dict, writes: bool) -> None:
     """Make the folder and note what its shards are made of, so that a later run cannot mix in others."""
     note = folder / "options.json"
     try:
@@ -96,22 +100,34 @@ def note_settings(folder: Path, settings: dict, writes: bool) -> None:
         write_whole(note, lambda partial: partial.write_text(json.dumps(settings, indent=1)))
 
 
-def write_preview(shards: Sequence[Path], path: Path) -> None:
-    """Write a .jpg of the first pairs, unless there are none."""
-    grid = preview_grid(shards)
-    if grid is not None:
-        data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
-        write_whole(path, lambda partial: partial.write_bytes(data))
+def _write_shards(shards: dict[Path, range], draw: Draw, is_first: bool) -> Counter[str]:
+    """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
+    outcomes: Counter[str] = Counter()
+    total = sum(map(len, shards.values()))
+    with (
+        closing(draw(list(shards.values()))) as results,
+        tqdm(total=total, unit="pair", disable=not is_first or not shards) as progress,
+    ):
+
+        def counted(number: int) -> Iterator[tuple[str, dict]]:
+            for result in islice(results, number):
+                outcomes[result.skipped or "drawn"] += 1
+                progress.update()
+                yield result.key, result.parts
+
+        for path, numbers in shards.items():
+            write_shard(path, counted(len(numbers)))
+    return outcomes
 
 
-def preview_grid(shards: Sequence[Path]) -> np.ndarray | None:
+def preview_grid(shards: list[Path]) -> np.ndarray | None:
     """A row for each of the first pairs of each shard, RGB uint8; None when the shards are empty."""
     each = -(-ROWS // max(len(shards), 1))
     pairs = [pair for shard in shards[:ROWS] for pair in index_shard(shard)[:each]]
-    return np.vstack([image_grid(columns_of(pair)) for pair in pairs[:ROWS]]) if pairs else None
+    return np.vstack([image_grid(_columns_of(pair)) for pair in pairs[:ROWS]]) if pairs else None
 
 
-def columns_of(pair: StoredPair) -> list[Tensor]:
+def _columns_of(pair: StoredPair) -> list[Tensor]:
     """Pictures `[1, 3, H, W]` in [-1, 1] that belong to one pair.
 
     Drawn: photo, full and partial cartoon. Stylised: photo, cartoon, and where there is a parser the classes of the

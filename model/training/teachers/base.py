@@ -26,37 +26,33 @@ TRUNCATION = 0.5
 
 @dataclass(frozen=True)
 class Latent:
-    """What B photos are rendered from.
-
-    `attribute [B]` int64 on the CPU is the number of the editing direction, -1 where there is none;
-    `w_plus [B, rows, D]` the truncated code; `noise` that of every synthesis layer, `[B, 1, H, W]`.
-    """
+    """What B photos are rendered from."""
 
     draws: Draws
-    attribute: Tensor
-    w_plus: Tensor
-    noise: list[Tensor]
+    attribute: Tensor  # [B] int64 on the CPU: number of the editing direction, -1 where there is none
+    w_plus: Tensor  # truncated code [B, layers, D]
+    noise: list[Tensor]  # of every synthesis layer, [B, 1, H, W]
 
 
 class NetworkTeacher(nn.Module):
-    """Frozen networks that turn random codes into samples; subclasses say what a cartoon is.
-
-    The networks are put into evaluation mode, here and for whoever else holds them. With half precision as `dtype` they
-    compute in it, but for the mapping network; the affine transform and all results have the precision of the weights.
+    """Frozen networks that turn random codes into samples; a subclass has `styles`, their names, and two methods:
+    `sample(numbers, progress)` for distillation and `sample_features(numbers, progress)` for pre-training.
 
     Photo and cartoon share one draw of the generator's noise. The published program draws it anew for each, so that the
     cartoon's fine texture can't be told from the photo's; shared, it can be learnt.
 
     Args:
-        photos: generator of photos.
+        photos, cartoons: the generators; the second is the one that students are put on.
         style_encoder: pSp; None: a photo's style code is the one that it was made from.
         parser: face parser; None: samples have no parsing maps.
-        directions: editing directions in w+, `[N, rows, D]`; None: no edits.
+        directions: editing directions in w+, `[N, layers, D]`; None: no edits.
+        dtype: what networks compute in, but for the mapping network; results have the precision of the weights.
     """
 
     def __init__(
         self,
         photos: Generator,
+        cartoons: nn.Module,
         seed: int,
         style_encoder: nn.Module | None = None,
         parser: nn.Module | None = None,
@@ -64,12 +60,13 @@ class NetworkTeacher(nn.Module):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
-        self.photos, self.style_encoder, self.parser = photos, style_encoder, parser
+        self.photos, self.cartoons, self.style_encoder, self.parser = photos, cartoons, style_encoder, parser
         self.config, self.seed, self.dtype = photos.config, seed, dtype
         # The w+ layers that tell structure (0-6 of 18), and colour (7-17).
         self.structure, self.colour = slice(self.config.structure_layers), slice(self.config.structure_layers, None)
         directions = None if directions is None else torch.as_tensor(directions, dtype=self.precision)
         self.register_buffer("directions", directions, persistent=False)
+        self.eval().requires_grad_(False)
 
     @property
     def precision(self) -> torch.dtype:
@@ -83,7 +80,7 @@ class NetworkTeacher(nn.Module):
 
     def autocast(self) -> torch.autocast:
         """Context in which networks run."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype in (torch.bfloat16, torch.float16))
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def latent(self, numbers: Sequence[int]) -> Latent:
         """Code of each sample: 0.5·(w + d), with a random direction d on the middle layers (3-6 of 18)."""
@@ -97,7 +94,7 @@ class NetworkTeacher(nn.Module):
         return Latent(draws, attribute, w_plus, layer_noise(self.config, draws.noise_seeds, self.device))
 
     def truncated_code(self, z: Tensor) -> Tensor:
-        """0.5·w of `z [B, D]`, repeated to `[B, rows, D]`."""
+        """0.5·w of `z [B, D]`, repeated to `[B, layers, D]`."""
         w = self.photos.mapping(z.to(self.device, self.precision))
         return TRUNCATION * w[:, None].repeat(1, self.config.w_layers, 1)
 
@@ -108,10 +105,10 @@ class NetworkTeacher(nn.Module):
         return pictures.to(self.precision).clamp_(-1, 1)
 
     def colour_code(self, w_plus: Tensor, photo: Tensor) -> Tensor:
-        """The photo's w+ layers of colour, `[B, 11, D]`: what the style encoder sees in it.
+        """The w+ layers of colour `[B, 11, D]` that the style encoder sees in `photo [B, 3, S, S]`.
 
-        Without an encoder, as in small configurations, they are those of the code `w_plus [B, rows, D]` that the
-        `photo [B, 3, S, S]` was made from.
+        Without an encoder, as in small configurations, they are those of the code `w_plus [B, layers, D]` that the
+        photo was made from.
         """
         if self.style_encoder is None:
             return w_plus[:, self.colour]
@@ -127,24 +124,21 @@ class NetworkTeacher(nn.Module):
             logits = self.parser(PARSER_GAIN * blur_downsample(photo))
         return logits.to(self.precision)
 
-    def moved_sample(
-        self, latent: Latent, photo: Tensor, cartoon: Tensor, w_plus: Tensor, degree: Tensor, style: Tensor
-    ) -> Sample:
-        """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed."""
+    def moved_sample(self, latent: Latent, photo: Tensor, cartoon: Tensor, *labels: Tensor) -> Sample:
+        """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed.
+
+        labels: `w_plus`, `degree` and `style` of a Sample.
+        """
         affine, offset = latent.draws.affine, latent.draws.offset
         photo, cartoon = move_pictures(affine, photo, cartoon)
-        labels = (w_plus, degree, style, latent.attribute)
-        return Sample(photo, self.parse(photo), *labels, affine, cartoon=cartoon, offset=offset)
+        return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, cartoon=cartoon, offset=offset)
 
-    def feature_sample(
-        self, latent: Latent, features: tuple[Tensor, Tensor], w_plus: Tensor, degree: Tensor, style: Tensor
-    ) -> Sample:
+    def feature_sample(self, latent: Latent, features: tuple[Tensor, Tensor], *labels: Tensor) -> Sample:
         """Sample of pre-training: the photo of the code, and a teacher's feature and skip image; nothing is moved."""
         photo = self.render(self.photos, latent.w_plus, noise=latent.noise)
         feature, skip = (tensor.to(self.precision) for tensor in features)
-        labels = (w_plus, degree, style, latent.attribute)
         affine = torch.eye(3).repeat(len(photo), 1, 1)
-        return Sample(photo, self.parse(photo), *labels, affine, feature=feature, skip=skip)
+        return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, feature=feature, skip=skip)
 
 
 def move_pictures(affine: Tensor, photo: Tensor, cartoon: Tensor) -> tuple[Tensor, Tensor]:

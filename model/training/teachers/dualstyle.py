@@ -11,14 +11,9 @@ from model.training.data.sampling import Draws, Sample
 from model.training.options import DualOptions
 from model.training.teachers.base import Latent, NetworkTeacher
 
-DEGREES = 6
-"""In distillation the degree is one of 0, 0.2, ... 1."""
-
-JITTER_START = 1 / 2
-"""Share of a run after which the photo's colours are jittered."""
-
-DEGREE_START = 1 / 4
-"""Share of pre-training in which the degree stays 0."""
+DEGREES = 6  # in distillation the degree is one of 0, 0.2, ... 1
+JITTER_START = 1 / 2  # share of a run after which the photo's colours are jittered
+DEGREE_START = 1 / 4  # share of pre-training in which the degree stays 0
 
 
 def takes_photo_code(options: DualOptions) -> bool:
@@ -33,17 +28,15 @@ class DualStyleTeacher(NetworkTeacher):
     difference to the mean and would tie samples to their batch.
 
     Args:
-        exemplars: style codes in z+ by name, `[1, rows, D]` each.
+        exemplars: style codes in z+ by name, `[1, layers, D]` each.
         options: which styles, degrees and colours are asked for (`fix_*`, `style_*`), and the seed.
         helpers: the further arguments of NetworkTeacher.
     """
 
     def __init__(self, dual: DualStyleGAN, exemplars: Mapping[str, np.ndarray], options: DualOptions, **helpers):
-        super().__init__(dual.generator, options.seed, **helpers)
-        self.dual, self.options = dual, options
-        self.styles = list(exemplars)
+        super().__init__(dual.generator, dual, options.seed, **helpers)
+        self.options, self.styles = options, list(exemplars)
         codes = torch.as_tensor(np.concatenate(list(exemplars.values())), dtype=self.precision, device=self.device)
-        self.eval().requires_grad_(False)
         self.register_buffer("exemplars", dual.generator.mapping(codes), persistent=False)
 
     @torch.no_grad()
@@ -54,7 +47,7 @@ class DualStyleTeacher(NetworkTeacher):
         learnt with its colours. Only the intrinsic code is truncated. The photo that is shown may have other colours.
         """
         latent = self.latent(numbers)
-        style, degree = self._style(latent.draws, progress), self._degree(latent.draws, progress)
+        degree, style = self.degree_and_style(latent.draws, progress)
         changed, shown = self._jittered(latent, progress)
         photo = self.render(self.photos, shown, noise=latent.noise)
         code = self.exemplars[style]
@@ -66,51 +59,43 @@ class DualStyleTeacher(NetworkTeacher):
             code[:, self.colour] = self.colour_code(latent.w_plus, plain)
         weights = degree[:, None].repeat(1, self.config.w_layers)
         weights[:, self.colour] = 0.0 if self.options.fix_color else 1.0
-        cartoon = self.render(self.dual, latent.w_plus, code, weights, noise=latent.noise)
+        cartoon = self.render(self.cartoons, latent.w_plus, code, weights, noise=latent.noise)
         return self.moved_sample(latent, photo, cartoon, code, degree, style)
 
     @torch.no_grad()
     def sample_features(self, numbers: Sequence[int], progress: float | None) -> Sample:
-        """Pre-training: feature and skip image of Dual(0.5·w, exemplar) at the structure size.
-
-        The degree is 0 in the first quarter, then uniform; the weights of layers 7-17 don't matter there.
-        """
+        """Pre-training: feature and skip image of Dual(0.5·w, exemplar) at the structure size, where the weights of
+        layers 7-17 don't matter."""
         latent = self.latent(numbers)
-        style, degree = self._style(latent.draws), self._early_degree(latent.draws, progress)
+        degree, style = self.degree_and_style(latent.draws, progress, pretrain=True)
         exemplar, weights = self.exemplars[style], degree[:, None].repeat(1, self.config.w_layers)
         with self.autocast():
             size = self.config.structure_size
-            features = self.dual.features_at(latent.w_plus, exemplar, weights, size, latent.noise)
+            features = self.cartoons.features_at(latent.w_plus, exemplar, weights, size, latent.noise)
         return self.feature_sample(latent, features, exemplar, degree, style)
 
-    def backbone(self) -> dict[str, Tensor]:
-        """Weights for `fill_backbone`."""
-        return self.dual.state_dict()
+    def degree_and_style(
+        self, draws: Draws, progress: float | None, pretrain: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Degree, float32, and index of the exemplar, int64, `[B]`: at random, or as the options fix them.
 
-    def _style(self, draws: Draws, progress: float | None = None) -> Tensor:
-        """Index of each exemplar, `[B]`: any; the given one when fixed, and in the first step of distillation."""
-        style = (draws.style * len(self.styles)).astype(np.int64)
-        if self.options.fix_style or progress == 0:
-            style[:] = self.options.style_id
-        return torch.from_numpy(style).to(self.device)
-
-    def _degree(self, draws: Draws, progress: float | None) -> Tensor:
-        """Degree in distillation, `[B]`; the given one when fixed, and in the first step."""
-        degree = np.floor(draws.degree * DEGREES) / (DEGREES - 1)
-        return self._or_fixed(degree, self.options.fix_degree or progress == 0)
-
-    def _early_degree(self, draws: Draws, progress: float | None) -> Tensor:
-        """Degree in pre-training, `[B]`."""
-        reached = draws.progress if progress is None else progress
-        return self._or_fixed(np.where(reached <= DEGREE_START, 0.0, draws.degree), self.options.fix_degree)
-
-    def _or_fixed(self, degree: np.ndarray, fixed: bool) -> Tensor:
-        if fixed:
+        In distillation the first step takes what they give, too; then the degree is a multiple of 0.2. In pre-training
+        it is 0 in the first quarter, then uniform.
+        """
+        first = progress == 0 and not pretrain
+        degree, style = np.floor(draws.degree * DEGREES) / (DEGREES - 1), draws.style * len(self.styles)
+        if pretrain:
+            reached = draws.progress if progress is None else progress
+            degree = np.where(reached <= DEGREE_START, 0.0, draws.degree)
+        if self.options.fix_degree or first:
             degree = np.full_like(degree, self.options.style_degree)
-        return torch.from_numpy(degree).to(self.device, torch.float32)
+        if self.options.fix_style or first:
+            style = np.full_like(style, self.options.style_id)
+        degree, style = torch.from_numpy(degree).float(), torch.from_numpy(style.astype(np.int64))
+        return degree.to(self.device), style.to(self.device)
 
     def _jittered(self, latent: Latent, progress: float | None) -> tuple[list[int], Tensor]:
-        """Which samples are shown in other colours, and the code `[B, rows, D]` that photos are shown from.
+        """Which samples are shown in other colours, and the code `[B, layers, D]` that photos are shown from.
 
         In the second half of a run, where any style and colour are learnt, layers 7-17 are mixed with another code's,
         in proportion to progress. The published program takes that code from the batch before; here it is drawn with

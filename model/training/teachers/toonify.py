@@ -1,6 +1,7 @@
-"""The teacher of variant T: a Toonify generator (VToonify, Sec. 4.1.2)."""
+"""The teacher of variant T: a Toonify generator, blended of two (VToonify, Sec. 4.1.2; Pinkney & Adler 2020)."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,18 +11,19 @@ from model.training.data.sampling import Sample
 from model.training.options import ToonifyOptions
 from model.training.teachers.base import NetworkTeacher
 
+SHARED_PARTS = ("style.", "input.", "noises.")
+"""Mapping network, constant input and noise stay the base generator's."""
+
 
 class ToonifyTeacher(NetworkTeacher):
-    """A generator of photos G0 and one of cartoons G1, blended with it. One style, at degree 1.
+    """A generator of photos G0 and a blended one of cartoons G1. One style, at degree 1.
 
     `helpers` are the further arguments of NetworkTeacher.
     """
 
     def __init__(self, photos: Generator, cartoons: Generator, options: ToonifyOptions, **helpers):
-        super().__init__(photos, options.seed, **helpers)
-        self.cartoons = cartoons
+        super().__init__(photos, cartoons, options.seed, **helpers)
         self.styles = [options.name]
-        self.eval().requires_grad_(False)
 
     @torch.no_grad()
     def sample(self, numbers: Sequence[int], progress: float | None) -> Sample:
@@ -30,7 +32,7 @@ class ToonifyTeacher(NetworkTeacher):
         photo = self.render(self.photos, latent.w_plus, noise=latent.noise)
         code = torch.cat([latent.w_plus[:, self.structure], self.colour_code(latent.w_plus, photo)], dim=1)
         cartoon = self.render(self.cartoons, code, noise=latent.noise)
-        return self.moved_sample(latent, photo, cartoon, code, *self._labels(numbers))
+        return self.moved_sample(latent, photo, cartoon, code, *self._degree_and_style(numbers))
 
     @torch.no_grad()
     def sample_features(self, numbers: Sequence[int], progress: float | None) -> Sample:
@@ -38,13 +40,28 @@ class ToonifyTeacher(NetworkTeacher):
         latent = self.latent(numbers)
         with self.autocast():
             features = self.cartoons.features_at(latent.w_plus, self.config.structure_size, latent.noise)
-        return self.feature_sample(latent, features, latent.w_plus, *self._labels(numbers))
+        return self.feature_sample(latent, features, latent.w_plus, *self._degree_and_style(numbers))
 
-    def backbone(self) -> dict[str, Tensor]:
-        """Weights for `fill_backbone`."""
-        return self.cartoons.state_dict()
-
-    def _labels(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Degree and style of every sample, `[B]`."""
+    def _degree_and_style(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         degree = torch.ones(len(numbers), device=self.device)
         return degree, torch.zeros_like(degree, dtype=torch.int64)
+
+
+def blend_state_dicts(
+    base: Mapping[str, Tensor], fine: Mapping[str, Tensor], weights: Sequence[float]
+) -> dict[str, Tensor]:
+    """Blend two StyleGAN2 generators layer by layer: weight·fine + (1 - weight)·base.
+
+    `weights` holds one number per layer of w+, so a convolution takes the weight of the w+ layer that styles it; what
+    none styles is taken from `base`. Returns a new state dict with the names of `base`.
+    """
+    shared = {name: value.clone() for name, value in base.items() if name.startswith(SHARED_PARTS)}
+    styled = {name: value for name, value in base.items() if name not in shared}
+    return shared | {name: torch.lerp(value, fine[name], weights[_w_layer(name)]) for name, value in styled.items()}
+
+
+def _w_layer(name: str) -> int:
+    """Layer of w+ that the part of the generator with parameter `name` reads (see model.stylegan2)."""
+    part, number = re.match(r"(conv1|to_rgb1|convs|to_rgbs)\.(\d*)", name).groups(default="")
+    index = int(number or 0)
+    return {"conv1": 0, "to_rgb1": 1, "convs": 1 + index, "to_rgbs": 3 + 2 * index}[part]

@@ -1,9 +1,15 @@
-"""CIE Lab; edge-preserving and flow-guided filters on float32 images `[H, W]` or `[H, W, C]`, lengths in pixels."""
+"""Pictures as arrays: CIE Lab, filters, soft shapes and paint.
+
+Pictures are float32 `[H, W]` or `[H, W, C]`, masks `[H, W]` in 0..1; points (x, y) and lengths are in pixels.
+"""
 
 import cv2
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from model.common.tensors import pixel_grid
+
+SUBPIXEL_BITS = 4  # fractional bits of the coordinates that fillPoly takes
 
 
 def smoothstep(low: float, high: float, x: np.ndarray | float) -> np.ndarray | float:
@@ -29,16 +35,16 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def masked_blur(image: np.ndarray, mask: np.ndarray, sigma: float, floor: float = 1e-3) -> np.ndarray:
-    """Blur `image` inside the soft `mask [H, W]` only, so that nothing bleeds in from outside."""
+    """Blur `image` inside the soft `mask` only, so that nothing bleeds in from outside."""
     weight = (mask + floor).reshape(mask.shape + (1,) * (image.ndim - 2))
     return blur(image * weight, sigma) / blur(weight, sigma).reshape(weight.shape)
 
 
 def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
     """Guided filter (He et al. 2010): `image [H, W, C]` smoothed with the edges of `guide [H, W]`."""
+    size = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: np.ndarray) -> np.ndarray:
-        size = (2 * radius + 1, 2 * radius + 1)
         return cv2.blur(x, size, borderType=cv2.BORDER_REFLECT).reshape(x.shape)
 
     deep = guide[..., None]
@@ -46,14 +52,6 @@ def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: fl
     covariance = mean(deep * image) - mean_guide * mean_image
     slope = covariance / (mean(deep * deep) - mean_guide * mean_guide + epsilon)
     return mean(slope) * deep + mean(mean_image - slope * mean_guide)
-
-
-def rolling_guidance(lab: np.ndarray, sigma: float, radius: int, epsilon: float, rounds: int = 3) -> np.ndarray:
-    """Rolling guidance (Zhang et al. 2014): texture finer than `sigma` vanishes, larger edges come back sharp."""
-    result = cv2.GaussianBlur(lab, (0, 0), sigma)
-    for _ in range(rounds):
-        result = guided_filter(result[..., 0], lab, radius, epsilon)
-    return result
 
 
 def edge_flow(lightness: np.ndarray, sigma: float) -> np.ndarray:
@@ -84,22 +82,42 @@ def smooth_along(image: np.ndarray, flow: np.ndarray, steps: int, stride: float 
     return total / weight_sum
 
 
-def brush_strokes(lab: np.ndarray, flow: np.ndarray, length: float, width: float) -> np.ndarray:
-    """Anisotropic Kuwahara filter (Kyprianidis et al. 2009) made of shifted Gaussians.
+def curve(points: np.ndarray, per_segment: int = 8, closed: bool = False) -> np.ndarray:
+    """Smooth curve `[N, 2]` through `points [K, 2]`: a cubic spline in centripetal parameters, which does not
+    overshoot where points lie close together (Lee 1989)."""
+    knots = np.vstack([points, points[:1]]) if closed else np.asarray(points)
+    steps = np.sqrt(np.linalg.norm(np.diff(knots, axis=0), axis=1)) + 1e-3
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    spline = CubicSpline(times, knots, bc_type="periodic" if closed else "natural")
+    index = np.linspace(0, len(knots) - 1, (len(knots) - 1) * per_segment + 1)
+    samples = np.interp(index, np.arange(len(knots)), times)
+    return spline(samples[:-1] if closed else samples).astype(np.float32)
 
-    Each pixel of `lab [H, W, 3]` takes the colour of the calmest of eight patches around it, which lie `length` away
-    along `flow [H, W, 2]` and `width` across it.
-    """
-    sigma = 0.6 * width
-    mean = blur(lab, sigma)
-    variance = np.maximum(blur(lab[..., 0] ** 2, sigma) - mean[..., 0] ** 2, 0)
-    patches, grid = np.dstack([mean, variance]), pixel_grid(*lab.shape[:2])
-    across = flow[..., ::-1] * np.float32([-1, 1])
-    total, weight_sum = np.zeros_like(lab), np.zeros_like(lab[..., :1])
-    for angle in np.arange(8) * np.pi / 4:
-        place = grid + np.float32(np.cos(angle) * length) * flow + np.float32(np.sin(angle) * width) * across
-        patch = cv2.remap(patches, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        weight = 1 / (0.5 + patch[..., 3:]) ** 3
-        total += weight * patch[..., :3]
-        weight_sum += weight
-    return total / weight_sum
+
+def polygon(shape: tuple[int, ...], points: np.ndarray, softness: float = 0.8) -> np.ndarray:
+    """Mask of a filled polygon; `softness` is the sigma of its edge."""
+    mask = np.zeros(shape[:2], np.uint8)
+    fixed = np.round(np.asarray(points) * 2**SUBPIXEL_BITS).astype(np.int32)
+    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+    soft = mask.astype(np.float32) / 255
+    return cv2.GaussianBlur(soft, (0, 0), softness) if softness > 0 else soft
+
+
+def stroke(shape: tuple[int, ...], line: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Mask of a tapered stroke along `line [N, 2]` with the full `width [N]` at each point."""
+    tangent = np.gradient(line, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-6
+    half = np.stack([-tangent[:, 1], tangent[:, 0]], 1) * width[:, None] / 2
+    return polygon(shape, np.vstack([line + half, (line - half)[::-1]]), 0.6)
+
+
+def disk(shape: tuple[int, ...], centre: np.ndarray, radius_x: float, radius_y: float, edge: float) -> np.ndarray:
+    """Mask of an ellipse whose edge fades over 2 * `edge`."""
+    offset = (pixel_grid(*shape[:2]) - centre) / (radius_x, radius_y)
+    softness = edge / max(radius_x, 1.0)
+    return smoothstep(1 + softness, 1 - softness, np.hypot(offset[..., 0], offset[..., 1])).astype(np.float32)
+
+
+def paint(lab: np.ndarray, mask: np.ndarray, colour, opacity: float = 1.0) -> None:
+    """Lay `colour` (Lab triple or `[H, W, 3]`) over `lab` in place, where `mask` lets it through."""
+    lab += (np.asarray(colour, np.float32) - lab) * (mask * np.float32(opacity))[..., None]
