@@ -67,7 +67,7 @@ def test_high_dynamic_range_is_brought_to_bt709(tmp_path):
     picture = av.VideoFrame.from_ndarray(code, "yuv420p10le")
     picture.color_trc, picture.color_primaries = ColorTrc.ARIB_STD_B67, ColorPrimaries.BT2020
     picture.colorspace, picture.color_range = 9, ColorRange.MPEG
-    white = video.RGBConverter(VideoReformatter(), None)(picture)
+    white = video.to_rgb(picture, (64, 64), VideoReformatter())
     assert white.min() >= 240
 
 

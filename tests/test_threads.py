@@ -21,13 +21,13 @@ def test_items_come_in_order_and_few_are_fetched_ahead_by_another_thread():
             fetched.append(number)
             yield number
 
-    with ahead(source(), depth=3) as items:
+    with ahead(source()) as items:
         assert next(items) == 0
         deadline = time.monotonic() + 5
-        while len(fetched) < 4 and time.monotonic() < deadline:
+        while len(fetched) < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(0.02)
-        assert len(fetched) == 4
+        assert len(fetched) == 3
         assert list(items) == list(range(1, 20))
     assert len(fetchers) == 1 and threading.current_thread() not in fetchers and not threads("ahead")
 
@@ -58,7 +58,7 @@ def test_all_is_done_in_order_by_another_thread_when_the_block_ends():
         time.sleep(0.001)
         done.append(item)
 
-    with behind(work, depth=2) as put:
+    with behind(work) as put:
         for number in range(20):
             put(number)
     assert done == list(range(20)) and threading.current_thread() not in workers and not threads("behind")
@@ -71,7 +71,7 @@ def test_no_more_than_the_depth_waits():
         started.append(item)
         gate.wait(5)
 
-    with behind(work, depth=2) as put:
+    with behind(work) as put:
         put(0)
         put(1)
         late = threading.Thread(target=put, args=(2,))

@@ -13,10 +13,9 @@ import pytest
 from model.common.errors import InputError
 from model.inference.live import camera_number, live
 from model.inference.look import Look
-from model.media import screens, webcam
+from model.media import webcam
 from model.media.frames import Frame
-from model.media.screens import Screen, VirtualCamera, Window, open_screens
-from model.media.webcam import Latest, VideoCapture, play
+from model.media.webcam import Latest, Screen, VideoCapture, VirtualCamera, Window, open_screens, play
 from tests.clips import index_of, make_clip, marked
 from tests.commands import assert_one_sentence
 from tests.small_models import dual, levels_apart
@@ -160,7 +159,7 @@ def test_the_window_shows_pictures_no_larger_than_the_screen_and_closes():
 def test_a_virtual_camera_gets_pictures_of_its_size(monkeypatch):
     package = MagicMock()
     monkeypatch.setitem(sys.modules, "pyvirtualcam", package)
-    monkeypatch.setattr(screens, "Window", MagicMock(side_effect=InputError("there is no display")))
+    monkeypatch.setattr(webcam, "Window", MagicMock(side_effect=InputError("there is no display")))
     (camera,) = open_screens(virtual_camera=True)
     with camera:
         camera.show(np.full((100, 400, 3), 200, np.uint8), "")

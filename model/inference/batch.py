@@ -16,7 +16,7 @@ from model.media.files import open_frames
 from model.media.frames import FrameSource
 from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
-from model.media.screens import open_screens
+from model.media.webcam import open_screens
 
 
 def run(options: Options) -> None:

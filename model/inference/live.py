@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -17,7 +17,7 @@ from model.inference.look import Look
 from model.inference.people import People
 from model.inference.stylizer import Stylizer
 from model.media.frames import Frame
-from model.media.webcam import Latest, Output, VideoCapture, play
+from model.media.webcam import Latest, Screen, VideoCapture, play
 
 NAME = re.compile(r"webcam(?::(\d+))?")
 """How a camera is named among the contents."""
@@ -53,7 +53,7 @@ def check_options(options: Any) -> None:
 
 def show_camera(
     number: int,
-    open_screens: Callable[[], Sequence[AbstractContextManager[Output]]],
+    open_screens: Callable[[], Sequence[Screen]],
     load: Callable[[], Stylizer],
     look: Look,
 ) -> str:
