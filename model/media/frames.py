@@ -34,31 +34,21 @@ class Frame:
 class FrameSource(AbstractContextManager):
     """Frames read one by one; every loop over a source starts at its first frame again.
 
-    Attributes that a subclass sets before use, where the default is not right:
-        path, name: the file, and its name without the suffix.
-        first: the first frame, known as soon as the source is open.
-        rate: frames per second, None for a photo; a nominal figure, the times of the frames are what counts.
-        is_steady: whether the frames are evenly spaced, as far as the file tells.
-        time_base: the tick of the clock in seconds; every time is close to a multiple of it.
-        expected_frames: what the file claims, for progress bars only.
-        sound_index: the number of the stream in `path` that holds the sound, None without sound.
-        origin: what was subtracted from the clock of the file to give the times, in seconds.
-
-    After a loop: `finished`, whether it reached the end; `end`, when its last frame ends on the clock, if known;
-    `warning`, a sentence on what could not be read, else None.
+    path, name: the file, and what results are called after. Subclasses set the attributes below where they differ.
     """
 
-    first: Frame
+    first: Frame  # known as soon as the source is open
     is_video = True
-    rate: Fraction | None = None
-    is_steady = True
-    time_base = 1 / DEFAULT_RATE
-    expected_frames: int | None = None
-    sound_index: int | None = None
-    origin = Fraction(0)
-    end: Fraction | None = None
-    warning: str | None = None
-    finished = False
+    rate: Fraction | None = None  # frames a second, None for a photo; nominal, the times of the frames are what counts
+    is_steady = True  # whether the frames are evenly spaced, as far as the file tells
+    time_base = 1 / DEFAULT_RATE  # the tick of the clock in seconds; every time is close to a multiple of it
+    expected_frames: int | None = None  # what the file claims, for progress bars only
+    sound_index: int | None = None  # number of the stream in `path` that holds the sound, if there is any
+    origin = Fraction(0)  # what was subtracted from the clock of the file to give the times, in seconds
+    # Of the last loop:
+    end: Fraction | None = None  # when its last frame ends on the clock, if known
+    warning: str | None = None  # a sentence on what could not be read
+    finished = False  # whether it has come to the end
 
     def __init__(self, path: Path):
         self.path, self.name = path, path.stem

@@ -168,9 +168,8 @@ def _reported(path: Path) -> Iterator[None]:
 def _duration(image: Image.Image) -> Fraction:
     """How long the current frame of an animation stays, in seconds."""
     milliseconds = Fraction(image.info.get("duration", 0)).limit_denominator(1000)
-    if milliseconds <= 0 or (milliseconds < SHORTEST_MS and image.format == "GIF"):
-        milliseconds = Fraction(FALLBACK_MS)
-    return milliseconds / 1000
+    is_too_short = milliseconds <= 0 or (milliseconds < SHORTEST_MS and image.format == "GIF")
+    return (Fraction(FALLBACK_MS) if is_too_short else milliseconds) / 1000
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -32,12 +33,10 @@ SD_WIDTH, SD_HEIGHT = 1279, 576
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # Formats with oblong pixels stay well inside (anamorphic PAL is 64:45); beyond, the figure is garbage.
 MAX_PIXEL_ASPECT = 4
-# In seconds. A clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound.
-LATE_START = 1
-# A step back by more seconds than this is a clock set anew (joined recordings); by less, jitter.
-CLOCK_RESTART = 1
-# How much less than it announces a video may hold before the user hears of it, in seconds.
-MISSING_TOLERANCE = Fraction(1, 2)
+# All in seconds:
+LATE_START = 1  # a clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound
+CLOCK_RESTART = 1  # a step back by more is a clock set anew (joined recordings); by less, jitter
+MISSING_TOLERANCE = Fraction(1, 2)  # how much less than it announces a video may hold before the user hears of it
 
 
 class VideoSource(FrameSource):
@@ -85,9 +84,7 @@ class VideoSource(FrameSource):
                 f"{float(self.end - start):.1f} s: it may be cut off"
             )
 
-    def _decode(
-        self, container: av.container.InputContainer, stream: VideoStream
-    ) -> Iterator[tuple[VideoFrame, int | None]]:
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int | None]]:
         """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
         decoder = _decoder(stream)
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
@@ -124,7 +121,7 @@ class Clock:
         return time
 
 
-def open_container(path: Path) -> av.container.InputContainer:
+def open_container(path: Path) -> InputContainer:
     """Opens a media file of a known kind. Raises InputError for anything else."""
     try:
         return av.open(str(path.absolute()), options=OPEN_OPTIONS, metadata_errors="replace")
@@ -133,7 +130,7 @@ def open_container(path: Path) -> av.container.InputContainer:
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
 
 
-def whole_packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
+def whole_packets(container: InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
     """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
     with suppress(av.FFmpegError):
         yield from (packet for packet in container.demux(stream) if packet.size)
@@ -155,16 +152,12 @@ def to_rgb(picture: VideoFrame, size: tuple[int, int], reformatter: VideoReforma
     return over_white(pixels) if has_alpha else pixels
 
 
-def _main_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+def _main_stream(container: InputContainer, path: Path) -> VideoStream:
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context]
     if not videos:
-        reason = "it holds sound only" if container.streams.audio else "it holds no pictures"
-        raise unreadable(path, reason, "pass a video or a photo")
+        raise unreadable(path, "it holds no pictures, or none that can be decoded", "pass a photo, or an H.264 video")
     best = container.streams.best("video")
-    chosen = best if best in videos else videos[0]
-    if chosen.codec_context is None:
-        raise unreadable(path, "its video codec is unknown", "convert it to H.264 first")
-    return chosen
+    return best if best in videos else videos[0]
 
 
 def _decoder(stream: VideoStream) -> av.CodecContext:

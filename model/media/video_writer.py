@@ -28,13 +28,9 @@ CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
 
 
 class Film:
-    """An mp4 file while it is written: packets of pictures, and the sound of `source` along with them.
+    """An mp4 file while it is written: packets of pictures on the clock of `source`, and its sound if that is wanted.
 
-    Args:
-        path: the file, which may be there.
-        source: lends its clock and its sound.
-        add_pictures: adds the stream of the pictures to the file, with this tick of the clock in seconds.
-        sound: whether the sound is wanted.
+    add_pictures: adds the stream of the pictures to the file, with this tick of the clock in seconds.
     """
 
     def __init__(
@@ -82,9 +78,7 @@ class Film:
 class VideoSink(FrameSink):
     """H.264 (CRF 18, yuv420p, BT.709, limited range) with the sound of `source`; odd sizes gain a row or column.
 
-    Args:
-        path, source, sound: as `Film` takes them.
-        after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
+    after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
     """
 
     def __init__(self, path: Path, source: FrameSource, *, sound: bool = True, after: int | None = None):

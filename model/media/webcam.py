@@ -38,8 +38,7 @@ class VideoCapture:
         if not self._capture.isOpened() or self.read() is None:
             self._capture.release()
             raise InputError(
-                f"The camera webcam:{device} cannot be opened: connect it, close other programs that use it, "
-                "or name another number."
+                f"The camera webcam:{device} cannot be opened: connect it, close what uses it, or name another number."
             )
 
     def read(self) -> np.ndarray | None:
@@ -100,13 +99,9 @@ class Latest:
 
 
 class Screen(AbstractContextManager):
-    """Where pictures are shown. Leaving a `with` block closes it."""
+    """Where `show(rgb, title)` shows pictures RGB uint8 `[H, W, 3]`. Leaving a `with` block closes it."""
 
     closed = False
-
-    def show(self, rgb: np.ndarray, title: str) -> None:
-        """Show a picture RGB uint8 `[H, W, 3]`."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of it; nothing is shown any more."""
@@ -129,9 +124,7 @@ class Window(Screen):
         try:
             self._root = tkinter.Tk()
         except tkinter.TclError as error:
-            raise InputError(
-                "There is no display for the window: start the program on a desktop, or give --virtual_camera."
-            ) from error
+            raise InputError("There is no display for the window: use a desktop, or give --virtual_camera.") from error
         self._make_photo, self._photo = ImageTk.PhotoImage, None
         self._label = tkinter.Label(self._root, borderwidth=0, background="black")
         self._label.pack(expand=True)
