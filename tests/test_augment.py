@@ -26,9 +26,10 @@ def inverse(*rows: list[float]) -> torch.Tensor:
     return torch.tensor([[*rows, [0.0, 0.0, 1.0]]])
 
 
-def test_identity_leaves_even_noise_as_it_is():
-    images = noise()
+def test_identity_leaves_even_noise_as_it_is_and_a_far_transform_stays_finite():
+    images, far = noise(), inverse([9.0, 0.0, 300.0], [0.0, 9.0, 300.0])
     assert torch.allclose(apply_affine(images, torch.eye(3)[None]), images, atol=1e-4)
+    assert torch.isfinite(apply_affine(images, far)).all()
 
 
 def test_shift_by_whole_pixels_is_lossless_and_reflects_at_the_border():
@@ -72,11 +73,6 @@ def test_a_batch_equals_its_items():
     for index in range(3):
         alone = apply_affine(images[index : index + 1], matrices[index : index + 1])
         assert torch.allclose(together[index : index + 1], alone, atol=1e-3)
-
-
-def test_a_far_transform_stays_finite():
-    far = inverse([9.0, 0.0, 300.0], [0.0, 9.0, 300.0])
-    assert torch.isfinite(apply_affine(noise(), far)).all()
 
 
 def test_the_same_generator_state_gives_the_same_matrices():

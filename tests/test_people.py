@@ -11,8 +11,10 @@ from model.common.errors import InputError
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker
+from model.inference import job
 from model.inference.clip import stylised
 from model.inference.look import Look
+from model.inference.options import Options
 from model.inference.people import Choice, People, Person, parse_styles
 from model.media.files import open_frames
 from model.media.frames import Frame
@@ -118,6 +120,14 @@ def test_other_words_are_refused(text):
 def test_a_wrong_degree_names_the_person(degree, told):
     with pytest.raises(InputError, match=f"person 3 in --styles ?{told}"):
         parse_styles(f"1=ink,3=film@{degree}")
+
+
+def test_the_model_of_another_preset_comes_with_its_own_files(stylizer, monkeypatch):
+    options = Options(ckpt="mine.pt", style_id="1", exstyle_path="x.npy", style_encoder_path="e.pt")
+    monkeypatch.setattr(job, "make_stylizer", lambda options: options)
+    other = job.load_other(stylizer, options, "cartoon")
+    assert (other.ckpt, other.style_id, other.exstyle_path, other.style_encoder_path) == ("cartoon", None, None, None)
+    assert job.load_other(stylizer, options, "mine.pt") is stylizer
 
 
 def test_the_program_stylises_everybody(stylize):

@@ -39,18 +39,6 @@ def test_the_central_square_is_scaled_to_the_size(tmp_path):
     assert not (picture[1] > -0.5).any()  # nothing of the green sides
 
 
-def test_pictures_are_upright_and_white_where_they_are_transparent(tmp_path):
-    turned = Image.Exif()
-    turned[0x0112] = 3  # orientation: upside down
-    halves(16, 16).save(tmp_path / "a.png", exif=turned)
-    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(tmp_path / "b.png")
-    Image.new("L", (16, 16), 51).save(tmp_path / "c.png")
-    upright, clear, grey = PictureFolder(tmp_path, 16)
-    assert colour_at(upright, 8, 2) == BLUE and colour_at(upright, 8, 13) == RED
-    assert (clear == 1).all()
-    assert colour_at(grey, 8, 8) == (51, 51, 51)
-
-
 def test_half_of_what_is_drawn_is_mirrored_and_all_of_it_follows_from_the_random_numbers(tmp_path):
     for shade in (0, 100, 200):
         picture = halves(8, 8)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from model.common.errors import InputError
-from model.inference.contents import find_contents
+from model.inference.batch import find_contents
 from model.media import resume as segments
 from model.media.files import open_frames
 from model.media.resume import SegmentedSink

@@ -1,12 +1,13 @@
 """The command line, used as a person would: photos, videos, and several of them."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from model.inference import batch, contents
+from model.inference import batch
 from model.media.files import open_frames
 from model.styles import network
 from model.styles.presets import EXEMPLAR_FILE, Preset
@@ -222,8 +223,8 @@ def test_results_are_neither_read_as_photos_nor_written_over_contents(stylize):
 
 
 def test_long_names_are_shortened_at_whole_letters():
-    assert contents.unique_name("ü" * 120, set()) == "ü" * 100
-    assert contents.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
+    assert batch.unique_name("ü" * 120, set()) == "ü" * 100
+    assert batch.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
 
 
 def test_one_bad_content_among_three_does_not_stop_the_others(stylize):
@@ -268,6 +269,15 @@ def test_what_is_done_is_left_out_when_resumed(stylize):
     out = stylize("--content", "a.jpg", "b.jpg", "c.jpg", "--resume")[1]
     assert out.splitlines() == ["a.jpg → output/a_vtoonify_d.jpg", "b.jpg → output/b_vtoonify_d.jpg"]
     assert stylize("--content", "c.jpg", "--resume", "--style_degree", 0.9)[1].count("→") == 1, "another look"
+
+
+def test_a_model_that_was_trained_anew_makes_results_anew(stylize, model):
+    save_faces("a.jpg")
+    copy = Path(shutil.copytree(model.parent, "copy")) / model.name
+    for count in (1, 0):
+        assert stylize("--content", "a.jpg", "--resume", "--ckpt", copy)[1].count("→") == count
+    save_model(Path("copy"))
+    assert stylize("--content", "a.jpg", "--resume", "--ckpt", copy)[1].count("→") == 1
 
 
 def test_processes_share_the_work_and_agree_on_names(stylize, monkeypatch):

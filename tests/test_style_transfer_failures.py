@@ -78,6 +78,7 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--video"], "me.jpg is a photo, but --video was given: "),
         (["--scale_image", "--no_scale_image"], "contradict each other"),
         (["--cpu", "--device", "cuda"], "contradict each other"),
+        (["--crop", "follow", "--no_scale_image"], "exclude each other: there is no crop to move"),
         (["--cpu", "--precision", "fp16"], "--precision fp16 needs a GPU: "),
         (["--parsing_map_path", "maps.npy"], "uses no parsing maps: "),
         (["you.jpg", "--parsing_map_path", "maps.npy"], "--parsing_map_path belongs to one video: "),

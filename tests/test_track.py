@@ -139,6 +139,17 @@ def test_a_window_that_stands_still_shows_the_crop(scale):
     assert np.abs(shown.astype(int) - wanted).mean() < 3
 
 
+@pytest.mark.parametrize("scale", [0.1007, 0.333, 1.7])
+def test_the_matrix_of_a_crop_tells_where_its_pixels_lie(scale):
+    """Frames are scaled to whole pixels, which on a large photo differs from `scale` by some pixels at the far end."""
+    rgb = np.zeros((3005, 4007, 3), np.uint8)
+    cv2.circle(rgb, (3900, 2900), 20, (255, 255, 255), -1)
+    crop = FaceCrop(scale, *(int(side * scale) // 8 * 8 for side in (3700, 4000, 2700, 3000)), rgb.shape[:2])
+    ys, xs = np.nonzero(crop.apply(rgb)[..., 0] > 127)
+    wanted = crop.matrix @ (3900, 2900, 1)
+    assert np.abs(np.array([xs.mean(), ys.mean()]) - wanted).max() < 0.5
+
+
 def path_of(x: float, y: float) -> tuple[WindowPath, FaceCrop]:
     landmarks = find_landmarks_quickly(view(x, y))
     crop = FaceCrop.from_landmarks(landmarks, SIZE, (128, 128, 96, 128), eye_distance=32.0)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from model.common.errors import InputError
-from model.inference.live import camera_number, live
+from model.inference.live import live
 from model.inference.look import Look
+from model.inference.options import Options
 from model.media import webcam
 from model.media.frames import Frame
 from model.media.webcam import Latest, Screen, VideoCapture, VirtualCamera, Window, open_screens, play
@@ -178,7 +179,7 @@ def test_what_is_missing_is_a_sentence(monkeypatch):
 
 def test_cameras_are_told_from_files():
     numbers = {("webcam",): 0, ("webcam:2",): 2, ("me.jpg",): None, (): None, ("webcams.mp4", "me.jpg"): None}
-    assert {names: camera_number(names) for names in numbers} == numbers
+    assert {names: Options(content=[*names]).camera for names in numbers} == numbers
 
 
 def test_the_program_shows_the_camera(stylize, monkeypatch):

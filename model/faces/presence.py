@@ -11,15 +11,9 @@ from model.faces.crop import FaceCrop
 from model.faces.landmarks import eye_midpoint, face_size
 from model.faces.window import MovingWindow, WindowPath
 
-GRACE = 0.5
-"""Seconds that a face may be hidden, by a hand for instance, before its cartoon begins to fade. A face that was lost at
-the frame's edge has left."""
-
-EDGE = 0.7
-"""Face sizes between the eyes and the frame's edge within which a face is about to leave."""
-
-FADE = 0.3
-"""Seconds from a cartoon that is fully seen to one that is not, and back."""
+GRACE = 0.5  # seconds that a face may be hidden before its cartoon fades; one that was lost at the edge has left
+EDGE = 0.7  # face sizes between the eyes and the frame's edge within which a face is about to leave
+FADE = 0.3  # seconds from a cartoon that is fully seen to one that is not, and back
 
 
 class Visibility:

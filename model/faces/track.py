@@ -15,20 +15,13 @@ import numpy as np
 from model.faces.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
 from model.faces.landmarks import eye_centres, eye_midpoint, face_size
 
-CONFIRM_EVERY, DOUBTS = 8, 3
-"""The detector looks at every eighth tracked frame, and after so many misses in a row the face is taken for lost."""
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-SEARCH_EVERY = 4
-"""Without a face, one frame in so many is searched."""
-
-ASTRAY = 0.25
-"""Flow and landmark predictor may disagree by this many eye distances; beyond, the face is lost."""
-
-TILTED = 15.0
-"""Degrees from which on a head is turned upright before it is looked at."""
-
-THUMBNAIL, CUT = 32, 40.0
-"""Side of the small pictures that are compared to find cuts, and the mean difference in levels that makes one."""
+CONFIRM_EVERY, DOUBTS = 8, 3  # the detector looks at every eighth frame; so many misses in a row, and the face is lost
+SEARCH_EVERY = 4  # without a face, one frame in so many is searched
+ASTRAY = 0.25  # eye distances by which flow and landmark predictor may disagree; beyond, the face is lost
+TILTED = 15.0  # degrees from which on a head is turned upright before it is looked at
+THUMBNAIL, CUT = 32, 40.0  # side of the pictures that are compared to find cuts; mean difference that makes one
 
 
 class FaceTracker:
@@ -54,8 +47,10 @@ class FaceTracker:
         if self.is_cut:
             self._landmarks = None
         found = self._carry(rgb, grey) if known is None else known
-        if known is None and found is not None and self._must_confirm():
-            found = self._confirmed(rgb, found)
+        if known is None and found is not None:
+            self._since_confirmed += 1
+            if self._since_confirmed >= CONFIRM_EVERY:
+                found = self._confirmed(rgb, found)
         if found is None:
             found = self._search(rgb)
         self._landmarks, self._grey = found, grey
@@ -84,10 +79,6 @@ class FaceTracker:
         shift = np.linalg.norm(found - carried, axis=1).mean()
         return found if shift < ASTRAY * distance and _is_plausible(found, rgb.shape[:2], distance) else None
 
-    def _must_confirm(self) -> bool:
-        self._since_confirmed += 1
-        return self._since_confirmed >= CONFIRM_EVERY
-
     def _confirmed(self, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         """`landmarks` unless the detector has missed a face there several times in a row."""
         self._since_confirmed = 0
@@ -101,11 +92,9 @@ class FaceTracker:
     def _search(self, rgb: np.ndarray) -> np.ndarray | None:
         due = self._landmarks is not None or self.is_cut or self._since_searched % SEARCH_EVERY == 0
         self._since_searched = 0 if self._landmarks is not None else self._since_searched + 1
-        if not due:
-            return None
-        found = self._find(rgb)
-        self._doubts = self._since_confirmed = 0
-        return found
+        if due:
+            self._doubts = self._since_confirmed = 0
+        return self._find(rgb) if due else None
 
 
 class CrowdTracker:
@@ -120,15 +109,13 @@ class CrowdTracker:
         most: how many people there may be with the newcomers, who get the next numbers; None: any number.
     """
 
-    NEAR = 3.0
-    """Face sizes from where a person was last seen within which a face may be theirs."""
-
-    LOOK_EVERY, LOOK_AGAIN = 1.0, 0.2
-    """Seconds until newcomers are looked for again, and until one is that was seen once."""
+    NEAR = 3.0  # face sizes from where a person was last seen within which a face may be theirs
+    LOOK_EVERY, LOOK_AGAIN = 1.0, 0.2  # seconds until newcomers are looked for, and until one is that was seen once
 
     def __init__(self, faces: Sequence[np.ndarray], most: int | None = 0):
         self._most = most
-        self._last: list[np.ndarray] = []
+        self.last_seen: list[np.ndarray] = []
+        """Landmarks `[68, 2]` of each person where they were seen last."""
         self._trackers: list[FaceTracker] = []
         self._found: list[np.ndarray | None] = []
         self._all: list[np.ndarray] | None = None
@@ -140,14 +127,9 @@ class CrowdTracker:
     def _add(self, face: np.ndarray) -> FaceTracker:
         tracker = FaceTracker(find=partial(self._find, len(self._trackers)))
         self._trackers.append(tracker)
-        self._last.append(face)
+        self.last_seen.append(face)
         self._found.append(None)
         return tracker
-
-    @property
-    def last_seen(self) -> list[np.ndarray]:
-        """Landmarks `[68, 2]` of each person where they were seen last."""
-        return list(self._last)
 
     @property
     def is_cut(self) -> bool:
@@ -166,7 +148,7 @@ class CrowdTracker:
             theirs = known[number] if known is not None and number < len(known) else None
             self._found[number] = found = tracker.update(rgb, theirs)
             if found is not None:
-                self._last[number] = found
+                self.last_seen[number] = found
         self._welcome(rgb, time)
         return list(self._found)
 
@@ -190,7 +172,7 @@ class CrowdTracker:
 
     def _is_nobodys(self, face: np.ndarray) -> bool:
         """Whether nobody has that face, nor was anybody lost near to it, whose it would be."""
-        pairs = zip(self._found, self._last, strict=True)
+        pairs = zip(self._found, self.last_seen, strict=True)
         return all(_apart(face, last) >= (self.NEAR if found is None else 1) for found, last in pairs)
 
     def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:
@@ -211,16 +193,14 @@ class CrowdTracker:
         for face in self._everybody(rgb):
             if any(_apart(face, other) < 1 for other in others):
                 continue
-            lost = [last for last, found in zip(self._last, self._found, strict=True) if found is None]
-            distance = _apart(face, self._last[number])
+            lost = [last for last, found in zip(self.last_seen, self._found, strict=True) if found is None]
+            distance = _apart(face, self.last_seen[number])
             if distance < nearest and all(_apart(face, last) >= distance for last in lost):
                 best, nearest = face, distance
         return best
 
 
-def _upright(
-    rgb: np.ndarray, landmarks: np.ndarray
-) -> tuple[np.ndarray, tuple[float, float, float, float], np.ndarray]:
+def _upright(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, Box, np.ndarray]:
     """A picture in which the face is upright, its box there, and the matrix `[2, 3]` back to pixels of `rgb`.
 
     Detector and predictor know upright heads: where one is tilted, its surroundings are turned, else `rgb` it is.
@@ -239,7 +219,7 @@ def _upright(
     return picture, moved, cv2.invertAffineTransform(turn)
 
 
-def _box(landmarks: np.ndarray) -> tuple[float, float, float, float]:
+def _box(landmarks: np.ndarray) -> Box:
     """Left, top, right, bottom of what the detector would find: measured on upright faces, in eye distances."""
     x, y = eye_midpoint(landmarks)
     size = face_size(landmarks)

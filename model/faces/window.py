@@ -68,7 +68,7 @@ class OneEuro:
         self._value, self._speed, self._time = np.array(state[0]), np.array(state[1]), time
 
     def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
-        """The filtered value at `time` in seconds."""
+        """The filtered value `[n]` at `time` in seconds."""
         if self._value is None:
             self._value, self._speed, self._time = value, np.zeros_like(value), time
             return value
@@ -102,17 +102,11 @@ class WindowPath:
             are not seen.
     """
 
-    CUTOFF, BETA = 0.8, 2.0
-    """Of the 1€ filter for the position, in eye distances."""
-
+    CUTOFF, BETA = 0.8, 2.0  # of the 1€ filter for the position, in eye distances
+    # Of the one for the size: heads come nearer slowly, landmarks of a half-hidden face shrink and swell at once.
     SIZE_CUTOFF, SIZE_BETA = 0.3, 0.3
-    """Of the one for the size: heads come nearer slowly, landmarks of a half-hidden face shrink and swell at once."""
-
-    GLIDE = 5.0
-    """Eye distances a second that the window moves at most until it has caught up with a face that is found again."""
-
-    GRID, ZOOM = 8, 1.15
-    """Pixels that an anchored window moves at once, and how far the face's size may change before its scale follows."""
+    GLIDE = 5.0  # eye distances a second until the window has caught up with a face that is found again
+    GRID, ZOOM = 8, 1.15  # pixels that an anchored window moves at once; growth of the face before its scale follows
 
     def __init__(self, crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False):
         self._crop, self._anchored = crop, anchored

@@ -25,15 +25,9 @@ MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
 
 
 def stylised(
-    frames: Iterable[Frame],
-    people: Sequence[Person],
-    look: Look,
-    *,
-    maps_of: MapsOf | None = None,
-    newcomer: Newcomer | None = None,
-    most: int | None = 0,
-    state: dict[str, Any] | None = None,
-) -> Iterator[Frame]:
+    frames: Iterable[Frame], people: Sequence[Person], look: Look, *, maps_of: MapsOf | None = None,
+    newcomer: Newcomer | None = None, most: int | None = 0, state: dict[str, Any] | None = None,
+) -> Iterator[Frame]:  # fmt: skip
     """The frames of the cartoon, in order, with the times of `frames`.
 
     Args:
@@ -88,14 +82,10 @@ def _start(shots: list[Shot]) -> Pending[list[np.ndarray | None]]:
     wanted: dict[Any, list[View]] = {}
     for view in (view for shot in shots for view in shot.views if view.share > 0):
         wanted.setdefault(view.person, []).append(view)
-    started = [
-        (views, person.renderer.start([view.crop for view in views])) for person, views in wanted.items()
-    ]
+    started = [(views, person.renderer.start([view.crop for view in views])) for person, views in wanted.items()]
 
     def results() -> list[list[np.ndarray | None]]:
-        pictures = {
-            view: picture for views, pending in started for view, picture in zip(views, pending(), strict=True)
-        }
+        pictures = {v: picture for views, pending in started for v, picture in zip(views, pending(), strict=True)}
         return [[pictures.get(view) for view in shot.views] for shot in shots]
 
     return results

@@ -27,16 +27,9 @@ from model.parsing.smooth import Smoother, load_flow
 
 def make_stylizer(options: Options) -> Stylizer:
     """Load the model that the options ask for. What it cannot render is reported before any frame is read."""
-    stylizer = Stylizer.from_preset(
-        options.ckpt,
-        device="cpu" if options.cpu else options.device,
-        precision=options.precision,
-        exstyle_path=options.exstyle_path,
-        style_encoder_path=options.style_encoder_path,
-        faceparsing_path=options.faceparsing_path,
-        tile=options.tile,
-        compile=options.compile,
-    )
+    names = "precision", "exstyle_path", "style_encoder_path", "faceparsing_path", "tile", "compile"
+    settings = {name: getattr(options, name) for name in names}
+    stylizer = Stylizer.from_preset(options.ckpt, device="cpu" if options.cpu else options.device, **settings)
     style = stylizer.style
     backbone = style.network.config.backbone
     if options.backbone not in (None, backbone):
@@ -95,12 +88,8 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     sink = sink_for(path, source, options)
     maps_of = parsing_maps(persons[0], source, options, sink.done)
     joining = {"newcomer": people.newcomer, "most": options.most_faces} if several else {}
-    deliver(
-        source,
-        sink,
-        lambda frames: stylised(frames, persons, look, maps_of=maps_of, state=sink.state, **joining),
-        shown if options.preview else None,
-    )
+    cartoon = partial(stylised, people=persons, look=look, maps_of=maps_of, state=sink.state, **joining)
+    deliver(source, sink, cartoon, shown if options.preview else None)
     if not several:
         write_input(path.with_name(f"{name}_input.jpg"), source, shown, persons[0].portrait)
     elif not options.preview:
@@ -136,12 +125,10 @@ def sink_for(path: Path, source: FrameSource, options: Options) -> FrameSink:
 
 
 def deliver(
-    source: FrameSource,
-    sink: FrameSink,
-    results_of: Callable[[Iterator[Frame]], Iterator[Frame]],
+    source: FrameSource, sink: FrameSink, cartoon: Callable[[Iterator[Frame]], Iterator[Frame]],
     preview: Frame | None = None,
-) -> None:
-    """Write what `results_of` makes of the frames of a source, or of the one frame `preview`, with a progress bar.
+) -> None:  # fmt: skip
+    """Write the cartoon of the frames of a source, or of the one frame `preview`, with a progress bar.
 
     Reading, computing and writing go on at the same time. What an interruption leaves is told.
     """
@@ -149,7 +136,7 @@ def deliver(
     bar = {"desc": source.name, "total": source.expected_frames, "initial": sink.done, "unit": "frame"}
     try:
         with sink, ahead(source if preview is None else [preview]) as frames, behind(sink.write) as write:
-            for frame in tqdm(results_of(frames), disable=hidden, **bar):
+            for frame in tqdm(cartoon(frames), disable=hidden, **bar):
                 write(frame)
     except KeyboardInterrupt:
         if left := sink.left():

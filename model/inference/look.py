@@ -9,8 +9,7 @@ from model.common.cli import check_ranges, option
 from model.common.errors import InputError
 from model.faces.crop import DEFAULT_PADDING
 
-STEP = 0.01
-"""Degrees on a curve are multiples of this: neighbours look alike, and frames of one degree are rendered together."""
+STEP = 0.01  # degrees on a curve are multiples of this, so that frames of one degree are rendered together
 
 _POINT = re.compile(r"([^@]+)@([^@]+?)s?")
 

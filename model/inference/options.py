@@ -1,16 +1,16 @@
 """What style_transfer.py can be told. One dataclass owns each default; the command line is derived from its fields."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS
 from model.common.errors import InputError
-from model.inference.contents import MEDIA_SUFFIXES
-from model.inference.live import camera_number, check_options
 from model.inference.look import Look
 from model.inference.people import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
+
+NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
+"""Options that a webcam has no use for."""
 
 
 @dataclass
@@ -57,8 +57,16 @@ class Options(Look):
 
     @property
     def camera(self) -> int | None:
-        """The number of the camera that is the content; None for files. Raises InputError for anything else."""
-        return camera_number(self.content)
+        """The number of the camera that `webcam` or `webcam:1` names; None for files. InputError for anything else."""
+        named = [name for name in self.content if name == "webcam" or name.startswith("webcam:")]
+        if not named:
+            return None
+        if len(self.content) > 1:
+            raise InputError(f"{named[0]} is a camera and goes alone: leave the other contents out.")
+        number = named[0].removeprefix("webcam").removeprefix(":") or "0"
+        if not number.isdecimal():
+            raise InputError(f"{named[0]} names no camera: write webcam, or webcam:1 for the second one.")
+        return int(number)
 
     @property
     def most_faces(self) -> int | None:
@@ -78,16 +86,16 @@ class Options(Look):
         """Raise InputError for values that cannot work, before anything is loaded."""
         super().check()
         self._check_exclusions()
-        if self.camera is not None:
-            check_options(self)
-        elif self.virtual_camera:
+        if self.camera is None and self.virtual_camera:
             raise InputError("--virtual_camera is for --content webcam: leave one of them out.")
-        if self.lost and not self.follows and self.camera is None:
+        if self.camera is None and self.lost and not self.follows:
             raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
+        unfit = [name for name in NOT_LIVE if getattr(self, name)]
+        if self.camera is not None and unfit:
+            raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
+        if self.camera is not None and self.most_faces != 1:
+            raise InputError(f"--faces {self.faces} is for files: a webcam shows one person in style.")
         self._check_people()
-        folder = Path(self.output_path)
-        if folder.suffix.lower() in MEDIA_SUFFIXES and not folder.is_dir():
-            raise InputError(f"--output_path {folder} is the name of a file: name the folder for the results.")
 
     def _check_exclusions(self) -> None:
         if self.scale_image and self.no_scale_image:

@@ -22,6 +22,7 @@ from model.styles.base import Crop, Degree, Style, in_batches
 from model.styles.network import VToonifyStyle
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
+Padding = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,9 @@ class Portrait:
     """What is known of one person in one clip, the same for all of its frames."""
 
     crop: FaceCrop
-    code: Any
-    """What the style knows of the person (`Style.encode`); None for styles that need nothing."""
-    landmarks: np.ndarray | None
-    """`[68, 2]` in pixels of the frame that was fitted; None for a whole frame in which no face was needed."""
-    time: Fraction | None = None
-    """When the frame that was fitted is shown, in seconds of the clip; None for a picture."""
+    code: Any  # from `Style.encode`
+    landmarks: np.ndarray | None  # [68, 2] in pixels of the frame that was fitted; None where no face was needed
+    time: Fraction | None = None  # when that frame is shown, in seconds of the clip; None for a picture
 
     def known_in(self, frame: Frame) -> np.ndarray | None:
         """The landmarks, if `frame` is the one that was fitted."""
@@ -70,12 +68,9 @@ class Stylizer:
         return self.style.scale
 
     def fit(
-        self,
-        frame: Frame | np.ndarray,
-        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-        scale_image: bool = True,
+        self, frame: Frame | np.ndarray, padding: Padding = DEFAULT_PADDING, scale_image: bool = True,
         landmarks: np.ndarray | None = None,
-    ) -> Portrait:
+    ) -> Portrait:  # fmt: skip
         """Find the face in a frame and what the style has to know of it, once for a clip.
 
         Args:
@@ -93,23 +88,16 @@ class Stylizer:
                 raise InputError("No face was found in the picture: choose one with a visible face.")
         size = rgb.shape[:2]
         crop = self.crop_around(landmarks, size, padding) if scale_image else FaceCrop.whole_frame(size)
-        time = frame.time if isinstance(frame, Frame) else None
-        return Portrait(crop, self.style.encode(rgb, landmarks), landmarks, time)
+        return Portrait(crop, self.style.encode(rgb, landmarks), landmarks, _time_of(frame))
 
     def crop_around(
-        self,
-        landmarks: np.ndarray,
-        frame_size: tuple[int, int],
-        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
+        self, landmarks: np.ndarray, frame_size: tuple[int, int], padding: Padding = DEFAULT_PADDING
     ) -> FaceCrop:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
         return FaceCrop.from_landmarks(landmarks, frame_size, tuple(padding), self.style.eye_distance)
 
     def fit_source(
-        self,
-        source: FrameSource,
-        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-        scale_image: bool = True,
+        self, source: FrameSource, padding: Padding = DEFAULT_PADDING, scale_image: bool = True
     ) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
         frame, landmarks = self.find_face(source, scale_image)
@@ -126,16 +114,9 @@ class Stylizer:
         return scale_image or self.style.needs_code
 
     def render(
-        self,
-        frames: Iterable[FrameLike],
-        portrait: Portrait,
-        *,
-        style: int | str | None = None,
-        degree: Degree = None,
-        color_transfer: bool = False,
-        batch_size: int | None = None,
-        parsing_maps: Iterable[np.ndarray] | None = None,
-    ) -> Iterator[FrameLike]:
+        self, frames: Iterable[FrameLike], portrait: Portrait, *, style: int | str | None = None, degree: Degree = None,
+        color_transfer: bool = False, batch_size: int | None = None, parsing_maps: Iterable[np.ndarray] | None = None,
+    ) -> Iterator[FrameLike]:  # fmt: skip
         """Yield the stylised crops of frames, `scale` times as large, in order.
 
         At most a batch is taken ahead, on CUDA two: one is computed while the one before is fetched.
@@ -156,15 +137,15 @@ class Stylizer:
         renderer = self.style.renderer(
             portrait.code, exemplar=style, degree=degree, color_transfer=color_transfer, batch_size=batch_size
         )
-        crops = ((frame, _crop_of(frame, portrait.crop)) for frame in frames)
+        crops = ((frame, Crop(portrait.crop.apply(rgb_of(frame)), time=_time_of(frame))) for frame in frames)
         if parsing_maps is not None:
             crops = with_parsing(crops, parsing_maps)
         results = in_batches(
             crops, lambda: renderer.batch, lambda pairs: renderer.start([crop for _, crop in pairs]),
             self.style.in_flight,
         )  # fmt: skip
-        trim = portrait.crop.trim
-        return (_like(frame, trim(picture, self.scale)) for (frame, _), picture in results)
+        trimmed = ((frame, portrait.crop.trim(picture, self.scale)) for (frame, _), picture in results)
+        return (replace(frame, rgb=rgb) if isinstance(frame, Frame) else rgb for frame, rgb in trimmed)
 
 
 def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
@@ -175,18 +156,11 @@ def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
     return rgb
 
 
-def _like(frame: FrameLike, rgb: np.ndarray) -> FrameLike:
-    """`rgb` as a Frame with the time of `frame`, or plain where `frame` is plain."""
-    return replace(frame, rgb=rgb) if isinstance(frame, Frame) else rgb
+def _time_of(frame: Frame | np.ndarray) -> Fraction | None:
+    return frame.time if isinstance(frame, Frame) else None
 
 
-def _crop_of(frame: Frame | np.ndarray, crop: FaceCrop) -> Crop:
-    return Crop(crop.apply(rgb_of(frame)), time=frame.time if isinstance(frame, Frame) else None)
-
-
-def with_parsing(
-    crops: Iterable[tuple[Any, Crop]], parsing_maps: Iterable[np.ndarray]
-) -> Iterator[tuple[Any, Crop]]:
+def with_parsing(crops: Iterable[tuple[Any, Crop]], parsing_maps: Iterable[np.ndarray]) -> Iterator[tuple[Any, Crop]]:
     """Crops (each beside what it belongs to) with their parsing maps. InputError if there are not as many."""
     maps = iter(parsing_maps)
     for owner, crop in crops:

@@ -15,7 +15,6 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -27,14 +26,9 @@ from model.common.weight_files import write_whole
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.media.video_writer import Film, VideoSink, refined_tick
 
-SEGMENT = 128
-"""Frames of a segment, which is what an interruption costs: five seconds of film, a minute of work on a CPU."""
-
-PARTS_SUFFIX = ".parts"
-"""Of the folder beside a result that is being made in segments."""
-
-NOTES = "notes.json"
-"""The file in the folder of segments that tells what they are."""
+SEGMENT = 128  # frames, which is what an interruption costs: five seconds of film, a minute of work on a CPU
+PARTS_SUFFIX = ".parts"  # of the folder beside a result that is being made in segments
+NOTES = "notes.json"  # the file in that folder that tells what they are
 
 
 @dataclass(frozen=True)
@@ -131,9 +125,7 @@ class SegmentedSink(FrameSink):
         if self._segment is not None:
             self._segment.discard()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         is_done = False
         try:
             if kind is None and self.written:

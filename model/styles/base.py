@@ -23,16 +23,12 @@ Degree = float | Callable[[Fraction], float] | None
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """What a style is given of one frame."""
+    """What a style is given of one frame: RGB uint8 `[h, w, 3]`, h and w multiples of 8, and what is known of it."""
 
     rgb: np.ndarray
-    """RGB uint8 `[h, w, 3]`; h and w are multiples of 8."""
-    landmarks: np.ndarray | None = None
-    """Facial landmarks float32 `[68, 2]` in pixels of `rgb`; None where no face is known."""
-    time: Fraction | None = None
-    """Seconds since the clip's start; None for a photo."""
-    parsing: np.ndarray | None = None
-    """Face-parsing logits `[19, h, w]`; None: a style that needs some finds them itself."""
+    landmarks: np.ndarray | None = None  # float32 [68, 2] in pixels of `rgb`; None where no face is known
+    time: Fraction | None = None  # seconds since the clip's start; None for a photo
+    parsing: np.ndarray | None = None  # parsing logits [19, h, w]; None: a style that needs some finds them itself
 
 
 class CropRenderer(Protocol):
@@ -49,47 +45,28 @@ class CropRenderer(Protocol):
 
 
 class Style(ABC):
-    """A loaded style.
+    """A loaded style. A subclass sets the attributes and offers the methods."""
 
-    Attributes that a subclass sets:
-        name: how it is called in messages.
-        licence: of its weights or pictures, in a few words.
-        letter: what file names of results end in.
-        scale: side of a result divided by the side of its crop.
-        eye_distance: pixels between the eyes in the crops it wants.
-        uses: which of the options it makes use of: "degree", "exemplars" (several looks), "code" (a code of the photo),
-            "parser". Options name what they need in their metadata.
-        exemplar_names: the looks to choose from, if there are several.
-        denoises: whether a video's noise is taken out of its crops first, unless told otherwise.
-        needs_code: whether `encode` needs a face.
-        needs_landmarks: whether each crop has to come with landmarks.
-        in_flight: batches that are computed in the background while the one before is fetched.
-        files: the files it was made from.
-    """
-
-    name: str
-    licence: str
-    letter: str
-    scale: int
-    eye_distance: float
-    uses: frozenset[str] = frozenset()
-    exemplar_names: Sequence[str] = ()
-    denoises = False
-    needs_code = False
-    needs_landmarks = False
-    in_flight = 0
-    files: Sequence[Path] = ()
+    name: str  # as messages call it
+    licence: str  # of its weights or pictures, in a few words
+    letter: str  # what file names of results end in
+    scale: int  # side of a result divided by the side of its crop
+    eye_distance: float  # pixels between the eyes in the crops it wants
+    uses: frozenset[str] = frozenset()  # of degree, exemplars, code (of the photo), parser: what options `need`
+    exemplar_names: Sequence[str] = ()  # the looks to choose from, if there are several
+    denoises = False  # whether a video's noise is taken out of its crops first, unless told otherwise
+    needs_code = False  # whether `encode` needs a face
+    needs_landmarks = False  # whether each crop has to come with landmarks
+    in_flight = 0  # batches that are computed in the background while the one before is fetched
+    files: Sequence[Path] = ()  # what it was made from
 
     def encode(self, rgb: np.ndarray, landmarks: np.ndarray | None) -> Any:
-        """What the style has to know of a person, from one frame; it is handed back to `renderer`.
-
-        rgb: uint8 `[H, W, 3]`; landmarks: `[68, 2]` in its pixels.
-        """
+        """What the style has to know of a person, from one frame `[H, W, 3]`; it is handed back to `renderer`."""
         return None
 
     @abstractmethod
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
-        """The exemplar (index, name, or None for the default) by its full name; None where there is no choice.
+        """The full name of an exemplar (index, name, None: the default); None where there is no choice.
 
         Raises InputError for one that does not exist.
         """
@@ -103,39 +80,25 @@ class Style(ABC):
 
     @abstractmethod
     def renderer(
-        self,
-        code: Any,
-        *,
-        exemplar: int | str | None = None,
-        degree: Degree = None,
-        color_transfer: bool = False,
+        self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, color_transfer: bool = False,
         batch_size: int | None = None,
-    ) -> CropRenderer:
-        """A renderer for one person.
+    ) -> CropRenderer:  # fmt: skip
+        """A renderer for one person. Raises InputError for an exemplar or a degree that does not exist.
 
         Args:
             code: from `encode`.
-            exemplar: which look, by index or name.
-            degree: a number, or a function of the crop's time.
             color_transfer: take the exemplar's colours, too.
             batch_size: crops at a time; None: as many as is best.
-
-        Raises InputError for an exemplar or a degree that does not exist.
         """
 
 
 def in_batches(
-    items: Iterator[Item],
-    batch: Callable[[], int],
-    start: Callable[[list[Item]], Pending[Result]],
-    in_flight: int,
+    items: Iterator[Item], batch: Callable[[], int], start: Callable[[list[Item]], Pending[Result]], in_flight: int
 ) -> Iterator[tuple[Item, Result]]:
     """Items with their results, in order, computed in batches; no more items are taken than are needed for that.
 
-    Args:
-        batch: how many items to take next.
-        start: begins to work on some items.
-        in_flight: batches that are begun before the results of the first of them are fetched.
+    batch: how many items to take next; start: begins to work on some; in_flight: batches that are begun before the
+    results of the first of them are fetched.
     """
     waiting: deque[tuple[list[Item], Pending[Result]]] = deque()
     while taken := list(islice(items, batch())):

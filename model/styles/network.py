@@ -25,25 +25,17 @@ from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
 from model.vtoonify import VToonify
 
-KEPT_STYLES = 4
-"""Styles whose folded networks are kept, for several people in one clip."""
+KEPT_STYLES = 4  # styles whose folded networks are kept, for several people in one clip
 
 
 class VToonifyStyle(Style):
     """A VToonify model with its exemplars, style encoder and face parser. Build it with `load`."""
 
     def __init__(
-        self,
-        preset: Preset,
-        network: VToonify,
-        exemplars: dict[str, np.ndarray] | None = None,
-        style_encoder: nn.Module | None = None,
-        parser: nn.Module | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        tile: bool = False,
-        compile: bool = False,
-    ):
+        self, preset: Preset, network: VToonify, exemplars: dict[str, np.ndarray] | None = None,
+        style_encoder: nn.Module | None = None, parser: nn.Module | None = None, device: str = "auto",
+        precision: str = "auto", tile: bool = False, compile: bool = False,
+    ):  # fmt: skip
         self.preset, self.exemplars = preset, exemplars
         self.tile, self.compile = tile, compile
         self.device = pick_device(device)
@@ -66,17 +58,10 @@ class VToonifyStyle(Style):
 
     @classmethod
     def load(
-        cls,
-        name: str = "starter",
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        exstyle_path: str | None = None,
-        style_encoder_path: str | None = None,
-        faceparsing_path: str | None = None,
-        tile: bool = False,
+        cls, name: str = "starter", *, device: str = "auto", precision: str = "auto", exstyle_path: str | None = None,
+        style_encoder_path: str | None = None, faceparsing_path: str | None = None, tile: bool = False,
         compile: bool = False,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Load a preset by name, or a checkpoint by path. Arguments and errors as in `Stylizer.from_preset`."""
         pick_precision(precision, pick_device(device))
         if tile and compile:
@@ -137,14 +122,9 @@ class VToonifyStyle(Style):
         return mix_codes(self.network, photo_code, code, color_transfer or self.preset.colour_transfer)
 
     def renderer(
-        self,
-        code: Tensor | None,
-        *,
-        exemplar: int | str | None = None,
-        degree: Degree = None,
-        color_transfer: bool = False,
-        batch_size: int | None = None,
-    ) -> "VToonifyRenderer":
+        self, code: Tensor | None, *, exemplar: int | str | None = None, degree: Degree = None,
+        color_transfer: bool = False, batch_size: int | None = None,
+    ) -> "VToonifyRenderer":  # fmt: skip
         """As `Style.renderer`."""
         return VToonifyRenderer(self, self.style_code(code, exemplar, color_transfer), degree, batch_size)
 
@@ -180,14 +160,12 @@ class VToonifyRenderer:
 
     @property
     def batch(self) -> int:
-        """As `CropRenderer.batch`."""
         return self._renderer.batch
 
     def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
         """As `CropRenderer.start`."""
-        parts = [
-            self._start_at(degree, list(group)) for degree, group in groupby(crops, lambda c: self._degree_at(c.time))
-        ]
+        groups = groupby(crops, lambda crop: self._degree_at(crop.time))
+        parts = [self._start_at(degree, list(group)) for degree, group in groups]
         return lambda: [picture for part in parts for picture in part()]
 
     def _start_at(self, degree: float | None, crops: list[Crop]) -> Pending[np.ndarray]:
@@ -205,16 +183,12 @@ class VToonifyRenderer:
         for crop in crops:
             expected = (self._channels, *crop.rgb.shape[:2])
             if crop.parsing.shape != expected:
-                raise InputError(
-                    f"The parsing maps are {crop.parsing.shape}, but the crop needs {expected}: make them anew."
-                )
+                raise InputError(f"The parsing maps are {crop.parsing.shape}, not {expected}: make them anew.")
         return torch.from_numpy(np.stack([np.asarray(crop.parsing, np.float32) for crop in crops]))
 
 
 @dataclass
-class _Fold:
-    """A folded network, and what is folded into it."""
-
+class _Fold:  # a folded network, and what is folded into it
     w_plus: Tensor
     degree: float | None
     network: nn.Module

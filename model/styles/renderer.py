@@ -12,17 +12,10 @@ from model.common.tensors import to_tensor, to_uint8
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch reports it, on GPUs and on the CPU."""
-
-LARGE_FRAME = 1_000_000
-"""Pixels of a crop from which on pictures are rendered in strips unasked: they are sixteen times as large."""
-
-LARGEST_BATCH = 16
-"""Frames at a time that are chosen at most: more give no more speed."""
-
-MEMORY_SHARE = 0.8
-"""Part of the free memory that a batch may take."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch's words on GPUs and on the CPU
+LARGE_FRAME = 1_000_000  # pixels of a crop from which on strips are rendered unasked: results are 16 times as large
+LARGEST_BATCH = 16  # frames at a time that are chosen at most: more give no more speed
+MEMORY_SHARE = 0.8  # part of the free memory that a batch may take
 
 PendingPictures = Callable[[], np.ndarray]
 """Waits for pictures RGB uint8 `[B, h, w, 3]`."""

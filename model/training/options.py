@@ -169,15 +169,15 @@ class ToonifyOptions(TrainOptions):
     @property
     def layer_weights(self) -> list[float]:
         """One blending weight for each layer of w+."""
-        rows = self.recipe.network.generator.w_layers
-        return self.weight or [1.0] * (rows // 2) + [0.0] * (rows - rows // 2)
+        count = self.recipe.network.generator.w_layers
+        return self.weight or [1.0] * (count // 2) + [0.0] * (count - count // 2)
 
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
         super().check()
-        rows = self.recipe.network.generator.w_layers
-        if len(self.layer_weights) != rows:
-            raise InputError(f"--weight has {len(self.weight)} numbers: give {rows}, one for each layer of w+.")
+        count = self.recipe.network.generator.w_layers
+        if len(self.layer_weights) != count:
+            raise InputError(f"--weight has {len(self.weight)} numbers: give {count}, one for each layer of w+.")
 
 
 @dataclass
@@ -185,9 +185,7 @@ class DualOptions(TrainOptions):
     """Training of VToonify-D: exemplar styles and a style degree."""
 
     stylegan_path: str = option("checkpoint/cartoon/generator.pt", "DualStyleGAN", free=True)
-    exstyle_path: str = option(
-        "checkpoint/cartoon/refined_exstyle_code.npy", "style codes of the exemplars", free=True
-    )
+    exstyle_path: str = option("checkpoint/cartoon/refined_exstyle_code.npy", "style codes of the exemplars", free=True)
     msk_loss: float | None = recipe_option("msk_loss", "weight of the bound on fusion masks", least=0)
     fix_degree: bool = option(False, "train for --style_degree alone")
     fix_style: bool = option(False, "train for --style_id alone")

@@ -50,10 +50,11 @@ class VToonifyTrainer(Trainer):
     def __init__(self, options: TrainOptions, accelerator: Accelerator, source: Source):
         self.source = source
         network = build_network(options, source.backbone)
-        if options.encoder_path and not options.resume:
-            checkpoints.load_encoder_pretrain(options.encoder_path, network)
-        if options.init_path and not options.resume:
-            checkpoints.fill_vtoonify(options.init_path, network)
+        if not options.resume and not options.measure:  # a state has all weights, and speed doesn't depend on them
+            if options.encoder_path:
+                checkpoints.load_encoder_pretrain(options.encoder_path, network)
+            if options.init_path:
+                checkpoints.fill_vtoonify(options.init_path, network)
         super().__init__(options, accelerator, network)
         self.step = options.start_iter
         if options.recipe.from_scratch:

@@ -1,16 +1,20 @@
-"""Where batches come from: a teacher that draws them now, or shards that it filled before. Both look the same."""
+"""Where batches come from: a teacher that draws them now, or shards that it filled before.
+
+Both look the same: `styles` are the names of the exemplars, `exemplars` their codes in z+, to be published with the
+model (None in variant T), `backbone` the weights of the generator that the student is put on (None where everything is
+learnt), `stored` the number of stored pairs (0 for live ones). `batches(first_step)` yields this process's batches of
+all steps from there on, `accumulate` for each; `held_out()` is a batch that is never learnt from.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from model import checkpoints
@@ -35,25 +39,6 @@ ADVICE = {
     "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
 }
 """Where pairs of each kind come from."""
-
-
-class Source(Protocol):
-    """Batches for a run."""
-
-    styles: list[str]
-    """Names of the exemplars."""
-    exemplars: dict[str, np.ndarray] | None
-    """Their codes in z+, to be published with the model; None in variant T."""
-    backbone: dict[str, Tensor] | None
-    """Weights of the generator that the student is put on; None where all is learnt."""
-    stored: int
-    """How many stored pairs there are; 0 for live ones."""
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """This process's batches of all steps from `first_step` on, `accumulate` for each."""
-
-    def held_out(self) -> Batch:
-        """A batch that is never learnt from."""
 
 
 class LivePairs:
@@ -130,6 +115,9 @@ class StoredPairs:
     def held_out(self) -> Batch:
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
         return default_collate([samples[n] for n in range(PREVIEW_ROWS)])
+
+
+Source = LivePairs | StoredPairs
 
 
 def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:

@@ -98,7 +98,7 @@ class GANTrainer(Trainer):
         if self.options.r1 and self.step % PENALTY_EVERY == 0:
             found |= self._descend(self.discriminator_optimizer, "penalty", lambda: self._penalty(rng))
         self.discriminator.requires_grad_(False)  # it only passes gradients on
-        found |= self._descend(self.optimizer, "generator", lambda: self._adversarial(rng))
+        found |= self._descend(self.optimizer, "generator", lambda: losses.adversarial(self._judge(self._fake(rng))))
         self.discriminator.requires_grad_(True)
         return found
 
@@ -121,9 +121,6 @@ class GANTrainer(Trainer):
     def _penalty(self, rng: np.random.Generator) -> Tensor:
         """`γ/2·E[‖∇D(x)‖²]`, as heavy as all the steps without it; in float32, for it is a second derivative."""
         return self.options.r1 / 2 * PENALTY_EVERY * gradient_penalty(self.discriminator, self._real(rng))
-
-    def _adversarial(self, rng: np.random.Generator) -> Tensor:
-        return losses.adversarial(self._judge(self._fake(rng)))
 
     def _real(self, rng: np.random.Generator) -> Tensor:
         return self.pictures.draw(rng, self.options.batch).to(self.accelerator.device)
