@@ -26,9 +26,9 @@ def patch_colours(rgb: np.ndarray) -> np.ndarray:
     return rgb[rgb.shape[0] // 2, PATCH // 2 :: PATCH][:4].astype(int)
 
 
-def marked(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """A grey picture whose level tells its index."""
-    return np.full((*size, 3), 40 + 4 * index, np.uint8)
+def marked(index: int) -> np.ndarray:
+    """A grey picture [48, 64, 3] whose level tells its index."""
+    return np.full((48, 64, 3), 40 + 4 * index, np.uint8)
 
 
 def index_of(rgb: np.ndarray) -> int:
@@ -49,19 +49,18 @@ def make_clip(
     tagged: bool = True,
     options: dict[str, str] | None = None,
     rotation: int = 0,
-    sample_aspect: Fraction | None = None,
+    sample_aspect: Fraction = Fraction(1),
     sound: str | None = None,
     sound_seconds: float = 0,
-    container_options: dict[str, str] | None = None,
+    **container_options: str,
 ) -> Path:
     """Writes a clip; `times` are in ticks; the matrix is BT.709 or SMPTE 170M and tagged on request."""
     times = times or [round(i / rate / tick) for i in range(len(pictures))]
-    with av.open(str(path), "w", container_options=container_options or {}) as container:
+    with av.open(str(path), "w", container_options=container_options) as container:
         stream = container.add_stream(codec, rate=rate, time_base=tick, options={"crf": "10"} | (options or {}))
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
-        if sample_aspect:
-            stream.codec_context.sample_aspect_ratio = sample_aspect
+        stream.codec_context.sample_aspect_ratio = sample_aspect
         if rotation:
             stream.set_display_rotation(rotation)
         if tagged:

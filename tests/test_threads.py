@@ -5,11 +5,13 @@ import time
 
 import pytest
 
-from model.media.threads import ahead, behind
+from model.media.threads import DEPTH, ahead, behind
 
 
-def threads(prefix: str) -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(prefix)]
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("ahead", "behind"))]
 
 
 def test_items_come_in_order_and_few_are_fetched_ahead_by_another_thread():
@@ -21,15 +23,15 @@ def test_items_come_in_order_and_few_are_fetched_ahead_by_another_thread():
             fetched.append(number)
             yield number
 
-    with ahead(source(), depth=3) as items:
+    with ahead(source()) as items:
         assert next(items) == 0
         deadline = time.monotonic() + 5
-        while len(fetched) < 4 and time.monotonic() < deadline:
+        while len(fetched) < DEPTH + 1 and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(0.02)
-        assert len(fetched) == 4
+        assert len(fetched) == DEPTH + 1
         assert list(items) == list(range(1, 20))
-    assert len(fetchers) == 1 and threading.current_thread() not in fetchers and not threads("ahead")
+    assert len(fetchers) == 1 and threading.current_thread() not in fetchers
 
 
 def test_what_fetching_raises_comes_after_the_items_before_it():
@@ -40,47 +42,32 @@ def test_what_fetching_raises_comes_after_the_items_before_it():
     with pytest.raises(OSError, match="disk is gone"), ahead(source()) as items:
         assert next(items) == 1
         next(items)
-    assert not threads("ahead")
 
 
 def test_leaving_early_ends_the_thread():
     with pytest.raises(KeyboardInterrupt), ahead(iter(int, 1)) as items:
         next(items)
         raise KeyboardInterrupt
-    assert not threads("ahead")
 
 
-def test_all_is_done_in_order_by_another_thread_when_the_block_ends():
-    done, workers = [], set()
+def test_no_more_than_a_few_wait_for_the_other_thread():
+    gate, started, workers = threading.Event(), [], set()
 
     def work(item):
         workers.add(threading.current_thread())
-        time.sleep(0.001)
-        done.append(item)
-
-    with behind(work, depth=2) as put:
-        for number in range(20):
-            put(number)
-    assert done == list(range(20)) and threading.current_thread() not in workers and not threads("behind")
-
-
-def test_no_more_than_the_depth_waits():
-    gate, started = threading.Event(), []
-
-    def work(item):
         started.append(item)
         gate.wait(5)
 
-    with behind(work, depth=2) as put:
-        put(0)
-        put(1)
-        late = threading.Thread(target=put, args=(2,))
+    with behind(work) as put:
+        for number in range(DEPTH):
+            put(number)
+        late = threading.Thread(target=put, args=(DEPTH,))
         late.start()
         late.join(0.05)
         assert late.is_alive() and started == [0]
         gate.set()
         late.join(5)
-    assert started == [0, 1, 2]
+    assert started == list(range(DEPTH + 1)) and threading.current_thread() not in workers
 
 
 def test_a_failure_stops_the_work_and_reaches_the_caller():
@@ -88,13 +75,13 @@ def test_a_failure_stops_the_work_and_reaches_the_caller():
     with pytest.raises(ZeroDivisionError), behind(lambda item: done.append(1 / item)) as put:
         for number in (1, 0, 2, 3):
             put(number)
-    assert done == [1] and not threads("behind")
+    assert done == [1]
 
 
-def test_what_was_put_is_done_even_when_the_block_breaks_off():
+def test_what_was_put_is_done_in_order_even_when_the_block_breaks_off():
     done = []
     with pytest.raises(KeyboardInterrupt), behind(done.append) as put:
-        put(1)
-        put(2)
+        for number in range(20):
+            put(number)
         raise KeyboardInterrupt
-    assert done == [1, 2]
+    assert done == list(range(20))

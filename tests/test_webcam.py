@@ -14,10 +14,9 @@ from model.common.errors import InputError
 from model.inference.live import live
 from model.inference.look import Look
 from model.inference.options import Options
-from model.media import screens, webcam
+from model.media import webcam
 from model.media.frames import Frame
-from model.media.screens import Screen, VirtualCamera, Window, open_screens
-from model.media.webcam import Latest, VideoCapture, play
+from model.media.webcam import Latest, Screen, VideoCapture, VirtualCamera, Window, open_screens, play
 from tests.clips import index_of, make_clip, marked
 from tests.commands import assert_one_sentence
 from tests.small_models import dual, levels_apart
@@ -35,9 +34,10 @@ def stylizer():
 class FakeCamera:
     """Pictures one after the other, one every so many seconds."""
 
+    is_closed = False
+
     def __init__(self, pictures: list[np.ndarray], seconds: float = 0.0):
         self.pictures, self.seconds = list(pictures), seconds
-        self.is_closed = False
 
     def read(self) -> np.ndarray | None:
         time.sleep(self.seconds)
@@ -119,12 +119,12 @@ def test_a_face_that_goes_lets_the_frames_through(stylizer):
 
 
 def test_each_frame_is_shown_before_the_next_is_taken(stylizer):
-    taken = []
-    frames = (taken.append(i) or frame for i, frame in enumerate(clip([view(120, 110)] * 4)))
+    waiting = clip([view(120, 110)] * 4)
+    frames = iter(lambda: waiting.pop(0) if waiting else None, None)
     results = live(stylizer, frames, Look(padding=CLOSE, crop="follow", full_frame=1, batch_size=1))
-    for count in range(1, 5):
+    for left in (3, 2, 1, 0):
         next(results)
-        assert len(taken) == count
+        assert len(waiting) == left
 
 
 def test_it_ends_with_the_screen_the_camera_or_ctrl_c():
@@ -153,15 +153,11 @@ def test_the_window_shows_pictures_no_larger_than_the_screen_and_closes():
         window._root.update_idletasks()
         assert window.closed
         window.show(view(130, 110), "nothing happens")
-    with Window() as window:
-        pass
-    assert window.closed
 
 
 def test_a_virtual_camera_gets_pictures_of_its_size(monkeypatch):
-    package = MagicMock()
-    monkeypatch.setitem(sys.modules, "pyvirtualcam", package)
-    monkeypatch.setattr(screens, "Window", MagicMock(side_effect=InputError("there is no display")))
+    monkeypatch.setitem(sys.modules, "pyvirtualcam", package := MagicMock())
+    monkeypatch.setattr(webcam, "Window", MagicMock(side_effect=InputError("there is no display")))
     (camera,) = open_screens(virtual_camera=True)
     with camera:
         camera.show(np.full((100, 400, 3), 200, np.uint8), "")
@@ -202,14 +198,10 @@ def test_the_program_shows_the_camera(stylize, monkeypatch):
     assert not Path("output").exists()
 
 
-@pytest.mark.skipif(Path("/dev/video0").exists(), reason="there is a camera")
-def test_no_camera_is_one_sentence(stylize):
-    assert_one_sentence(stylize("--content", "webcam"), "the camera webcam:0 cannot be opened: connect it")
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["webcam:99"], "the camera webcam:99 cannot be opened: connect it"),
         (["webcam", "me.jpg"], "webcam is a camera and goes alone"),
         (["webcam:x"], "webcam:x names no camera"),
         (["webcam", "--resume"], "--resume is for files"),
@@ -218,11 +210,11 @@ def test_no_camera_is_one_sentence(stylize):
         (["me.jpg", "--virtual_camera"], "--virtual_camera is for --content webcam"),
     ],
 )
-def test_options_that_make_no_sense(stylize, arguments, told):
+def test_what_cannot_work_is_one_sentence(stylize, arguments, told):
     assert_one_sentence(stylize("--content", *arguments), told)
 
 
 def test_opencv_keeps_its_warnings(capfd):
-    with pytest.raises(InputError, match="webcam:99 cannot be opened"):
+    with pytest.raises(InputError):
         VideoCapture(99)
     assert capfd.readouterr().err == ""

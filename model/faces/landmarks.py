@@ -6,9 +6,7 @@ import numpy as np
 
 from model.common.errors import InputError
 
-MIN_EYE_DISTANCE = 1.0
-"""Pixels; eyes closer together than this are no face to scale or align by."""
-
+MIN_EYE_DISTANCE = 1.0  # pixels; eyes closer together than this are no face to scale or align by
 LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
 
 

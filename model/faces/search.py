@@ -8,12 +8,10 @@ from model.common.errors import InputError
 from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
 from model.media.frames import Frame, FrameSource
 
+# The first frames of a video are all searched for a face, then every second, third … one after as many more: an hour
+# without a face takes some hundred searches.
 SEARCH_DENSITY = 50
-"""The first frames of a video are all searched for a face, then every second, third … one after as many more: an hour
-without a face takes some hundred searches."""
-
-THOROUGH_FRAMES = 6
-"""Frames of a video without an easy face on which the slow search is tried before giving up."""
+THOROUGH_FRAMES = 6  # of a video without an easy face, on which the slow search is tried before giving up
 
 
 def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:

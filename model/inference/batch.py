@@ -20,7 +20,7 @@ from model.media.frames import FrameSource
 from model.media.photos import PhotoSource, content_name
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
-from model.media.screens import open_screens
+from model.media.webcam import open_screens
 
 MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is recognised from its content
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",

@@ -1,7 +1,7 @@
 """The cartoon of what a webcam sees."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 
@@ -12,13 +12,12 @@ from model.inference.look import Look
 from model.inference.people import People
 from model.inference.stylizer import Stylizer
 from model.media.frames import Frame
-from model.media.webcam import Latest, Output, VideoCapture, play
+from model.media.webcam import Latest, Screen, VideoCapture, play
 
 
 def show_camera(
-    number: int, open_screens: Callable[[], Sequence[AbstractContextManager[Output]]], load: Callable[[], Stylizer],
-    look: Look,
-) -> str:  # fmt: skip
+    number: int, open_screens: Callable[[], Sequence[Screen]], load: Callable[[], Stylizer], look: Look
+) -> str:
     """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C; tells how it went.
 
     Camera and screens are opened before `load` gives the model: what is missing is reported without delay.

@@ -13,8 +13,7 @@ from model.media.video_reader import Clock, open_container, whole_packets
 
 # What mp4 can hold and players of mp4 also play; FFmpeg would store some more that they do not.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "mp3", "opus")
-# The mp4 muxer refuses MP3 at the low rates of MPEG-2.5.
-MIN_MP3_RATE = 16000
+MIN_MP3_RATE = 16000  # the mp4 muxer refuses MP3 at the low rates of MPEG-2.5
 AAC_BIT_RATE_PER_CHANNEL = 96_000
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 FALLBACK_RATE = 48000
@@ -34,16 +33,14 @@ class Sound:
         stream = self._input.streams[source.sound_index]
         self._packets = self._stamped(stream, source.origin)
         self._waiting = next(self._packets, None)
-        self._decoder = None if _can_copy(stream) else stream.codec_context
-        if self._waiting is None:
-            return
-        if self._decoder is None:
+        self._decoder = None if _can_copy(stream) or self._waiting is None else stream.codec_context
+        if self._decoder is not None:
+            rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
+            layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
+            self._track = output.add_stream("aac", rate=rate, layout=layout)
+            self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
+        elif self._waiting is not None:
             self._track = output.add_stream_from_template(stream)
-            return
-        rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
-        layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
-        self._track = output.add_stream("aac", rate=rate, layout=layout)
-        self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
 
     def advance(self, until: Fraction | None) -> None:
         """Writes the sound that starts before `until` seconds, or all that is left."""
@@ -53,8 +50,9 @@ class Sound:
             self._output.mux(self._converted(self._waiting))
             self._waiting = next(self._packets, None)
 
-    def finish(self) -> None:
-        """Writes what an encoder still holds back."""
+    def finish(self, until: Fraction | None) -> None:
+        """As `advance`, and writes what an encoder still holds back."""
+        self.advance(until)
         if self._decoder is not None:
             self._output.mux(self._track.encode(None))
 

@@ -26,10 +26,8 @@ def open_frames(path: str | Path) -> FrameSource:
     path = Path(path)
     if is_pattern(path) and not path.exists():
         return SequenceSource(path)
-    if path.is_dir():
-        raise unreadable(path, "it is a folder", "name a photo or video in it")
     if not path.is_file():
-        raise unreadable(path, "there is no such file", "check the name")
+        raise unreadable(path, "it is a folder" if path.is_dir() else "there is no such file", "check the name")
     try:
         with path.open("rb") as file:
             header = file.read(12)
@@ -37,8 +35,7 @@ def open_frames(path: str | Path) -> FrameSource:
         raise unreadable(path, error.strerror or str(error), "check the permissions") from error
     if not header:
         raise unreadable(path, "it is empty (0 bytes)", "copy it again or pass another file")
-    photo = open_photo(path)
-    if photo is not None:
+    if photo := open_photo(path):
         return photo
     if header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS:
         raise unreadable(path, "HEIC photos are not supported", "save it as JPEG or PNG first")

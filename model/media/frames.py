@@ -1,13 +1,13 @@
 """What every source and every sink of frames has in common."""
 
 import errno
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
@@ -15,9 +15,7 @@ import numpy as np
 from model.common.errors import InputError
 from model.common.interrupts import uninterrupted
 
-# The frame rate of anything that states none: photos, numbered pictures, streams without a clock.
-DEFAULT_RATE = Fraction(25)
-WHITE = 255
+DEFAULT_RATE = Fraction(25)  # of anything that states none: photos, numbered pictures, streams without a clock
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,40 +31,27 @@ class Frame:
     state: dict[str, Any] | None = None
 
 
-class FrameSource(ABC):
+class FrameSource(AbstractContextManager):
     """Frames read one by one; every loop over a source starts at its first frame again.
 
-    Attributes that a subclass sets before use:
-        path, name: the file, and its name without the suffix.
-        is_video: False for a photo.
-        first: the first frame, known as soon as the source is open.
-        rate: frames per second, None for a photo; a nominal figure, the times of the frames are what counts.
-        is_steady: whether the frames are evenly spaced, as far as the file tells.
-        time_base: the tick of the clock in seconds; every time is close to a multiple of it.
-        expected_frames: what the file claims, for progress bars only.
-        sound_index: the number of the stream in `path` that holds the sound, None without sound.
-        origin: what was subtracted from the clock of the file to give the times, in seconds.
-        end: after a loop, when its last frame ends on the clock, if known.
-        warning: after a loop, a sentence on what could not be read, else None.
-        finished: whether the last loop reached the end.
+    path, name: the file, and what results are called after. Subclasses set the attributes below where they differ.
     """
 
+    first: Frame  # known as soon as the source is open
     is_video = True
-    rate: Fraction | None = None
-    is_steady = True
-    time_base = 1 / DEFAULT_RATE
-    expected_frames: int | None = None
-    sound_index: int | None = None
-    origin = Fraction(0)
-
-    first: Frame
+    rate: Fraction | None = None  # frames a second, None for a photo; nominal, the times of the frames are what counts
+    is_steady = True  # whether the frames are evenly spaced, as far as the file tells
+    time_base = 1 / DEFAULT_RATE  # the tick of the clock in seconds; every time is close to a multiple of it
+    expected_frames: int | None = None  # what the file claims, for progress bars only
+    sound_index: int | None = None  # number of the stream in `path` that holds the sound, if there is any
+    origin = Fraction(0)  # what was subtracted from the clock of the file to give the times, in seconds
+    # Of the last loop:
+    end: Fraction | None = None  # when its last frame ends on the clock, if known
+    warning: str | None = None  # a sentence on what could not be read
+    finished = False  # whether it has come to the end
 
     def __init__(self, path: Path):
-        self.path = path
-        self.name = path.stem
-        self.end: Fraction | None = None
-        self.warning: str | None = None
-        self.finished = False
+        self.path, self.name = path, path.stem
         self._loops: list[Iterator[Frame]] = []
 
     @property
@@ -79,40 +64,34 @@ class FrameSource(ABC):
         """Yields the frames from the first on, holding files open only while it runs."""
 
     def _loop(self) -> Iterator[Frame]:
-        self.finished = False
+        self.warning, self.finished = None, False
         yield from self._read()
         self.finished = True
 
     def __iter__(self) -> Iterator[Frame]:
-        loop = self._loop()
-        self._loops.append(loop)
-        return loop
+        self._loops.append(self._loop())
+        return self._loops[-1]
 
     def close(self) -> None:
         """Ends every loop over the source and closes its files."""
-        for loop in self._loops:
-            loop.close()
-        self._loops.clear()
-
-    def __enter__(self) -> Self:
-        return self
+        while self._loops:
+            self._loops.pop().close()
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-class FrameSink(ABC):
+class FrameSink(AbstractContextManager):
     """Writes frames to `partial` next to `path`, and moves that to `path` once all went well.
 
     Leaving the `with` block normally publishes the file. After Ctrl-C what was written stays as a playable file
     under the partial name. After any other exception nothing stays. An older file at `path` is intact until then.
+
+    `done` tells how many frames an earlier run has written already, `state` is `Frame.state` of the last of them.
     """
 
     done = 0
-    """Frames that an earlier run has written already: the first to be written is the one after them."""
-
     state: dict[str, Any] | None = None
-    """`Frame.state` of the last of them; None where there are none."""
 
     def __init__(self, path: Path, source: FrameSource):
         """Refuses a place that cannot be written before hours of work go into it."""
@@ -151,9 +130,7 @@ class FrameSink(ABC):
 
     def left(self) -> str | None:
         """After Ctrl-C: what stayed of the work, as a sentence; None for nothing."""
-        if not self.partial.exists():
-            return None
-        return f"the part of {self._source.path} that was done is in {self.partial}"
+        return f"the part of {self._source.path} that was done is in {self.partial}" if self.partial.exists() else None
 
     @abstractmethod
     def _write(self, frame: Frame) -> None:
@@ -164,9 +141,6 @@ class FrameSink(ABC):
 
     def _abandon(self) -> None:  # noqa: B027
         """Lets go of the partial file, whatever its state."""
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -192,8 +166,7 @@ class FrameSink(ABC):
 def over_white(rgba: np.ndarray) -> np.ndarray:
     """Lays a picture with straight alpha on white: [H, W, 4] uint8 -> [H, W, 3] uint8."""
     alpha = rgba[..., 3:].astype(np.uint16)
-    mixed = rgba[..., :3] * alpha + WHITE * (WHITE - alpha)
-    return ((mixed + WHITE // 2) // WHITE).astype(np.uint8)
+    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def unreadable(path: Path, reason: str, advice: str = "pass another file") -> InputError:

@@ -20,10 +20,8 @@ from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over
 DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
 # Browsers show frames that ask for less than 20 ms for 100 ms, and old GIFs rely on it.
 SHORTEST_MS, FALLBACK_MS = 20, 100
-# Divides both hundredths of a second (GIF) and usual frame rates (APNG).
-ANIMATION_TICK = Fraction(1, 90000)
+ANIMATION_TICK = Fraction(1, 90000)  # divides both hundredths of a second (GIF) and usual frame rates (APNG)
 JPEG_QUALITY = 95
-MAX_UINT16 = 65535
 PATTERN = re.compile(r"%0?(\d*)d")
 
 
@@ -75,7 +73,6 @@ class AnimationSource(FrameSource):
 
     def _read(self) -> Iterator[Frame]:
         time = Fraction(0)
-        self.warning = None
         with _open(self.path) as image:
             for index in range(self._start, self._start + self.expected_frames):
                 try:
@@ -96,17 +93,16 @@ class SequenceSource(FrameSource):
 
     def __init__(self, pattern: Path):
         super().__init__(pattern)
-        self.files = _numbered_files(pattern)
-        if not self.files:
-            raise unreadable(pattern, "no file fits this pattern", "check the folder and the number of digits")
         self.name = content_name(pattern)
-        self.expected_frames = len(self.files)
-        self.first = Frame(read_photo(self.files[0]), Fraction(0))
+        self._files = _numbered_files(pattern)
+        if not self._files:
+            raise unreadable(pattern, "no file fits this pattern", "check the folder and the number of digits")
+        self.expected_frames = len(self._files)
+        self.first = Frame(read_photo(self._files[0]), Fraction(0))
 
     def _read(self) -> Iterator[Frame]:
-        self.warning = None
         damaged = []
-        for index, file in enumerate(self.files):
+        for index, file in enumerate(self._files):
             try:
                 frame = Frame(read_photo(file), index / DEFAULT_RATE)
             except InputError:
@@ -114,7 +110,7 @@ class SequenceSource(FrameSource):
                 self.warning = f"{len(damaged)} pictures of {self.path} are damaged and left out: {', '.join(damaged)}"
                 continue
             if frame.rgb.shape != self.first.rgb.shape:
-                raise unreadable(file, f"it is not of the size of {self.files[0].name}", "give all the same size")
+                raise unreadable(file, f"it is not of the size of {self._files[0].name}", "give all the same size")
             yield frame
 
 
@@ -130,21 +126,6 @@ class PhotoSink(FrameSink):
         self.partial.write_bytes(data.getbuffer())
 
 
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """A Pillow image of any mode as sRGB over white: [H, W, 3] uint8."""
-    if image.mode.startswith("I"):
-        # Pillow clips these on conversion instead of scaling them. Mode I carries 16-bit greys too.
-        grey = np.asarray(image).astype(np.int64).clip(0, MAX_UINT16)
-        grey = ((grey * 255 + MAX_UINT16 // 2) // MAX_UINT16).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating point pixels have no known range")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")  # a profile speaks of the colours as they are before they are laid on white
-        return over_white(np.dstack([_to_srgb(rgba.convert("RGB")), rgba.getchannel("A")]))
-    return np.array(_to_srgb(image))
-
-
 def is_pattern(path: Path) -> bool:
     """Whether the name stands for numbered files: it has one %d or %04d in it."""
     return len(PATTERN.findall(path.name)) == 1
@@ -158,13 +139,10 @@ def content_name(path: Path) -> str:
 
 
 def _numbered_files(pattern: Path) -> list[Path]:
-    before, digits, after = PATTERN.split(pattern.name)
-    number = rf"(\d{{{digits},}})" if digits else r"(\d+)"
-    fits = re.compile(re.escape(before) + number + re.escape(after))
-    if not pattern.parent.is_dir():
-        return []
-    matches = [(fits.fullmatch(file.name), file) for file in pattern.parent.iterdir()]
-    return [file for _, file in sorted((int(match[1]), file) for match, file in matches if match)]
+    before, digits, after = map(re.escape, PATTERN.split(pattern.name))
+    fits = re.compile(rf"{before}(\d{{{digits or 1},}}){after}")
+    files = [file for file in pattern.parent.glob("*") if fits.fullmatch(file.name)]
+    return sorted(files, key=lambda file: int(fits.fullmatch(file.name)[1]))
 
 
 def _open(path: Path) -> Image.Image:
@@ -190,9 +168,22 @@ def _reported(path: Path) -> Iterator[None]:
 def _duration(image: Image.Image) -> Fraction:
     """How long the current frame of an animation stays, in seconds."""
     milliseconds = Fraction(image.info.get("duration", 0)).limit_denominator(1000)
-    if milliseconds < SHORTEST_MS and image.format == "GIF" or milliseconds <= 0:
-        milliseconds = Fraction(FALLBACK_MS)
-    return milliseconds / 1000
+    is_too_short = milliseconds <= 0 or (milliseconds < SHORTEST_MS and image.format == "GIF")
+    return (Fraction(FALLBACK_MS) if is_too_short else milliseconds) / 1000
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow image of any mode as sRGB over white: [H, W, 3] uint8."""
+    if image.mode.startswith("I"):
+        # Pillow clips these on conversion instead of scaling them. Mode I carries 16-bit greys too.
+        grey = np.round(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise ValueError("floating point pixels have no known range")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")  # a profile speaks of the colours as they are before they are laid on white
+        return over_white(np.dstack([_to_srgb(rgba.convert("RGB")), rgba.getchannel("A")]))
+    return np.array(_to_srgb(image))
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -200,15 +191,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     plain = image.convert("RGB")
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-        if _is_srgb(profile):
+        name = (profile.profile.profile_description or "").strip().lower()
+        # Conversion between variants of sRGB ("c2" is a tiny one) would only add rounding.
+        if "srgb" in name or name == "c2":
             return plain
         stored = image if image.mode == "CMYK" else plain
         return ImageCms.profileToProfile(stored, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (KeyError, TypeError, ImageCms.PyCMSError, OSError):
         return plain  # without a profile, or with one that does not fit its picture and so says nothing about it
-
-
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    """Conversion between variants of sRGB ("c2" is a tiny one) would only add rounding."""
-    name = (profile.profile.profile_description or "").strip().lower()
-    return "srgb" in name or name == "c2"

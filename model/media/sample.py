@@ -8,7 +8,6 @@ In such a clip a virtual camera pans, zooms and tilts a little over the photo, a
 import argparse
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -20,15 +19,9 @@ from model.media.files import open_frames, open_sink
 from model.media.frames import DEFAULT_RATE, Frame, FrameSource
 
 SAMPLE_NAME = "astronaut"
-
-ZOOM = (1.12, 1.24)
-"""Least and greatest enlargement; the least leaves room for the pan and the tilt."""
-
-PAN = 0.025
-"""Largest shift in each direction, as a fraction of the picture's sides."""
-
-TILT = 1.5
-"""Degrees."""
+ZOOM = (1.12, 1.24)  # least and greatest enlargement; the least leaves room for the pan and the tilt
+PAN = 0.025  # largest shift in each direction, as a fraction of the picture's sides
+TILT = 1.5  # degrees
 
 
 def sample_portrait() -> np.ndarray:
@@ -50,19 +43,15 @@ class PanSource(FrameSource):
         super().__init__(path)
         self.expected_frames = max(1, round(seconds * self.rate))
         self._rgb = rgb
-        self.first = self._frame(0)
-
-    def _frame(self, number: int) -> Frame:
-        height, width = self._rgb.shape[:2]
-        view = view_at(number / self.expected_frames, (height, width))
-        rgb = cv2.warpAffine(
-            self._rgb, view, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return Frame(rgb, Fraction(number) / self.rate)
+        self.first = next(self._read())
 
     def _read(self) -> Iterator[Frame]:
-        yield from map(self._frame, range(self.expected_frames))
-        self.end = Fraction(self.expected_frames) / self.rate
+        height, width = self._rgb.shape[:2]
+        settings = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
+        for number in range(self.expected_frames):
+            view = view_at(number / self.expected_frames, (height, width))
+            yield Frame(cv2.warpAffine(self._rgb, view, (width, height), **settings), number / self.rate)
+        self.end = self.expected_frames / self.rate
 
 
 def view_at(time: float, size: tuple[int, int]) -> np.ndarray:
@@ -82,7 +71,7 @@ def main() -> None:
     parser.add_argument("--photo", type=Path, help="the photo (default: the sample portrait)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of the clip (default: 4)")
     options = parser.parse_args()
-    if not options.seconds > 0 or not math.isfinite(options.seconds):
+    if not 0 < options.seconds < math.inf:
         raise InputError(f"--seconds is {options.seconds:g}: give a length above 0.")
     if options.out.suffix.lower() != ".mp4":
         raise InputError(f"{options.out} is no name for a clip: give one that ends in .mp4.")

@@ -15,22 +15,20 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-DEPTH = 2
-"""Items that wait between two threads at most: enough to even out their pace, few enough to keep memory small."""
-
+DEPTH = 2  # items that wait between two threads at most: enough to even out their pace, few enough for the memory
 END = object()
 
 
 @contextmanager
-def ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Iterator[Item]]:
-    """An iterator over `items`, of which up to `depth` are fetched by another thread before they are asked for.
+def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """An iterator over `items`, of which a few are fetched by another thread before they are asked for.
 
     What fetching raises is raised where the item would have come. Leaving the block waits for the item that is being
     fetched and leaves the others alone.
     """
     source = iter(items)
     with ThreadPoolExecutor(1, "ahead") as pool:
-        fetched = deque(pool.submit(next, source, END) for _ in range(depth))
+        fetched = deque(pool.submit(next, source, END) for _ in range(DEPTH))
 
         def results() -> Iterator[Item]:
             while (item := fetched.popleft().result()) is not END:
@@ -44,25 +42,24 @@ def ahead(items: Iterable[Item], depth: int = DEPTH) -> Iterator[Iterator[Item]]
 
 
 @contextmanager
-def behind(work: Callable[[Item], object], depth: int = DEPTH) -> Iterator[Callable[[Item], None]]:
-    """A function that has `work` done on items by another thread, in order, with up to `depth` of them waiting.
+def behind(work: Callable[[Item], object]) -> Iterator[Callable[[Item], None]]:
+    """A function that has `work` done on items by another thread, in order, with a few of them waiting.
 
-    What `work` raises is raised by a later call, or on leaving the block, which waits until all is done; no item after
-    the failed one is worked on. That includes leaving it by an exception, which then goes on.
+    What `work` raises is raised by a later call, or on leaving the block, which waits until all is done, also where it
+    is left by an exception; no item after the failed one is worked on.
     """
-    failed: list[BaseException] = []
+    failed = False
     waiting: deque[Future[None]] = deque()
 
     def do(item: Item) -> None:
+        nonlocal failed
         if not failed:
-            try:
-                work(item)
-            except BaseException as error:
-                failed.append(error)
-                raise
+            failed = True  # and it stays so where `work` raises
+            work(item)
+            failed = False
 
     def put(item: Item) -> None:
-        while len(waiting) >= depth or (waiting and waiting[0].done()):
+        while len(waiting) >= DEPTH or (waiting and waiting[0].done()):
             waiting.popleft().result()
         waiting.append(pool.submit(do, item))
 

@@ -1,5 +1,6 @@
 """Frames of a video, by PyAV (FFmpeg)."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
@@ -31,12 +33,10 @@ SD_WIDTH, SD_HEIGHT = 1279, 576
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # Formats with oblong pixels stay well inside (anamorphic PAL is 64:45); beyond, the figure is garbage.
 MAX_PIXEL_ASPECT = 4
-# A clock that starts later than this is one of a broadcast; sooner, it is a deliberate offset of the sound.
-LATE_START = 1
-# A step back by more than this is a clock set anew (joined recordings); by less, jitter.
-CLOCK_RESTART = 1
-# How much less than it announces a video may hold before the user hears of it, in seconds.
-MISSING_TOLERANCE = Fraction(1, 2)
+# All in seconds:
+LATE_START = 1  # a clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound
+CLOCK_RESTART = 1  # a step back by more is a clock set anew (joined recordings); by less, jitter
+MISSING_TOLERANCE = Fraction(1, 2)  # how much less than it announces a video may hold before the user hears of it
 
 
 class VideoSource(FrameSource):
@@ -68,25 +68,23 @@ class VideoSource(FrameSource):
         self.first = first
 
     def _read(self) -> Iterator[Frame]:
-        self.warning = None
         clock, step, start = Clock(self.origin), 1 / self.rate, None
         with open_container(self.path) as container:
             stream = container.streams[self._index]
-            convert = RGBConverter(self._reformatter, stream.sample_aspect_ratio)
             for picture, stamp in self._decode(container, stream):
                 time = clock.time(None if stamp is None else stamp * stream.time_base, step)
-                start = time if start is None else start
+                if start is None:
+                    start, display_matrix = time, picture.side_data.get(SideDataType.DISPLAYMATRIX)
+                    size = _square_pixel_size(picture, stream.sample_aspect_ratio)
                 self.end = time + (picture.duration * stream.time_base or step)
-                yield Frame(convert(picture), time)
+                yield Frame(_oriented(to_rgb(picture, size, self._reformatter), display_matrix), time)
         if start is not None and self.end - start < self._announced - MISSING_TOLERANCE:
             self.warning = (
                 f"{self.path} announces {float(self._announced):.1f} s, but its pictures end after "
                 f"{float(self.end - start):.1f} s: it may be cut off"
             )
 
-    def _decode(
-        self, container: av.container.InputContainer, stream: VideoStream
-    ) -> Iterator[tuple[VideoFrame, int | None]]:
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int | None]]:
         """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
         decoder = _decoder(stream)
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
@@ -110,48 +108,20 @@ class Clock:
     """Seconds since `origin`, going on evenly where stamps are missing or start anew."""
 
     def __init__(self, origin: Fraction):
-        self._shift = -origin
-        self._last: Fraction | None = None
-        self._following = Fraction(0)
+        self._shift, self._following = -origin, Fraction(0)
+        self._last: Fraction | float = -math.inf
 
     def time(self, stamp: Fraction | None, length: Fraction) -> Fraction:
         """The time of what comes next: its stamp in the file is `stamp` seconds, or unknown, and it lasts so long."""
         time = self._following if stamp is None else stamp + self._shift
-        if self._last is not None and time < self._last - CLOCK_RESTART:
+        if time < self._last - CLOCK_RESTART:
             self._shift += self._following - time
             time = self._following
         self._last, self._following = time, time + length
         return time
 
 
-class RGBConverter:
-    """Turns the decoded pictures of one stream into upright RGB of the size of the first."""
-
-    def __init__(self, reformatter: VideoReformatter, pixel_aspect: Fraction | None):
-        self._reformatter = reformatter
-        self._pixel_aspect = pixel_aspect
-        self._size: tuple[int, int] | None = None
-        self._display_matrix: bytes | None = None
-
-    def __call__(self, picture: VideoFrame) -> np.ndarray:
-        """[H, W, 3] uint8, full range, over white."""
-        if self._size is None:
-            self._size = _square_pixel_size(picture, self._pixel_aspect)
-            self._display_matrix = picture.side_data.get(SideDataType.DISPLAYMATRIX)
-        width, height = self._size
-        has_alpha = picture.format.name == "pal8" or any(c.is_alpha for c in picture.format.components)
-        is_hdr = picture.color_trc in HDR_CURVES
-        pixels = self._reformatter.reformat(
-            picture, width, height, "rgba" if has_alpha else "rgb24", src_colorspace=_matrix_of(picture),
-            dst_color_range=ColorRange.JPEG, interpolation=CONVERSION,
-            dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-            dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
-        ).to_ndarray()  # fmt: skip
-        rgb = over_white(pixels) if has_alpha else pixels
-        return rgb if self._display_matrix is None else _orient(rgb, bytes(self._display_matrix))
-
-
-def open_container(path: Path) -> av.container.InputContainer:
+def open_container(path: Path) -> InputContainer:
     """Opens a media file of a known kind. Raises InputError for anything else."""
     try:
         return av.open(str(path.absolute()), options=OPEN_OPTIONS, metadata_errors="replace")
@@ -160,23 +130,34 @@ def open_container(path: Path) -> av.container.InputContainer:
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
 
 
-def whole_packets(container: av.container.InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
+def whole_packets(container: InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
     """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
-    packets = container.demux(stream)
     with suppress(av.FFmpegError):
-        yield from (packet for packet in packets if packet.size)
+        yield from (packet for packet in container.demux(stream) if packet.size)
 
 
-def _main_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+def to_rgb(picture: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+    """A decoded picture as RGB uint8 [H, W, 3], full range, over white; `size` is (width, height)."""
+    is_hd = picture.width > SD_WIDTH or picture.height > SD_HEIGHT
+    assumed = Colorspace.ITU709 if is_hd else Colorspace.ITU601  # of a picture that states no matrix
+    has_alpha = picture.format.name == "pal8" or any(c.is_alpha for c in picture.format.components)
+    is_hdr = picture.color_trc in HDR_CURVES
+    pixels = reformatter.reformat(
+        picture, *size, "rgba" if has_alpha else "rgb24",
+        src_colorspace=None if picture.format.is_rgb or picture.colorspace in KNOWN_MATRICES else assumed,
+        dst_color_range=ColorRange.JPEG, interpolation=CONVERSION,
+        dst_color_trc=ColorTrc.BT709 if is_hdr else None,
+        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
+    ).to_ndarray()  # fmt: skip
+    return over_white(pixels) if has_alpha else pixels
+
+
+def _main_stream(container: InputContainer, path: Path) -> VideoStream:
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context]
     if not videos:
-        reason = "it holds sound only" if container.streams.audio else "it holds no pictures"
-        raise unreadable(path, reason, "pass a video or a photo")
+        raise unreadable(path, "it holds no pictures, or none that can be decoded", "pass a photo, or an H.264 video")
     best = container.streams.best("video")
-    chosen = best if best in videos else videos[0]
-    if chosen.codec_context is None:
-        raise unreadable(path, "its video codec is unknown", "convert it to H.264 first")
-    return chosen
+    return best if best in videos else videos[0]
 
 
 def _decoder(stream: VideoStream) -> av.CodecContext:
@@ -186,14 +167,6 @@ def _decoder(stream: VideoStream) -> av.CodecContext:
     return av.CodecContext.create(name, "r")
 
 
-def _matrix_of(picture: VideoFrame) -> Colorspace | None:
-    """The matrix to assume for a picture that states none, else None."""
-    if picture.format.is_rgb or picture.colorspace in KNOWN_MATRICES:
-        return None
-    is_hd = picture.width > SD_WIDTH or picture.height > SD_HEIGHT
-    return Colorspace.ITU709 if is_hd else Colorspace.ITU601
-
-
 def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
     """Width and height after stretching pixels of `aspect` width / height to squares."""
     if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
@@ -201,12 +174,13 @@ def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[in
     return round(picture.width * max(aspect, 1)), round(picture.height / min(aspect, 1))
 
 
-def _orient(rgb: np.ndarray, display_matrix: bytes) -> np.ndarray:
+def _oriented(rgb: np.ndarray, display_matrix: bytes | None) -> np.ndarray:
     """Applies the quarter turns and mirrors of a container's display matrix; other angles go to the nearest of them."""
+    if display_matrix is None:
+        return rgb
     # Its upper left 2 x 2 maps row vectors (x, y).
-    (a, b), (c, d) = np.frombuffer(display_matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
+    (a, b), (c, d) = np.frombuffer(bytes(display_matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
+    right, down = a, d
     if abs(b) > abs(a):
         rgb, right, down = rgb.transpose(1, 0, 2), c, b
-    else:
-        right, down = a, d
     return np.ascontiguousarray(rgb[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])

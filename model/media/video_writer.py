@@ -1,11 +1,11 @@
 """Writes frames as H.264 in mp4, with the clock and the sound of their source."""
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
@@ -18,27 +18,19 @@ from model.media.audio import Sound
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 
 ENCODER = "libx264"
-AVX_512F = 13  # OpenCV's number of it, which has no name in Python
-# With AVX-512, x264 gives other bytes now and then for the same pictures; without, the same each time, no slower.
-SAME_EACH_TIME = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
-ENCODER_OPTIONS = {"crf": "18", "preset": "medium", **SAME_EACH_TIME}  # visually lossless
+ENCODER_OPTIONS = {"crf": "18", "preset": "medium"}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
 UNSTEADY_OPTIONS = {**ENCODER_OPTIONS, "bf": "0"}
 PIXEL_FORMAT = "yuv420p"
-# The mp4 muxer refines coarser clocks by doubling until they have this many ticks a second.
-MIN_TICKS_PER_SECOND = 10_000
+MIN_TICKS_PER_SECOND = 10_000  # the mp4 muxer refines coarser clocks by doubling until they have that many
 BT709_MATRIX = 1
 CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
 
 
 class Film:
-    """An mp4 file while it is written: packets of pictures, and the sound of `source` along with them.
+    """An mp4 file while it is written: packets of pictures on the clock of `source`, and its sound if that is wanted.
 
-    Args:
-        path: the file, which may be there.
-        source: lends its clock and its sound.
-        add_pictures: adds the stream of the pictures to the file, with this tick of the clock in seconds.
-        sound: whether the sound is wanted.
+    add_pictures: adds the stream of the pictures to the file, with this tick of the clock in seconds.
     """
 
     def __init__(
@@ -74,8 +66,7 @@ class Film:
         self.add(packets)
         if self._sound is not None:
             # Where the source was read to its end the sound may go on longer than the pictures.
-            self._sound.advance(None if whole else last * self.tick + 1 / self._rate)
-            self._sound.finish()
+            self._sound.finish(None if whole else last * self.tick + 1 / self._rate)
 
     def close(self) -> None:
         """Let go of the file, whatever its state."""
@@ -87,9 +78,7 @@ class Film:
 class VideoSink(FrameSink):
     """H.264 (CRF 18, yuv420p, BT.709, limited range) with the sound of `source`; odd sizes gain a row or column.
 
-    Args:
-        path, source, sound: as `Film` takes them.
-        after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
+    after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
     """
 
     def __init__(self, path: Path, source: FrameSource, *, sound: bool = True, after: int | None = None):
@@ -98,8 +87,7 @@ class VideoSink(FrameSink):
         self._film: Film | None = None
         self._with_sound = sound
         self._shape: tuple[int, ...] = ()
-        self.last = after
-        """When the last picture is shown, in ticks."""
+        self.last = after  # when the last picture is shown, in ticks
 
     def _add_pictures(self, container: OutputContainer, tick: Fraction) -> VideoStream:
         height, width = self._shape[:2]
@@ -147,7 +135,5 @@ class VideoSink(FrameSink):
 
 def refined_tick(tick: Fraction) -> Fraction:
     """A tick that divides `tick` and is short enough for mp4: seconds."""
-    per_second = tick.denominator
-    while per_second < MIN_TICKS_PER_SECOND:
-        per_second *= 2
-    return Fraction(1, per_second)
+    doublings = max(0, math.ceil(math.log2(MIN_TICKS_PER_SECOND / tick.denominator)))
+    return Fraction(1, tick.denominator * 2**doublings)

@@ -1,40 +1,32 @@
-"""A camera as a source: the newest frame only, shown at once.
+"""A live picture: a camera of which only the newest frame counts, and the screens it is shown on.
 
     with closing(VideoCapture(0)) as camera, Window() as window, Latest(camera) as frames:
         play(frames, [window])
 
 Nothing waits in a queue: while a frame is worked on, the camera's next ones replace each other, so that what is shown
-is never older than one frame's work. Tests put objects of their own in the place of cameras and outputs.
+is never older than one frame's work.
 """
 
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
-from typing import Protocol, Self
+from typing import Self
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from model.common.errors import InputError
 from model.media.frames import Frame
 
-PATIENCE = 5.0
-"""Seconds without a frame after which the camera is taken for gone."""
-
-FPS_FRAMES = 10
-"""Frames over which the figure in the title is taken."""
-
-
-class Output(Protocol):
-    """Where frames go, see `model.media.screens`."""
-
-    closed: bool
-
-    def show(self, rgb: np.ndarray, title: str) -> None:
-        """Show a picture RGB uint8 `[H, W, 3]`."""
+PATIENCE = 5.0  # seconds without a frame after which the camera is taken for gone
+RATE_FRAMES = 10  # over which the frames a second in the title are taken
+SCREEN_PART = 0.8  # part of each side of the screen that a window takes at most
+VIRTUAL_SIZE, VIRTUAL_RATE = (1280, 720), 20  # width, height and frames a second that other programs are promised
 
 
 class VideoCapture:
@@ -46,8 +38,7 @@ class VideoCapture:
         if not self._capture.isOpened() or self.read() is None:
             self._capture.release()
             raise InputError(
-                f"The camera webcam:{device} cannot be opened: connect it, close other programs that use it, "
-                "or name another number."
+                f"The camera webcam:{device} cannot be opened: connect it, close what uses it, or name another number."
             )
 
     def read(self) -> np.ndarray | None:
@@ -69,60 +60,142 @@ class Latest:
     def __init__(self, camera: VideoCapture):
         self.dropped = 0
         self._camera = camera
-        self._newest: Frame | None = None
-        self._has_ended = False
-        self._error: Exception | None = None
-        self._changed = threading.Condition()
+        self._is_open = True
+        self._newest: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()  # None at the end
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
 
     def _read(self) -> None:
         start = time.monotonic()
         try:
-            while not self._has_ended and (rgb := self._camera.read()) is not None:
-                frame = Frame(rgb, Fraction(time.monotonic() - start).limit_denominator(1000))
-                with self._changed:
-                    self.dropped += self._newest is not None
-                    self._newest = frame
-                    self._changed.notify()
+            while self._is_open and (rgb := self._camera.read()) is not None:
+                with suppress(queue.Empty):
+                    self._newest.get_nowait()
+                    self.dropped += 1
+                self._newest.put(Frame(rgb, Fraction(time.monotonic() - start).limit_denominator(1000)))
+            self._newest.put(None)
         except Exception as error:  # it is raised where the frame would have come
-            self._error = error
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify()
+            self._newest.put(error)
 
     def __iter__(self) -> Iterator[Frame]:
         """Each time the newest frame that was not given yet, until the camera has no more."""
         while True:
-            with self._changed:
-                came = self._changed.wait_for(lambda: self._newest is not None or self._has_ended, PATIENCE)
-                frame, self._newest = self._newest, None
-            if self._error is not None:
-                raise self._error
-            if not came:
-                raise InputError(f"The camera has sent nothing for {PATIENCE:g} seconds: connect it again.")
-            if frame is None:
+            try:
+                newest = self._newest.get(timeout=PATIENCE)
+            except queue.Empty:
+                raise InputError(f"The camera has sent nothing for {PATIENCE:g} seconds: connect it again.") from None
+            if isinstance(newest, Exception):
+                raise newest
+            if newest is None:
                 return
-            yield frame
+            yield newest
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._has_ended = True
+        self._is_open = False
         self._thread.join(PATIENCE)
 
 
-def play(frames: Iterable[Frame], outputs: Sequence[Output]) -> int:
-    """Show frames until there are no more, an output is closed, or Ctrl-C; returns how many were shown."""
-    shown, times = 0, deque(maxlen=FPS_FRAMES)
+class Screen(AbstractContextManager):
+    """Where `show(rgb, title)` shows pictures RGB uint8 `[H, W, 3]`. Leaving a `with` block closes it."""
+
+    closed = False
+
+    def close(self) -> None:
+        """Let go of it; nothing is shown any more."""
+        self.closed = True
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Window(Screen):
+    """A window of tkinter that Esc and its own button close. Raises InputError where there is no display."""
+
+    def __init__(self) -> None:
+        try:
+            import tkinter
+
+            from PIL import ImageTk
+        except ImportError as error:
+            raise InputError("The window needs tkinter: install python3-tk, or give --virtual_camera.") from error
+        try:
+            self._root = tkinter.Tk()
+        except tkinter.TclError as error:
+            raise InputError("There is no display for the window: use a desktop, or give --virtual_camera.") from error
+        self._make_photo, self._photo = ImageTk.PhotoImage, None
+        self._label = tkinter.Label(self._root, borderwidth=0, background="black")
+        self._label.pack(expand=True)
+        self._root.configure(background="black")
+        self._root.bind("<Escape>", lambda event: self.close())
+        self._root.protocol("WM_DELETE_WINDOW", self.close)
+        width, height = self._root.winfo_screenwidth(), self._root.winfo_screenheight()
+        self._largest = int(SCREEN_PART * width), int(SCREEN_PART * height)
+
+    def show(self, rgb: np.ndarray, title: str) -> None:
+        """Show a picture, reduced to the screen where it is larger, and heed keys and mouse."""
+        if self.closed:
+            return
+        self._root.title(title)
+        image = Image.fromarray(rgb)
+        image.thumbnail(self._largest, Image.Resampling.BILINEAR)
+        self._photo = self._make_photo(image)  # the label shows only what somebody holds on to
+        self._label.configure(image=self._photo)
+        self._root.update()
+
+    def close(self) -> None:
+        """Close the window, once."""
+        if not self.closed:
+            self.closed, self._photo = True, None
+            self._root.destroy()
+
+
+class VirtualCamera(Screen):
+    """A camera that other programs see. Raises InputError where the package or the driver is missing."""
+
+    def __init__(self) -> None:
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            raise InputError("--virtual_camera needs a package: pip install pyvirtualcam.") from error
+        try:
+            self._camera = pyvirtualcam.Camera(*VIRTUAL_SIZE, VIRTUAL_RATE)
+        except RuntimeError as error:
+            raise InputError(
+                "No virtual camera was found: on Linux run sudo modprobe v4l2loopback, elsewhere install OBS."
+            ) from error
+
+    def show(self, rgb: np.ndarray, title: str) -> None:
+        """Send a picture, as large as the camera's allows, between black bars."""
+        self._camera.send(np.asarray(ImageOps.pad(Image.fromarray(rgb), VIRTUAL_SIZE, Image.Resampling.BILINEAR)))
+
+    def close(self) -> None:
+        """Close the camera."""
+        self._camera.close()
+
+
+def open_screens(virtual_camera: bool) -> list[Screen]:
+    """The window; or the virtual camera, and the window where there is a display. InputError where one is missing."""
+    if not virtual_camera:
+        return [Window()]
+    screens: list[Screen] = [VirtualCamera()]
+    with suppress(InputError):
+        screens.append(Window())
+    return screens
+
+
+def play(frames: Iterable[Frame], screens: Sequence[Screen]) -> int:
+    """Show frames until there are no more, a screen is closed, or Ctrl-C; returns how many were shown."""
+    shown, times = 0, deque(maxlen=RATE_FRAMES)
     with suppress(KeyboardInterrupt):
         for frame in frames:
             times.append(time.monotonic())
             rate = (len(times) - 1) / max(times[-1] - times[0], 1e-3)
-            for output in outputs:
-                output.show(frame.rgb, f"VToonify · {rate:.1f} frames a second")
+            for screen in screens:
+                screen.show(frame.rgb, f"VToonify · {rate:.1f} frames a second")
             shown += 1
-            if any(output.closed for output in outputs):
+            if any(screen.closed for screen in screens):
                 break
     return shown
