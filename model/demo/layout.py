@@ -1,20 +1,13 @@
 """Where things are on the page, and which handler of `Page` each of them calls."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from model.demo.page import CONTROLS, FIELDS, OPTIONS, PADDINGS, Page, failure, told
+from model.demo.page import FIELDS, OPTIONS, PADDINGS, Page, Updates, failure, told
 
-AT_ONCE = {"light": 8, "rest": 8, "picture": 1, "video": 1}
-AT_ONCE_ON_CUDA = AT_ONCE | {"picture": 4, "video": 2}
-"""How many events of each queue are worked on at a time. Dragging never waits for a video, nor for a slider to rest."""
-
-LARGEST_PADDING = 400
-"""At an eye distance of 64 pixels: a crop that shows the upper half of a person."""
-
+LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
 SWEEP_EVERY, KEPT_FOR = 600, 3600
 """Seconds between sweeps of the files that the server sent or received, and how long they stay."""
 
@@ -32,25 +25,20 @@ CSS = """
 """
 
 NAMES = """
-() => {
-  const texts = ["The picture before", "The picture in the chosen style"];
-  const name = () => {
-    document.querySelectorAll("#result img").forEach((picture, number) => {
-      if (picture.alt !== texts[number % 2]) picture.alt = texts[number % 2];
-    });
-    document.querySelectorAll("#gallery button img").forEach((picture) => {
-      if (picture.parentElement.ariaLabel !== picture.alt) picture.parentElement.ariaLabel = picture.alt;
-    });
-  };
-  new MutationObserver(name).observe(document.body, {subtree: true, childList: true});
-  name();
-}
+() => new MutationObserver(() => {
+  document.querySelectorAll("#result img").forEach((picture, number) => {
+    picture.alt = ["The picture before", "The picture in the chosen style"][number % 2];
+  });
+  document.querySelectorAll("#gallery button img").forEach((picture) => {
+    picture.parentElement.ariaLabel = picture.alt;
+  });
+}).observe(document.body, {subtree: true, childList: true})
 """
 """What screen readers say: Gradio's picture slider has no alternative texts, its thumbnails are mere numbers."""
 
 
-def serve(page: Page, device: str, **settings: Any) -> None:
-    """Serve the page until Ctrl-C; `device` is what the models run on, `settings` are gradio's (`launch`).
+def launch(page: Page, on_cuda: bool = False, **settings: Any) -> None:
+    """Serve the page until Ctrl-C; on_cuda: whether the models run there; settings: gradio's.
 
     Light or dark as the visitor's system is, in the system's fonts: nothing is fetched from elsewhere.
     """
@@ -64,7 +52,8 @@ def serve(page: Page, device: str, **settings: Any) -> None:
                 parts |= _degree_step()
         for name, part in parts.items():
             part.elem_id = name
-        at_once = AT_ONCE_ON_CUDA if device == "cuda" else AT_ONCE
+        # Dragging never waits for a video, nor for a slider to rest.
+        at_once = {"light": 8, "rest": 8, "picture": 4 if on_cuda else 1, "video": 2 if on_cuda else 1}
         _connect(blocks, page, parts, at_once)
         _connect_programs(page, at_once["video"])
     blocks.queue(max_size=60).launch(  # more visitors than that are asked to come back
@@ -78,12 +67,11 @@ def _option(name: str, **settings: Any) -> gr.blocks.Block:
     field = FIELDS[OPTIONS[name]]
     about = field.metadata
     info = about["help"].split(";")[0]  # the rest is about the command line
-    settings = {
-        "label": name.replace("_", " ").capitalize(), "info": info[0].upper() + info[1:], "value": field.default,
-    } | settings  # fmt: skip
+    label = name.replace("_", " ").capitalize()
+    settings = {"label": label, "info": info[0].upper() + info[1:], "value": field.default} | settings
     if field.type is bool:
         return gr.Checkbox(**settings)
-    if about["choices"]:
+    if "choices" in about:
         return gr.Radio(**{"choices": about["choices"]} | settings)
     if settings["value"] is None:
         return gr.Number(**settings)
@@ -106,8 +94,8 @@ def _style_step(page: Page) -> Parts:
 
 def _crop_step() -> Parts:
     gr.Markdown("## 2 · Photo or video, and crop")
-    parts: Parts = {}
     webcam = {"sources": ["webcam"], "webcam_options": gr.WebcamOptions(mirror=False)}
+    parts: Parts = {}
     with gr.Tabs():
         with gr.Tab("File"):
             parts["upload"] = gr.File(label="Photo or video", type="filepath", height=120)
@@ -123,12 +111,10 @@ def _crop_step() -> Parts:
     )  # fmt: skip
     parts["face"] = gr.Radio(label="Face", choices=[("Person 1", 0)], value=0, visible=False)
     gr.Markdown(f"The bright part is stylised. The sliders: {FIELDS['padding'].metadata['help']}.")
-    settings = {"step": 8, "min_width": 140, "buttons": []}
-    for row in (("left", "right"), ("top", "bottom")):
-        with gr.Row():
-            for side in row:
-                name, label = f"padding_{side}", side.capitalize()
-                parts[name] = gr.Slider(0, LARGEST_PADDING, PADDINGS[name], label=label, **settings)
+    with gr.Row():
+        for name, usual in PADDINGS.items():
+            label = name.removeprefix("padding_").capitalize()
+            parts[name] = gr.Slider(0, LARGEST_PADDING, usual, label=label, step=8, min_width=200, buttons=[])
     return parts
 
 
@@ -159,41 +145,62 @@ def _degree_step() -> Parts:
 
 
 def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int]) -> None:
-    """Events of the page."""
-    controls = {name: parts[name] for name in (*CONTROLS, "face")}
+    """Events of the page; `at_once`: how many events of each queue are worked on at a time."""
+    controls = {name: parts[name] for name in ("style", "exemplar", "face", *OPTIONS, *PADDINGS)}
 
     def call(
-        handler: Callable, queue: str = "light", inputs: Parts = controls, place: bool = False, **more: Any
-    ) -> dict[str, Any]:
-        """Arguments of an event: call `handler` with the values of `inputs` and, if wanted, the place of the click."""
+        handler: Callable[..., Updates], queue: str = "light", inputs: Parts = controls, click: bool = False,
+        trigger_mode: str = "always_last",
+    ) -> dict[str, Any]:  # fmt: skip
+        """Arguments of an event that calls `handler`, with `click` also with the place of the click."""
         return {
-            "fn": _guarded(handler, list(inputs), parts, place), "inputs": list(inputs.values()),
-            "outputs": list(parts.values()), "show_progress": "hidden", "api_visibility": "private",
-            "concurrency_limit": at_once[queue], "concurrency_id": queue, "trigger_mode": "always_last",
-        } | more  # fmt: skip
+            "fn": _guarded(handler, parts, click), "inputs_kwargs": inputs, "outputs": list(parts.values()),
+            "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": at_once[queue],
+            "concurrency_id": queue, "trigger_mode": trigger_mode,
+        }  # fmt: skip
 
     def show(event: Callable) -> None:
         """After an event: the crop, then the result."""
         event(**call(page.frame)).success(**call(page.result, "picture"))
 
-    show(blocks.load(**call(page.take, inputs={})).success)
-    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
-    blocks.unload(_by_name(page.leave, []))
-    show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, place=True)).success)
+    for event in (blocks.load, parts["sample"].click):
+        show(event(**call(page.take, inputs={})).success)
     for name, event in (("upload", "upload"), ("snapshot", "input"), ("recording", "stop_recording")):
         show(getattr(parts[name], event)(**call(page.take, inputs={"upload": parts[name]})).success)
-    show(parts["sample"].click(**call(page.take, inputs={})).success)
-    show(parts["frame"].select(**call(page.pick, inputs={}, place=True)).success)
+    show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, click=True)).success)
+    show(parts["frame"].select(**call(page.pick, inputs={}, click=True)).success)
     show(parts["face"].input)
+    for name in PADDINGS:
+        parts[name].input(**call(page.frame))
     for name in (*PADDINGS, "degree"):
-        if name in PADDINGS:
-            parts[name].input(**call(page.frame))
-        draft = parts[name].input(**call(page.draft, "picture"))
-        draft.success(**call(page.settled, "rest"))
+        parts[name].input(**call(page.draft, "picture")).success(**call(page.settled, "rest"))
     for name in ("exemplar", "color_transfer", "full_frame"):
         parts[name].input(**call(page.result, "picture"))
     parts["run"].click(**call(page.film, "video", trigger_mode="once"))
-    parts["cancel"].click(_by_name(page.cancel, []), queue=False, api_visibility="private")
+    parts["cancel"].click(page.cancel, queue=False, api_visibility="private")
+    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
+    blocks.unload(page.leave)
+
+
+def _guarded(handler: Callable[..., Updates], parts: Parts, click: bool) -> Callable:
+    """`handler` as gradio calls it, with the updates for `parts`; an error becomes a message in the page.
+
+    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
+    """
+
+    def call(request: gr.Request, **values: Any) -> Updates:
+        try:
+            for updates in handler(request.session_hash, **values):
+                yield {parts[name]: value for name, value in updates.items()}
+        except Exception as error:
+            sentence = failure(error)
+            yield {parts["message"]: told(sentence, role="alert")}
+            raise gr.Error(sentence, visible=False, print_exception=False) from error
+
+    def clicked(event: gr.SelectData, request: gr.Request, **values: Any) -> Updates:
+        yield from call(request, place=event.index, **values)
+
+    return clicked if click else call
 
 
 def _connect_programs(page: Page, at_once: int) -> None:
@@ -206,46 +213,8 @@ def _connect_programs(page: Page, at_once: int) -> None:
         }
         inputs |= {name: _option(name) for name in OPTIONS}
         inputs |= {name: gr.Number(usual, label=name) for name, usual in PADDINGS.items()}
-        queue = {"concurrency_limit": at_once, "concurrency_id": "video"}
-        stylize = _by_name(page.stylize, list(inputs))
-        gr.Button().click(stylize, list(inputs.values()), gr.File(label="Result"), api_name="stylize", **queue)
+        gr.Button().click(
+            page.stylize, inputs_kwargs=inputs, outputs=gr.File(label="Result"), api_name="stylize",
+            concurrency_limit=at_once, concurrency_id="video",
+        )  # fmt: skip
         gr.Button().click(page.styles, None, gr.JSON(label="Styles"), api_name="styles")
-
-
-def _by_name(handler: Callable, names: Sequence[str]) -> Callable:
-    """`handler` as gradio calls it: the request first, then values, for which programs find `names` in the signature.
-
-    The handler gets the visitor's session, and the values by name.
-    """
-
-    def call(request: gr.Request, *values: Any) -> Any:
-        return handler(request.session_hash, **dict(zip(names, values, strict=True)))
-
-    request, _ = inspect.signature(call).parameters.values()
-    others = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in names]
-    call.__signature__ = inspect.Signature([request, *others])
-    call.__doc__ = handler.__doc__
-    return call
-
-
-def _guarded(handler: Callable, names: Sequence[str], parts: Parts, place: bool) -> Callable:
-    """As `_by_name`, for what answers with updates of `parts`; an error becomes a message in the page.
-
-    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
-    """
-    by_name = _by_name(handler, ["place", *names] if place else names)
-
-    def call(request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        try:
-            found = by_name(request, *values)
-            for updates in [found] if isinstance(found, dict) else found:
-                yield {parts[name]: value for name, value in updates.items()} or {parts["message"]: gr.skip()}
-        except Exception as error:
-            sentence = failure(error)
-            yield {parts["message"]: told(sentence, role="alert")}
-            raise gr.Error(sentence, visible=False, print_exception=False) from error
-
-    def clicked(event: gr.SelectData, request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        yield from call(request, event.index, *values)
-
-    return clicked if place else call
