@@ -46,34 +46,25 @@ class Options:
 
 
 def main() -> None:
-    """Load the first style and serve the page until Ctrl-C."""
+    """Load the first style and serve the page until Ctrl-C; all files of the server and its visitors go with it."""
     options = cli.parse(Options, __doc__)
     options.check()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     with TemporaryDirectory(prefix="vtoonify-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(folder)  # Gradio reads it when it is imported
-        serve(options, Path(os.environ["GRADIO_TEMP_DIR"]))
+        from model.demo.layout import serve
+        from model.demo.page import Page
 
-
-def serve(options: Options, folder: Path) -> None:
-    """Serve the page, with all files of the server and its visitors in `folder`."""
-    from model.demo.layout import launch
-    from model.demo.page import Page
-
-    studio = Studio(options.device, options.precision, options.max_seconds)
-    gallery = Gallery(list_entries(), studio.stylizer)
-    gallery.draw(gallery.entries[0])
-    threading.Thread(target=gallery.draw_missing, daemon=True).start()
-    try:
-        launch(
-            Page(studio, gallery, folder / "visits"), on_cuda=pick_device(options.device).type == "cuda",
-            server_name=options.server_name, server_port=options.server_port or None, share=options.share,
-            auth=options.visitors, max_file_size=options.max_megabytes * 2**20,
+        studio = Studio(options.device, options.precision, options.max_seconds)
+        gallery = Gallery(list_entries(), studio.stylizer)
+        gallery.draw(gallery.entries[0])
+        threading.Thread(target=gallery.draw_missing, daemon=True).start()
+        page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"))
+        serve(
+            page, pick_device(options.device).type == "cuda", server_name=options.server_name,
+            server_port=options.server_port or None, share=options.share, auth=options.visitors,
+            max_file_size=options.max_megabytes * 2**20,
         )  # fmt: skip
-    except OSError as error:
-        place = f"{options.server_name}, port {options.server_port or '7860 and up'}"
-        mend = "the port is taken, or that is no address of this machine; choose another --server_port or --server_name"
-        raise InputError(f"The page cannot be served at {place}: {mend}.") from error
 
 
 if __name__ == "__main__":

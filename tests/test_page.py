@@ -16,16 +16,14 @@ import pytest
 
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
-from tests.clips import make_clip, sound_of
+from tests.clips import make_clip, sound_of, write_photo
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS, WAIT_SECONDS = 180, 90
-"""A machine that is busy with other things is slow; a page that does nothing at all fails all the same."""
-
-DEGREE = "#degree input[type=range]"
+START_SECONDS, WAIT_SECONDS = 180, 90  # machines that are busy with other things are slow
+DEGREE, UPLOAD = "#degree input[type=range]", "#upload input[type=file]"
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +88,15 @@ def wait_until(condition, seconds: float = WAIT_SECONDS) -> None:
         time.sleep(0.2)
 
 
-def picture(page, place: str = "#result", number: int = -1) -> np.ndarray:
-    """The picture that the page shows at a place, BGR, in whole numbers: the last one there is the result."""
-    address = page.locator(f"{place} img").nth(number).get_attribute("src")
-    return cv2.imdecode(np.frombuffer(page.request.get(address).body(), np.uint8), cv2.IMREAD_COLOR).astype(int)
+def address(page, place: str = "#result", number: int = -1) -> str:
+    """Of the picture that the page shows at a place: the last one there is the result."""
+    return page.locator(f"{place} img").nth(number).get_attribute("src")
 
 
-def address(page, place: str = "#result") -> str:
-    return page.locator(f"{place} img").last.get_attribute("src")
+def picture(page, number: int = -1) -> np.ndarray:
+    """One of the pictures before and after, BGR, in whole numbers."""
+    body = page.request.get(address(page, number=number)).body()
+    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR).astype(int)
 
 
 def wait_for_change(page, before: str, place: str = "#result") -> None:
@@ -112,20 +111,11 @@ def wait_for_change(page, before: str, place: str = "#result") -> None:
     raise AssertionError(f"{place} did not change")
 
 
-def upload(page, path: Path) -> None:
-    page.set_input_files("#upload input[type=file]", path)
-
-
 def message(page, words: str) -> str:
     """The message in the page, once it contains these words."""
     told = page.locator("#message .told").filter(has_text=re.compile(words))
     told.wait_for()
     return told.inner_text()
-
-
-def save(path: Path, rgb: np.ndarray) -> Path:
-    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +174,7 @@ def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):
 def test_of_several_faces_one_is_clicked(visit, tmp_path, portrait):
     page = visit()
     shown = address(page)
-    upload(page, save(tmp_path / "two.png", np.hstack([portrait, portrait[:, ::-1] // 2 + 60])))
+    page.set_input_files(UPLOAD, write_photo(tmp_path / "two.png", np.hstack([portrait, portrait[:, ::-1] // 2 + 60])))
     page.get_by_text("2 faces").wait_for()
     wait_for_change(page, shown)
     first, shown = picture(page, number=0), address(page)
@@ -204,7 +194,7 @@ def test_videos_of_visitors_at_once_are_rendered_each_for_its_own(visit, tmp_pat
     pages, levels = [visit(), visit()], []
     for number, page in enumerate(pages):
         frames = [np.uint8(np.clip(np.roll(portrait, n % 2, 1) * 0.5 + 120 * number, 0, 255)) for n in range(8)]
-        upload(page, make_clip(tmp_path / f"clip{number}.mp4", frames, rate=8, sound="aac", sound_seconds=1))
+        page.set_input_files(UPLOAD, make_clip(tmp_path / f"clip{number}.mp4", frames, rate=8, sound="aac", sound_seconds=1))
         page.locator("#run").click()
     message(pages[0], "of 8 frames")
     for number, page in enumerate(pages):
@@ -230,7 +220,7 @@ def test_videos_of_visitors_at_once_are_rendered_each_for_its_own(visit, tmp_pat
 
 def test_a_video_is_cancelled(visit, tmp_path, temporary, portrait):
     page = visit()
-    upload(page, make_clip(tmp_path / "long.mp4", [portrait] * 75, rate=25))
+    page.set_input_files(UPLOAD, make_clip(tmp_path / "long.mp4", [portrait] * 75, rate=25))
     page.locator("#run").click()
     page.locator("#cancel").click()
     message(page, "Cancelled")
@@ -243,17 +233,17 @@ def test_bad_uploads_are_one_sentence_and_the_page_lives_on(visit, tmp_path, por
     shown = address(page)
     text = tmp_path / "words.mp4"
     text.write_text("not a film\n" * 100)
-    noise = save(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+    noise = write_photo(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
     long = make_clip(tmp_path / "long.mp4", [portrait] * 40, rate=8)
     for path, words in [(text, "no photo or video"), (noise, "No face"), (long, "up to 3")]:
-        upload(page, path)
+        page.set_input_files(UPLOAD, path)
         told = message(page, words)
         assert path.name in told and "\n" not in told.strip() and "/" not in told, told
         page.wait_for_timeout(1500)
         assert page.locator("#message [role=alert]").inner_text() == told, "it stays until something else happens"
         page.locator("#sample").click()
         page.wait_for_function("!document.querySelector('#message .told')")
-    upload(page, save(tmp_path / "me.png", portrait))
+    page.set_input_files(UPLOAD, write_photo(tmp_path / "me.png", portrait))
     page.get_by_text("me.png: photo").wait_for()
     wait_for_change(page, shown)
 
@@ -265,7 +255,7 @@ def test_programs_can_use_it(server, tmp_path, portrait):
     client = Client(server, verbose=False, download_files=str(tmp_path))
     styles = client.predict(api_name="/styles")
     assert [one["style"] for one in styles[:4]] == ["film", "ink", "painterly", "watercolour"]
-    photo = handle_file(str(save(tmp_path / "me.png", portrait)))
+    photo = handle_file(str(write_photo(tmp_path / "me.png", portrait)))
     result = client.predict(photo, style="ink", degree=0.5, compare=True, full_frame=1, api_name="/stylize")
     assert Path(result).name == "me_vtoonify.jpg"
     assert cv2.imread(result).shape == (*portrait.shape[:1], 2 * portrait.shape[1], 3)

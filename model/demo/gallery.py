@@ -23,14 +23,13 @@ PICTURES = ".pictures"  # folder of the checkpoint folder that keeps the picture
 class Entry:
     """One picture of the gallery: a model, or one style of it.
 
-    key: its name for the API, unique; ckpt: what `Stylizer.from_preset` calls the model; style: the exemplar, or None
-    where it is the model's own or there is a choice; on_disk: whether nothing has to be fetched.
+    key: its name for the API, unique; style: the exemplar, or None where it is the model's own or there is a choice;
+    on_disk: whether nothing has to be fetched.
     """
 
     key: str
     title: str
     preset: Preset
-    ckpt: str
     style: str | None
     on_disk: bool
 
@@ -43,22 +42,22 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
         prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
         for style in preset.style_names:
             title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
-            entries.append(Entry(prefix + style, title, preset, preset.name, style, on_disk))
+            entries.append(Entry(prefix + style, title, preset, style, on_disk))
         if not preset.style_names:
-            entries.append(Entry(preset.name, preset.name, preset, preset.name, None, on_disk))
+            entries.append(Entry(preset.name, preset.name, preset, None, on_disk))
     known = {(folder / preset.file).resolve() for preset in PRESETS}
     for path in sorted(folder.glob("*/vtoonify*.pt")):
         if path.resolve() not in known:  # the user has trained it
             with suppress(InputError):  # half copied, or something else: no visitor can mend it
                 name = path.parent.name
-                entries.append(Entry(name, name, describe_checkpoint(path), str(path), None, True))
+                entries.append(Entry(name, name, describe_checkpoint(path), None, True))
     return sorted(entries, key=lambda entry: not entry.on_disk)
 
 
 class Gallery:
     """Pictures of the entries, made when there is time and kept in the checkpoint folder `folder`.
 
-    load: gives the model of an entry's `ckpt`.
+    load: gives the model of a preset's file.
     """
 
     def __init__(self, entries: Sequence[Entry], load: Callable[[str], Stylizer], folder: Path = CHECKPOINTS):
@@ -93,7 +92,7 @@ class Gallery:
         """Make the picture of an entry, unless there is one, and keep it for the next start, if possible."""
         if entry.key in self._pictures:
             return
-        stylizer, sample = self._load(entry.ckpt), sample_portrait()
+        stylizer, sample = self._load(entry.preset.file), sample_portrait()
         (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
         picture = self._pictures[entry.key] = _thumbnail(Image.fromarray(cartoon))
         with suppress(OSError):  # of a folder that cannot be written

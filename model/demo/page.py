@@ -76,22 +76,19 @@ class Page:
             raise InputError("This page was left alone for too long: reload it.")
         return visit, visit.content
 
-    def _person(
-        self, content: Content, style: str, exemplar: str | None = None, face: int = 0, **options: Any
-    ) -> Person:
+    def _person(self, content: Content, style: str, exemplar: str = "", face: int = 0, **options: Any) -> Person:
         """Who is rendered how, as the controls say. Raises InputError for a style that there is not."""
         entry = self.gallery.entry(style)
         padding = [int(options.pop(name, usual)) for name, usual in PADDINGS.items()]
-        look = {OPTIONS[name]: value for name, value in options.items()}
-        look = Look(style_id=entry.style or exemplar or None, padding=padding, **look)
-        return self.studio.person(content, entry.ckpt, face, look)
+        wanted = {OPTIONS[name]: value for name, value in options.items()}
+        look = Look(style_id=entry.style or exemplar or None, padding=padding, **wanted)
+        return self.studio.person(content, entry.preset.file, face, look)
 
     def take(self, session: str, upload: str | None = None) -> Updates:
         """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
         visit = self.visits.of(session)
         yield {"message": told("Looking for faces …"), "upload": None}
-        file = upload and shutil.copy(upload, visit.fresh("input") / Path(upload).name)
-        content = self.studio.bring(file)
+        content = self.studio.bring(upload and shutil.copy(upload, visit.fresh("input") / Path(upload).name))
         visit.stop.set()
         visit.content = content
         height, width = content.source.size
@@ -110,7 +107,7 @@ class Page:
         preset = entry.preset
         try:
             with ThreadPoolExecutor(1, "load") as pool:
-                loading = pool.submit(self.studio.stylizer, entry.ckpt)
+                loading = pool.submit(self.studio.stylizer, preset.file)
                 while not loading.done():
                     fetched = 0 if entry.on_disk else fetched_bytes()
                     amount = f" {fetched / 1e6:.0f} MB fetched" if fetched else ""
@@ -127,7 +124,7 @@ class Page:
             if needs := FIELDS[option].metadata["needs"]:
                 controls[name] = gr.update(visible=model.uses.issuperset(needs.split()))
         controls["color_transfer"]["visible"] &= not preset.colour_transfer  # it does so anyway
-        if before.ckpt != entry.ckpt and (degree := model.degree()) is not None:
+        if before.preset != preset and (degree := model.degree()) is not None:
             controls["degree"]["value"] = degree  # styles of one model can be compared at the degree that was chosen
         yield controls | {
             "message": "",
