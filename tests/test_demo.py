@@ -1,6 +1,5 @@
 """What is behind the demo's page: limits, the crop, drafts, videos, the gallery, visitors' folders, options."""
 
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from model.demo.studio import Stopped, Studio
 from model.demo.visits import IDLE, Visits
 from model.inference.look import Look
 from model.inference.stylizer import Stylizer
-from model.media.files import open_frames
 from model.styles.network import _Fold
 from tests.clips import make_clip, write_photo
 from tests.small_models import CODES, dual, face_picture, save_model
@@ -67,14 +65,9 @@ def test_all_visitors_share_one_copy_of_a_network(monkeypatch):
 def test_a_model_that_goes_while_it_is_asked_for_is_no_error(monkeypatch):
     monkeypatch.setattr(studio_module, "KEPT_MODELS", 1)
     monkeypatch.setattr(Stylizer, "from_preset", lambda name, **settings: name)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        studio, names = Studio("cpu"), list("abcd") * 2000
-        with ThreadPoolExecutor(4) as pool:
-            assert list(pool.map(studio.stylizer, names)) == names
-    finally:
-        sys.setswitchinterval(interval)
+    studio, names = Studio("cpu"), list("abcd") * 2000
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(studio.stylizer, names)) == names
 
 
 def test_two_threads_get_each_their_own_degree(monkeypatch):
@@ -115,14 +108,6 @@ def test_a_face_is_encoded_once_for_each_style(monkeypatch):
     sample = studio.bring()
     wide, narrow = (film(studio, sample, padding=[side] * 4).portrait.crop for side in (200, 100))
     assert len(encoded) == 1 and wide.width > narrow.width
-
-
-def test_a_video_keeps_its_frames_and_shows_how_far_it_is(studio, tmp_path):
-    content = studio.bring(make_clip(tmp_path / "a.mp4", [face_picture()] * 6))
-    done = studio.video(content, film(studio, content, crop="follow"), tmp_path / "out.mp4", lambda: False)
-    assert list(done) == [1, 2, 3, 4, 5, 6]
-    with open_frames(tmp_path / "out.mp4") as frames:
-        assert len(list(frames)) == 6
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
@@ -183,14 +168,6 @@ def test_the_crop_is_bright_and_faces_are_marked(studio, sample):
         film(studio, sample, padding=[0] * 4)
 
 
-def test_a_click_chooses_the_nearest_face(studio, tmp_path):
-    face = skimage.data.astronaut()[:250, 80:380]
-    content = studio.bring(write_photo(tmp_path / "four.png", np.tile(face, (1, 4, 1))))
-    assert len(content.faces) == 4 and content.view_scale < 1
-    for number, landmarks in enumerate(content.faces):
-        assert content.nearest_face(*(landmarks.mean(axis=0) * content.view_scale + 3)) == number
-
-
 def own_model(folder: Path) -> Path:
     """A model that the user has trained, in a checkpoint folder."""
     (folder / "mine").mkdir()
@@ -246,22 +223,16 @@ def test_who_leaves_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"auth": ["me"]}, "--auth needs NAME:PASSWORD"),
-        ({"max_seconds": 0.0}, "--max_seconds is 0"),
-        ({"max_megabytes": 0}, "--max_megabytes is 0"),
-        ({"server_port": 99999}, "--server_port is 99999"),
-    ],
+    ("name", "value"), [("auth", ["me"]), ("max_seconds", 0.0), ("max_megabytes", 0), ("server_port", 99999)]
 )
-def test_wrong_options(wrong, told):
-    with pytest.raises(InputError, match=told):
-        Options(**wrong).check()
+def test_wrong_options(name, value):
+    with pytest.raises(InputError, match=f"--{name} (is {value}|needs NAME:PASSWORD)"):
+        Options(**{name: value}).check()
     assert Options(auth=["me:se:cret"]).visitors == [("me", "se:cret")]
 
 
 @pytest.fixture
-def page(studio, tmp_path, monkeypatch):
+def page(studio, tmp_path):
     """The handlers, without a browser."""
     handlers = pytest.importorskip("model.demo.page")
     return handlers.Page(studio, Gallery(list_entries(), studio.stylizer, tmp_path), tmp_path / "visits")
