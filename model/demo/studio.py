@@ -73,13 +73,9 @@ class Content:
         pen, line = ImageDraw.Draw(view), max(2, round(max(view.size) / 300))
         pen.rectangle(box, outline=CHOSEN, width=line)
         for number, landmarks in enumerate(self.faces):
-            colour = CHOSEN if number == face else OTHER
             corners = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)]) * scale
-            size = np.ptp(corners, axis=0).max()
-            (left, top), end = corners + BOX_MARGIN * np.array([[-size], [size]])
-            pen.rectangle((left, top, *end), outline=colour, width=max(1, line // 2))
-            for point in landmarks * scale:
-                pen.circle(tuple(point), max(1, size / 75), fill=colour)
+            (left, top), end = corners + BOX_MARGIN * np.ptp(corners, axis=0).max() * np.array([[-1], [1]])
+            pen.rectangle((left, top, *end), outline=CHOSEN if number == face else OTHER, width=max(1, line // 2))
             if len(self.faces) > 1:
                 ink = {"fill": "white", "stroke_fill": "black", "stroke_width": line, "font_size": 9 * line}
                 pen.text((left + line, top - line), str(number + 1), anchor="lb", **ink)
