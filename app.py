@@ -5,21 +5,19 @@
     python app.py --share                            for everybody, for a week, through Gradio's server
 """
 
-import atexit
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from model.common import cli
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.demo.gallery import Gallery, list_entries
-from model.demo.studio import Limits, Studio
+from model.demo.studio import MAX_SECONDS, Studio
 
 
 @dataclass
@@ -30,59 +28,43 @@ class Options:
     server_port: int = option(0, "port to listen at; 0: the first free one from 7860 on", least=0, most=65535)
     share: bool = option(False, "also serve the page through Gradio's server, at an address for everybody")
     auth: list[str] = option([], "let in these visitors only", nargs="+", metavar="NAME:PASSWORD")
-    max_seconds: float = option(Limits.seconds, "longest video that visitors may bring, in seconds", least=1)
+    max_seconds: float = option(MAX_SECONDS, "longest video that visitors may bring, in seconds", least=1)
     max_megabytes: int = option(512, "largest file that visitors may upload", least=1)
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
     @property
-    def visitors(self) -> list[tuple[str, str]] | None:
-        """Names and passwords, None when everybody may come in. Raises InputError for anything else."""
-        pairs = [tuple(text.partition(":")[::2]) for text in self.auth]
-        if not all(name and password for name, password in pairs):
-            raise InputError("--auth needs NAME:PASSWORD, as in --auth me:secret.")
-        return pairs or None
+    def visitors(self) -> list[tuple[str, ...]] | None:
+        """Names and passwords; None when everybody may come in."""
+        return [tuple(text.split(":", 1)) for text in self.auth] or None
 
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
-        self.visitors  # noqa: B018 - read for its errors
         check_ranges(self)
-
-
-def own_folder() -> Path:
-    """A folder for all files of this server, which goes with it. Gradio reads its name when it is imported."""
-    folder = Path(tempfile.mkdtemp(prefix="vtoonify-")).resolve()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    return folder
+        if not all(len(pair) == 2 and all(pair) for pair in self.visitors or ()):
+            raise InputError("--auth needs NAME:PASSWORD, as in --auth me:secret.")
 
 
 def main() -> None:
-    """Load the first style and serve the page until Ctrl-C."""
+    """Load the first style and serve the page until Ctrl-C; all files of the server and its visitors go with it."""
     options = cli.parse(Options, __doc__)
     options.check()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
-    folder = own_folder()
-    from model.demo.layout import serve
-    from model.demo.page import Page
+    with TemporaryDirectory(prefix="vtoonify-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(folder)  # Gradio reads it when it is imported
+        from model.demo.layout import serve
+        from model.demo.page import Page
 
-    device = pick_device(options.device).type
-    studio = Studio(options.device, options.precision, Limits(seconds=options.max_seconds))
-    gallery = Gallery(list_entries())
-    gallery.draw(gallery.entries[0], studio.stylizer)
-    threading.Thread(target=gallery.draw_missing, args=(studio.stylizer,), daemon=True).start()
-    try:
+        studio = Studio(options.device, options.precision, options.max_seconds)
+        gallery = Gallery(list_entries(), studio.stylizer)
+        gallery.draw(gallery.entries[0])
+        threading.Thread(target=gallery.draw_missing, daemon=True).start()
+        page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"))
         serve(
-            Page(studio, gallery, folder / "visits"), device, server_name=options.server_name,
+            page, pick_device(options.device).type == "cuda", server_name=options.server_name,
             server_port=options.server_port or None, share=options.share, auth=options.visitors,
             max_file_size=options.max_megabytes * 2**20,
         )  # fmt: skip
-    except OSError as error:
-        place = f"{options.server_name}, port {options.server_port or '7860 and up'}"
-        raise InputError(
-            f"The page cannot be served at {place}: the port is taken, or that is no address of this machine; choose "
-            "another --server_port or --server_name."
-        ) from error
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from PIL import Image
 
 from model.media.files import Frame, open_frames, open_sink
 
@@ -81,6 +82,11 @@ def make_clip(
             container.mux(track.encode(samples))
         container.mux(track.encode(None) if track else [])
         container.mux(stream.encode(None))
+    return path
+
+
+def write_photo(path: Path, rgb: np.ndarray) -> Path:
+    Image.fromarray(rgb).save(path)
     return path
 
 

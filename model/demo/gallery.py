@@ -1,6 +1,5 @@
 """The styles that visitors choose from, each with a picture of the sample portrait in it."""
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,73 +14,67 @@ from model.inference.stylizer import Stylizer
 from model.media.sample import sample_portrait
 from model.styles.presets import PRESETS, Preset, describe_checkpoint
 
-SIDE = 256
-"""Side of a picture in pixels."""
-
-CLOSE = (104, 104, 104, 104)
-"""Padding around the eyes for a picture in which the face is large."""
-
-PICTURES = ".pictures"
-"""Folder of the checkpoint folder that keeps the pictures of models that are slow to draw them."""
+SIDE = 256  # of a picture, in pixels
+CLOSE = (104, 104, 104, 104)  # padding around the eyes for a picture in which the face is large
+PICTURES = ".pictures"  # folder of the checkpoint folder that keeps the pictures, as some models are slow to draw them
 
 
 @dataclass(frozen=True)
 class Entry:
     """One picture of the gallery: a model, or one style of it.
 
-    key: its name for the API, unique; ckpt: what `Stylizer.from_preset` calls the model; style: the exemplar, or None
-    where it is the model's own or there is a choice; on_disk: whether nothing has to be fetched.
+    key: its name for the API, unique; style: the exemplar, or None where it is the model's own or there is a choice;
+    on_disk: whether nothing has to be fetched.
     """
 
     key: str
     title: str
     preset: Preset
-    ckpt: str
     style: str | None
     on_disk: bool
 
 
 def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
     """All styles: those on disk first, the starters' before all; then those that would have to be fetched."""
-    entries = [entry for preset in PRESETS for entry in _of_preset(preset, folder)]
+    entries = []
+    for preset in PRESETS:
+        on_disk = all((folder / file).is_file() for file in preset.files)
+        prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
+        for style in preset.style_names:
+            title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
+            entries.append(Entry(prefix + style, title, preset, style, on_disk))
+        if not preset.style_names:
+            entries.append(Entry(preset.name, preset.name, preset, None, on_disk))
     known = {(folder / preset.file).resolve() for preset in PRESETS}
     for path in sorted(folder.glob("*/vtoonify*.pt")):
         if path.resolve() not in known:  # the user has trained it
             with suppress(InputError):  # half copied, or something else: no visitor can mend it
                 name = path.parent.name
-                entries.append(Entry(name, name, describe_checkpoint(path), str(path), None, True))
+                entries.append(Entry(name, name, describe_checkpoint(path), None, True))
     return sorted(entries, key=lambda entry: not entry.on_disk)
 
 
-def _of_preset(preset: Preset, folder: Path) -> list[Entry]:
-    on_disk = all((folder / file).is_file() for file in preset.files)
-    if not preset.style_names:
-        return [Entry(preset.name, preset.name, preset, preset.name, None, on_disk)]
-    prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
-    title = f"{preset.mark} {{}}".format if preset.mark else str.capitalize
-    return [Entry(prefix + name, title(name), preset, preset.name, name, on_disk) for name in preset.style_names]
-
-
-def find_entry(entries: Sequence[Entry], key: str) -> Entry:
-    """The entry of that key. Raises InputError when there is none."""
-    for entry in entries:
-        if entry.key == key:
-            return entry
-    raise InputError(f"There is no style {key!r}: choose one of {', '.join(entry.key for entry in entries)}.")
-
-
 class Gallery:
-    """Pictures of the entries, made when there is time and kept in the checkpoint folder."""
+    """Pictures of the entries, made when there is time and kept in the checkpoint folder `folder`.
 
-    def __init__(self, entries: Sequence[Entry], folder: Path = CHECKPOINTS):
-        self.entries, self._folder = list(entries), folder
+    load: gives the model of a preset's file.
+    """
+
+    def __init__(self, entries: Sequence[Entry], load: Callable[[str], Stylizer], folder: Path = CHECKPOINTS):
+        self.entries, self._load, self._folder = list(entries), load, folder
         faint = ImageOps.grayscale(_thumbnail(Image.fromarray(sample_portrait()[:360])))
         self._placeholder = faint.point(lambda level: 94 + 0.35 * level).convert("RGB")
-        self._lock = threading.Lock()
         self._pictures: dict[str, Image.Image] = {}
         for entry in self.entries:
-            with suppress(OSError):  # not drawn yet
+            with suppress(OSError):  # not drawn yet, or half written
                 self._pictures[entry.key] = Image.open(self._file(entry)).convert("RGB")
+
+    def entry(self, key: str) -> Entry:
+        """The entry of that key. Raises InputError when there is none."""
+        for entry in self.entries:
+            if entry.key == key:
+                return entry
+        raise InputError(f"There is no style {key!r}: choose one of {', '.join(entry.key for entry in self.entries)}.")
 
     def pictures(self) -> list[tuple[Image.Image, str]]:
         """A picture of 256 × 256 pixels and a caption for each entry; grey where it has not been drawn yet."""
@@ -91,35 +84,28 @@ class Gallery:
         ]
 
     def _file(self, entry: Entry) -> Path:
-        """Where the picture of an entry is kept: another file for another model under the same name.
-
-        Raises OSError without a model.
-        """
+        """Where its picture is kept: another file for another model of that name. Raises OSError without a model."""
         state = (self._folder / entry.preset.file).stat()
         return self._folder / PICTURES / f"{entry.key}-{state.st_size:x}-{state.st_mtime_ns:x}.png"
 
-    def draw(self, entry: Entry, load: Callable[[str], Stylizer]) -> None:
+    def draw(self, entry: Entry) -> None:
         """Make the picture of an entry, unless there is one, and keep it for the next start, if possible."""
-        stylizer = None if entry.key in self._pictures else load(entry.ckpt)
-        with self._lock:
-            if entry.key in self._pictures:
-                return
-            sample = sample_portrait()
-            (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
-            picture = self._pictures[entry.key] = _thumbnail(Image.fromarray(cartoon))
-            with suppress(OSError):  # of a folder that cannot be written
-                file = self._file(entry)
-                file.parent.mkdir(exist_ok=True)
-                partial = file.with_suffix(".partial.png")
-                picture.save(partial)
-                partial.replace(file)
+        if entry.key in self._pictures:
+            return
+        stylizer, sample = self._load(entry.preset.file), sample_portrait()
+        (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
+        picture = self._pictures[entry.key] = _thumbnail(Image.fromarray(cartoon))
+        with suppress(OSError):  # of a folder that cannot be written
+            file = self._file(entry)
+            file.parent.mkdir(exist_ok=True)
+            picture.save(file)
 
-    def draw_missing(self, load: Callable[[str], Stylizer]) -> None:
+    def draw_missing(self) -> None:
         """Draw all styles on disk that have no picture yet; a model that does not load keeps the grey one."""
         for entry in self.entries:
             if entry.on_disk:
                 try:
-                    self.draw(entry, load)
+                    self.draw(entry)
                 except InputError as error:
                     cli.say(error)
 

@@ -1,25 +1,18 @@
 """Where things are on the page, and which handler of `Page` each of them calls."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from model.demo.page import CONTROLS, FIELDS, OPTIONS, PADDINGS, Page, failure, told
+from model.common.errors import InputError
+from model.demo.page import FIELDS, OPTIONS, PADDINGS, Page, Updates, failure, told
 
-AT_ONCE = {"light": 8, "rest": 8, "picture": 1, "video": 1}
-AT_ONCE_ON_CUDA = AT_ONCE | {"picture": 4, "video": 2}
-"""How many events of each queue are worked on at a time. Dragging never waits for a video, nor for a slider to rest."""
-
-LARGEST_PADDING = 400
-"""At an eye distance of 64 pixels: a crop that shows the upper half of a person."""
-
-SWEEP_EVERY, KEPT_FOR = 600, 3600
-"""Seconds between sweeps of the files that the server sent or received, and how long they stay."""
+LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
+SWEEPS = 600, 3600  # seconds between sweeps of the files that the server sent or received, and how long they stay
 
 Parts = dict[str, gr.blocks.Block]
-"""What the page consists of, by name; the names are those in the handlers' answers, and in the page's HTML."""
+"""Components by name; the names are those in the handlers' answers, and in the page's HTML."""
 
 CSS = """
 #message { padding: 0; }
@@ -32,168 +25,176 @@ CSS = """
 """
 
 NAMES = """
-() => {
-  const texts = ["The picture before", "The picture in the chosen style"];
-  const name = () => {
-    document.querySelectorAll("#result img").forEach((picture, number) => {
-      if (picture.alt !== texts[number % 2]) picture.alt = texts[number % 2];
-    });
-    document.querySelectorAll("#gallery button img").forEach((picture) => {
-      if (picture.parentElement.ariaLabel !== picture.alt) picture.parentElement.ariaLabel = picture.alt;
-    });
-  };
-  new MutationObserver(name).observe(document.body, {subtree: true, childList: true});
-  name();
-}
+() => new MutationObserver(() => {
+  document.querySelectorAll("#result img").forEach((picture, number) => {
+    picture.alt = ["The picture before", "The picture in the chosen style"][number % 2];
+  });
+  document.querySelectorAll("#gallery button img").forEach((picture) => {
+    picture.parentElement.ariaLabel = picture.alt;
+  });
+}).observe(document.body, {subtree: true, childList: true})
 """
 """What screen readers say: Gradio's picture slider has no alternative texts, its thumbnails are mere numbers."""
 
 
-def serve(page: Page, device: str, **settings: Any) -> None:
-    """Serve the page until Ctrl-C; `device` is what the models run on, `settings` are gradio's (`launch`).
+def serve(page: Page, on_cuda: bool, server_name: str, server_port: int | None, **settings: Any) -> None:
+    """Serve the page until Ctrl-C. on_cuda: whether the models run there; the others are Gradio's (`launch`).
 
     Light or dark as the visitor's system is, in the system's fonts: nothing is fetched from elsewhere.
+
+    Raises InputError when nothing can be served at that address and port.
     """
-    with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=(SWEEP_EVERY, KEPT_FOR)) as blocks:
+    with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=SWEEPS) as blocks:
         gr.Markdown("# VToonify\nTurn a portrait photo or a talking-head video into a cartoon.")
-        parts: Parts = {"message": gr.HTML("")}
+        gr.HTML("", elem_id="message")
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                parts |= _style_step(page) | _crop_step()
+                _style_and_content(page)
             with gr.Column(scale=6, min_width=320):
-                parts |= _degree_step()
-        for name, part in parts.items():
-            part.elem_id = name
-        at_once = AT_ONCE_ON_CUDA if device == "cuda" else AT_ONCE
+                _results()
+        parts = {part.elem_id: part for part in blocks.blocks.values() if part.elem_id}
+        # Dragging never waits for a video, nor for a slider to rest.
+        at_once = {"light": 8, "rest": 8, "picture": 4 if on_cuda else 1, "video": 2 if on_cuda else 1}
         _connect(blocks, page, parts, at_once)
         _connect_programs(page, at_once["video"])
-    blocks.queue(max_size=60).launch(  # more visitors than that are asked to come back
-        theme=gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-        css=CSS, js=NAMES, footer_links=["api", "settings"], ssr_mode=False, **settings,
-    )  # fmt: skip
+    try:
+        blocks.queue(max_size=60).launch(  # more visitors than that are asked to come back
+            theme=gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            css=CSS, js=NAMES, footer_links=["api", "settings"], ssr_mode=False, server_name=server_name,
+            server_port=server_port, **settings,
+        )  # fmt: skip
+    except OSError as error:
+        place = f"{server_name}, port {server_port or '7860 and up'}"
+        mend = "the port is taken, or that is no address of this machine; choose another --server_port or --server_name"
+        raise InputError(f"The page cannot be served at {place}: {mend}.") from error
 
 
 def _option(name: str, **settings: Any) -> gr.blocks.Block:
     """A control for an option of `Look` as its field describes it; `settings` are other arguments of the component."""
     field = FIELDS[OPTIONS[name]]
-    about = field.metadata
+    about, label = field.metadata, name.replace("_", " ").capitalize()
     info = about["help"].split(";")[0]  # the rest is about the command line
-    settings = {
-        "label": name.replace("_", " ").capitalize(), "info": info[0].upper() + info[1:], "value": field.default,
-    } | settings  # fmt: skip
+    usual = {"label": label, "info": info[0].upper() + info[1:], "value": field.default, "elem_id": name}
+    settings = usual | settings
     if field.type is bool:
         return gr.Checkbox(**settings)
-    if about["choices"]:
+    if "choices" in about:
         return gr.Radio(**{"choices": about["choices"]} | settings)
     if settings["value"] is None:
         return gr.Number(**settings)
     return gr.Slider(about["least"], about["most"], step=0.05, buttons=[], **settings)
 
 
-def _style_step(page: Page) -> Parts:
+def _style_and_content(page: Page) -> None:
     gr.Markdown("## 1 · Style")
     first = page.gallery.entries[0]
-    return {
-        "style": gr.State(first.key),
-        "gallery": gr.Gallery(
-            page.gallery.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4,
-            height=300, object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[],
-        ),
-        "exemplar": gr.Dropdown(label="Exemplar", choices=[], visible=False),
-        "about": gr.Markdown(f"**{first.title}** · licence: {first.preset.licence}"),
-    }  # fmt: skip
-
-
-def _crop_step() -> Parts:
-    gr.Markdown("## 2 · Photo or video, and crop")
-    parts: Parts = {}
-    webcam = {"sources": ["webcam"], "webcam_options": gr.WebcamOptions(mirror=False)}
-    with gr.Tabs():
-        with gr.Tab("File"):
-            parts["upload"] = gr.File(label="Photo or video", type="filepath", height=120)
-            parts["sample"] = gr.Button("Use the sample portrait", size="sm")
-        with gr.Tab("Webcam photo"):
-            parts["snapshot"] = gr.Image(label="Photo from the webcam", type="filepath", format="png", **webcam)
-        with gr.Tab("Webcam video"):
-            parts["recording"] = gr.Video(label="Video from the webcam", include_audio=True, **webcam)
-    parts["facts"] = gr.Markdown("")
-    parts["frame"] = gr.Image(
-        label="The frame and its crop", show_label=False, interactive=False, format="jpeg", buttons=[], height=380,
-        alt_text="The frame with the faces that were found; what will not be stylised is dark",
+    gr.State(first.key).elem_id = "style"
+    gr.Gallery(
+        page.gallery.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4, height=300,
+        object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[], elem_id="gallery",
     )  # fmt: skip
-    parts["face"] = gr.Radio(label="Face", choices=[("Person 1", 0)], value=0, visible=False)
+    gr.Dropdown(label="Exemplar", choices=[], visible=False, elem_id="exemplar")
+    gr.Markdown(f"**{first.title}** · licence: {first.preset.licence}", elem_id="about")
+    gr.Markdown("## 2 · Photo or video, and crop")
+    webcam = {"sources": ["webcam"], "webcam_options": gr.WebcamOptions(mirror=False)}
+    with gr.Tab("File"):
+        gr.File(label="Photo or video", type="filepath", height=120, elem_id="upload")
+        gr.Button("Use the sample portrait", size="sm", elem_id="sample")
+    with gr.Tab("Webcam photo"):
+        gr.Image(label="Photo from the webcam", type="filepath", format="png", elem_id="snapshot", **webcam)
+    with gr.Tab("Webcam video"):
+        gr.Video(label="Video from the webcam", include_audio=True, elem_id="recording", **webcam)
+    gr.Markdown("", elem_id="facts")
+    gr.Image(
+        label="The frame and its crop", show_label=False, interactive=False, format="jpeg", buttons=[], height=380,
+        alt_text="The frame with the faces that were found; what will not be stylised is dark", elem_id="frame",
+    )  # fmt: skip
+    gr.Radio(label="Face", choices=[("Person 1", 0)], value=0, visible=False, elem_id="face")
     gr.Markdown(f"The bright part is stylised. The sliders: {FIELDS['padding'].metadata['help']}.")
-    settings = {"step": 8, "min_width": 140, "buttons": []}
-    for row in (("left", "right"), ("top", "bottom")):
-        with gr.Row():
-            for side in row:
-                name, label = f"padding_{side}", side.capitalize()
-                parts[name] = gr.Slider(0, LARGEST_PADDING, PADDINGS[name], label=label, **settings)
-    return parts
+    slider = {"minimum": 0, "maximum": LARGEST_PADDING, "step": 8, "min_width": 200, "buttons": []}
+    with gr.Row():
+        for name, usual in PADDINGS.items():
+            gr.Slider(value=usual, label=name.removeprefix("padding_").capitalize(), elem_id=name, **slider)
 
 
-def _degree_step() -> Parts:
+def _results() -> None:
     gr.Markdown("## 3 · Degree")
+    _option("degree", value=1)
+    _option("color_transfer", visible=False)
+    gr.ImageSlider(
+        label="Before and after", show_label=False, interactive=False, format="jpeg", buttons=["fullscreen"],
+        max_height=640, elem_id="result",
+    )  # fmt: skip
     shows = [("the crop", 0), ("the whole frame", 1)]
     shows += [(f"the whole frame, {n} times as large", n) for n in FIELDS["full_frame"].metadata["choices"] if n > 1]
-    parts: Parts = {
-        "degree": _option("degree", value=1),
-        "color_transfer": _option("color_transfer", visible=False),
-        "result": gr.ImageSlider(
-            label="Before and after", show_label=False, interactive=False, format="jpeg", buttons=["fullscreen"],
-            max_height=640,
-        ),
-        "full_frame": _option("full_frame", choices=shows),
-        "picture_file": gr.DownloadButton("Download this picture", interactive=False),
-    }  # fmt: skip
-    with gr.Group(visible=False) as video_part:
-        return parts | {
-            "video_part": video_part,
-            "crop": _option("crop", value="follow"),
-            "compare": _option("compare"),
-            "run": gr.Button("Stylise the whole video", variant="primary"),
-            "cancel": gr.Button("Cancel", variant="stop", visible=False),
-            "film": gr.Video(label="Result", visible=False, interactive=False, buttons=[]),
-            "film_file": gr.DownloadButton("Download the video", visible=False),
-        }
+    _option("full_frame", choices=shows)
+    gr.DownloadButton("Download this picture", interactive=False, elem_id="picture_file")
+    with gr.Group(visible=False, elem_id="video_part"):
+        _option("crop", value="follow")
+        _option("compare")
+        gr.Button("Stylise the whole video", variant="primary", elem_id="run")
+        gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
+        gr.Video(label="Result", visible=False, interactive=False, buttons=[], elem_id="film")
+        gr.DownloadButton("Download the video", visible=False, elem_id="film_file")
 
 
 def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int]) -> None:
-    """Events of the page."""
-    controls = {name: parts[name] for name in (*CONTROLS, "face")}
+    """Events of the page; `at_once`: how many events of each queue are worked on at a time."""
+    controls = {name: parts[name] for name in ("style", "exemplar", "face", *OPTIONS, *PADDINGS)}
 
     def call(
-        handler: Callable, queue: str = "light", inputs: Parts = controls, place: bool = False, **more: Any
-    ) -> dict[str, Any]:
-        """Arguments of an event: call `handler` with the values of `inputs` and, if wanted, the place of the click."""
+        handler: Callable[..., Updates], queue: str = "light", inputs: Parts = controls, click: bool = False,
+        trigger_mode: str = "always_last",
+    ) -> dict[str, Any]:  # fmt: skip
+        """Arguments of an event that calls `handler`, with `click` also with the place of the click."""
         return {
-            "fn": _guarded(handler, list(inputs), parts, place), "inputs": list(inputs.values()),
-            "outputs": list(parts.values()), "show_progress": "hidden", "api_visibility": "private",
-            "concurrency_limit": at_once[queue], "concurrency_id": queue, "trigger_mode": "always_last",
-        } | more  # fmt: skip
+            "fn": _guarded(handler, parts, click), "inputs_kwargs": inputs, "outputs": list(parts.values()),
+            "show_progress": "hidden", "api_visibility": "private", "concurrency_limit": at_once[queue],
+            "concurrency_id": queue, "trigger_mode": trigger_mode,
+        }  # fmt: skip
 
     def show(event: Callable) -> None:
         """After an event: the crop, then the result."""
         event(**call(page.frame)).success(**call(page.result, "picture"))
 
-    show(blocks.load(**call(page.take, inputs={})).success)
-    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
-    blocks.unload(_by_name(page.leave, []))
-    show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, place=True)).success)
+    for event in (blocks.load, parts["sample"].click):
+        show(event(**call(page.take, inputs={})).success)
     for name, event in (("upload", "upload"), ("snapshot", "input"), ("recording", "stop_recording")):
         show(getattr(parts[name], event)(**call(page.take, inputs={"upload": parts[name]})).success)
-    show(parts["sample"].click(**call(page.take, inputs={})).success)
-    show(parts["frame"].select(**call(page.pick, inputs={}, place=True)).success)
+    show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, click=True)).success)
+    show(parts["frame"].select(**call(page.pick, inputs={}, click=True)).success)
     show(parts["face"].input)
+    for name in PADDINGS:
+        parts[name].input(**call(page.frame))
     for name in (*PADDINGS, "degree"):
-        if name in PADDINGS:
-            parts[name].input(**call(page.frame))
-        draft = parts[name].input(**call(page.draft, "picture"))
-        draft.success(**call(page.settled, "rest"))
+        parts[name].input(**call(page.draft, "picture")).success(**call(page.settled, "rest"))
     for name in ("exemplar", "color_transfer", "full_frame"):
         parts[name].input(**call(page.result, "picture"))
     parts["run"].click(**call(page.film, "video", trigger_mode="once"))
-    parts["cancel"].click(_by_name(page.cancel, []), queue=False, api_visibility="private")
+    parts["cancel"].click(page.cancel, queue=False, api_visibility="private")
+    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
+    blocks.unload(page.leave)
+
+
+def _guarded(handler: Callable[..., Updates], parts: Parts, click: bool) -> Callable:
+    """`handler` as gradio calls it, with the updates for `parts`; an error becomes a message in the page.
+
+    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
+    """
+
+    def call(request: gr.Request, **values: Any) -> Updates:
+        try:
+            for updates in handler(request.session_hash, **values):
+                yield {parts[name]: value for name, value in updates.items()}
+        except Exception as error:
+            sentence = failure(error)
+            yield {parts["message"]: told(sentence, role="alert")}
+            raise gr.Error(sentence, visible=False, print_exception=False) from error
+
+    def clicked(event: gr.SelectData, request: gr.Request, **values: Any) -> Updates:
+        yield from call(request, place=event.index, **values)
+
+    return clicked if click else call
 
 
 def _connect_programs(page: Page, at_once: int) -> None:
@@ -204,48 +205,10 @@ def _connect_programs(page: Page, at_once: int) -> None:
             "style": gr.Textbox(page.gallery.entries[0].key, label="Style"),
             "exemplar": gr.Textbox("", label="Exemplar"),
         }
-        inputs |= {name: _option(name) for name in OPTIONS}
+        inputs |= {name: _option(name, elem_id=None) for name in OPTIONS}
         inputs |= {name: gr.Number(usual, label=name) for name, usual in PADDINGS.items()}
-        queue = {"concurrency_limit": at_once, "concurrency_id": "video"}
-        stylize = _by_name(page.stylize, list(inputs))
-        gr.Button().click(stylize, list(inputs.values()), gr.File(label="Result"), api_name="stylize", **queue)
+        gr.Button().click(
+            page.stylize, inputs_kwargs=inputs, outputs=gr.File(label="Result"), api_name="stylize",
+            concurrency_limit=at_once, concurrency_id="video",
+        )  # fmt: skip
         gr.Button().click(page.styles, None, gr.JSON(label="Styles"), api_name="styles")
-
-
-def _by_name(handler: Callable, names: Sequence[str]) -> Callable:
-    """`handler` as gradio calls it: the request first, then values, for which programs find `names` in the signature.
-
-    The handler gets the visitor's session, and the values by name.
-    """
-
-    def call(request: gr.Request, *values: Any) -> Any:
-        return handler(request.session_hash, **dict(zip(names, values, strict=True)))
-
-    request, _ = inspect.signature(call).parameters.values()
-    others = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in names]
-    call.__signature__ = inspect.Signature([request, *others])
-    call.__doc__ = handler.__doc__
-    return call
-
-
-def _guarded(handler: Callable, names: Sequence[str], parts: Parts, place: bool) -> Callable:
-    """As `_by_name`, for what answers with updates of `parts`; an error becomes a message in the page.
-
-    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
-    """
-    by_name = _by_name(handler, ["place", *names] if place else names)
-
-    def call(request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        try:
-            found = by_name(request, *values)
-            for updates in [found] if isinstance(found, dict) else found:
-                yield {parts[name]: value for name, value in updates.items()} or {parts["message"]: gr.skip()}
-        except Exception as error:
-            sentence = failure(error)
-            yield {parts["message"]: told(sentence, role="alert")}
-            raise gr.Error(sentence, visible=False, print_exception=False) from error
-
-    def clicked(event: gr.SelectData, request: gr.Request, *values: Any) -> Iterator[dict[Any, Any]]:
-        yield from call(request, event.index, *values)
-
-    return clicked if place else call

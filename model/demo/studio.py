@@ -1,21 +1,22 @@
 """What the demo does for its visitors: take in a photo or video, show the crop, render a picture, render a video.
 
-It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Content` and
-in a folder that the caller owns.
+It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Content`.
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
+from model.faces.crop import FaceCrop
 from model.faces.search import find_people
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -25,189 +26,164 @@ from model.media.files import Frame, FrameSource, open_frames, open_sink
 from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
-from model.styles.base import Crop
 
-KEPT_MODELS = 3
-"""Models that stay in memory; the one that was not asked for the longest goes first."""
+KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
+MAX_SECONDS = 60.0  # of a video, unless the server's owner says otherwise
+LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
+MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}
+"""Photos of 24 megapixel cameras fit, videos in 4K, and results in which such a photo is not enlarged much."""
+NAMES_SHOWN = 40  # letters of a file's name that a message shows: the last ones
 
-LENGTH_TOLERANCE = 0.5
-"""Seconds that a video may be longer than allowed: containers round."""
+VIEW_SIDE = 900  # the frame is shown with so many pixels on its longer side at most
+DIMMED = 0.4  # brightness of what lies outside the crop
+CHOSEN, OTHER = (255, 140, 0), (190, 190, 190)  # colours of the chosen person's marks and of the others'
+BOX_MARGIN = 0.12  # the box around a face is wider than its landmarks by this part of its size
 
-NAMES_SHOWN = 40
-"""Letters of a file's name that a message shows: the last ones."""
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a visitor may bring: seconds of a video, and pixels of a photo (24 megapixel cameras fit) or video (4K).
-
-    `result_pixels`: how large whole frames may become.
-    """
-
-    seconds: float = 60.0
-    photo_pixels: int = 25_000_000
-    video_pixels: int = 4096 * 2304
-    result_pixels: int = 50_000_000
-
-    def check_source(self, source: FrameSource, name: str) -> None:
-        """Raise InputError for a photo or video that is too large, or whose header says that it is too long."""
-        height, width = source.size
-        kind, most = ("videos", self.video_pixels) if source.is_video else ("photos", self.photo_pixels)
-        if height * width > most:
-            raise InputError(
-                f"{name} has {width} × {height} pixels, and this page takes {kind} of up to {most / 1e6:.0f} "
-                "megapixels: make it smaller first."
-            )
-        if source.is_video and source.expected_frames and source.rate:
-            self.check_length(float(source.expected_frames / source.rate), name)
-
-    def check_length(self, seconds: float, name: str) -> None:
-        """Raise InputError for a video that lasts too long."""
-        if seconds > self.seconds + LENGTH_TOLERANCE:
-            raise InputError(
-                f"{name} lasts {seconds:.0f} seconds, and this page takes up to {self.seconds:g}: cut out a part of it."
-            )
-
-    def check_result(self, source: FrameSource, full_frame: int) -> None:
-        """Raise InputError for whole frames that would become too large."""
-        pixels = source.size[0] * source.size[1] * full_frame**2
-        if pixels > self.result_pixels:
-            raise InputError(
-                f"The result would have {pixels / 1e6:.0f} megapixels, and this page makes up to "
-                f"{self.result_pixels / 1e6:.0f}: choose a smaller one."
-            )
+class Stopped(InputError):
+    """The visitor broke off, or went away."""
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A photo or video that was found to be usable."""
+    """A photo or video that was found to be usable.
+
+    name: as the visitor knows it. shown: its first frame with a face. faces: landmarks `[68, 2]` in pixels of `shown`,
+    the most prominent face first. codes: what styles know of the faces (`Style.encode`), by preset and number.
+    """
 
     source: FrameSource
     name: str
-    """As the visitor knows it."""
     shown: Frame
-    """Its first frame with a face."""
     faces: list[np.ndarray]
-    """Landmarks `[68, 2]` in pixels of `shown`, the most prominent face first."""
-    codes: dict[Hashable, Any] = field(default_factory=dict)
-    """What styles know of the faces (`Style.encode`), by preset and number of the face."""
+    codes: dict[tuple[str, int], Any] = field(default_factory=dict)
 
+    @property
+    def view_scale(self) -> float:
+        """Size of `crop_view` relative to the frame."""
+        return min(1.0, VIEW_SIDE / max(self.source.size))
 
-@dataclass(frozen=True)
-class RenderRequest:
-    """What a visitor wants rendered: the preset, the number of the face (from 0), and the look."""
+    def crop_view(self, face: int, crop: FaceCrop) -> Image.Image:
+        """The frame with all faces marked, number `face` as the chosen one, and all but the crop dimmed."""
+        bright, scale = reduced(self.shown.rgb, VIEW_SIDE), self.view_scale
+        edges = np.array([crop.left, crop.top, crop.right, crop.bottom]) / crop.scale * scale
+        box = np.clip(edges.round(), 0, bright.size * 2).astype(int).tolist()
+        view = bright.point(lambda level: DIMMED * level)
+        view.paste(bright.crop(box), box)
+        pen, line = ImageDraw.Draw(view), max(2, round(max(view.size) / 300))
+        pen.rectangle(box, outline=CHOSEN, width=line)
+        for number, landmarks in enumerate(self.faces):
+            corners = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)]) * scale
+            (left, top), end = corners + BOX_MARGIN * np.ptp(corners, axis=0).max() * np.array([[-1], [1]])
+            pen.rectangle((left, top, *end), outline=CHOSEN if number == face else OTHER, width=max(1, line // 2))
+            if len(self.faces) > 1:
+                ink = {"fill": "white", "stroke_fill": "black", "stroke_width": line, "font_size": 9 * line}
+                pen.text((left + line, top - line), str(number + 1), anchor="lb", **ink)
+        return view
 
-    preset: str
-    face: int = 0
-    look: Look = field(default_factory=Look)
-
-
-class Stopped(Exception):
-    """The visitor broke off, or went away."""
-
-
-def bring(path: str | Path, limits: Limits) -> Content:
-    """Open what a visitor uploaded and find the faces in it.
-
-    Raises InputError, in words for the visitor, for anything that cannot be stylised here.
-    """
-    path = Path(path)
-    name = path.name[-NAMES_SHOWN:]
-    try:
-        source = open_frames(path)
-        limits.check_source(source, name)
-        return Content(source, name, *find_people(source))
-    except InputError as error:
-        raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
-
-
-def bring_sample() -> Content:
-    """The sample portrait."""
-    source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
-    return Content(source, "the sample portrait", *find_people(source))
+    def nearest_face(self, x: float, y: float) -> int:
+        """Number of the face nearest to a point of `crop_view`, in its pixels."""
+        middles = np.stack([landmarks.mean(axis=0) for landmarks in self.faces]) * self.view_scale
+        return int(np.linalg.norm(middles - (x, y), axis=1).argmin())
 
 
 class Studio:
     """The networks that all visitors share.
 
-    Args:
-        device, precision: as `Stylizer.from_preset` takes them.
-        limits: what visitors may bring.
+    device, precision: as `Stylizer.from_preset` takes them; max_seconds: the longest video that is taken.
     """
 
-    def __init__(self, device: str = "auto", precision: str = "auto", limits: Limits | None = None):
-        self.device, self.precision, self.limits = device, precision, limits or Limits()
-        self._models: OrderedDict[str, Stylizer] = OrderedDict()
+    def __init__(self, device: str = "auto", precision: str = "auto", max_seconds: float = MAX_SECONDS):
+        self.max_seconds = max_seconds
+        self._load = lru_cache(KEPT_MODELS)(partial(Stylizer.from_preset, device=device, precision=precision))
         self._loading: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
 
     def stylizer(self, preset: str) -> Stylizer:
         """The model of a preset, loaded (and fetched) once whoever asks for it. InputError when it can't be had."""
-        with self._lock:
-            loading = self._loading.setdefault(preset, threading.Lock())
-        with loading:
-            with self._lock:
-                model = self._models.pop(preset, None)
-            if model is None:
-                model = Stylizer.from_preset(preset, device=self.device, precision=self.precision)
-            with self._lock:
-                self._models[preset] = model  # the last one is the one that was asked for last
-                while len(self._models) > KEPT_MODELS:
-                    self._models.popitem(last=False)
-        return model
+        with self._loading.setdefault(preset, threading.Lock()):  # one loads, the others wait
+            return self._load(preset)
 
-    def person(self, content: Content, request: RenderRequest) -> Person:
-        """The person who is meant, with model, crop and look. The code of a face is found once for each style.
+    def bring(self, path: str | Path | None = None) -> Content:
+        """Open what a visitor uploaded (None: the sample portrait) and find the faces in it.
+
+        Raises InputError, in words for the visitor, for anything that cannot be stylised here.
+        """
+        if path is None:
+            source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
+            return Content(source, "the sample portrait", *find_people(source))
+        path = Path(path)
+        name = path.name[-NAMES_SHOWN:]
+        try:
+            source = open_frames(path)
+            _check_pixels(name, source.size, "video" if source.is_video else "photo")
+            if source.is_video and source.expected_frames and source.rate:
+                self._check_length(name, float(source.expected_frames / source.rate))
+            return Content(source, name, *find_people(source))
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
+
+    def _check_length(self, name: str, seconds: float) -> None:
+        if seconds > self.max_seconds + LENGTH_TOLERANCE:
+            most = f"this page takes up to {self.max_seconds:g}"
+            raise InputError(f"{name} lasts {seconds:.0f} seconds, and {most}: cut out a part of it.")
+
+    def person(self, content: Content, preset: str, face: int, look: Look) -> Person:
+        """Person number `face` of the shown frame, with model, crop and look. Their code is found once for a preset.
 
         Raises InputError when the padding leaves nothing of the crop.
         """
-        stylizer, who = self.stylizer(request.preset), (request.preset, request.face)
-        frame, landmarks = content.shown, content.faces[request.face]
-        crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], request.look.padding)
-        if who not in content.codes:
-            content.codes[who] = stylizer.style.encode(frame.rgb, landmarks)
-        return Person(stylizer, Portrait(crop, content.codes[who], landmarks, frame.time), request.look)
+        stylizer, frame, landmarks = self.stylizer(preset), content.shown, content.faces[face]
+        crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], look.padding)
+        if (preset, face) not in content.codes:
+            content.codes[preset, face] = stylizer.style.encode(frame.rgb, landmarks)
+        return Person(stylizer, Portrait(crop, content.codes[preset, face], landmarks, frame.time), look)
 
-    def picture(self, content: Content, request: RenderRequest) -> tuple[np.ndarray, np.ndarray]:
+    def picture(self, content: Content, person: Person) -> tuple[np.ndarray, np.ndarray]:
         """The shown frame before and after, RGB uint8 of one size. Raises InputError as `stylised` does."""
-        self.limits.check_result(content.source, request.look.full_frame)
-        look = replace(request.look, crop="fixed", compare=True)
-        (both,) = stylised([content.shown], [self.person(content, request)], look)
-        half = both.rgb.shape[1] // 2
-        return both.rgb[:, :half], both.rgb[:, half:]
+        _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
+        look = replace(person.look, crop="fixed", compare=True)
+        (both,) = stylised([content.shown], [person], look)
+        return tuple(np.split(both.rgb, 2, axis=1))
 
-    def draft(self, content: Content, request: RenderRequest) -> tuple[np.ndarray, np.ndarray]:
+    def draft(self, content: Content, person: Person) -> tuple[np.ndarray, np.ndarray]:
         """The crop before and after as `picture` shows it, but rendered with a quarter of the pixels."""
-        person = self.person(content, request)
-        portrait, style, look = person.portrait, person.stylizer.style, person.look
+        portrait = person.portrait
         crop = portrait.crop.apply(content.shown.rgb)
         size = np.array(crop.shape[1::-1])
         half = np.maximum(np.round(size / 2 / INPUT_MULTIPLE), 1).astype(int) * INPUT_MULTIPLE
         landmarks = cv2.transform(portrait.landmarks[None], np.diag(half / size) @ portrait.crop.matrix)[0]
-        renderer = style.renderer(
-            portrait.code, exemplar=look.style_id, degree=look.degree, color_transfer=look.color_transfer
-        )
-        small = Crop(cv2.resize(crop, half, interpolation=cv2.INTER_AREA), landmarks)
-        (drawn,) = renderer.start([small])()
-        before, after = (cv2.resize(picture, size * style.scale) for picture in (crop, drawn))
-        return before, after
+        small = Portrait(FaceCrop.whole_frame(tuple(half[::-1])), portrait.code, landmarks)
+        frame = Frame(cv2.resize(crop, half, interpolation=cv2.INTER_AREA))
+        (drawn,) = stylised([frame], [replace(person, portrait=small)], Look(steady="off"))
+        return tuple(cv2.resize(rgb, size * person.stylizer.scale) for rgb in (crop, drawn.rgb))
 
-    def video(
-        self, content: Content, request: RenderRequest, path: Path, is_stopped: Callable[[], bool]
-    ) -> Iterator[int]:
-        """Render all of a video into `path`, with its sound; yields how many frames are done, after each.
+    def video(self, content: Content, person: Person, path: Path, is_stopped: Callable[[], bool]) -> Iterator[int]:
+        """Render all of a video (or photo) into `path`, with its sound; yields how many frames are done, after each.
 
         Nothing is left of it when it is stopped.
 
         Raises Stopped, InputError when it turns out longer than allowed, and InputError as `stylised` does.
         """
-        source, person = content.source, self.person(content, request)
-        self.limits.check_result(source, request.look.full_frame)
+        _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
+        source = content.source
         with open_sink(path, source) as sink, ahead(source) as frames, behind(sink.write) as write:
-            for done, frame in enumerate(stylised(frames, [person], request.look), 1):
-                self.limits.check_length(float(frame.time or 0), content.name)
+            for done, frame in enumerate(stylised(frames, [person], person.look), 1):
+                self._check_length(content.name, float(frame.time or 0))
                 if is_stopped():
-                    raise Stopped
+                    raise Stopped("Cancelled: nothing was kept.")
                 write(frame)
                 yield done
 
+
+def reduced(rgb: np.ndarray, side: int) -> Image.Image:
+    """A picture whose longer side is `side` pixels at most."""
+    picture = Image.fromarray(rgb)
+    picture.thumbnail((side, side))
+    return picture
+
+
+def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
+    height, width = map(int, size)
+    if height * width > MAX_PIXELS[kind]:
+        most = f"this page allows {MAX_PIXELS[kind] / 1e6:.0f} megapixels"
+        raise InputError(f"{what} has {width} × {height} pixels, and {most}: make it smaller.")

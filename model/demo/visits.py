@@ -6,31 +6,31 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 
-from model.demo.studio import Content, RenderRequest
+from model.demo.studio import Content
 
-IDLE = 3600.0
-"""Seconds after which a visitor of whom nothing was heard counts as gone."""
+IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
 
 
 @dataclass(eq=False)
 class Visit:
     """One open page.
 
-    folder: for the visitor's files; its name can't be guessed. content: what is shown. newest: what was asked for
-    last; whoever renders something older may give up. stop: set to end the video that is being rendered.
+    folder: for the visitor's files; its name can't be guessed. content: what is shown. newest: the controls of what was
+    asked for last; whoever renders something older may give up. stop: set to end the video that is being rendered.
     """
 
     folder: Path
     content: Content | None = None
-    newest: RenderRequest | None = None
+    newest: dict[str, Any] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     last_seen: float = field(default_factory=time.monotonic)
 
     def fresh(self, kind: str) -> Path:
-        """A new folder for files of this kind; older ones go, but for the one of the content that is still shown.
+        """A new folder for files of this kind, of another name, as browsers keep what has the same.
 
-        Each has another name: browsers keep what has the same name.
+        Older ones go, but for the one of the content that is still shown.
         """
         for old in self.folder.glob(f"{kind}-*"):
             if self.content is None or old not in self.content.source.path.parents:
@@ -39,37 +39,27 @@ class Visit:
         folder.mkdir()
         return folder
 
-    def touch(self) -> None:
-        """Something was heard of the visitor, or is being done for them."""
-        self.last_seen = time.monotonic()
-
 
 class Visits:
     """The visits by the name of the browser's session, their folders all under `root`."""
 
     def __init__(self, root: Path):
-        self._root = root
-        self._visits: dict[str, Visit] = {}
-        self._lock = threading.Lock()
+        self._root, self._visits = root, {}
 
     def of(self, session: str) -> Visit:
         """The visit of a session, begun if it is new. Visits that were idle for long end."""
-        with self._lock:
-            if session not in self._visits:
-                folder = self._root / token_urlsafe(16)
-                folder.mkdir(parents=True)
-                self._visits[session] = Visit(folder)
-            visit = self._visits[session]
-            visit.touch()
-            gone = [name for name, other in self._visits.items() if time.monotonic() - other.last_seen > IDLE]
-        for name in gone:
-            self.end(name)
+        visit = self._visits.setdefault(session, Visit(self._root / token_urlsafe(16)))
+        visit.folder.mkdir(parents=True, exist_ok=True)
+        visit.last_seen = time.monotonic()
+        for name, other in list(self._visits.items()):
+            if time.monotonic() - other.last_seen > IDLE:
+                self.end(name)
         return visit
 
     def known(self, session: str) -> Visit | None:
         """The visit of a session, if it goes on: what is late must not begin a new one."""
         if visit := self._visits.get(session):
-            visit.touch()
+            visit.last_seen = time.monotonic()
         return visit
 
     def end(self, session: str) -> None:
