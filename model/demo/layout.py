@@ -78,7 +78,7 @@ def _option(name: str, **settings: Any) -> gr.blocks.Block:
     settings = usual | settings
     if field.type is bool:
         return gr.Checkbox(**settings)
-    if "choices" in about:
+    if about.get("choices"):
         return gr.Radio(**{"choices": about["choices"]} | settings)
     if settings["value"] is None:
         return gr.Number(**settings)
