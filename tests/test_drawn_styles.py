@@ -67,7 +67,6 @@ def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
         ("ink = 1.5", r"mine\.toml: 'ink' must lie between 0 and 1, not 1\.5"),
         ("[shape]\njaw_width = 0.1", r"'shape\.jaw_width' must lie between 0\.7 and 1\.2"),
         ("skin_tones = [1, 2]", r"'skin_tones' must be a list of 3 numbers"),
-        ("skin_tones = [1, 2, '3']", r"'skin_tones' must be a number, not '3'"),
         ("skin_tones = [1, 2, 300]", r"'skin_tones' must lie between -40 and 30"),
         ("ink =", r"mine\.toml is not a TOML file"),
     ],

@@ -70,7 +70,7 @@ class NetworkTeacher(nn.Module):
 
     @property
     def precision(self) -> torch.dtype:
-        """Of the weights, and so of the results."""
+        """Dtype of the weights, and so of the results."""
         return next(self.photos.parameters()).dtype
 
     @property
@@ -79,7 +79,6 @@ class NetworkTeacher(nn.Module):
         return next(self.photos.parameters()).device
 
     def autocast(self) -> torch.autocast:
-        """Context in which networks run."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def latent(self, numbers: Sequence[int]) -> Latent:

@@ -74,9 +74,7 @@ class DualStyleTeacher(NetworkTeacher):
             features = self.cartoons.features_at(latent.w_plus, exemplar, weights, size, latent.noise)
         return self.feature_sample(latent, features, exemplar, degree, style)
 
-    def degree_and_style(
-        self, draws: Draws, progress: float | None, pretrain: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def degree_and_style(self, draws: Draws, progress: float | None, pretrain: bool = False) -> tuple[Tensor, Tensor]:
         """Degree, float32, and index of the exemplar, int64, `[B]`: at random, or as the options fix them.
 
         In distillation the first step takes what they give, too; then the degree is a multiple of 0.2. In pre-training
