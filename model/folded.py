@@ -13,23 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.common.sizes import INPUT_MULTIPLE
-from model.dualstylegan import AdaptiveInstanceNorm, ModRes
+from model.dualstylegan import NORM_EPS, AdaptiveInstanceNorm, ModRes, instance_norm
 from model.ops import LEAK
 from model.stylegan2 import ModulatedConv2d, StyledConv, ToRGB
-from model.vtoonify import MaskedFusion, VToonify, enlarge
+from model.vtoonify import MaskedFusion, VToonify, add_subpixels, check_sides
 
-GAIN = math.sqrt(2)
-"""StyleGAN2 multiplies the output of leaky ReLUs by this. It is positive, so the weights before can be instead."""
-
-NORM_EPS = 1e-5
-"""Added to the variance in instance norms."""
-
-STRIP_HEIGHT = 64
-"""In pixels of the input, where a picture is rendered in strips."""
-
-HALO = 8
-"""Feature pixels rendered above and below a strip; two levels and sub-pixel convolutions see less than four."""
+GAIN = math.sqrt(2)  # StyleGAN2 multiplies the output of leaky ReLUs by this; the weights before can be instead
+STRIP_HEIGHT = 64  # pixels of the input, where a picture is rendered in strips
+HALO = 8  # feature pixels above and below a strip; two levels and sub-pixel convolutions see less than four
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -37,18 +28,13 @@ def frozen_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)
 
 
-def plain_conv(weight: Tensor, bias: Tensor | None = None, dilation: int = 1, padding_mode: str = "zeros") -> nn.Conv2d:
+def plain_conv(weight: Tensor, bias: Tensor, dilation: int = 1) -> nn.Conv2d:
     """A convolution that keeps the size and owns copies of `weight [out, in, k, k]` and `bias [out]`."""
     out_channels, in_channels, kernel, _ = weight.shape
     with torch.device("meta"):  # without random values that would be thrown away
-        conv = nn.Conv2d(
-            in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation,
-            bias=bias is not None, padding_mode=padding_mode,
-        )  # fmt: skip
-    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    if bias is not None:
-        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return conv
+        conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+    conv.load_state_dict({"weight": weight.clone(), "bias": bias.clone()}, assign=True)
+    return conv.requires_grad_(False)
 
 
 def activated(weight: Tensor, bias: Tensor, dilation: int = 1) -> nn.Sequential:
@@ -84,8 +70,8 @@ class FixedNorm(nn.Module):
     def __init__(self, norm: AdaptiveInstanceNorm, style: Tensor):
         super().__init__()
         gain, bias = norm.style(style)[:, :, None, None].chunk(2, dim=1)
-        self.register_buffer("gain", gain.detach().clone())
-        self.register_buffer("bias", bias.detach().clone())
+        self.register_buffer("gain", gain.clone())
+        self.register_buffer("bias", bias.clone())
 
     def _apply(self, fn, recurse=True):
         # Gain and bias stay float32, whatever dtype the network is converted to.
@@ -97,9 +83,7 @@ class FixedNorm(nn.Module):
             gain, bias = self.gain.flatten(), self.bias.flatten()
             normed = [torch.batch_norm(one, gain, bias, None, None, True, 0.0, NORM_EPS, False) for one in x.split(1)]
             return normed[0] if len(normed) == 1 else torch.cat(normed)
-        variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
-        gain = self.gain * torch.rsqrt(variance + NORM_EPS)
-        return x * gain.to(x.dtype) + (self.bias - mean * gain).to(x.dtype)
+        return instance_norm(x, self.gain, self.bias)
 
 
 class FoldedModRes(nn.Module):
@@ -151,29 +135,6 @@ class FoldedLevel(nn.Module):
         return x, self.to_rgb(x) + self.upsample(skip)
 
 
-class SubpixelFinish(nn.Module):
-    """Sub-pixel convolutions on top of the skip image, which is enlarged as `VToonify` does it, in one convolution.
-
-    Bilinear enlargement is linear and local: each pixel of an output square is a sum over 3×3 pixels of the input,
-    whose border is repeated.
-    """
-
-    def __init__(self, layers: nn.Sequential, factor: int):
-        super().__init__()
-        self.layers, self.factor = frozen_copy(layers), factor
-        self.layers[1].inplace = True
-        impulses = torch.eye(9).reshape(9, 1, 3, 3)
-        squares = enlarge(impulses, factor)[:, 0, factor:-factor, factor:-factor]  # of the pixel in the middle
-        weight = torch.zeros(3, factor * factor, 3, 3, 3)
-        for colour in range(3):
-            weight[colour, :, colour] = squares.reshape(9, -1).T.reshape(-1, 3, 3)
-        self.skip = plain_conv(weight.flatten(0, 1), padding_mode="replicate")
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """`x [B, C, H, W]` and `skip [B, 3, H, W]` to pictures `[B, 3, factor·H, factor·W]`."""
-        return F.pixel_shuffle(self.layers(x).add_(self.skip(skip)), self.factor)
-
-
 class FoldedVToonify(nn.Module):
     """A network that stylises frames in one style, at one degree: the pictures of `network` (within 1e-4), faster.
 
@@ -192,38 +153,29 @@ class FoldedVToonify(nn.Module):
             raise ValueError(f"one style code is folded at a time, got {len(w_plus)}")
         if network.has_degree and degree is None:
             raise ValueError("variant D needs a style degree")
-        config = network.config
+        config, stylegan, fusions = network.config, network.stylegan, network.config.fusions
         *stages, self.blocks, self.to_skip = map(frozen_copy, network.encoder)
         self.stages = nn.ModuleList(stages)
-        self.subpixel = SubpixelFinish(network.subpixel, config.subpixel) if config.subpixel > 1 else None
+        self.subpixel, self.factor = frozen_copy(network.subpixel), config.subpixel
         self.res, number = nn.ModuleList(nn.Identity() for _ in self.blocks), None
         if network.has_degree:
             styles = network.generator.style(w_plus[:, : len(network.res)])
-            numbered = enumerate(network.res[1:], 1)
-            self.res = nn.ModuleList(FoldedModRes(block, styles[:, i], degree) for i, block in numbered)
+            pairs = zip(network.res[1:], styles[:, 1:].unbind(1), strict=True)
+            self.res = nn.ModuleList(FoldedModRes(block, style, degree) for block, style in pairs)
             w_plus, number = network.generator.transform_colour(w_plus), w_plus.new_full((1, 1), degree)
-        self.levels = self._fold_levels(network, w_plus)
-        self.fusion_skip = frozen_copy(network.fusion_skip[: config.fusions])
+        self.levels = nn.ModuleList(
+            FoldedLevel(*stylegan.convs[2 * k : 2 * k + 2], stylegan.to_rgbs[k], w_plus[:, 2 * k + 1 : 2 * k + 4])
+            for k in range(config.generator.structure_levels, config.generator.levels)
+        )
+        self.fusion_skip = frozen_copy(network.fusion_skip[:fusions])
         self.fusion_out = nn.ModuleList(
             FoldedFusion(fusion, number if k < config.decoder_levels else None)
-            for k, fusion in enumerate(network.fusion_out[: config.fusions])
+            for k, fusion in enumerate(network.fusion_out[:fusions])
         )
-
-    @staticmethod
-    def _fold_levels(network: VToonify, w_plus: Tensor) -> nn.ModuleList:
-        generator, stylegan, levels = network.config.generator, network.stylegan, nn.ModuleList()
-        for level in range(generator.structure_levels, generator.levels):
-            up, styled = stylegan.convs[2 * level : 2 * level + 2]
-            w = w_plus[:, 2 * level + 1 : 2 * level + 4]
-            levels.append(FoldedLevel(up, styled, stylegan.to_rgbs[level], w))
-        return levels
 
     @torch.no_grad()
     def at_degree(self, network: VToonify, degree: float) -> "FoldedVToonify":
-        """The same style at another degree, in milliseconds: all weights are shared but the norms of the masks.
-
-        `network` is the one that was folded, of variant D.
-        """
+        """The same style of `network`, which was folded, at another degree; only the masks' norms are computed anew."""
         other = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()})
         for block in other.res:
             block.degree = degree
@@ -255,8 +207,7 @@ class FoldedVToonify(nn.Module):
 
     def _encode_and_fuse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Feature and skip image after the last fusion, which is at the input's resolution in most models."""
-        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
-            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
+        check_sides(x)
         contents = []
         for stage in self.stages:
             x = stage(x)
@@ -275,4 +226,4 @@ class FoldedVToonify(nn.Module):
         """The levels after the last fusion, and sub-pixel convolutions where the model has them."""
         for level in self.levels[len(self.fusion_out) - 1 :]:
             x, skip = level(x, skip)
-        return skip if self.subpixel is None else self.subpixel(x, skip)
+        return add_subpixels(x, skip, self.subpixel, self.factor)

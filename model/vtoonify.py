@@ -8,7 +8,7 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -22,15 +22,11 @@ from model.ops import LEAK
 from model.stylegan2 import Generator, GeneratorConfig
 
 Backbone = Literal["toonify", "dualstylegan"]
+Degree = float | Tensor | None  # a number or `[B]`, in [0, 1]; None in variant T
 
-DEGREE_DIM = 128
-"""Length of the vector that a style degree is mapped to inside a fusion module."""
-
-FEATURES = 4
-"""Resolutions at which the encoder hands over features."""
-
-PASS_THROUGH_SCALE = 0.01
-"""What is left of random fusion weights when training begins."""
+DEGREE_DIM = 128  # length of the vector that a style degree is mapped to inside a fusion module
+FEATURES = 4  # resolutions at which the encoder hands over features
+PASS_THROUGH_SCALE = 0.01  # what is left of random fusion weights when training begins
 
 
 @dataclass(frozen=True)
@@ -71,29 +67,13 @@ class VToonifyConfig:
         one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
         return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
 
-    def to_dict(self) -> dict:
-        """Plain containers, to be stored in a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: dict) -> "VToonifyConfig":
-        """Inverse of `to_dict`. Raises TypeError or ValueError when keys or values don't fit."""
-        generator = dict(stored["generator"])
-        generator["channels"] = {int(size): int(width) for size, width in generator["channels"].items()}
-        rest = {key: value for key, value in stored.items() if key != "generator"}
-        rest["dilations"] = tuple(rest["dilations"])
-        return cls(generator=GeneratorConfig(**generator), **rest)
-
 
 class Encoded(NamedTuple):
     """What the encoder hands to the decoder."""
 
-    features: list[Tensor]
-    """Content features, coarse to fine: `[B, C, H/8, W/8]`, H/4, H/2, H."""
-    feature: Tensor
-    """Input of decoder level 0, `[B, C, H/8, W/8]`."""
-    skip: Tensor
-    """First skip image, `[B, 3, H/8, W/8]`."""
+    features: list[Tensor]  # of the content, coarse to fine: `[B, C, H/8, W/8]`, H/4, H/2, H
+    feature: Tensor  # input of decoder level 0, `[B, C, H/8, W/8]`
+    skip: Tensor  # first skip image, `[B, 3, H/8, W/8]`
 
 
 class ResBlock(nn.Module):
@@ -117,10 +97,8 @@ class MaskedFusion(nn.Module):
         self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.norm = AdaptiveInstanceNorm(2 * channels, DEGREE_DIM)
         self.conv2 = nn.Conv2d(2 * channels, 1, 3, padding=1)
-        half = DEGREE_DIM // 2
-        self.linear = nn.Sequential(
-            nn.Linear(1, half), nn.LeakyReLU(LEAK), nn.Linear(half, DEGREE_DIM), nn.LeakyReLU(LEAK)
-        )
+        half, act = DEGREE_DIM // 2, nn.LeakyReLU(LEAK)
+        self.linear = nn.Sequential(nn.Linear(1, half), act, nn.Linear(half, DEGREE_DIM), act)
 
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
         """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]` into a feature and a mask `[B, 1, H, W]`."""
@@ -154,6 +132,17 @@ def enlarge(skip: Tensor, factor: int) -> Tensor:
     return skip
 
 
+def add_subpixels(x: Tensor, skip: Tensor, layers: nn.Module, factor: int) -> Tensor:
+    """Sub-pixel convolutions (Shi et al., 2016) of `x` on top of the enlarged skip image, or this alone."""
+    return skip if factor == 1 else enlarge(skip, factor) + F.pixel_shuffle(layers(x), factor)
+
+
+def check_sides(x: Tensor) -> None:
+    """Raise ValueError for inputs `[B, C, H, W]` that the encoder cannot halve three times."""
+    if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
+        raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
+
+
 class VToonify(nn.Module):
     """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files.
 
@@ -178,13 +167,11 @@ class VToonify(nn.Module):
             unused = ModRes(widths[0], gen.style_dim) if gen.first_level == 0 else nn.Identity()
             blocks = [ModRes(widths[0], gen.style_dim, dilation) for dilation in config.dilations]
             self.res = nn.ModuleList([unused, *blocks])
+        self.subpixel = nn.Identity()
         if config.subpixel > 1:
             width = gen.channels[gen.size]
-            self.subpixel = nn.Sequential(
-                nn.Conv2d(width, 2 * width, 3, padding=1),
-                nn.LeakyReLU(LEAK),
-                nn.Conv2d(2 * width, 3 * config.subpixel**2, 3, padding=1),
-            )
+            wide, last = nn.Conv2d(width, 2 * width, 3, 1, 1), nn.Conv2d(2 * width, 3 * config.subpixel**2, 3, 1, 1)
+            self.subpixel = nn.Sequential(wide, nn.LeakyReLU(LEAK, inplace=True), last)
 
     def start_as_pass_through(self) -> None:
         """Make fusion begin as the identity on the decoder's own feature and skip image (VToonify, Sec. 4.3).
@@ -192,11 +179,10 @@ class VToonify(nn.Module):
         Fusion weights are scaled by 0.01 and identity is added on the first input channels.
         """
         for module in [*self.fusion_out, *self.fusion_skip]:
-            conv = module.conv if isinstance(module, MaskedFusion) else module
-            with torch.no_grad():
-                conv.weight.mul_(PASS_THROUGH_SCALE)
-                own = torch.arange(conv.out_channels)
-                conv.weight[own, own, 1, 1] += 1.0
+            weight = (module.conv if isinstance(module, MaskedFusion) else module).weight.data
+            weight.mul_(PASS_THROUGH_SCALE)
+            own = torch.arange(len(weight))
+            weight[own, own, 1, 1] += 1.0
 
     def keep_what_renders(self) -> None:
         """Drop the weights that rendering does not read, two fifths of the published network: the generator's low
@@ -221,31 +207,25 @@ class VToonify(nn.Module):
         """Map each layer of `z_plus [B, w_layers, D]` through StyleGAN's mapping network."""
         return self.stylegan.mapping(z_plus)
 
-    def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: float | Tensor | None = None) -> Encoded:
+    def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: Degree = None) -> Encoded:
         """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""
-        features: list[Tensor] = []
-        *stages, blocks, to_skip = self.encoder
+        features, (*stages, blocks, to_skip) = [], self.encoder
         for stage in stages:
             x = self._call(stage, x)
             features.append(x)
         if self.has_degree:
-            degree = self._degree(degree, w_plus)
-            styles = self.generator.style(w_plus[:, : len(self.res)])
+            degree, styles = self._degree(degree, w_plus), self.generator.style(w_plus[:, : len(self.res)])
         for i, block in enumerate(blocks):
             x = self._call(block, x)
             if self.has_degree:
                 x = self._call(self.res[i + 1], x, styles[:, i + 1], degree)
         return Encoded(features[::-1], x, to_skip(x))
 
-    def decode(
-        self, encoded: Encoded, w_plus: Tensor, degree: float | Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def decode(self, encoded: Encoded, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the fusions (none in T)."""
-        masks: list[Tensor] = []
-        x, skip = encoded.feature, encoded.skip
+        masks, x, skip = [], encoded.feature, encoded.skip
         if self.has_degree:
-            degree = self._degree(degree, w_plus)
-            w_plus = self.generator.transform_colour(w_plus)
+            degree, w_plus = self._degree(degree, w_plus), self.generator.transform_colour(w_plus)
         config, generator = self.config, self.config.generator
         for k in range(max(config.decoder_levels, config.fusions)):
             if k < config.fusions:
@@ -255,7 +235,7 @@ class VToonify(nn.Module):
                 first = generator.structure_layers + 2 * k
                 w = w_plus[:, first : first + 3]
                 x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, w, "none")
-        return (self._finish(x, skip) if config.subpixel > 1 else skip), masks
+        return add_subpixels(x, skip, self.subpixel, config.subpixel), masks
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
         """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along.
@@ -279,25 +259,18 @@ class VToonify(nn.Module):
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
 
-    def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""
-        return enlarge(skip, self.config.subpixel) + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
-
     @staticmethod
-    def _degree(degree: float | Tensor | None, w_plus: Tensor) -> Tensor:
+    def _degree(degree: Degree, w_plus: Tensor) -> Tensor:
         if degree is None:
             raise ValueError("variant D needs a style degree")
         return torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1)
 
-    def forward_with_masks(
-        self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_masks(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """As `forward`, and the fusion masks `[B, 1, h, w]` from H/8 to H (none in variant T)."""
-        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
-            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
+        check_sides(x)
         return self.decode(self.encode(x, w_plus, degree), w_plus, degree)
 
-    def forward(self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> Tensor:
         """Stylise frames.
 
         Args:
@@ -305,7 +278,6 @@ class VToonify(nn.Module):
             w_plus: `[B or 1, w_layers, D]` style code in w+.
             degree: style degree in [0, 1], a number or `[B]`; variant D only.
 
-        Returns:
-            `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
+        Returns `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
         """
         return self.forward_with_masks(x, w_plus, degree)[0]

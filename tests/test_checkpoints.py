@@ -1,7 +1,7 @@
 import argparse
 import gzip
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,7 @@ def test_published_files_carry_no_sizes_and_tell_the_variant_by_their_names(tmp_
 
 def test_files_of_torch_before_1_6_are_read(tmp_path):
     network = small_network()
-    contents = {"g_ema": network.state_dict(), "config": network.config.to_dict()}
+    contents = {"g_ema": network.state_dict(), "config": asdict(network.config)}
     torch.save(contents, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert torch.equal(render(checkpoints.load_vtoonify(tmp_path / "old.pt")), render(network))
     assert checkpoints.read_vtoonify_config(tmp_path / "old.pt") == network.config
@@ -135,7 +135,7 @@ def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, chan
     names = list(network.state_dict())
     weights = network.state_dict() | {name.format(*names): value for name, value in change.items()}
     weights = {name: value for name, value in weights.items() if value is not None}
-    torch.save({"g_ema": weights, "config": network.config.to_dict()}, tmp_path / "model.pt")
+    torch.save({"g_ema": weights, "config": asdict(network.config)}, tmp_path / "model.pt")
     with pytest.raises(InputError) as caught:
         checkpoints.load_vtoonify(tmp_path / "model.pt")
     assert f"model.pt is not a VToonify model: {sentence.format(*names)}" in str(caught.value)
@@ -148,7 +148,7 @@ def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, chan
 )  # fmt: skip
 def test_sizes_that_make_no_network_are_refused(tmp_path, change):
     network = small_network()
-    config = network.config.to_dict()
+    config = asdict(network.config)
     config["generator"].update(change.pop("generator", {}))
     torch.save({"g_ema": network.state_dict(), "config": {**config, **change}}, tmp_path / "model.pt")
     with pytest.raises(InputError, match="describes no network"):

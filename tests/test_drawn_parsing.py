@@ -5,8 +5,7 @@ import pytest
 import skimage.data
 import torch
 
-from model.matte import SIDE, MatteNet
-from model.parsing.matting import WEIGHTS, person_matte
+from model.parsing.matting import SIDE, WEIGHTS, MatteNet, person_matte
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import beard_mask, parse_portrait
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE
