@@ -7,7 +7,7 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
-from model.stylegan2 import Generator, GeneratorConfig
+from model.stylegan2 import FeatureAndSkip, Generator, GeneratorConfig
 
 Backbone = Literal["toonify", "dualstylegan"]
 Degree = float | Tensor | None  # a number or `[B]`, in [0, 1]; None in variant T
@@ -89,6 +89,14 @@ class ResBlock(nn.Module):
         return (x + y) / math.sqrt(2)
 
 
+class PlainFusion(nn.Conv2d):
+    """Fusion of variant T: one convolution of both features."""
+
+    def forward(self, f_g: Tensor, f_e: Tensor, _degree: None) -> tuple[Tensor, Tensor]:
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each; returns the feature, and `f_e`, all of which is let through."""
+        return super().forward(torch.cat([f_g, f_e], dim=1)), f_e
+
+
 class MaskedFusion(nn.Module):
     """Fusion of variant D: a mask, predicted from both features and the degree, gates the content feature."""
 
@@ -100,11 +108,16 @@ class MaskedFusion(nn.Module):
         half, act = DEGREE_DIM // 2, nn.LeakyReLU(LEAK)
         self.linear = nn.Sequential(nn.Linear(1, half), act, nn.Linear(half, DEGREE_DIM), act)
 
-    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]` into a feature and a mask `[B, 1, H, W]`."""
-        both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree.view(-1, 1)))
+    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask.
+
+        Returns the feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one.
+        """
+        if degree is None:
+            return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
+        both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree))
         mask = F.relu(self.conv2(both)).tanh()
-        return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask
+        return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask * f_e, mask
 
 
 def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -132,17 +145,6 @@ def enlarge(skip: Tensor, factor: int) -> Tensor:
     return skip
 
 
-def add_subpixels(x: Tensor, skip: Tensor, layers: nn.Module, factor: int) -> Tensor:
-    """Sub-pixel convolutions (Shi et al., 2016) of `x` on top of the enlarged skip image, or this alone."""
-    return skip if factor == 1 else enlarge(skip, factor) + F.pixel_shuffle(layers(x), factor)
-
-
-def check_sides(x: Tensor) -> None:
-    """Raise ValueError for inputs `[B, C, H, W]` that the encoder cannot halve three times."""
-    if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
-        raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
-
-
 class VToonify(nn.Module):
     """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files.
 
@@ -159,7 +161,7 @@ class VToonify(nn.Module):
         self.generator = DualStyleGAN(gen) if self.has_degree else Generator(gen)
         self.encoder = build_encoder(config)
         widths = [gen.channels[gen.structure_size << k] for k in range(FEATURES)]
-        fuse = MaskedFusion if self.has_degree else (lambda c: nn.Conv2d(2 * c, c, 3, padding=1))
+        fuse = MaskedFusion if self.has_degree else (lambda c: PlainFusion(2 * c, c, 3, padding=1))
         self.fusion_out = nn.ModuleList(fuse(width) for width in widths)
         self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
         if self.has_degree:
@@ -207,51 +209,65 @@ class VToonify(nn.Module):
         """Map each layer of `z_plus [B, w_layers, D]` through StyleGAN's mapping network."""
         return self.stylegan.mapping(z_plus)
 
+    def _code(self, w_plus: Tensor | None, degree: Degree) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
+        """The styles of the ModRes blocks, the code of the decoder, and the degree `[B or 1, 1]`."""
+        if not self.has_degree:
+            return (), w_plus, None
+        if degree is None:
+            raise ValueError("variant D needs a style degree")
+        degree = torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1, 1)
+        styles = self.generator.style(w_plus[:, : len(self.res)]).unbind(1)
+        return styles, self.generator.transform_colour(w_plus), degree
+
     def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: Degree = None) -> Encoded:
         """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""
+        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
+            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
         features, (*stages, blocks, to_skip) = [], self.encoder
         for stage in stages:
             x = self._call(stage, x)
             features.append(x)
-        if self.has_degree:
-            degree, styles = self._degree(degree, w_plus), self.generator.style(w_plus[:, : len(self.res)])
-        for i, block in enumerate(blocks):
+        styles, _, degree = self._code(w_plus, degree)
+        for i, block in enumerate(blocks, 1):
             x = self._call(block, x)
             if self.has_degree:
-                x = self._call(self.res[i + 1], x, styles[:, i + 1], degree)
+                x = self._call(self.res[i], x, styles[i], degree)
         return Encoded(features[::-1], x, to_skip(x))
 
     def decode(self, encoded: Encoded, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the fusions (none in T)."""
+        _, w_plus, degree = self._code(w_plus, degree)
+        x, skip, masks = self._fuse_levels(encoded, w_plus, degree)
+        return self._finish(x, skip, w_plus), masks
+
+    def _fuse_levels(self, encoded: Encoded, w_plus: Tensor, degree: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Feature and skip image after the last fusion, which is at the input's resolution in most models; masks."""
         masks, x, skip = [], encoded.feature, encoded.skip
-        if self.has_degree:
-            degree, w_plus = self._degree(degree, w_plus), self.generator.transform_colour(w_plus)
-        config, generator = self.config, self.config.generator
-        for k in range(max(config.decoder_levels, config.fusions)):
-            if k < config.fusions:
-                x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
-                masks += mask
-            if k < config.decoder_levels:
-                first = generator.structure_layers + 2 * k
-                w = w_plus[:, first : first + 3]
-                x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, w, "none")
-        return add_subpixels(x, skip, self.subpixel, config.subpixel), masks
+        for k in range(self.config.fusions):
+            if k:
+                x, skip = self._call(self._level, k - 1, x, skip, w_plus)
+            x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
+            masks += mask
+        return x, skip, masks
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
-        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along.
+        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
+        # The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
+        # has found a use for the finest detail.
+        x, content, *mask = self.fusion_out[k](x, content, degree if k < self.config.decoder_levels else None)
+        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *mask
 
-        The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
-        has found a use for the finest detail.
-        """
-        fusion, masks = self.fusion_out[k], ()
-        if not self.has_degree:
-            x = fusion(torch.cat([x, content], dim=1))
-        elif k < self.config.decoder_levels:
-            x, mask = fusion(x, content, degree)
-            content, masks = mask * content, (mask,)
-        else:
-            x = fusion.conv(torch.cat([x, content], dim=1))
-        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *masks
+    def _level(self, k: int, x: Tensor, skip: Tensor, w_plus: Tensor) -> FeatureAndSkip:
+        """Level k of the decoder, which doubles the resolution."""
+        k += self.config.generator.structure_levels
+        return self.stylegan.level(k, x, skip, w_plus[:, 2 * k + 1 : 2 * k + 4], "none")
+
+    def _finish(self, x: Tensor, skip: Tensor, w_plus: Tensor) -> Tensor:
+        """The levels after the last fusion, and sub-pixel convolutions (Shi et al., 2016) on an enlarged skip image."""
+        for k in range(self.config.fusions - 1, self.config.decoder_levels):
+            x, skip = self._call(self._level, k, x, skip, w_plus)
+        factor = self.config.subpixel
+        return skip if factor == 1 else enlarge(skip, factor) + F.pixel_shuffle(self.subpixel(x), factor)
 
     def _call(self, function: Callable, *inputs: Any) -> Any:
         """`function(*inputs)`; where `checkpointing` is on, without keeping its activations."""
@@ -259,15 +275,8 @@ class VToonify(nn.Module):
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
 
-    @staticmethod
-    def _degree(degree: Degree, w_plus: Tensor) -> Tensor:
-        if degree is None:
-            raise ValueError("variant D needs a style degree")
-        return torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1)
-
     def forward_with_masks(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """As `forward`, and the fusion masks `[B, 1, h, w]` from H/8 to H (none in variant T)."""
-        check_sides(x)
         return self.decode(self.encode(x, w_plus, degree), w_plus, degree)
 
     def forward(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> Tensor:
