@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from model.tools import benchmark
-from tests.small import small_config
-from tests.small_models import dual, save_model
+from tests.small_models import dual, save_model, small_config
 
 CPU = torch.device("cpu")
 

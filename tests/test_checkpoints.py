@@ -14,7 +14,7 @@ from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig
 from model.vtoonify import VToonify, VToonifyConfig
 from tests.parity_calls import BUILDERS
-from tests.small import small_config, small_network
+from tests.small_models import small_config, small_network
 
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
 

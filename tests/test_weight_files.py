@@ -11,7 +11,7 @@ import torch
 
 from model import checkpoints
 from model.common.errors import InputError
-from tests.small import small_network
+from tests.small_models import small_network
 
 
 class Payload:
