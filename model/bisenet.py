@@ -7,12 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
-PARSING_CLASSES = 19
-AUXILIARY_WIDTH = 64
-
+CLASSES = 19
+# Pictures in [-1, 1] are multiplied by this, which approximates the normalisation that the parser expects: ImageNet's,
+# (x - mean) / std with std near 1/4 of [0, 1].
 PARSER_GAIN = 2.0
-"""Pictures in [-1, 1] are multiplied by this. The parser expects ImageNet's normalisation, (x - mean) / std with std
-near 1/4 of [0, 1], which that approximates."""
 
 
 class ResNet18Features(ResNet):
@@ -35,9 +33,9 @@ def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Seq
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels), relu=nn.ReLU()))
 
 
-def class_head(in_channels: int, width: int, num_classes: int) -> nn.Sequential:
+def class_head(in_channels: int, width: int) -> nn.Sequential:
     """Logits of every class at the size of the feature."""
-    conv_out = nn.Conv2d(width, num_classes, 1, bias=False)
+    conv_out = nn.Conv2d(width, CLASSES, 1, bias=False)
     return nn.Sequential(OrderedDict(conv=conv_bn_relu(in_channels, width), conv_out=conv_out))
 
 
@@ -66,8 +64,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
         feature = self.convblk(torch.cat([detail, context], dim=1))
-        gate = torch.sigmoid(self.conv2(F.relu(self.conv1(_global_mean(feature)))))
-        return feature + feature * gate
+        return feature + feature * torch.sigmoid(self.conv2(F.relu(self.conv1(_global_mean(feature)))))
 
 
 class ContextPath(nn.Module):
@@ -76,10 +73,8 @@ class ContextPath(nn.Module):
     def __init__(self):
         super().__init__()
         self.resnet = ResNet18Features()
-        self.arm16 = AttentionRefinement(256, 128)
-        self.arm32 = AttentionRefinement(512, 128)
-        self.conv_head32 = conv_bn_relu(128, 128)
-        self.conv_head16 = conv_bn_relu(128, 128)
+        self.arm16, self.arm32 = AttentionRefinement(256, 128), AttentionRefinement(512, 128)
+        self.conv_head32, self.conv_head16 = conv_bn_relu(128, 128), conv_bn_relu(128, 128)
         self.conv_avg = conv_bn_relu(512, 128, kernel=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,16 +89,13 @@ class ContextPath(nn.Module):
 class BiSeNet(nn.Module):
     """Face parser. Its two auxiliary heads are used in training only; the published file holds them."""
 
-    def __init__(self, num_classes: int = PARSING_CLASSES):
+    def __init__(self):
         super().__init__()
-        self.cp = ContextPath()
-        self.ffm = FeatureFusion(256)
-        self.conv_out = class_head(256, 256, num_classes)
-        self.conv_out16 = class_head(128, AUXILIARY_WIDTH, num_classes)
-        self.conv_out32 = class_head(128, AUXILIARY_WIDTH, num_classes)
+        self.cp, self.ffm = ContextPath(), FeatureFusion(256)
+        self.conv_out, self.conv_out16, self.conv_out32 = class_head(256, 256), class_head(128, 64), class_head(128, 64)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits `[B, num_classes, H, W]` for `image [B, 3, H, W]` of any size: RGB in [-1, 1] times PARSER_GAIN."""
+        """Logits `[B, 19, H, W]` for `image [B, 3, H, W]` of any size: RGB in [-1, 1] times PARSER_GAIN."""
         detail, context, _ = self.cp(image)
         logits = self.conv_out(self.ffm(detail, context))
         # Corners on corners, as the published weights were trained with.

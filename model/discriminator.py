@@ -10,11 +10,8 @@ from torch import Tensor, nn
 from model.ops import LEAK, BiasedLeakyReLU, FixedFilter
 from model.stylegan2 import PUBLISHED_CHANNELS, EqualConv2d, EqualLinear
 
-STDDEV_GROUP = 4
-"""Pictures over which a standard deviation is taken (StyleGAN2)."""
-
-CONDITION_DIM = 64
-"""Length of the degree's and of the style's embedding."""
+STDDEV_GROUP = 4  # pictures over which a standard deviation is taken (StyleGAN2)
+CONDITION_DIM = 64  # length of the degree's and of the style's embedding
 
 
 def conv_layer(in_channels: int, out_channels: int, kernel: int, downsample=False, activate=True) -> nn.Sequential:
@@ -63,26 +60,22 @@ class Discriminator(nn.Module):
             self.convs.append(ResidualDown(widths[size], widths[size // 2]))
             size //= 2
         self.num_styles = num_styles
-        out_dim = 1
         if num_styles is not None:
-            out_dim = 2 * CONDITION_DIM
             act, dim = nn.LeakyReLU(LEAK), CONDITION_DIM
-            self.label_mapper = nn.Sequential(
-                nn.Linear(1, dim), act, nn.Linear(dim, dim), act, nn.Linear(dim, dim)
-            )  # fmt: skip
-            self.style_mapper = nn.Embedding(num_styles, CONDITION_DIM)
+            layers = nn.Linear(1, dim), act, nn.Linear(dim, dim), act, nn.Linear(dim, dim)
+            self.label_mapper = nn.Sequential(*layers)
+            self.style_mapper = nn.Embedding(num_styles, dim)
         self.final_conv = conv_layer(widths[4] + 1, widths[4], 3)
-        self.final_linear = nn.Sequential(
-            EqualLinear(widths[4] * 16, widths[4], activate=True), EqualLinear(widths[4], out_dim)
-        )
+        out_dim = 1 if num_styles is None else 2 * CONDITION_DIM
+        hidden = EqualLinear(widths[4] * 16, widths[4], activate=True)
+        self.final_linear = nn.Sequential(hidden, EqualLinear(widths[4], out_dim))
 
     def forward(self, image: Tensor, degree: Tensor | None = None, style_index: Tensor | None = None) -> Tensor:
         """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1].
 
         With `num_styles`, `degree` is `[B]` in [0, 1] and `style_index` `[B]` integers below `num_styles`.
         """
-        x = self.final_conv(minibatch_stddev(self.convs(image)))
-        x = self.final_linear(x.flatten(1))
+        x = self.final_linear(self.final_conv(minibatch_stddev(self.convs(image))).flatten(1))
         if self.num_styles is None:
             return x
         condition = torch.cat([self.label_mapper(degree.view(-1, 1)), self.style_mapper(style_index)], dim=1)
@@ -112,12 +105,9 @@ class PatchDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
 
     def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
-        """Logits `[B, 1, S/8, S/8]` for drawings.
+        """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1].
 
-        Args:
-            image, photo: `[B, 3, S, S]` and `[B, 3, S/4, S/4]`, RGB in [-1, 1]; S a multiple of 8.
-            degree: `[B]` style degrees in [0, 1]; at 0 all styles are one.
-            style_index: `[B]` integers below `num_styles`.
+        S is a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers.
         """
         share = degree.view(-1, 1).to(image.dtype)
         style = share * F.one_hot(style_index, self.num_styles)

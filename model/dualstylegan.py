@@ -11,11 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from model.ops import BiasedLeakyReLU
-from model.stylegan2 import EqualConv2d, EqualLinear, Generator, GeneratorConfig, Noise, mapping_network
+from model.stylegan2 import EqualConv2d, EqualLinear, FeatureAndSkip, Generator, GeneratorConfig, Noise, mapping_network
 
+Weights = Sequence[float] | Tensor
+
+# ModRes blocks begin as nearly nothing, so that training starts from the plain generator. It is the second convolution
+# that is scaled: what the first one makes is normalised again.
 RESIDUAL_INIT = 0.01
-"""ModRes blocks begin as nearly nothing, so that training starts from the plain generator. It is the second convolution
-that is scaled: what the first one makes is normalised again."""
+NORM_EPS = 1e-5  # added to the variance in instance norms
+
+
+def instance_norm(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    """Normalise `x [B, C, H, W]` over its pixels; `gain` and `bias [B or 1, C, 1, 1]` are float32."""
+    variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
+    gain = gain * torch.rsqrt(variance + NORM_EPS)
+    return x * gain.to(x.dtype) + (bias - mean * gain).to(x.dtype)
 
 
 class AdaptiveInstanceNorm(nn.Module):
@@ -29,10 +39,7 @@ class AdaptiveInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Normalise `x [B, C, H, W]` over its pixels and restyle it with `style [B or 1, style_dim]`."""
-        gain, bias = self.style(style)[:, :, None, None].chunk(2, dim=1)
-        variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
-        gain = gain * torch.rsqrt(variance + 1e-5)
-        return x * gain.to(x.dtype) + (bias - mean * gain).to(x.dtype)
+        return instance_norm(x, *self.style(style)[:, :, None, None].chunk(2, dim=1))
 
 
 class ModRes(nn.Module):
@@ -40,16 +47,13 @@ class ModRes(nn.Module):
 
     def __init__(self, channels: int, style_dim: int, dilation: int = 1):
         super().__init__()
-        self.conv = self._layer(channels, dilation)
-        self.conv2 = self._layer(channels, dilation)
+        self.conv, self.conv2 = (
+            nn.Sequential(EqualConv2d(channels, channels, 3, 1, dilation, dilation), BiasedLeakyReLU(channels))
+            for _ in range(2)
+        )
         self.norm = AdaptiveInstanceNorm(channels, style_dim)
         self.norm2 = AdaptiveInstanceNorm(channels, style_dim)
         self.conv2[0].weight.data.mul_(RESIDUAL_INIT)
-
-    @staticmethod
-    def _layer(channels: int, dilation: int) -> nn.Sequential:
-        conv = EqualConv2d(channels, channels, 3, padding=dilation, dilation=dilation)
-        return nn.Sequential(conv, BiasedLeakyReLU(channels))
 
     def forward(self, x: Tensor, style: Tensor, weight: Tensor | float) -> Tensor:
         """Add the residual to `x [B, C, H, W]`; `style [B or 1, style_dim]`, `weight` a number or `[B]`."""
@@ -94,19 +98,12 @@ class DualStyleGAN(nn.Module):
         return weights * self.transform_colour(exemplar) + (1 - weights) * w_plus
 
     def features_at(
-        self,
-        w_plus: Tensor,
-        exemplar: Tensor | None,
-        interp_weights: Sequence[float] | Tensor,
-        size: int,
-        noise: Noise = "none",
-    ) -> tuple[Tensor, Tensor]:
-        """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px.
+        self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights, size: int, noise: Noise = "none"
+    ) -> FeatureAndSkip:
+        """Feature and skip image, `size` pixels a side.
 
-        Args:
-            w_plus: intrinsic code `[B, w_layers, D]`.
-            exemplar: extrinsic code `[B, w_layers, D]` in w+, or None for the plain generator.
-            interp_weights: `[w_layers]` or `[B, w_layers]`.
+        w_plus: intrinsic code `[B, w_layers, D]`; exemplar: extrinsic code `[B, w_layers, D]` in w+, or None for the
+        plain generator; interp_weights: `[w_layers]` or `[B, w_layers]`.
         """
         if exemplar is None:
             return self.generator.features_at(w_plus, size, noise)
@@ -121,11 +118,7 @@ class DualStyleGAN(nn.Module):
         return self.generator.features_at(self.mix_colour(w_plus, exemplar, weights), size, noise, restyle)
 
     def forward(
-        self,
-        w_plus: Tensor,
-        exemplar: Tensor | None,
-        interp_weights: Sequence[float] | Tensor = (1.0,) * 18,
-        noise: Noise = "none",
+        self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights = (1.0,) * 18, noise: Noise = "none"
     ) -> Tensor:
         """Render pictures `[B, 3, size, size]`, RGB around [-1, 1]; arguments as in `features_at`."""
         return self.features_at(w_plus, exemplar, interp_weights, self.config.size, noise)[1]

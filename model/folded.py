@@ -8,28 +8,20 @@ depends on the frame alone, so it can be compiled, captured and exported.
 import copy
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.common.sizes import INPUT_MULTIPLE
-from model.dualstylegan import AdaptiveInstanceNorm, ModRes
+from model.dualstylegan import NORM_EPS, AdaptiveInstanceNorm, ModRes, instance_norm
 from model.ops import LEAK
-from model.stylegan2 import ModulatedConv2d, StyledConv, ToRGB
-from model.vtoonify import MaskedFusion, VToonify, enlarge
+from model.stylegan2 import FeatureAndSkip, ModulatedConv2d, StyledConv, ToRGB
+from model.vtoonify import VToonify
 
-GAIN = math.sqrt(2)
-"""StyleGAN2 multiplies the output of leaky ReLUs by this. It is positive, so the weights before can be instead."""
-
-NORM_EPS = 1e-5
-"""Added to the variance in instance norms."""
-
-STRIP_HEIGHT = 64
-"""In pixels of the input, where a picture is rendered in strips."""
-
-HALO = 8
-"""Feature pixels rendered above and below a strip; two levels and sub-pixel convolutions see less than four."""
+GAIN = math.sqrt(2)  # StyleGAN2 multiplies the output of leaky ReLUs by this; the weights before can be instead
+STRIP_HEIGHT = 64  # pixels of the input, where a picture is rendered in strips
+HALO = 8  # feature pixels above and below a strip; two levels and sub-pixel convolutions see less than four
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
@@ -37,18 +29,13 @@ def frozen_copy(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).requires_grad_(False)
 
 
-def plain_conv(weight: Tensor, bias: Tensor | None = None, dilation: int = 1, padding_mode: str = "zeros") -> nn.Conv2d:
+def plain_conv(weight: Tensor, bias: Tensor, dilation: int = 1) -> nn.Conv2d:
     """A convolution that keeps the size and owns copies of `weight [out, in, k, k]` and `bias [out]`."""
     out_channels, in_channels, kernel, _ = weight.shape
     with torch.device("meta"):  # without random values that would be thrown away
-        conv = nn.Conv2d(
-            in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation,
-            bias=bias is not None, padding_mode=padding_mode,
-        )  # fmt: skip
-    conv.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    if bias is not None:
-        conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return conv
+        conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+    conv.load_state_dict({"weight": weight.clone(), "bias": bias.clone()}, assign=True)
+    return conv.requires_grad_(False)
 
 
 def activated(weight: Tensor, bias: Tensor, dilation: int = 1) -> nn.Sequential:
@@ -84,98 +71,46 @@ class FixedNorm(nn.Module):
     def __init__(self, norm: AdaptiveInstanceNorm, style: Tensor):
         super().__init__()
         gain, bias = norm.style(style)[:, :, None, None].chunk(2, dim=1)
-        self.register_buffer("gain", gain.detach().clone())
-        self.register_buffer("bias", bias.detach().clone())
+        self.register_buffer("gain", gain.clone())
+        self.register_buffer("bias", bias.clone())
 
     def _apply(self, fn, recurse=True):
         # Gain and bias stay float32, whatever dtype the network is converted to.
         return super()._apply(lambda value: fn(value).float(), recurse)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, _style: Any) -> Tensor:
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
             # Many times faster there: batch norm of a batch of one is instance norm.
             gain, bias = self.gain.flatten(), self.bias.flatten()
             normed = [torch.batch_norm(one, gain, bias, None, None, True, 0.0, NORM_EPS, False) for one in x.split(1)]
             return normed[0] if len(normed) == 1 else torch.cat(normed)
-        variance, mean = torch.var_mean(x.float(), dim=(2, 3), keepdim=True, unbiased=False)
-        gain = self.gain * torch.rsqrt(variance + NORM_EPS)
-        return x * gain.to(x.dtype) + (self.bias - mean * gain).to(x.dtype)
+        return instance_norm(x, self.gain, self.bias)
 
 
-class FoldedModRes(nn.Module):
-    """ModRes for one style and one degree."""
-
-    def __init__(self, block: ModRes, style: Tensor, degree: float):
-        super().__init__()
-        self.degree = degree
-        self.body = nn.Sequential()
-        for norm, (conv, activation) in ((block.norm, block.conv), (block.norm2, block.conv2)):
-            self.body.append(FixedNorm(norm, style))
-            self.body.append(activated(conv.weight * conv.scale, activation.bias, conv.dilation))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.add(x, self.body(x), alpha=self.degree) if self.degree else x
+def fold_block(block: ModRes, style: Tensor) -> ModRes:
+    """ModRes for one style `[1, D]`; the degree stays an argument."""
+    folded = frozen_copy(block)
+    folded.norm, folded.norm2 = FixedNorm(block.norm, style), FixedNorm(block.norm2, style)
+    folded.conv, folded.conv2 = (
+        activated(conv.weight * conv.scale, activation.bias, conv.dilation)
+        for conv, activation in (block.conv, block.conv2)
+    )
+    return folded
 
 
-class FoldedFusion(nn.Module):
-    """Fusion of the encoder's feature into the generator's; in variant D through a mask, for one `degree [1, 1]`."""
-
-    def __init__(self, fusion: MaskedFusion | nn.Conv2d, degree: Tensor | None):
-        super().__init__()
-        self.conv = frozen_copy(fusion.conv if isinstance(fusion, MaskedFusion) else fusion)
-        self.is_masked = degree is not None
-        if self.is_masked:
-            self.mask = frozen_copy(fusion.conv2)
-            self.norm = FixedNorm(fusion.norm, fusion.linear(degree))
-
-    def forward(self, f_g: Tensor, f_e: Tensor) -> tuple[Tensor, Tensor]:
-        """The fused feature, and the encoder's as far as the mask lets it through."""
-        if self.is_masked:
-            f_e = F.relu(self.mask(self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1)))).tanh() * f_e
-        return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
+def fold_level(up: StyledConv, styled: StyledConv, to_rgb: ToRGB, w: Tensor) -> nn.ModuleList:
+    """One doubling of the resolution under three w+ layers `[1, 3, D]`, as `FoldedVToonify._level` calls its parts."""
+    weight = upsampling_weight(modulated(up.conv, w[:, 0]), up.conv.blur.kernel)
+    doubled = nn.Sequential(activated(weight, up.activate.bias.repeat_interleave(4)), nn.PixelShuffle(2))
+    conv = activated(modulated(styled.conv, w[:, 1]), styled.activate.bias)
+    rgb = plain_conv(modulated(to_rgb.conv, w[:, 2]), to_rgb.bias.flatten())
+    return nn.ModuleList([doubled, conv, rgb, frozen_copy(to_rgb.upsample)])
 
 
-class FoldedLevel(nn.Module):
-    """One doubling of the resolution under three w+ layers `[1, 3, D]`."""
-
-    def __init__(self, up: StyledConv, styled: StyledConv, to_rgb: ToRGB, w: Tensor):
-        super().__init__()
-        weight = upsampling_weight(modulated(up.conv, w[:, 0]), up.conv.blur.kernel)
-        self.up = nn.Sequential(activated(weight, up.activate.bias.repeat_interleave(4)), nn.PixelShuffle(2))
-        self.conv = activated(modulated(styled.conv, w[:, 1]), styled.activate.bias)
-        self.to_rgb = plain_conv(modulated(to_rgb.conv, w[:, 2]), to_rgb.bias.flatten())
-        self.upsample = frozen_copy(to_rgb.upsample)
-
-    def forward(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.conv(self.up(x))
-        return x, self.to_rgb(x) + self.upsample(skip)
-
-
-class SubpixelFinish(nn.Module):
-    """Sub-pixel convolutions on top of the skip image, which is enlarged as `VToonify` does it, in one convolution.
-
-    Bilinear enlargement is linear and local: each pixel of an output square is a sum over 3×3 pixels of the input,
-    whose border is repeated.
-    """
-
-    def __init__(self, layers: nn.Sequential, factor: int):
-        super().__init__()
-        self.layers, self.factor = frozen_copy(layers), factor
-        self.layers[1].inplace = True
-        impulses = torch.eye(9).reshape(9, 1, 3, 3)
-        squares = enlarge(impulses, factor)[:, 0, factor:-factor, factor:-factor]  # of the pixel in the middle
-        weight = torch.zeros(3, factor * factor, 3, 3, 3)
-        for colour in range(3):
-            weight[colour, :, colour] = squares.reshape(9, -1).T.reshape(-1, 3, 3)
-        self.skip = plain_conv(weight.flatten(0, 1), padding_mode="replicate")
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """`x [B, C, H, W]` and `skip [B, 3, H, W]` to pictures `[B, 3, factor·H, factor·W]`."""
-        return F.pixel_shuffle(self.layers(x).add_(self.skip(skip)), self.factor)
-
-
-class FoldedVToonify(nn.Module):
+class FoldedVToonify(VToonify):
     """A network that stylises frames in one style, at one degree: the pictures of `network` (within 1e-4), faster.
+
+    It goes the ways of VToonify, with layers that take no notice of the code.
 
     Args:
         network: the VToonify to be folded; it stays as it is, and shares nothing with the result.
@@ -185,57 +120,51 @@ class FoldedVToonify(nn.Module):
     Raises ValueError for several codes at once, and in variant D without a degree.
     """
 
+    degree = None
+
     @torch.no_grad()
     def __init__(self, network: VToonify, w_plus: Tensor, degree: float | None = None):
-        super().__init__()
+        nn.Module.__init__(self)  # not VToonify's, which builds layers
         if len(w_plus) != 1:
             raise ValueError(f"one style code is folded at a time, got {len(w_plus)}")
-        if network.has_degree and degree is None:
-            raise ValueError("variant D needs a style degree")
-        config = network.config
-        *stages, self.blocks, self.to_skip = map(frozen_copy, network.encoder)
-        self.stages = nn.ModuleList(stages)
-        self.subpixel = SubpixelFinish(network.subpixel, config.subpixel) if config.subpixel > 1 else None
-        self.res, number = nn.ModuleList(nn.Identity() for _ in self.blocks), None
-        if network.has_degree:
-            styles = network.generator.style(w_plus[:, : len(network.res)])
-            numbered = enumerate(network.res[1:], 1)
-            self.res = nn.ModuleList(FoldedModRes(block, styles[:, i], degree) for i, block in numbered)
-            w_plus, number = network.generator.transform_colour(w_plus), w_plus.new_full((1, 1), degree)
-        self.levels = self._fold_levels(network, w_plus)
-        self.fusion_skip = frozen_copy(network.fusion_skip[: config.fusions])
-        self.fusion_out = nn.ModuleList(
-            FoldedFusion(fusion, number if k < config.decoder_levels else None)
-            for k, fusion in enumerate(network.fusion_out[: config.fusions])
+        styles, w_plus, _ = network._code(w_plus, degree)
+        self.config, self.has_degree, generator = network.config, network.has_degree, network.config.generator
+        used = slice(self.config.fusions)
+        parts = network.encoder, network.subpixel, network.fusion_out[used], network.fusion_skip[used]
+        self.encoder, self.subpixel, self.fusion_out, self.fusion_skip = map(frozen_copy, parts)
+        stylegan = network.stylegan
+        self.levels = nn.ModuleList(
+            fold_level(*stylegan.convs[2 * k : 2 * k + 2], stylegan.to_rgbs[k], w_plus[:, 2 * k + 1 : 2 * k + 4])
+            for k in range(generator.structure_levels, generator.levels)
         )
+        if self.has_degree:
+            blocks = [fold_block(*pair) for pair in zip(network.res[1:], styles[1:], strict=True)]
+            self.res = nn.ModuleList([nn.Identity(), *blocks])
+            self._set_degree(network, degree)
 
-    @staticmethod
-    def _fold_levels(network: VToonify, w_plus: Tensor) -> nn.ModuleList:
-        generator, stylegan, levels = network.config.generator, network.stylegan, nn.ModuleList()
-        for level in range(generator.structure_levels, generator.levels):
-            up, styled = stylegan.convs[2 * level : 2 * level + 2]
-            w = w_plus[:, 2 * level + 1 : 2 * level + 4]
-            levels.append(FoldedLevel(up, styled, stylegan.to_rgbs[level], w))
-        return levels
+    def _set_degree(self, network: VToonify, degree: float) -> None:
+        self.degree, number = degree, next(network.parameters()).new_full((1, 1), degree)
+        for own, fusion in zip(self.fusion_out[: self.config.decoder_levels], network.fusion_out, strict=False):
+            own.norm, own.linear = FixedNorm(fusion.norm, fusion.linear(number)), nn.Identity()
 
     @torch.no_grad()
     def at_degree(self, network: VToonify, degree: float) -> "FoldedVToonify":
-        """The same style at another degree, in milliseconds: all weights are shared but the norms of the masks.
-
-        `network` is the one that was folded, of variant D.
-        """
+        """The same style of `network`, which was folded, at another degree; only the masks' norms are computed anew."""
         other = copy.deepcopy(self, {id(weight): weight for weight in self.parameters()})
-        for block in other.res:
-            block.degree = degree
-        number = next(network.parameters()).new_full((1, 1), degree)
-        for folded, fusion in zip(other.fusion_out, network.fusion_out, strict=False):
-            if folded.is_masked:
-                folded.norm = FixedNorm(fusion.norm, fusion.linear(number))
+        other._set_degree(network, degree)
         return other
+
+    def _code(self, *_: Any) -> tuple[list[None], None, float | None]:
+        return [None] * (1 + len(self.config.dilations)), None, self.degree
+
+    def _level(self, k: int, x: Tensor, skip: Tensor, _w_plus: None) -> FeatureAndSkip:
+        double, conv, to_rgb, upsample = self.levels[k]
+        x = conv(double(x))
+        return x, to_rgb(x) + upsample(skip)
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames `[B, 3 + parsing_channels, H, W]` → pictures `[B, 3, 4H, 4W]`, as VToonify.forward has them."""
-        return self._finish(*self._encode_and_fuse(x))
+        return super().forward(x, None)
 
     def in_strips(self, x: Tensor, height: int = STRIP_HEIGHT) -> Iterator[Tensor]:
         """The pictures of `forward` from top to bottom, `height` input pixels at a time: `[B, 3, 4·height, 4W]` each.
@@ -245,34 +174,10 @@ class FoldedVToonify(nn.Module):
         field: the strips fit without a seam.
         """
         whole = x.shape[2]
-        x, skip = self._encode_and_fuse(x)
+        x, skip, _ = self._fuse_levels(self.encode(x), None, self.degree)
         height = max(height * x.shape[2] // whole, 1)
         for top in range(0, x.shape[2], height):
             first, last = max(top - HALO, 0), min(top + height + HALO, x.shape[2])
-            strip = self._finish(x[:, :, first:last], skip[:, :, first:last])
+            strip = self._finish(x[:, :, first:last], skip[:, :, first:last], None)
             scale = strip.shape[2] // (last - first)
             yield strip[:, :, (top - first) * scale : (top - first + height) * scale]
-
-    def _encode_and_fuse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature and skip image after the last fusion, which is at the input's resolution in most models."""
-        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
-            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
-        contents = []
-        for stage in self.stages:
-            x = stage(x)
-            contents.append(x)
-        for block, res in zip(self.blocks, self.res, strict=True):
-            x = res(block(x))
-        skip = self.to_skip(x)
-        for k, (fuse, fuse_skip) in enumerate(zip(self.fusion_out, self.fusion_skip, strict=True)):
-            if k:
-                x, skip = self.levels[k - 1](x, skip)
-            x, content = fuse(x, contents.pop())
-            skip = fuse_skip(torch.cat([skip, content], dim=1))
-        return x, skip
-
-    def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """The levels after the last fusion, and sub-pixel convolutions where the model has them."""
-        for level in self.levels[len(self.fusion_out) - 1 :]:
-            x, skip = level(x, skip)
-        return skip if self.subpixel is None else self.subpixel(x, skip)

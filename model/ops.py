@@ -5,22 +5,18 @@ and normalised, padding is counted after zero insertion, and a negative padding 
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAK = 0.2
-"""Negative slope of every leaky ReLU in the StyleGAN family."""
-
-BLUR_TAPS = (1, 3, 3, 1)
-"""Binomial filter that StyleGAN2 uses for every change of resolution."""
+LEAK = 0.2  # negative slope of every leaky ReLU in the StyleGAN family
+BLUR_TAPS = (1, 3, 3, 1)  # binomial filter that StyleGAN2 uses for every change of resolution
 
 
-def make_kernel(taps: Sequence[float] = BLUR_TAPS, gain: float = 1.0) -> Tensor:
-    """Return the outer product of `taps` with itself, `[n, n]`, summing to `gain`."""
-    line = torch.tensor(taps, dtype=torch.float32)
+def make_kernel(gain: float = 1.0) -> Tensor:
+    """The filter of `BLUR_TAPS` in two dimensions, `[4, 4]`, summing to `gain`."""
+    line = torch.tensor(BLUR_TAPS, dtype=torch.float32)
     kernel = torch.outer(line, line)
     return kernel * (gain / kernel.sum())
 
@@ -28,13 +24,9 @@ def make_kernel(taps: Sequence[float] = BLUR_TAPS, gain: float = 1.0) -> Tensor:
 def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
     """Insert `up - 1` zeros after each pixel, pad, convolve with `kernel`, keep every `down`-th pixel.
 
-    Args:
-        x: `[B, C, H, W]`.
-        kernel: `[n, m]`, a true convolution filter (it is flipped here, as convolution demands).
-        pad: pixels before and after, on both axes; negative values crop.
-
-    Returns:
-        `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`.
+    x: `[B, C, H, W]`; `kernel [n, m]`: a true convolution filter (it is flipped here, as convolution demands); pad:
+    pixels before and after, on both axes; negative values crop. Returns
+    `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`.
     """
     batch, channels, height, width = x.shape
     if up > 1:
@@ -63,7 +55,7 @@ class BiasedLeakyReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        # In the input's arithmetic: a float32 bias would widen bfloat16 activations.
+        # In the input's dtype: a float32 bias would widen bfloat16 activations.
         return scaled_leaky_relu(x + self.bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2)))
 
 

@@ -12,11 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-COMPARED = (3, 8, 15, 22, 29)
-"""Numbers of the layers whose outputs are compared: relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
-
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation of RGB, as LPIPS gives them for the range [-1, 1]."""
+COMPARED = (3, 8, 15, 22, 29)  # numbers of the layers relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation for RGB in [-1, 1]
 
 
 class Perceptual(nn.Module):
@@ -27,18 +24,18 @@ class Perceptual(nn.Module):
         self.features = make_layers(cfgs["D"], batch_norm=False)
         weights = Path(find_spec("lpips").origin).parent / "weights" / "v0.1" / "vgg.pth"  # importing it takes a second
         linear = torch.load(weights, map_location="cpu", weights_only=True)
-        for i in range(len(COMPARED)):
-            self.register_buffer(f"linear{i}", linear[f"lin{i}.model.1.weight"], persistent=False)
-        self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1), persistent=False)
+        buffers = {f"linear{i}": linear[f"lin{i}.model.1.weight"] for i in range(len(COMPARED))}
+        buffers |= {name: torch.tensor(rgb).view(3, 1, 1) for name, rgb in (("shift", SHIFT), ("scale", SCALE))}
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
         self.requires_grad_(False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances `[B]` between `a` and `b`, `[B, 3, H, W]`, RGB in [-1, 1], H, W at least 16."""
         distance = 0
         for i, (one, other) in enumerate(zip(self._compared(a), self._compared(b), strict=True)):
-            weight = getattr(self, f"linear{i}")
-            distance = distance + ((one - other).square() * weight).sum(1).mean((1, 2))
+            weighted = (one - other).square() * getattr(self, f"linear{i}")
+            distance = distance + weighted.sum(1).mean((1, 2))
         return distance
 
     def _compared(self, picture: Tensor) -> Iterator[Tensor]:

@@ -10,16 +10,12 @@ from model.common.errors import InputError
 from model.stylegan2 import EqualLinear
 
 FACE_SIZE = 256
-CODE_COUNT = 18
-CODE_SIZE = 512
-
+CODE_COUNT, CODE_SIZE = 18, 512
 # IR-SE-50 (ArcFace): output channels and number of blocks of each stage; the first block of a stage halves the size.
 STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
 FEATURE_BLOCKS = (6, 20, 23)  # the last blocks of stages 2, 3 and 4: 64, 32 and 16 px on a 256 px face
 SQUEEZE_RATIO = 16
-
-# Sec. 3 of pSp: codes 0-2 are read from the 16 px map, 3-6 from the 32 px map, the other eleven from the 64 px map.
-HEAD_SIZES = (16,) * 3 + (32,) * 4 + (64,) * 11
+HEAD_SIZES = (16,) * 3 + (32,) * 4 + (64,) * 11  # side of the map that each code is read from (pSp, Sec. 3)
 
 
 class SqueezeExcite(nn.Module):
@@ -70,21 +66,14 @@ class StyleHead(nn.Module):
 
 
 class PSPEncoder(nn.Module):
-    """Photo of an aligned face to 18 style codes.
-
-    `latent_avg [18, 512]`, the mean code, is no weight in the published file but stored beside them: whoever loads the
-    file sets it.
-    """
+    """Photo of an aligned face to 18 style codes. `latent_avg [18, 512]`, the mean code, is set by the loader."""
 
     latent_avg: Tensor
 
     def __init__(self):
         super().__init__()
-        channels = STAGES[0][0]
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(3, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.PReLU(channels)
-        )
-        self.body = nn.Sequential()
+        self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64))
+        self.body, channels = nn.Sequential(), 64
         for width, count in STAGES:
             self.body.append(ResidualBlock(channels, width, stride=2))
             self.body.extend(ResidualBlock(width, width, stride=1) for _ in range(count - 1))
@@ -100,8 +89,7 @@ class PSPEncoder(nn.Module):
         `face`: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ. Raises InputError for another size.
         """
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
-            wanted = f"[B, 3, {FACE_SIZE}, {FACE_SIZE}]"
-            raise InputError(f"the style encoder takes aligned faces of shape {wanted}, not {list(face.shape)}")
+            raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
         x, features = self.input_layer(face), []
         for index, block in enumerate(self.body):
             x = block(x)

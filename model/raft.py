@@ -36,10 +36,7 @@ DUPLICATE_NAME = re.compile(r"\.layer\d\.\d\.norm3\.")
 
 
 class RAFT(optical_flow.RAFT):
-    """torchvision's `raft_large`, for images of any size.
-
-    `load_state_dict` takes torchvision's parameter names and those of raft-things.pth.
-    """
+    """torchvision's `raft_large`, for images of any size."""
 
     def __init__(self, iterations: int = ITERATIONS):
         super().__init__(**dict(optical_flow.raft_large(weights=None).named_children()))
@@ -51,17 +48,11 @@ class RAFT(optical_flow.RAFT):
         image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size. Returns `[B, 2, H, W]`, (x, y) in pixels.
         """
         if image1.shape != image2.shape:
-            raise InputError(
-                f"optical flow takes two images of one shape, not {list(image1.shape)} and {list(image2.shape)}"
-            )
+            raise InputError(f"optical flow takes images of one shape, not {[*image1.shape]} and {[*image2.shape]}.")
         height, width = image1.shape[-2:]
         left, _, top, _ = padding = _padding(width) + _padding(height)
         padded = [F.pad(image, padding, mode="replicate") for image in (image1, image2)]
         return super().forward(*padded, self.iterations)[-1][..., top : top + height, left : left + width]
-
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False):
-        """As nn.Module's, after `to_torchvision_names`."""
-        return super().load_state_dict(to_torchvision_names(state_dict), strict=strict, assign=assign)
 
 
 def to_torchvision_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,17 +15,14 @@ from torch import Tensor, nn
 
 from model.ops import BiasedLeakyReLU, FixedFilter, scaled_leaky_relu
 
+# How noise enters: not at all, from the buffers of the file, drawn anew, or as given: `[1 or B, 1, H, W]` a layer.
 Noise = Literal["none", "fixed", "random"] | Sequence[Tensor]
-"""How noise enters: not at all, from the buffers of the file, drawn anew, or as given: `[1 or B, 1, H, W]` a layer."""
-
-Block = Callable[[int, Tensor], Tensor]
-"""What follows each convolution: takes its number and its output, returns what goes on, of the same shape."""
-
+# What follows each convolution, if anything: takes its number and its output, returns what goes on, of the same shape.
+Block = Callable[[int, Tensor], Tensor] | None
+FeatureAndSkip = tuple[Tensor, Tensor]  # `[B, C, H, W]`, and the picture so far, `[B, 3, H, W]`
+# Width by resolution at channel multiplier 2.
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
-"""Width by resolution at channel multiplier 2."""
-
-MAPPING_LEARNING_RATE = 0.01
-"""Learning-rate multiplier of the mapping network."""
+MAPPING_LEARNING_RATE = 0.01  # learning-rate multiplier of the mapping network
 
 
 @dataclass(frozen=True)
@@ -80,9 +77,7 @@ class EqualLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
         self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init)))
-        self.scale = lr_mul / math.sqrt(in_dim)
-        self.lr_mul = lr_mul
-        self.activate = activate
+        self.scale, self.lr_mul, self.activate = lr_mul / math.sqrt(in_dim), lr_mul, activate
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.linear(x, self.weight * self.scale, self.bias * self.lr_mul)
@@ -114,12 +109,9 @@ class ModulatedConv2d(nn.Module):
         self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel, kernel))
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1)
         self.scale = 1 / math.sqrt(in_channels * kernel**2)
-        self.padding = kernel // 2
-        self.demodulate = demodulate
-        self.upsample = upsample
+        self.padding, self.demodulate, self.upsample = kernel // 2, demodulate, upsample
         if upsample:
-            # Zero insertion divides the mean by 4, which the gain makes up for.
-            self.blur = FixedFilter(pad=(1, 1), gain=4.0)
+            self.blur = FixedFilter(pad=(1, 1), gain=4.0)  # zero insertion divides the mean by 4
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map `x [B, in, H, W]` under `w [B or 1, style_dim]` to `[B, out, H, W]`, twice as large when upsampling."""
@@ -173,11 +165,6 @@ def mapping_network(dim: int, layers: int) -> nn.Sequential:
     return nn.Sequential(PixelNorm(), *linear)
 
 
-def no_block(_layer: int, x: Tensor) -> Tensor:
-    """The plain generator has nothing between its convolutions."""
-    return x
-
-
 class Generator(nn.Module):
     """Mapping and synthesis. Parameter names and shapes are those of the published files."""
 
@@ -220,20 +207,18 @@ class Generator(nn.Module):
         factor = 2 if layer % 2 else 1
         return x.new_empty(x.shape[0], 1, x.shape[2] * factor, x.shape[3] * factor).normal_()
 
-    def level(
-        self, k: int, x: Tensor, skip: Tensor | None, w: Tensor, noise: Noise, block: Block = no_block
-    ) -> tuple[Tensor, Tensor]:
+    def level(self, k: int, x: Tensor, skip: Tensor, w: Tensor, noise: Noise, block: Block = None) -> FeatureAndSkip:
         """Double the resolution of `x [B, C, H, W]` and `skip [B, 3, H, W]` under `w [B or 1, 3, style_dim]`."""
-        for layer, style in ((2 * k, w[:, 0]), (2 * k + 1, w[:, 1])):
-            x = block(layer + 1, self.convs[layer](x, style, self.layer_noise(layer + 1, x, noise)))
+        for layer in (2 * k, 2 * k + 1):
+            x = self.convs[layer](x, w[:, layer % 2], self.layer_noise(layer + 1, x, noise))
+            x = block(layer + 1, x) if block else x
         return x, self.to_rgbs[k](x, w[:, 2], skip)
 
-    def features_at(
-        self, w_plus: Tensor, size: int, noise: Noise = "none", block: Block = no_block
-    ) -> tuple[Tensor, Tensor]:
-        """Feature `[B, C, size, size]` and skip image `[B, 3, size, size]` after the level that reaches `size` px."""
+    def features_at(self, w_plus: Tensor, size: int, noise: Noise = "none", block: Block = None) -> FeatureAndSkip:
+        """Feature and skip image, `size` pixels a side, under `w_plus [B, w_layers, style_dim]`."""
         x = self.input["input"].expand(len(w_plus), -1, -1, -1)
-        x = block(0, self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise)))
+        x = self.conv1(x, w_plus[:, 0], self.layer_noise(0, x, noise))
+        x = block(0, x) if block else x
         skip = self.to_rgb1(x, w_plus[:, 1])
         for k in range(int(math.log2(size)) - 2):
             x, skip = self.level(k, x, skip, w_plus[:, 1 + 2 * k : 4 + 2 * k], noise, block)

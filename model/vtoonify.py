@@ -7,8 +7,8 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -19,18 +19,14 @@ from torch.utils.checkpoint import checkpoint
 from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
-from model.stylegan2 import Generator, GeneratorConfig
+from model.stylegan2 import FeatureAndSkip, Generator, GeneratorConfig
 
 Backbone = Literal["toonify", "dualstylegan"]
+Degree = float | Tensor | None  # a number or `[B]`, in [0, 1]; None in variant T
 
-DEGREE_DIM = 128
-"""Length of the vector that a style degree is mapped to inside a fusion module."""
-
-FEATURES = 4
-"""Resolutions at which the encoder hands over features."""
-
-PASS_THROUGH_SCALE = 0.01
-"""What is left of random fusion weights when training begins."""
+DEGREE_DIM = 128  # length of the vector that a style degree is mapped to inside a fusion module
+FEATURES = 4  # resolutions at which the encoder hands over features
+PASS_THROUGH_SCALE = 0.01  # what is left of random fusion weights when training begins
 
 
 @dataclass(frozen=True)
@@ -71,29 +67,13 @@ class VToonifyConfig:
         one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
         return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
 
-    def to_dict(self) -> dict:
-        """Plain containers, to be stored in a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: dict) -> "VToonifyConfig":
-        """Inverse of `to_dict`. Raises TypeError or ValueError when keys or values don't fit."""
-        generator = dict(stored["generator"])
-        generator["channels"] = {int(size): int(width) for size, width in generator["channels"].items()}
-        rest = {key: value for key, value in stored.items() if key != "generator"}
-        rest["dilations"] = tuple(rest["dilations"])
-        return cls(generator=GeneratorConfig(**generator), **rest)
-
 
 class Encoded(NamedTuple):
     """What the encoder hands to the decoder."""
 
-    features: list[Tensor]
-    """Content features, coarse to fine: `[B, C, H/8, W/8]`, H/4, H/2, H."""
-    feature: Tensor
-    """Input of decoder level 0, `[B, C, H/8, W/8]`."""
-    skip: Tensor
-    """First skip image, `[B, 3, H/8, W/8]`."""
+    features: list[Tensor]  # of the content, coarse to fine: `[B, C, H/8, W/8]`, H/4, H/2, H
+    feature: Tensor  # input of decoder level 0, `[B, C, H/8, W/8]`
+    skip: Tensor  # first skip image, `[B, 3, H/8, W/8]`
 
 
 class ResBlock(nn.Module):
@@ -109,6 +89,14 @@ class ResBlock(nn.Module):
         return (x + y) / math.sqrt(2)
 
 
+class PlainFusion(nn.Conv2d):
+    """Fusion of variant T: one convolution of both features."""
+
+    def forward(self, f_g: Tensor, f_e: Tensor, _degree: None) -> tuple[Tensor, Tensor]:
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each; returns the feature, and `f_e`, all of which is let through."""
+        return super().forward(torch.cat([f_g, f_e], dim=1)), f_e
+
+
 class MaskedFusion(nn.Module):
     """Fusion of variant D: a mask, predicted from both features and the degree, gates the content feature."""
 
@@ -117,16 +105,19 @@ class MaskedFusion(nn.Module):
         self.conv = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.norm = AdaptiveInstanceNorm(2 * channels, DEGREE_DIM)
         self.conv2 = nn.Conv2d(2 * channels, 1, 3, padding=1)
-        half = DEGREE_DIM // 2
-        self.linear = nn.Sequential(
-            nn.Linear(1, half), nn.LeakyReLU(LEAK), nn.Linear(half, DEGREE_DIM), nn.LeakyReLU(LEAK)
-        )
+        half, act = DEGREE_DIM // 2, nn.LeakyReLU(LEAK)
+        self.linear = nn.Sequential(nn.Linear(1, half), act, nn.Linear(half, DEGREE_DIM), act)
 
-    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1]` into a feature and a mask `[B, 1, H, W]`."""
-        both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree.view(-1, 1)))
+    def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask.
+
+        Returns the feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one.
+        """
+        if degree is None:
+            return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
+        both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree))
         mask = F.relu(self.conv2(both)).tanh()
-        return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask
+        return self.conv(torch.cat([f_g, mask * f_e], dim=1)), mask * f_e, mask
 
 
 def conv_pair(in_channels: int, middle: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -170,7 +161,7 @@ class VToonify(nn.Module):
         self.generator = DualStyleGAN(gen) if self.has_degree else Generator(gen)
         self.encoder = build_encoder(config)
         widths = [gen.channels[gen.structure_size << k] for k in range(FEATURES)]
-        fuse = MaskedFusion if self.has_degree else (lambda c: nn.Conv2d(2 * c, c, 3, padding=1))
+        fuse = MaskedFusion if self.has_degree else (lambda c: PlainFusion(2 * c, c, 3, padding=1))
         self.fusion_out = nn.ModuleList(fuse(width) for width in widths)
         self.fusion_skip = nn.ModuleList(nn.Conv2d(3 + width, 3, 3, padding=1) for width in widths)
         if self.has_degree:
@@ -178,13 +169,11 @@ class VToonify(nn.Module):
             unused = ModRes(widths[0], gen.style_dim) if gen.first_level == 0 else nn.Identity()
             blocks = [ModRes(widths[0], gen.style_dim, dilation) for dilation in config.dilations]
             self.res = nn.ModuleList([unused, *blocks])
+        self.subpixel = nn.Identity()
         if config.subpixel > 1:
             width = gen.channels[gen.size]
-            self.subpixel = nn.Sequential(
-                nn.Conv2d(width, 2 * width, 3, padding=1),
-                nn.LeakyReLU(LEAK),
-                nn.Conv2d(2 * width, 3 * config.subpixel**2, 3, padding=1),
-            )
+            wide, last = nn.Conv2d(width, 2 * width, 3, 1, 1), nn.Conv2d(2 * width, 3 * config.subpixel**2, 3, 1, 1)
+            self.subpixel = nn.Sequential(wide, nn.LeakyReLU(LEAK, inplace=True), last)
 
     def start_as_pass_through(self) -> None:
         """Make fusion begin as the identity on the decoder's own feature and skip image (VToonify, Sec. 4.3).
@@ -192,11 +181,10 @@ class VToonify(nn.Module):
         Fusion weights are scaled by 0.01 and identity is added on the first input channels.
         """
         for module in [*self.fusion_out, *self.fusion_skip]:
-            conv = module.conv if isinstance(module, MaskedFusion) else module
-            with torch.no_grad():
-                conv.weight.mul_(PASS_THROUGH_SCALE)
-                own = torch.arange(conv.out_channels)
-                conv.weight[own, own, 1, 1] += 1.0
+            weight = (module.conv if isinstance(module, MaskedFusion) else module).weight.data
+            weight.mul_(PASS_THROUGH_SCALE)
+            own = torch.arange(len(weight))
+            weight[own, own, 1, 1] += 1.0
 
     def keep_what_renders(self) -> None:
         """Drop the weights that rendering does not read, two fifths of the published network: the generator's low
@@ -221,57 +209,65 @@ class VToonify(nn.Module):
         """Map each layer of `z_plus [B, w_layers, D]` through StyleGAN's mapping network."""
         return self.stylegan.mapping(z_plus)
 
-    def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: float | Tensor | None = None) -> Encoded:
+    def _code(self, w_plus: Tensor | None, degree: Degree) -> tuple[Sequence[Tensor], Tensor | None, Tensor | None]:
+        """The styles of the ModRes blocks, the code of the decoder, and the degree `[B or 1, 1]`."""
+        if not self.has_degree:
+            return (), w_plus, None
+        if degree is None:
+            raise ValueError("variant D needs a style degree")
+        degree = torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1, 1)
+        styles = self.generator.style(w_plus[:, : len(self.res)]).unbind(1)
+        return styles, self.generator.transform_colour(w_plus), degree
+
+    def encode(self, x: Tensor, w_plus: Tensor | None = None, degree: Degree = None) -> Encoded:
         """Run the encoder; arguments as in `forward` (variant T needs `x` only)."""
-        features: list[Tensor] = []
-        *stages, blocks, to_skip = self.encoder
+        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
+            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
+        features, (*stages, blocks, to_skip) = [], self.encoder
         for stage in stages:
             x = self._call(stage, x)
             features.append(x)
-        if self.has_degree:
-            degree = self._degree(degree, w_plus)
-            styles = self.generator.style(w_plus[:, : len(self.res)])
-        for i, block in enumerate(blocks):
+        styles, _, degree = self._code(w_plus, degree)
+        for i, block in enumerate(blocks, 1):
             x = self._call(block, x)
             if self.has_degree:
-                x = self._call(self.res[i + 1], x, styles[:, i + 1], degree)
+                x = self._call(self.res[i], x, styles[i], degree)
         return Encoded(features[::-1], x, to_skip(x))
 
-    def decode(
-        self, encoded: Encoded, w_plus: Tensor, degree: float | Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def decode(self, encoded: Encoded, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """Render `encoded` as `[B, 3, 4H, 4W]`, with the masks `[B, 1, h, w]` of the fusions (none in T)."""
-        masks: list[Tensor] = []
-        x, skip = encoded.feature, encoded.skip
-        if self.has_degree:
-            degree = self._degree(degree, w_plus)
-            w_plus = self.generator.transform_colour(w_plus)
-        config, generator = self.config, self.config.generator
-        for k in range(max(config.decoder_levels, config.fusions)):
-            if k < config.fusions:
-                x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
-                masks += mask
-            if k < config.decoder_levels:
-                first = generator.structure_layers + 2 * k
-                w = w_plus[:, first : first + 3]
-                x, skip = self._call(self.stylegan.level, generator.structure_levels + k, x, skip, w, "none")
-        return (self._finish(x, skip) if config.subpixel > 1 else skip), masks
+        _, w_plus, degree = self._code(w_plus, degree)
+        x, skip, masks = self._fuse_levels(encoded, w_plus, degree)
+        return self._finish(x, skip, w_plus), masks
+
+    def _fuse_levels(self, encoded: Encoded, w_plus: Tensor, degree: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Feature and skip image after the last fusion, which is at the input's resolution in most models; masks."""
+        masks, x, skip = [], encoded.feature, encoded.skip
+        for k in range(self.config.fusions):
+            if k:
+                x, skip = self._call(self._level, k - 1, x, skip, w_plus)
+            x, skip, *mask = self._call(self._fuse, k, x, skip, encoded.features[k], degree)
+            masks += mask
+        return x, skip, masks
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
-        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along.
+        """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
+        # The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
+        # has found a use for the finest detail.
+        x, content, *mask = self.fusion_out[k](x, content, degree if k < self.config.decoder_levels else None)
+        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *mask
 
-        The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
-        has found a use for the finest detail.
-        """
-        fusion, masks = self.fusion_out[k], ()
-        if not self.has_degree:
-            x = fusion(torch.cat([x, content], dim=1))
-        elif k < self.config.decoder_levels:
-            x, mask = fusion(x, content, degree)
-            content, masks = mask * content, (mask,)
-        else:
-            x = fusion.conv(torch.cat([x, content], dim=1))
-        return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *masks
+    def _level(self, k: int, x: Tensor, skip: Tensor, w_plus: Tensor) -> FeatureAndSkip:
+        """Level k of the decoder, which doubles the resolution."""
+        k += self.config.generator.structure_levels
+        return self.stylegan.level(k, x, skip, w_plus[:, 2 * k + 1 : 2 * k + 4], "none")
+
+    def _finish(self, x: Tensor, skip: Tensor, w_plus: Tensor) -> Tensor:
+        """The levels after the last fusion, and sub-pixel convolutions (Shi et al., 2016) on an enlarged skip image."""
+        for k in range(self.config.fusions - 1, self.config.decoder_levels):
+            x, skip = self._call(self._level, k, x, skip, w_plus)
+        factor = self.config.subpixel
+        return skip if factor == 1 else enlarge(skip, factor) + F.pixel_shuffle(self.subpixel(x), factor)
 
     def _call(self, function: Callable, *inputs: Any) -> Any:
         """`function(*inputs)`; where `checkpointing` is on, without keeping its activations."""
@@ -279,25 +275,11 @@ class VToonify(nn.Module):
             return checkpoint(function, *inputs, use_reentrant=False)
         return function(*inputs)
 
-    def _finish(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Sub-pixel convolutions (Shi et al., 2016) on top of the enlarged skip image."""
-        return enlarge(skip, self.config.subpixel) + F.pixel_shuffle(self.subpixel(x), self.config.subpixel)
-
-    @staticmethod
-    def _degree(degree: float | Tensor | None, w_plus: Tensor) -> Tensor:
-        if degree is None:
-            raise ValueError("variant D needs a style degree")
-        return torch.as_tensor(degree, dtype=w_plus.dtype, device=w_plus.device).view(-1)
-
-    def forward_with_masks(
-        self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_masks(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> tuple[Tensor, list[Tensor]]:
         """As `forward`, and the fusion masks `[B, 1, h, w]` from H/8 to H (none in variant T)."""
-        if x.shape[-2] % INPUT_MULTIPLE or x.shape[-1] % INPUT_MULTIPLE:
-            raise ValueError(f"input sides must be multiples of {INPUT_MULTIPLE}, got {tuple(x.shape[-2:])}")
         return self.decode(self.encode(x, w_plus, degree), w_plus, degree)
 
-    def forward(self, x: Tensor, w_plus: Tensor, degree: float | Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> Tensor:
         """Stylise frames.
 
         Args:
@@ -305,7 +287,6 @@ class VToonify(nn.Module):
             w_plus: `[B or 1, w_layers, D]` style code in w+.
             degree: style degree in [0, 1], a number or `[B]`; variant D only.
 
-        Returns:
-            `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
+        Returns `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
         """
         return self.forward_with_masks(x, w_plus, degree)[0]

@@ -14,7 +14,6 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from model.common.errors import InputError
+from model.raft import to_torchvision_names
 from tests import parity_calls
 
 TOLERANCE = 1e-3  # of the largest magnitude
@@ -39,36 +39,16 @@ ROW_ERRORS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Outcome of one row; `error` and `magnitude` are NaN where nothing could be compared."""
-
-    key: str
-    agrees: bool
-    error: float = float("nan")
-    magnitude: float = float("nan")
-    reason: str = ""
-
-    def __str__(self) -> str:
-        verdict = "agrees" if self.agrees else f"FAILS: {self.reason}"
-        return f"{self.key}  largest error {self.error:.3e}  largest magnitude {self.magnitude:.3e}  {verdict}"
-
-
 class Golden:
     """Expected figures, the parameter manifest, and the noise that weights and inputs are made of."""
 
     def __init__(self, figures: dict[str, np.ndarray], manifest: dict[str, dict], seed: int = 0):
-        self.figures = figures
-        self.manifest = manifest
-        self.seed = seed
+        self.figures, self.manifest, self.seed = figures, manifest, seed
 
     def fill(self, name: str, shape: list[int], mean: float = 0.0, std: float = 1.0) -> np.ndarray:
         """Normal noise that depends on the name and the seed only; float32."""
         state = np.random.RandomState((zlib.crc32(name.encode()) + self.seed) % 2**32)
-        noise = state.standard_normal(tuple(shape))
-        noise *= std
-        noise += mean
-        return noise.astype(np.float32)
+        return (state.standard_normal(tuple(shape)) * std + mean).astype(np.float32)
 
     def make_input(self, entry: dict, params: dict) -> Tensor | np.ndarray:
         """The input that a row describes: a float32 tensor, or an 8-bit RGB image [H, W, 3]."""
@@ -94,8 +74,9 @@ class Golden:
         noise = self.fill(entry["uint8"], shape) * entry.get("scale", 1.0) + entry.get("shift", 0.0)
         return cv2.resize(noise.clip(0, 255).astype(np.uint8), tuple(size), interpolation=cv2.INTER_CUBIC)
 
-    def weights(self, module: str, network: nn.Module) -> dict[str, Tensor]:
-        """State dict under the manifest's names; what the manifest leaves open keeps the network's own value."""
+    def network(self, module: str) -> nn.Module:
+        """The network of a module with the manifest's parameters; those that it leaves open keep their own values."""
+        network = parity_calls.BUILDERS[module]().eval().requires_grad_(False)
         own, state = network.state_dict(), {}
         for name, entry in self.manifest[module].items():
             shape, mean, std = entry or (None, None, None)
@@ -104,49 +85,44 @@ class Golden:
                 state[name] = value.abs() if name.endswith("running_var") else value
             elif name in own:
                 state[name] = own[name]
-        return state
-
-    def network(self, module: str) -> nn.Module:
-        """Build the network of a module and load its weights strictly."""
-        network = parity_calls.BUILDERS[module]().eval().requires_grad_(False)
-        network.load_state_dict(self.weights(module, network), strict=True)
+        network.load_state_dict(to_torchvision_names(state) if module == "raft" else state, strict=True)
         return network
 
 
-def evaluate(rows: list[dict], golden: Golden) -> Iterator[Verdict]:
-    """Verdicts of all rows, module by module, so that one network is in memory at a time."""
+def evaluate(rows: list[dict], golden: Golden) -> Iterator[tuple[str, str, bool]]:
+    """Key, report and whether it agrees, for each row; module by module, so that one network is in memory at a time."""
     for module in dict.fromkeys(row.get("module") for row in rows):
-        network, failure, recent = None, "", {}
+        network, failure, recent = None, None, {}
         if module != parity_calls.FUNCTIONS:
             try:
                 network = golden.network(module)
             except ROW_ERRORS as error:
-                failure = f"no network {module!r}: {describe(error)}"
+                failure = ValueError(f"no network {module!r}: {describe(error)}")
         for row in (row for row in rows if row.get("module") == module):
-            key = str(row.get("key"))
-            yield Verdict(key, False, reason=failure) if failure else judge(key, row, network, golden, recent)
+            try:
+                if failure:
+                    raise failure
+                error, magnitude = compare(row, output_of(row, network, golden, recent), golden.figures)
+                report = f"largest error {error:.3e}  largest magnitude {magnitude:.3e}  agrees"
+            except ROW_ERRORS as error:
+                report = f"FAILS: {describe(error)}"
+            yield str(row.get("key")), report, report.endswith("agrees")
 
 
-def judge(key: str, row: dict, network: nn.Module | None, golden: Golden, recent: dict) -> Verdict:
-    """Make the call of one row and compare what it returns.
+def output_of(row: dict, network: nn.Module | None, golden: Golden, recent: dict) -> np.ndarray:
+    """What the call of a row returns.
 
     `recent` keeps the outputs of the last call: the rows after it often compare other parts of the same call.
     """
-    if key not in golden.figures:
-        return Verdict(key, False, reason="the golden file has no such array")
-    try:
-        params = row.get("params", {})
-        signature = json.dumps([row["inputs"], params], sort_keys=True)
-        if row["call"] not in recent.get(signature, {}):
-            inputs = {name: golden.make_input(entry, params) for name, entry in row["inputs"].items()}
-            recent.clear()
-            with torch.inference_mode():
-                recent[signature] = parity_calls.call(row, network, inputs, golden.figures)
-        output = recent[signature][row["call"]]
-        whole = output.numpy() if isinstance(output, Tensor) else output
-        return compare(row, cut(whole, row.get("take", {})), whole, golden.figures)
-    except ROW_ERRORS as error:
-        return Verdict(key, False, reason=describe(error))
+    params = row.get("params", {})
+    signature = json.dumps([row["inputs"], params], sort_keys=True)
+    if row["call"] not in recent.get(signature, {}):
+        inputs = {name: golden.make_input(entry, params) for name, entry in row["inputs"].items()}
+        recent.clear()
+        with torch.inference_mode():
+            recent[signature] = parity_calls.call(row, network, inputs, golden.figures)
+    output = recent[signature][row["call"]]
+    return output.numpy() if isinstance(output, Tensor) else output
 
 
 def cut(whole: np.ndarray, take: dict) -> np.ndarray:
@@ -159,28 +135,23 @@ def cut(whole: np.ndarray, take: dict) -> np.ndarray:
     return whole[::every, ::every] if every != 1 else whole
 
 
-def compare(row: dict, ours: np.ndarray, whole: np.ndarray, figures: dict[str, np.ndarray]) -> Verdict:
-    """Largest error against the tolerance of the row's kind; the statistics of the uncut output too, where given."""
-    key, expected = row["key"], figures[row["key"]]
+def compare(row: dict, whole: np.ndarray, figures: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Largest error and magnitude of the part that was kept; ValueError where it, or a statistic of `whole`, is off."""
+    ours, expected = cut(whole, row.get("take", {})), figures[row["key"]]
     if ours.shape != expected.shape:
-        return Verdict(key, False, reason=f"shape {list(ours.shape)} instead of {list(expected.shape)}")
+        raise ValueError(f"shape {list(ours.shape)} instead of {list(expected.shape)}")
     error, magnitude = largest(ours.astype(np.float64) - expected), largest(expected)
     allowed = tolerance(row, expected, magnitude)
     if not error <= allowed:  # this way round, a NaN fails too
-        return Verdict(key, False, error, magnitude, f"error above {allowed:.3e}")
-    statistics = figures.get(key + ".stat")
+        raise ValueError(f"error {error:.3e} above {allowed:.3e}, largest magnitude {magnitude:.3e}")
+    statistics = figures.get(row["key"] + ".stat")
     if statistics is not None:
-        own, allowed = summarise(whole), tolerance(row, expected, float(statistics[2]))
+        flat = whole.astype(np.float64).ravel()
+        own = np.array([flat.mean(), flat.std(ddof=1) if flat.size > 1 else np.nan, largest(whole)])
+        allowed = tolerance(row, expected, float(statistics[2]))
         if not np.nanmax(np.abs(own - statistics)) <= allowed or not np.isfinite(own[[0, 2]]).all():
-            reason = f"mean, deviation, largest magnitude are {own.tolist()}, expected {statistics.tolist()}"
-            return Verdict(key, False, error, magnitude, reason)
-    return Verdict(key, True, error, magnitude)
-
-
-def summarise(whole: np.ndarray) -> np.ndarray:
-    """Mean, sample standard deviation (NaN for a single number) and largest magnitude."""
-    flat = whole.astype(np.float64).ravel()
-    return np.array([flat.mean(), flat.std(ddof=1) if flat.size > 1 else np.nan, largest(whole)])
+            raise ValueError(f"mean, deviation, largest magnitude {own.tolist()}, expected {statistics.tolist()}")
+    return error, magnitude
 
 
 def tolerance(row: dict, expected: np.ndarray, magnitude: float) -> float:
@@ -188,8 +159,7 @@ def tolerance(row: dict, expected: np.ndarray, magnitude: float) -> float:
     params = row.get("params", {})
     if expected.dtype == np.uint8:
         return params.get("tolerance", ALIGNMENT_LEVELS if row["call"] == "align" else LEVELS)
-    relative = CHAOTIC_TOLERANCE if params.get("iters", 0) > STEADY_ITERATIONS else TOLERANCE
-    return relative * magnitude
+    return magnitude * (CHAOTIC_TOLERANCE if params.get("iters", 0) > STEADY_ITERATIONS else TOLERANCE)
 
 
 def largest(x: np.ndarray) -> float:
@@ -197,7 +167,6 @@ def largest(x: np.ndarray) -> float:
 
 
 def describe(error: BaseException) -> str:
-    """One line for an exception."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
@@ -207,14 +176,11 @@ def load_golden(cases: Path, figures: Path, manifest: Path, seed: int = 0) -> tu
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         raise InputError(f"{cases} should hold a list of at least one case")
     arrays = read_file(figures, "an .npz file", lambda: dict(np.load(figures, allow_pickle=False)))
-    parameters = read_file(manifest, "gzipped JSON", lambda: json.loads(gzip.decompress(manifest.read_bytes())))
-    if not isinstance(parameters, dict):
-        raise InputError(f"{manifest} should map each network to its parameters")
+    parameters = read_file(manifest, "gzipped JSON", lambda: dict(json.loads(gzip.decompress(manifest.read_bytes()))))
     return rows, Golden(arrays, parameters, seed)
 
 
 def read_file(path: Path, kind: str, read: Callable[[], Any]) -> Any:
-    """What `read` returns; one sentence where it fails."""
     try:
         return read()
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
@@ -233,12 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    failures = 0
-    for verdict in evaluate(rows, golden):
-        print(verdict, flush=True)
-        failures += not verdict.agrees
-    print(f"{len(rows) - failures} of {len(rows)} rows agree")
-    return 1 if failures else 0
+    agreeing = 0
+    for key, report, agrees in evaluate(rows, golden):
+        print(f"{key}  {report}", flush=True)
+        agreeing += agrees
+    print(f"{agreeing} of {len(rows)} rows agree")
+    return int(agreeing < len(rows))
 
 
 if __name__ == "__main__":

@@ -30,14 +30,9 @@ BUILDERS = {
     "bisenet": BiSeNet,
     "raft": RAFT,
 }
-"""The network of each module, with random weights."""
-
 FUNCTIONS = "functions"  # the module name of calls that need no network
-
 NOISE_MODES = {"buffers": "fixed", "none": "none"}
-
-Inputs = dict[str, Tensor | np.ndarray]
-Outputs = dict[str, Tensor | np.ndarray]
+Inputs = Outputs = dict[str, Tensor | np.ndarray]
 
 
 def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str, np.ndarray]) -> Outputs:
@@ -46,18 +41,21 @@ def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str
     Float outputs are tensors [B, ...], images uint8 arrays [H, W, 3]. A call that is not known is not in the result.
     """
     name, params = row["call"], row.get("params", {})
-    if row["module"] == FUNCTIONS:
-        return call_function(name, inputs, params, figures)
-    calls = {
-        Generator: call_generator,
-        DualStyleGAN: call_generator,
-        VToonify: call_vtoonify,
-        Discriminator: call_discriminator,
-        PSPEncoder: lambda network, *_: {"codes_without_latent_avg": network(inputs["face"])},
-        BiSeNet: call_bisenet,
-        RAFT: call_raft,
-    }
-    return calls[type(network)](network, name, inputs, params)
+    match network:
+        case None:
+            return call_function(name, inputs, params, figures)
+        case PSPEncoder():
+            return {"codes_without_latent_avg": network(inputs["face"])}
+        case Discriminator():
+            condition = [torch.tensor(params[key]) for key in ("degree", "style_index") if network.num_styles]
+            return {"logit": network(inputs["image"], *condition)}
+        case VToonify():
+            return call_vtoonify(network, name, inputs, params)
+        case BiSeNet():
+            return call_bisenet(network, name, inputs)
+        case RAFT():
+            return call_raft(network, inputs, params)
+    return call_generator(network, name, inputs, params)
 
 
 def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs, params: dict) -> Outputs:
@@ -77,36 +75,25 @@ def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs,
 def call_vtoonify(network: VToonify, name: str, inputs: Inputs, params: dict) -> Outputs:
     if name == "zplus_to_wplus":
         return {name: network.zplus_to_wplus(inputs["zplus"])}
-    degree = params.get("degree")
-    if isinstance(degree, list):
-        degree = torch.tensor(degree, dtype=torch.float32)
+    degree = None if params.get("degree") is None else torch.tensor(params["degree"])
     image, masks = network.forward_with_masks(inputs["x"], inputs["w"], degree)
     encoded = network.encode(inputs["x"], inputs["w"], degree)
     outputs = {f"mask_{level}": mask for level, mask in enumerate(masks)}
     return {"image": image, "encoder_feature": encoded.feature, "encoder_skip": encoded.skip, **outputs}
 
 
-def call_discriminator(network: Discriminator, name: str, inputs: Inputs, params: dict) -> Outputs:
-    if network.num_styles is None:
-        return {"logit": network(inputs["image"])}
-    degree = torch.tensor(params["degree"], dtype=torch.float32)
-    return {"logit": network(inputs["image"], degree, torch.tensor(params["style_index"]))}
-
-
-def call_bisenet(network: BiSeNet, name: str, inputs: Inputs, params: dict) -> Outputs:
+def call_bisenet(network: BiSeNet, name: str, inputs: Inputs) -> Outputs:
     if name == "inference_parsing":
         return {name: parse(network, inputs["frame"])}
     image = inputs["image"]
     _, context8, context16 = network.cp(image)
     heads = {"aux16": network.conv_out16(context8), "aux32": network.conv_out32(context16)}
-    enlarged = {
-        head: nn.functional.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
-        for head, logits in heads.items()
-    }
+    settings = {"size": image.shape[-2:], "mode": "bilinear", "align_corners": True}
+    enlarged = {head: nn.functional.interpolate(logits, **settings) for head, logits in heads.items()}
     return {"logits": network(image), **enlarged}
 
 
-def call_raft(network: RAFT, name: str, inputs: Inputs, params: dict) -> Outputs:
+def call_raft(network: RAFT, inputs: Inputs, params: dict) -> Outputs:
     low, high = params.get("range", (-1, 1))
     images = [2 * (inputs[image] - low) / (high - low) - 1 for image in ("image1", "image2")]
     network.iterations, steps = params["iters"], []

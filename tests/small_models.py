@@ -15,16 +15,27 @@ from model.inference.look import Look
 from model.inference.people import Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
+from model.stylegan2 import GeneratorConfig
 from model.styles.network import VToonifyStyle
 from model.styles.presets import EXEMPLAR_FILE, Preset
-from model.vtoonify import Backbone, VToonify
-from tests.small import small_config
+from model.vtoonify import Backbone, VToonify, VToonifyConfig
 
+# Exemplars that fit small networks.
 CODES = {name: np.random.default_rng(i).normal(size=(1, 14, 8)) for i, name in enumerate(("ink.jpg", "wash.v2.png"))}
-"""Exemplars that fit small networks."""
+CONTENT_GAIN = 2  # makes up for the small starting weights, with which the picture hardly matters to the output
 
-CONTENT_GAIN = 2
-"""Makes up for the small starting weights, with which the picture hardly matters to the output."""
+
+def small_config(backbone: Backbone = "dualstylegan", parsing_channels: int = 0) -> VToonifyConfig:
+    """Output as large as the input; 14 w+ layers of 8 numbers."""
+    sizes = {"size": 256, "style_dim": 8, "mapping_layers": 2, "noise_buffers": False, "first_level": 3}
+    generator = GeneratorConfig(channels=dict.fromkeys((32, 64, 128, 256), 4), **sizes)
+    return VToonifyConfig(backbone, generator, parsing_channels, stem_channels=4, dilations=(2, 1))
+
+
+def small_network(backbone: Backbone = "dualstylegan", parsing_channels: int = 0, subpixel: int = 1) -> VToonify:
+    """Built, run and saved within milliseconds; the output is `subpixel` times as large as the input."""
+    torch.manual_seed(0)
+    return VToonify(replace(small_config(backbone, parsing_channels), subpixel=subpixel)).eval()
 
 
 def face_picture() -> np.ndarray:
@@ -33,9 +44,8 @@ def face_picture() -> np.ndarray:
 
 
 def enlarging_network(backbone: Backbone = "dualstylegan", parsing_channels: int = 0) -> VToonify:
-    """As small as those of `tests.small`, but the output is four times as large as the input and depends on it."""
-    torch.manual_seed(0)
-    network = VToonify(replace(small_config(backbone), subpixel=4, parsing_channels=parsing_channels)).eval()
+    """A small network whose output is four times as large as the input and depends on it."""
+    network = small_network(backbone, parsing_channels, subpixel=4)
     with torch.no_grad():
         for module in [*network.encoder.modules(), *network.fusion_out.modules(), *network.fusion_skip.modules()]:
             if isinstance(module, nn.Conv2d):

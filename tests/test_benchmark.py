@@ -5,8 +5,7 @@ import json
 import pytest
 
 from model.tools import benchmark
-from tests.small import small_config
-from tests.small_models import save_model
+from tests.small_models import save_model, small_config
 
 
 def test_models_are_measured_in_all_their_forms(call, capsys, tmp_path, monkeypatch):

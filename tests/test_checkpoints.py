@@ -1,7 +1,7 @@
 import argparse
 import gzip
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,10 @@ from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator, GeneratorConfig
 from model.vtoonify import VToonify, VToonifyConfig
 from tests.parity_calls import BUILDERS
-from tests.small import small_config, small_network
+from tests.small_models import small_config, small_network
 
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
+
 
 def render(network: VToonify, degree: float = 0.5) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
@@ -64,7 +65,7 @@ def test_published_files_carry_no_sizes_and_tell_the_variant_by_their_names(tmp_
 
 def test_files_of_torch_before_1_6_are_read(tmp_path):
     network = small_network()
-    contents = {"g_ema": network.state_dict(), "config": network.config.to_dict()}
+    contents = {"g_ema": network.state_dict(), "config": asdict(network.config)}
     torch.save(contents, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert torch.equal(render(checkpoints.load_vtoonify(tmp_path / "old.pt")), render(network))
     assert checkpoints.read_vtoonify_config(tmp_path / "old.pt") == network.config
@@ -81,31 +82,31 @@ def test_generators_of_other_sizes_come_back(tmp_path):
         checkpoints.load_dualstylegan(tmp_path / "generator.pt", config)
 
 
-def test_face_parser_and_optical_flow_load_with_their_buffers(tmp_path):
-    for build, load in ((BiSeNet, checkpoints.load_parser), (RAFT, checkpoints.load_optical_flow)):
-        network = build()
-        torch.save(network.state_dict(), tmp_path / "weights.pth")
-        loaded = load(tmp_path / "weights.pth").state_dict()
-        assert all(torch.equal(value, loaded[name]) for name, value in network.state_dict().items())
+@pytest.mark.parametrize(
+    ("build", "load"), [(BiSeNet, checkpoints.load_parser), (RAFT, checkpoints.load_optical_flow)]
+)
+def test_face_parser_and_optical_flow_load_with_their_buffers(tmp_path, build, load):
+    state = build().state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    loaded = load(tmp_path / "weights.pth").state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in state.items())
 
 
-class TinyEncoder(torch.nn.Module):
-    """Has what the loader of the pSp encoder relies on."""
-
-    def __init__(self):
-        super().__init__()
-        self.line = torch.nn.Linear(2, 2)
-        self.register_buffer("latent_avg", torch.zeros(18, 512), persistent=False)
+def tiny_encoder() -> torch.nn.Module:
+    """What the loader of the pSp encoder relies on."""
+    network = torch.nn.ModuleDict({"line": torch.nn.Linear(2, 2)})
+    network.register_buffer("latent_avg", torch.zeros(18, 512), persistent=False)
+    return network
 
 
 @pytest.mark.parametrize("options", [{"label_nc": 0}, argparse.Namespace(label_nc=0)])
 def test_style_encoder_file_holds_options_and_a_mean_code(tmp_path, monkeypatch, options):
-    monkeypatch.setattr(checkpoints, "PSPEncoder", TinyEncoder)
+    monkeypatch.setattr(checkpoints, "PSPEncoder", tiny_encoder)
     mean_code = torch.randn(18, 512)
     weights = {"encoder.line.weight": torch.ones(2, 2), "encoder.line.bias": torch.zeros(2), "decoder.x": torch.ones(1)}
     torch.save({"state_dict": weights, "latent_avg": mean_code, "opts": options}, tmp_path / "encoder.pt")
     loaded = checkpoints.load_style_encoder(tmp_path / "encoder.pt")
-    assert torch.equal(loaded.latent_avg, mean_code) and torch.equal(loaded.line.weight, torch.ones(2, 2))
+    assert torch.equal(loaded.latent_avg, mean_code) and torch.equal(loaded["line"].weight, torch.ones(2, 2))
     torch.save({"state_dict": weights, "opts": options}, tmp_path / "encoder.pt")
     with pytest.raises(InputError, match="latent_avg"):
         checkpoints.load_style_encoder(tmp_path / "encoder.pt")
@@ -118,10 +119,9 @@ def test_pretrained_encoder_goes_into_a_network(tmp_path):
     checkpoints.save_encoder_pretrain(tmp_path / "pretrain.pt", source)
     checkpoints.load_encoder_pretrain(tmp_path / "pretrain.pt", target)
     assert torch.equal(render(source), render(target))
+    wide = VToonify(replace(small_config(), stem_channels=8))
     with pytest.raises(InputError, match=r"parameter 0\.0\.weight has shape \[4, 3, 3, 3\], not \[8, 3, 3, 3\]"):
-        checkpoints.load_encoder_pretrain(
-            tmp_path / "pretrain.pt", VToonify(replace(small_config(), stem_channels=8))
-        )
+        checkpoints.load_encoder_pretrain(tmp_path / "pretrain.pt", wide)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, chan
     names = list(network.state_dict())
     weights = network.state_dict() | {name.format(*names): value for name, value in change.items()}
     weights = {name: value for name, value in weights.items() if value is not None}
-    torch.save({"g_ema": weights, "config": network.config.to_dict()}, tmp_path / "model.pt")
+    torch.save({"g_ema": weights, "config": asdict(network.config)}, tmp_path / "model.pt")
     with pytest.raises(InputError) as caught:
         checkpoints.load_vtoonify(tmp_path / "model.pt")
     assert f"model.pt is not a VToonify model: {sentence.format(*names)}" in str(caught.value)
@@ -147,9 +147,8 @@ def test_a_wrong_network_is_told_by_its_first_differing_parameter(tmp_path, chan
      {"dilations": None}, {"generator": {"mapping_layers": 10**9}}, {"stem_channels": 2.5}],
 )  # fmt: skip
 def test_sizes_that_make_no_network_are_refused(tmp_path, change):
-    network = small_network()
-    config = network.config.to_dict()
-    config["generator"].update(change.pop("generator", {}))
-    torch.save({"g_ema": network.state_dict(), "config": {**config, **change}}, tmp_path / "model.pt")
+    config = asdict(small_config())
+    config["generator"] |= change.pop("generator", {})
+    torch.save({"g_ema": {}, "config": config | change}, tmp_path / "model.pt")
     with pytest.raises(InputError, match="describes no network"):
         checkpoints.load_vtoonify(tmp_path / "model.pt")

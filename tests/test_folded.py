@@ -12,34 +12,32 @@ from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
 from model.training.recipes import RECIPES
 from model.vtoonify import VToonify, enlarge
-from tests.small import small_config
-from tests.small_models import enlarging_network
+from tests.small_models import enlarging_network, small_config, small_network
 
 VARIANTS = pytest.mark.parametrize("backbone", ["dualstylegan", "toonify"])
 
 
-def stirred(network: VToonify) -> VToonify:
-    """Biases that are zero when training begins get values."""
-    generator = torch.Generator().manual_seed(7)
+@pytest.fixture(autouse=True)
+def no_gradients():
     with torch.no_grad():
-        for value in network.parameters():
-            if value.ndim == 1:
-                value += 0.1 * torch.randn(value.shape, generator=generator)
-    return network
+        yield
 
 
 def networks(backbone: str) -> list[VToonify]:
-    """Output as large as the input, with and without parsing, and four times as large."""
-    torch.manual_seed(0)
-    small = small_config(backbone)
-    plain, parsed = VToonify(small), VToonify(replace(small, parsing_channels=19))
-    return [stirred(network.eval()) for network in (plain, parsed, enlarging_network(backbone))]
+    """Output as large as the input, with and without parsing, and four times as large; biases have values."""
+    plain, parsed, enlarging = small_network(backbone), small_network(backbone, 19), enlarging_network(backbone)
+    generator = torch.Generator().manual_seed(7)
+    for network in (plain, parsed, enlarging):
+        for value in network.parameters():
+            if value.ndim == 1:
+                value += 0.1 * torch.randn(value.shape, generator=generator)
+    return [plain, parsed, enlarging]
 
 
 def code(network: VToonify, seed: int = 3) -> Tensor:
     generator = network.config.generator
     z_plus = torch.randn(1, generator.w_layers, generator.style_dim, generator=torch.Generator().manual_seed(seed))
-    return network.zplus_to_wplus(z_plus).detach()
+    return network.zplus_to_wplus(z_plus)
 
 
 def frames(network: VToonify, height: int, width: int) -> Tensor:
@@ -51,7 +49,6 @@ def fold(network: VToonify, degree: float = 0.5) -> FoldedVToonify:
     return FoldedVToonify(network, code(network), degree if network.has_degree else None)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("size", [(32, 40), (64, 24), (8, 8)])
 @pytest.mark.parametrize("degree", [0.0, 0.35, 1.0])
 @VARIANTS
@@ -65,7 +62,6 @@ def test_folding_changes_nothing(backbone, degree, size):
         assert all(p.requires_grad for p in network.parameters())
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("height", [8, 24, 1000])
 @VARIANTS
 def test_strips_fit_without_a_seam(backbone, height):
@@ -76,7 +72,6 @@ def test_strips_fit_without_a_seam(backbone, height):
         torch.testing.assert_close(torch.cat(strips, dim=2), folded(x), atol=1e-5, rtol=0)
 
 
-@torch.no_grad()
 def test_another_degree_shares_all_weights():
     for network in networks("dualstylegan")[::2]:
         x, first = frames(network, 32, 32), fold(network, 0.2)
@@ -90,12 +85,11 @@ def test_another_degree_shares_all_weights():
 
 
 def test_norms_stay_in_single_precision():
-    folded = fold(networks("dualstylegan")[0]).to(torch.bfloat16)
+    folded = fold(small_network()).to(torch.bfloat16)
     norms = [module for module in folded.modules() if isinstance(module, FixedNorm)]
     assert norms and all(norm.gain.dtype == norm.bias.dtype == torch.float32 for norm in norms)
 
 
-@torch.no_grad()
 def test_upsampling_in_one_convolution():
     x, weight, kernel = torch.randn(2, 5, 6, 7), torch.randn(4, 5, 3, 3), make_kernel(gain=4.0)
     wanted = upfirdn2d(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, pad=(1, 1))
@@ -103,14 +97,14 @@ def test_upsampling_in_one_convolution():
     torch.testing.assert_close(found, wanted)
 
 
-def test_what_cannot_be_folded_is_refused():
-    network = networks("dualstylegan")[0]
-    with pytest.raises(ValueError, match="one style code"):
-        FoldedVToonify(network, code(network).repeat(2, 1, 1), 0.5)
-    with pytest.raises(ValueError, match="style degree"):
-        FoldedVToonify(network, code(network))
-    with pytest.raises(ValueError, match="multiples of 8"):
-        fold(network)(frames(network, 20, 32))
+@pytest.mark.parametrize(
+    ("codes", "degree", "height", "told"),
+    [(2, 0.5, 32, "one style code"), (1, None, 32, "style degree"), (1, 0.5, 20, "multiples of 8")],
+)
+def test_what_cannot_be_folded_is_refused(codes, degree, height, told):
+    network = small_network()
+    with pytest.raises(ValueError, match=told):
+        FoldedVToonify(network, code(network).repeat(codes, 1, 1), degree)(frames(network, height, 32))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +112,7 @@ def test_what_cannot_be_folded_is_refused():
 )
 def test_what_rendering_does_not_read_can_go(recipe, backbone):
     torch.manual_seed(0)
-    network = VToonify(replace(RECIPES[recipe].network, backbone=backbone)).eval().requires_grad_(False)
+    network = VToonify(replace(RECIPES[recipe].network, backbone=backbone)).eval()
     x = torch.rand(1, 3 + network.config.parsing_channels, 32, 40)
 
     def pictures() -> list[Tensor]:
@@ -139,7 +133,6 @@ def test_the_skip_image_is_enlarged_as_in_stylegan_without_its_dark_border():
     torch.testing.assert_close(enlarge(torch.full_like(skip, 0.7), 4), torch.full((1, 3, 32, 48), 0.7))
 
 
-@torch.no_grad()
 @VARIANTS
 def test_the_finest_features_reach_the_picture_at_every_degree(backbone):
     torch.manual_seed(0)

@@ -4,8 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from model import matte
-from model.checkpoints import load_matte
 from model.parsing import matting
 from model.training.drawn import learn_matte
 
@@ -53,7 +51,7 @@ def test_views_keep_photo_and_matte_together():
     photo[50:120, 70:130] = 255
     views = [learn_matte.random_view(rng, (photo, photo[..., 0])) for _ in range(20)]
     for seen, label in views:
-        assert seen.shape == (matte.SIDE, matte.SIDE, 3) and seen.dtype == label.dtype == np.float32
+        assert seen.shape == (matting.SIDE, matting.SIDE, 3) and seen.dtype == label.dtype == np.float32
         assert seen.min() >= -1 and seen.max() <= 1 and label.min() >= 0 and label.max() <= 1
         assert ((seen.mean(-1) > 0) == (label > 0.5)).mean() > 0.97
     middles = [np.argwhere(label > 0.5).mean(0) for _, label in views]
@@ -69,7 +67,7 @@ def test_the_file_serves_the_drawn_teacher_and_depends_on_the_seed_alone(started
     first, again, other = (file.read_bytes() for file in files)
     assert first == again != other
     shipped = matting.person_matte(ellipse(0)[0])
-    monkeypatch.setattr(matting, "_network", lambda: load_matte(files[0]))
+    monkeypatch.setattr(matting, "_network", lambda: matting.load_matte(files[0]))
     own = matting.person_matte(ellipse(0)[0])
     assert own.shape == shipped.shape and np.isfinite(own).all() and not np.allclose(own, shipped)
 

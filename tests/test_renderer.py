@@ -64,7 +64,7 @@ def test_too_little_memory_for_strips_is_a_sentence(stylizer, whole, monkeypatch
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9000000000 bytes.")
 
-    monkeypatch.setattr(FoldedVToonify, "_encode_and_fuse", fail)
+    monkeypatch.setattr(FoldedVToonify, "encode", fail)
     with pytest.raises(InputError, match="frame of 32 x 24 pixels"):
         list(stylizer.render(noises(1), whole, batch_size=4))
 

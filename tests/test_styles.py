@@ -17,7 +17,7 @@ from model.styles.presets import (
     list_presets,
     resolve_style,
 )
-from tests.small import small_network
+from tests.small_models import small_network
 
 EXEMPLARS = {"Cartoons_00002_01.jpg": np.zeros((1, 14, 8)), "ink.v2.png": np.ones((1, 14, 8)), "film": np.ones(1)}
 

@@ -9,11 +9,11 @@
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 import signal
 import sys
-import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,26 +25,15 @@ from model.common.interrupts import as_ctrl_c, handled
 OptionsType = TypeVar("OptionsType")
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
-"""What a shell reports for a program that Ctrl-C ended."""
-EXIT_BROKEN_PIPE = 141
-"""What a shell reports for a program whose reader, such as `head`, went away."""
-
+EXIT_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader, such as `head`, went away
 ARGPARSE_KEYS = ("choices", "metavar", "nargs")
-
+# First words that are lower case after the program's name; any other first word may be a file's.
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
-"""First words that are lower case after the program's name; any other first word may be a file's."""
 
 
 def option(
-    default: Any,
-    help: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    needs: str | None = None,
-    free: bool = False,
-    **for_argparse: Any,
+    default: Any, help: str, *, least=-math.inf, most=math.inf, choices=None, needs=None, free=False, **for_argparse
 ) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
 
@@ -52,24 +41,21 @@ def option(
         least, most: range of a number, or of each number of a list.
         needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
         free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
-        for_argparse: `choices`, `metavar`, `nargs`, as `add_argument` takes them.
+        choices, for_argparse: as `add_argument` takes `choices`, `metavar` and `nargs`.
     """
-    metadata = {"help": help, "least": least, "most": most, "needs": needs, "free": free, **for_argparse}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=default.copy, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    limits = {"least": least, "most": most, "choices": choices, "needs": needs, "free": free}
+    default = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
+    return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse})
 
 
 def check_ranges(options: Any) -> None:
     """Raise InputError for the first number of a dataclass of options that is outside its field's range."""
     for field in dataclasses.fields(options):
-        least, most = field.metadata.get("least"), field.metadata.get("most")
+        least, most = field.metadata.get("least", -math.inf), field.metadata.get("most", math.inf)
         value = getattr(options, field.name)
         for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, int | float) and not (
-                (least is None or number >= least) and (most is None or number <= most)
-            ):
-                wanted = f"{least:g} or more" if most is None else f"a number from {least:g} to {most:g}"
+            if isinstance(number, int | float) and not least <= number <= most:
+                wanted = f"{least:g} or more" if most == math.inf else f"a number from {least:g} to {most:g}"
                 raise InputError(f"--{field.name} is {number}: give {wanted}.")
 
 
@@ -97,15 +83,13 @@ class OneLineParser(argparse.ArgumentParser):
 
 def _value_type(annotation: Any) -> Any:
     """The type that one word of the command line is converted to: `list[int]` and `int | None` give `int`."""
-    if isinstance(annotation, types.UnionType):
-        annotation = next(arm for arm in annotation.__args__ if arm is not type(None))
-    if typing.get_origin(annotation) in (list, tuple):
-        annotation = typing.get_args(annotation)[0]
+    while arms := [arm for arm in typing.get_args(annotation) if arm is not type(None)]:
+        annotation = arms[0]
     return annotation
 
 
-def build_parser(options: type, description: str) -> argparse.ArgumentParser:
-    """Make a parser with one `--name` for each field of the dataclass `options`."""
+def parse(options: type[OptionsType], description: str, argv: Sequence[str] | None = None) -> OptionsType:
+    """Read the command line into the dataclass `options`; a wrong option ends the program with code 2."""
     parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints, defaults = typing.get_type_hints(options), options()
     for field in dataclasses.fields(options):
@@ -118,15 +102,9 @@ def build_parser(options: type, description: str) -> argparse.ArgumentParser:
         if default not in (None, []):
             help += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
         settings = {key: value for key, value in field.metadata.items() if key in ARGPARSE_KEYS and value is not None}
-        parser.add_argument(
-            f"--{field.name}", type=_value_type(hints[field.name]), default=default, help=help, **settings
-        )
-    return parser
-
-
-def parse(options: type[OptionsType], description: str, argv: Sequence[str] | None = None) -> OptionsType:
-    """Read the command line into the dataclass `options`; a wrong option ends the program with code 2."""
-    return options(**vars(build_parser(options, description).parse_args(argv)))
+        settings |= {"type": _value_type(hints[field.name]), "default": default, "help": help}
+        parser.add_argument(f"--{field.name}", **settings)
+    return options(**vars(parser.parse_args(argv)))
 
 
 def sentence(message: object) -> str:
@@ -145,9 +123,8 @@ def say(message: object, all_processes: bool = False) -> None:
 
     all_processes: it is about this process's share of the work alone.
     """
-    if processes()[0] and not all_processes:
-        return
-    print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
+    if all_processes or processes()[0] == 0:
+        print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

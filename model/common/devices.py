@@ -26,18 +26,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `name` stands for.
-
-    `auto` is bfloat16 where CPU or GPU has units for it, float16 on older CUDA and on MPS, else float32.
-    """
-    if name == "auto":
-        if device.type == "cuda":
-            name = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        elif device.type == "mps":
-            name = "fp16"
-        else:  # without hardware for it, bfloat16 is slower than float32
-            checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-            name = "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"
+    """The dtype of `name`; `auto`: bfloat16 where the device has units for it, float16 on other GPUs, else float32."""
+    if name == "auto" and device.type == "cpu":  # without hardware for it, bfloat16 is slower than float32
+        checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        name = "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"
+    elif name == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bf16" if has_bf16 else "fp16"
     if name == "fp16" and device.type == "cpu":
         raise InputError("--precision fp16 needs a GPU: use --precision auto, bf16 or fp32 on the CPU.")
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[name]

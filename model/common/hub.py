@@ -5,30 +5,20 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from model.common.errors import InputError, fetch_failure
+from model.common.errors import InputError
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoint"
-
-REPOSITORY = "PKUWilliamYang/VToonify"
-"""Where the authors of VToonify publish its weights; checkpoint/NAME here is models/NAME there."""
-
-SHIPPED = ("starter", "starter_pd")
-"""Folders of checkpoint/ with models that come with this project and are on no hub."""
-
-FETCHING = ".fetching"
-"""Folder of checkpoint/ for files that are being fetched; a broken download is resumed from it."""
-
-ANSWER_WITHIN = 5.0
-"""Seconds for a server to answer. Both libraries would try for minutes where there is no network."""
+REPOSITORY = "PKUWilliamYang/VToonify"  # the authors'; checkpoint/NAME here is models/NAME there
+SHIPPED = ("starter", "starter_pd")  # folders of checkpoint/ with models that come with this project, on no hub
+FETCHING = ".fetching"  # folder of checkpoint/ for files that are being fetched; a broken download is resumed from it
+ANSWER_WITHIN = 5.0  # seconds for a server to answer; both libraries would try for minutes where there is no network
 
 
 def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     """Path of checkpoint/NAME, which is fetched first, with a progress bar, if it is not on disk.
 
-    Args:
-        name: path below `folder`, such as "vtoonify_d_cartoon/vtoonify_s_d.pt"; an absolute path must exist.
-
-    Raises InputError, with where to get the file and where to put it, when it can't be had.
+    name: path below `folder`, such as "vtoonify_d_cartoon/vtoonify_s_d.pt"; an absolute path must exist. Raises
+    InputError, with where to get the file and where to put it, when it can't be had.
     """
     folder = Path(folder)
     target = folder / name
@@ -53,10 +43,7 @@ def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(fetched).replace(target)
     except (HTTPError, XetDownloadError, OSError, ValueError) as error:
-        raise InputError(
-            f"{inside.as_posix()} is not on this machine and could not be fetched ({fetch_failure(error)}): "
-            f"download {url} and put it at {target}."
-        ) from error
+        raise _not_fetched(inside.as_posix(), error, url, target) from error
 
 
 def fetched_bytes(folder: str | Path = CHECKPOINTS) -> int:
@@ -83,10 +70,24 @@ def ensure_vgg() -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, HTTPException, RuntimeError) as error:
-        raise InputError(
-            f"{path.name} (VGG-16, for the perceptual loss) is not on this machine and could not be fetched "
-            f"({fetch_failure(error)}): download {url} and put it at {path}, or go on with --perc_loss 0."
-        ) from error
+        what = f"{path.name} (VGG-16, for the perceptual loss)"
+        raise _not_fetched(what, error, url, path, ", or go on with --perc_loss 0") from error
     finally:
         socket.setdefaulttimeout(previous)
     return path
+
+
+def _not_fetched(what: str, error: Exception, url: str, target: Path, otherwise: str = "") -> InputError:
+    """A clause about the failure in place of the message of urllib, torch.hub or huggingface_hub, and what to do."""
+    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
+    reason = "no connection to the server"
+    if "HF_HUB_OFFLINE" in str(error):
+        reason = "HF_HUB_OFFLINE is set"
+    elif isinstance(status, int):
+        reason = f"the server answered {status}"
+    elif isinstance(error, RuntimeError):  # torch.hub compares the beginning of the hash
+        reason = "what came was damaged"
+    elif not isinstance(error, ConnectionError | TimeoutError):
+        reason = getattr(error, "strerror", None) or reason
+    missing = f"{what} is not on this machine and could not be fetched ({reason})"
+    return InputError(f"{missing}: download {url} and put it at {target}{otherwise}.")

@@ -10,15 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRID_CELL = 256
-"""Side of a picture in an image grid, in pixels."""
+GRID_CELL = 256  # side of a picture in an image grid, in pixels
 
 
 def to_tensor(rgb: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """RGB uint8 `[..., H, W, 3]` → float32 `[..., 3, H, W]` in [-1, 1], channels last in memory."""
     pixels = torch.tensor(rgb)
-    device = torch.device(device)
-    if device.type == "cuda":
+    if torch.device(device).type == "cuda":
         pixels = pixels.pin_memory().to(device, non_blocking=True)
     return pixels.to(device).movedim(-1, -3).float().div_(127.5).sub_(1)
 

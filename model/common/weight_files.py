@@ -1,6 +1,7 @@
-"""Files of tensors and arrays, read without executing anything in them and written whole or not at all.
+"""Files of tensors and arrays: read without executing anything in them, loaded strictly, written whole or not at all.
 
-`model.checkpoints` builds networks from them.
+`model.checkpoints` says which file holds which network. Whatever is wrong with a file ends in an `InputError` whose
+sentence names it, what was expected, and for a wrong network the first parameter that differs.
 """
 
 import contextlib
@@ -10,16 +11,17 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.common.errors import InputError
 
-FLOAT_CODES = ("f2", "f4", "f8")
-"""Kinds of numbers that a pickled array may hold."""
+Network = TypeVar("Network", bound=nn.Module)
+
+FLOAT_CODES = ("f2", "f4", "f8")  # kinds of numbers that a pickled array may hold
 
 
 def read_contents(path: str | Path, expected: str, lazily: bool = False) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def read_contents(path: str | Path, expected: str, lazily: bool = False) -> dict
     with _sentences(path, expected):
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     if not isinstance(contents, dict):
-        raise InputError(f"{path} is not {expected}: it holds a {type(contents).__name__}, not a dictionary.")
+        raise not_one(path, expected, f"it holds a {type(contents).__name__}, not a dictionary")
     return contents
 
 
@@ -49,8 +51,13 @@ def read_pickled_arrays(path: str | Path, expected: str) -> dict[str, np.ndarray
     with _sentences(path, expected), Path(path).open("rb") as file:
         version = np.lib.format.read_magic(file)
         getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
-        (contents,) = _ArrayUnpickler(file).load().data  # an array without axes holds one object
-        return {str(name): array.numbers() for name, array in contents.items()}
+        *_, (contents,) = _ArrayUnpickler(file).load().state  # an array without axes holds one object
+        return {str(name): _numbers(array) for name, array in contents.items()}
+
+
+def not_one(path: str | Path, expected: str, reason: str) -> InputError:
+    """The error for a file that is not what was `expected`."""
+    return InputError(f"{path} is not {expected}: {reason}.")
 
 
 @contextlib.contextmanager
@@ -69,31 +76,102 @@ def _sentences(path: str | Path, expected: str) -> Iterator[None]:
         # torch's own message advises programmers to load without protection.
         refers_to_code = isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower()
         reason = "it refers to code, which is not run" if refers_to_code else "it is empty, damaged or of another kind"
-        raise InputError(f"{path} is not {expected}: {reason}.") from error
+        raise not_one(path, expected, reason) from error
+
+
+class _Pickled:
+    """Stands in for an array or a dtype while unpickling, for numpy's own take internal state from a file on trust."""
+
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
+
+    def __setstate__(self, state: tuple):
+        self.state = state
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickler that knows numpy arrays and Python's own containers and nothing else."""
+
+    STAND_INS = {
+        ("numpy", "ndarray"): _Pickled,
+        ("numpy", "dtype"): _Pickled,
+        ("numpy.core.multiarray", "_reconstruct"): _Pickled,
+        ("numpy._core.multiarray", "_reconstruct"): _Pickled,  # since numpy 2
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how protocol 2 writes bytes
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.STAND_INS:
+            raise pickle.UnpicklingError(f"global {module}.{name} is not a part of arrays")
+        return self.STAND_INS[module, name]
+
+
+def _numbers(array: _Pickled) -> np.ndarray:
+    _, shape, dtype, is_fortran, data = array.state
+    code, order = dtype.arguments[0], dtype.state[1]
+    if code not in FLOAT_CODES:
+        raise ValueError(f"array of {code}")
+    return np.frombuffer(data, np.dtype(order + code)).reshape(shape, order="F" if is_fortran else "C")
 
 
 def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") -> dict[str, Tensor]:
     """`value`, found under `key` of the file, as ordinary tensors by name; floating-point ones as float32."""
     if not isinstance(value, Mapping):
-        where = f" under '{key}'" if key else ""
-        raise InputError(f"{path} is not {expected}: it holds no parameters{where}.")
+        raise not_one(path, expected, "it holds no parameters" + (f" under '{key}'" if key else ""))
     for name, tensor in value.items():
         if not isinstance(name, str) or not is_plain(tensor):
-            raise InputError(f"{path} is not {expected}: {name!r} is no ordinary tensor.")
+            raise not_one(path, expected, f"{name!r} is no ordinary tensor")
     return {name: as_float32(tensor) for name, tensor in value.items()}
 
 
 def is_plain(value: Any) -> bool:
     """Whether `value` is a dense, real tensor with its numbers in memory."""
-    return (
-        isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-        and not value.is_quantized and not value.is_complex()
-    )  # fmt: skip
+    is_dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return is_dense and not value.is_quantized and not value.is_complex()
 
 
 def as_float32(tensor: Tensor) -> Tensor:
     """Detached and contiguous; half and double precision as float32, integers as they are."""
     return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
+
+
+def load_network(
+    build: Callable[[], Network], path: str | Path, expected: str, key: str = "", rename: Callable[[dict], dict] = dict
+) -> Network:
+    """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`.
+
+    It is built without memory and takes the file's tensors over: random starting weights would take longer than
+    reading. So every buffer has to be in the file, or be set by the caller.
+    """
+    contents = read_contents(path, expected)
+    weights = named_tensors(contents.get(key) if key else contents, path, expected, key)
+    with torch.device("meta"):
+        network = build()
+    fill(network, rename(weights), path, expected, assign=True)
+    return network.eval()
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, expected: str, assign=False) -> None:
+    """Load `weights` strictly. Raises InputError at the first parameter that is missing, misshapen or left over."""
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            raise not_one(path, expected, f"parameter {name} is missing")
+        if weights[name].shape != value.shape:
+            shapes = f"{list(weights[name].shape)}, not {list(value.shape)}"
+            raise not_one(path, expected, f"parameter {name} has shape {shapes}")
+    for name in weights:
+        if name not in own:
+            raise not_one(path, expected, f"parameter {name} is unexpected")
+    network.load_state_dict(weights, assign=assign)
+
+
+def stored(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
+    """The state dict as it is written: on the CPU, contiguous, with `half` in float16."""
+    return {
+        name: value.detach().to("cpu", torch.float16 if half and value.is_floating_point() else None).contiguous()
+        for name, value in network.state_dict().items()
+    }
 
 
 def write_contents(path: str | Path, contents: dict[str, Any]) -> None:
@@ -128,43 +206,3 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-class _Dtype:
-    """Stands in for numpy.dtype while unpickling: its kind and byte order, and none of its internal flags."""
-
-    def __init__(self, code: str, *_):
-        self.code, self.order = code, "="
-
-    def __setstate__(self, state: tuple):
-        self.order = state[1]
-
-
-class _Array:
-    """Stands in for an array while unpickling, for numpy's own takes internal state from a file on trust."""
-
-    def __setstate__(self, state: tuple):
-        _, self.shape, self.dtype, self.is_fortran, self.data = state
-
-    def numbers(self) -> np.ndarray:
-        if self.dtype.code not in FLOAT_CODES:
-            raise ValueError(f"array of {self.dtype.code}")
-        flat = np.frombuffer(self.data, np.dtype(self.dtype.order + self.dtype.code))
-        return flat.reshape(self.shape, order="F" if self.is_fortran else "C")
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler that knows numpy arrays and Python's own containers and nothing else."""
-
-    STAND_INS = {
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Dtype,
-        ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
-        ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),  # since numpy 2
-        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how protocol 2 writes bytes
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.STAND_INS:
-            raise pickle.UnpicklingError(f"global {module}.{name} is not a part of arrays")
-        return self.STAND_INS[module, name]

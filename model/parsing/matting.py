@@ -9,17 +9,52 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from model.checkpoints import load_matte
 from model.common.tensors import to_tensor
-from model.matte import SIDE, MatteNet
+from model.common.weight_files import load_network
 
 WEIGHTS = Path(__file__).parents[2] / "checkpoint" / "drawn" / "matte.pt"
+SIDE = 128  # of the portraits that the network was trained on
+WIDTHS = (16, 24, 40, 64, 64)
 
 
-@cache
-def _network() -> MatteNet:
-    return load_matte(WEIGHTS)
+def _block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+class MatteNet(nn.Module):
+    """U-Net: RGB [B, 3, H, W] in [-1, 1] to logits of the person [B, 1, H, W]; H, W multiples of 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pairs = zip((3, *WIDTHS), WIDTHS, strict=False)
+        self.down = nn.ModuleList(nn.Sequential(_block(i, o, stride=2), _block(o, o)) for i, o in pairs)
+        self.up = nn.ModuleList(_block(i + o, o) for i, o in zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.head = nn.Conv2d(WIDTHS[0], 1, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+        for up, skip in zip(self.up, skips[-2::-1], strict=True):
+            x = up(torch.cat([_double(x), skip], 1))
+        return _double(self.head(x))
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def load_matte(path: str | Path = WEIGHTS) -> MatteNet:
+    """The network in a file that holds its state dict."""
+    return load_network(MatteNet, path, "a person matte")
+
+
+_network = cache(load_matte)
 
 
 @torch.inference_mode()

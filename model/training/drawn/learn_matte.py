@@ -1,4 +1,4 @@
-"""Training the person matte (`model/matte.py`) on photos and their mattes.
+"""Training the person matte (`model/parsing/matting.py`) on photos and their mattes.
 
     python -m model.training.drawn.learn_matte --photos PHOTOS --mattes MATTES --out matte.pt
 
@@ -23,7 +23,7 @@ from model.common.devices import pick_precision
 from model.common.errors import InputError
 from model.common.tensors import to_tensor
 from model.common.weight_files import write_contents
-from model.matte import SIDE, MatteNet
+from model.parsing.matting import SIDE, MatteNet
 from model.training.data.pictures import DAMAGE, SUFFIXES, pictures_below
 
 STORED_SIDE = 160  # a little more than the network sees, for views that are zoomed in
