@@ -17,13 +17,11 @@ from model.common.errors import InputError
 from model.common.weight_files import write_contents
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator, GeneratorConfig
-from model.training.accelerator import make_accelerator
+from model.training import finetune as program
 from model.training.data.pictures import PictureFolder
-from model.training.finetune import gan
-from model.training.finetune.__main__ import finetune, main, make_trainer
-from model.training.finetune.gan import GANTrainer, gradient_penalty, mixed_codes
-from model.training.finetune.options import Options
+from model.training.finetune import GANTrainer, Options, finetune, gradient_penalty, main, mixed_codes
 from model.training.recipes import RECIPES
+from model.training.trainer import make_accelerator
 from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
 
 SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
@@ -40,7 +38,7 @@ def small_sizes(monkeypatch):
 @pytest.fixture
 def frequent_penalty(monkeypatch):
     """The gradient penalty comes every 4 steps."""
-    monkeypatch.setattr(gan, "PENALTY_EVERY", 4)
+    monkeypatch.setattr(program, "PENALTY_EVERY", 4)
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def trainer(options):
     def trainer(**changes) -> GANTrainer:
         AcceleratorState._reset_state(reset_partial_state=True)
         resolved = options(**changes).resolved()
-        return make_trainer(resolved, make_accelerator(resolved))
+        return GANTrainer(resolved, make_accelerator(resolved))
 
     return trainer
 
@@ -247,7 +245,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(o
         penalties.append(gradient_penalty(judge, pictures))
         return penalties[-1] * (1 if len(penalties) == 1 else float("nan"))
 
-    monkeypatch.setattr(gan, "gradient_penalty", breaks_down_the_second_time)
+    monkeypatch.setattr(program, "gradient_penalty", breaks_down_the_second_time)
     with pytest.raises(InputError, match=r"at step 4 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
         finetune(run)
     assert state_of(run)["step"] == 4 and not Path(run.out).exists()

@@ -66,12 +66,6 @@ def test_flicker_ramp_rises_over_the_second_half():
     assert [losses.flicker_ramp(step, 100) for step in (0, 49, 50, 75, 100)] == [0, 0, 0, 0.5, 1]
 
 
-def test_mask_bound_falls_with_the_square_of_the_degree():
-    degrees = np.array([0, 0.25, 0.5, 1])
-    expected = 0.9 * (1 - degrees) ** 2 + 0.1
-    np.testing.assert_allclose(losses.mask_bound(torch.tensor(degrees)).numpy(), expected, rtol=1e-6)
-
-
 def test_mask_excess_counts_what_is_above_the_bound_on_every_level(rng):
     degree = np.array([0.2, 0.9])
     masks = [rng.uniform(0, 1, (BATCH, 1, size, size)) for size in (4, 8)]

@@ -90,7 +90,7 @@ def test_a_shard_without_its_end_is_refused(tmp_path, parts):
         ({"photo.jpg": b"junk"}, "one.photo.jpg is no picture"),
         ({"json": b"{"}, "one.json is no JSON"),
         ({"json": b"\xff\xfe"}, "one.json is no JSON"),
-        ({"json": b"[]"}, "one.json lacks"),
+        ({"json": b"[]"}, "one.json is no JSON"),
         ({"json": b'{"kind": "oil"}'}, "one.json tells of an unknown kind, 'oil'"),
         ({"json": b'{"kind": ["drawn"]}'}, "one.json tells of an unknown kind"),
         ({"json": json.dumps({"style": "film"}).encode()}, "one.json lacks"),

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.stylegan2 import Generator
 from model.training import distill
-from model.training.accelerator import make_accelerator
 from model.training.distill import Distillation
 from model.training.options import DualOptions, ToonifyOptions
 from model.training.pretrain import Pretraining, VToonifyTrainer
 from model.training.recipes import RECIPES, TINY
+from model.training.trainer import make_accelerator
 
 SIDE, WINDOW = 32, 24
 """Pixels of the input and of the moved camera's; results are four times as large."""

@@ -23,13 +23,12 @@ from model.common.errors import InputError
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
-from model.training.accelerator import local_numbers, make_accelerator
 from model.training.distill import Distillation
 from model.training.options import DualOptions
 from model.training.pretrain import learning_rate
 from model.training.recipes import RECIPES
 from model.training.train import train
-from model.training.trainer import ema_decay
+from model.training.trainer import ema_decay, make_accelerator
 from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
 
 ROOT = Path(__file__).parents[1]
@@ -174,7 +173,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(distillation, mo
 def test_all_processes_together_take_the_same_samples(processes, accumulate, batch):
     options = DualOptions(batch=batch, accumulate=accumulate)
     engines = [SimpleNamespace(num_processes=processes, process_index=rank) for rank in range(processes)]
-    batches = [numbers for engine in engines for numbers in local_numbers(options, engine, step=5)]
+    batches = [numbers for engine in engines for numbers in sources.local_numbers(options, engine, step=5)]
     assert len(batches) == processes * accumulate and all(len(numbers) == batch for numbers in batches)
     assert sorted(n for numbers in batches for n in numbers) == list(range(40, 48))
 

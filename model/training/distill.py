@@ -14,23 +14,30 @@ from model.checkpoints import load_perceptual
 from model.common.tensors import image_grid
 from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
 from model.training import losses
-from model.training.data.batch import Batch
+from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
 from model.training.pretrain import VToonifyTrainer
 from model.training.sources import Source
-from model.training.student import DistillStudent, Rendered, code_of
+from model.vtoonify import VToonify
 
-FLICKER_PART = 4
-"""From scratch, the flicker loss takes one in so many samples of a batch: the same mean, at a fraction of the cost."""
+FLICKER_PART = 4  # from scratch, the flicker loss takes one in so many samples: the same mean at a fraction of the cost
 
 
 class Judge(nn.Module):
-    """A discriminator as distillation calls it: with pictures, and the batch that they belong to."""
+    """The recipe's discriminator as distillation calls it: with pictures, and the batch that they belong to."""
 
-    def __init__(self, discriminator: Discriminator | PatchDiscriminator, size: int | None):
-        """`size`: pixels a side that StyleGAN2's discriminator sees; None: patches of pictures as they are."""
+    def __init__(self, options: TrainOptions, styles: int):
+        """`styles`: how many there are."""
         super().__init__()
-        self.discriminator, self.size = discriminator, size
+        network, self.size = options.recipe.network, options.recipe.discriminator_size
+        if self.size is None:
+            self.discriminator = PatchDiscriminator(styles)
+            return
+        # As wide as the generator at each resolution, as published; below its lowest, as wide as there.
+        widths = network.generator.channels
+        sides = [4 << k for k in range((self.size // 4).bit_length())]
+        channels = {side: widths.get(side, widths[min(widths)]) for side in sides}
+        self.discriminator = Discriminator(styles if options.backbone == "dualstylegan" else None, self.size, channels)
 
     def forward(self, pictures: list[Tensor], batch: Batch) -> list[Tensor]:
         """Logits for each of `pictures [B, 3, S, S]`: `[B, 1]`, or of patches `[B, 1, S/8, S/8]`."""
@@ -46,28 +53,19 @@ class Judge(nn.Module):
         return torch.cat([self.discriminator(*group) for group in groups])
 
 
-def make_judge(options: TrainOptions, styles: int) -> Judge:
-    """The discriminator that the recipe of these options names. `styles`: how many there are."""
-    network, size = options.recipe.network, options.recipe.discriminator_size
-    if size is None:
-        return Judge(PatchDiscriminator(styles), None)
-    # As wide as the generator at each resolution, as published; below its lowest, as wide as there.
-    widths = network.generator.channels
-    sides = [4 << k for k in range((size // 4).bit_length())]
-    channels = {side: widths.get(side, widths[min(widths)]) for side in sides}
-    return Judge(Discriminator(styles if network.backbone == "dualstylegan" else None, size, channels), size)
-
-
 class Distillation(VToonifyTrainer):
     """Reconstruction, perceptual, adversarial, flicker and mask losses, each where its weight is not zero."""
 
     perceptual: nn.Module | None = None
 
     def __init__(self, options: TrainOptions, accelerator: Accelerator, source: Source):
-        self.flicker_part = FLICKER_PART if options.recipe.from_scratch else 1
         super().__init__(options, accelerator, source)
+        self.codes = None
+        if options.recipe.from_scratch:  # the network maps the exemplars `[n, layers, D]`, in z+, itself
+            self.codes = torch.from_numpy(np.concatenate(list(source.exemplars.values()))).to(accelerator.device)
+        self.some = slice(None, None, FLICKER_PART if options.recipe.from_scratch else 1)
         if options.adv_loss:
-            judge = make_judge(options, len(source.styles)).to(accelerator.device)
+            judge = Judge(options, len(source.styles)).to(accelerator.device)
             self.discriminator = judge.discriminator
             self.judge, self.discriminator_optimizer = self.prepare(judge)
             self.models.append(self.judge)
@@ -75,14 +73,24 @@ class Distillation(VToonifyTrainer):
             with accelerator.local_main_process_first():  # it may have to be fetched
                 self.perceptual = load_perceptual().to(accelerator.device)
 
-    def make_student(self) -> nn.Module:
-        return DistillStudent(self.network, self._codes(), self.flicker_part)
+    def passes(
+        self, network: VToonify, batch: Batch, with_flicker: bool = False
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """Results `[B, 3, S, S]`, fusion masks (none in variant T), and results for the moved camera where asked.
 
-    def _codes(self) -> Tensor | None:
-        """The exemplars `[n, layers, D]` in z+, which a network that learns from scratch maps itself."""
-        if self.options.from_backbone:
-            return None
-        return torch.from_numpy(np.concatenate(list(self.source.exemplars.values()))).to(self.accelerator.device)
+        The last are of some samples only.
+        """
+        w_plus, degree, some = self._style_codes(network, batch), batch["degree"], self.some
+        y, masks = network.forward_with_masks(batch["x"], w_plus, degree)
+        moved = network(batch["moved"][some], w_plus[some], degree[some]).float() if with_flicker else None
+        return y.float(), masks, moved
+
+    def _style_codes(self, network: VToonify, batch: Batch) -> Tensor:
+        """Style code of each sample in w+, `[B, layers, D]`: its own, or its exemplar's."""
+        if self.codes is None:
+            return batch["w_plus"]
+        with torch.autocast(self.codes.device.type, enabled=False):  # small, and everything depends on it
+            return network.zplus_to_wplus(self.codes)[batch["style"]]
 
     @property
     def is_judged(self) -> bool:
@@ -91,35 +99,36 @@ class Distillation(VToonifyTrainer):
 
     def learn(self, batch: Batch) -> dict[str, float]:
         flicker_weight = self.options.tmp_loss * losses.flicker_ramp(self.step, self.options.iter)
-        rendered = self.student(batch, flicker_weight > 0)
+        y, masks, moved = self.student(batch, flicker_weight > 0)
         values = {}
         if self.is_judged:
-            fake, real = self.judge([rendered.y.detach(), batch["y"]], batch)
+            fake, real = self.judge([y.detach(), batch["y"]], batch)
             found = {"discriminator": self.options.adv_loss * losses.discrimination(fake, real)}
             values = self.descend(self.discriminator_optimizer, found)
-        return values | self.descend(self.optimizer, self.losses(rendered, batch, flicker_weight))
+        found = self.losses(y, masks, batch)
+        if moved is not None:
+            offsets = batch["offset"][self.some]
+            found["flicker"] = flicker_weight * losses.flicker(y[self.some], moved, offsets)
+        return values | self.descend(self.optimizer, found)
 
-    def losses(self, rendered: Rendered, batch: Batch, flicker_weight: float) -> dict[str, Tensor]:
-        """Weighted losses of the student by name."""
-        options, y, target = self.options, rendered.y, batch["y"]
+    def losses(self, y: Tensor, masks: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Weighted losses of results `y [B, 3, S, S]` and their masks by name; all but the flicker loss."""
+        options, target = self.options, batch["y"]
         found = {}
         if options.grec_loss:
-            found["mse"] = options.grec_loss * losses.reconstruction(y, target)
+            found["mse"] = options.grec_loss * F.mse_loss(y, target)
         if options.l1_loss:
-            weight = batch.get("weight", target.new_ones(()).expand_as(target[:, :1]))
+            weight = batch.get("weight", torch.ones_like(target[:, :1]))
             found["l1"] = options.l1_loss * losses.weighted_l1(y, target, weight)
             found["gradient"] = options.l1_loss * losses.gradient_l1(y, target, weight)
         if self.perceptual is not None:
             half = y.shape[-1] // 2  # the whole size would be too large, a quarter gives blurred results
             distance = self.perceptual(F.adaptive_avg_pool2d(y, half), F.adaptive_avg_pool2d(target, half))
-            found["lpips"] = options.perc_loss * losses.perceptual(distance)
+            found["lpips"] = options.perc_loss * losses.PUBLISHED_BATCH * distance.mean()
         if self.is_judged:
             found["adversarial"] = options.adv_loss * losses.adversarial(self._judge_without_learning(y, batch))
-        if rendered.masks and options.msk_loss:
-            found["mask"] = options.msk_loss * losses.mask_excess(rendered.masks, batch["degree"])
-        if rendered.moved is not None:
-            some = slice(None, None, self.flicker_part)
-            found["flicker"] = flicker_weight * losses.flicker(y[some], rendered.moved, batch["offset"][some])
+        if masks and options.msk_loss:
+            found["mask"] = options.msk_loss * losses.mask_excess(masks, batch["degree"])
         return found
 
     def _judge_without_learning(self, y: Tensor, batch: Batch) -> Tensor:
@@ -135,9 +144,8 @@ class Distillation(VToonifyTrainer):
         """Photo | target | result of the average | its fusion masks, coarse to fine; the mean L1 in levels of 255."""
         batch = self.held_out
         with self.accelerator.autocast():
-            w_plus = code_of(self.ema, batch, self._codes())
-            y, masks = self.ema.forward_with_masks(batch["x"], w_plus, batch["degree"])
-        y = y.float().clamp(-1, 1)
+            y, masks, _ = self.passes(self.ema, batch)
+        y = y.clamp(-1, 1)
         columns = [batch["x"][:, :3], batch["y"], y, *(2 * mask.float() - 1 for mask in masks)]
         return image_grid(columns), {"held_out_l1": (y - batch["y"]).abs().mean().item() * 127.5}
 

@@ -10,34 +10,30 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from model import checkpoints
 from model.common.tensors import image_grid
 from model.training import losses
-from model.training.accelerator import to_device
-from model.training.data.batch import Batch
+from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
 from model.training.sources import Source
-from model.training.student import EncoderStudent, build_network, equalised_weights
+from model.training.student import OneCall, build_network, equalised_weights
 from model.training.trainer import Trainer, mean_losses
+from model.vtoonify import VToonify
 
 BETAS = (0.9, 0.99)
 
-WARMUP_STEPS = 100
-FINAL_LR_SHARE = 0.02
-"""From scratch, the learning rate rises linearly over the warm-up and ends at this share of its peak."""
-
+# From scratch only: the learning rate rises linearly over the warm-up and ends at this share of its peak; the norm of
+# the gradient is bounded, for instance norm on flat early features can make single steps explode; weights decay.
+WARMUP_STEPS, FINAL_LR_SHARE = 100, 0.02
 GRADIENT_CLIP = 1.0
-"""Largest norm of the gradient from scratch: instance norm on flat early features can make single steps explode."""
-
 WEIGHT_DECAY = 0.01
-"""From scratch; what starts from trained weights has none, as published."""
 
 
 def learning_rate(step: int, options: TrainOptions) -> float:
     """Constant as published; from scratch a linear warm-up, then a cosine down to a fiftieth."""
-    if options.from_backbone:
+    if not options.recipe.from_scratch:
         return options.lr
     warm = min(1.0, (step + 1) / WARMUP_STEPS)
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(step / options.iter, 1.0))
@@ -61,12 +57,12 @@ class VToonifyTrainer(Trainer):
             self.gradient_clip = GRADIENT_CLIP
             self.frozen_sum = 0.0  # there is no generator to recognise
             self.in_state = list(network.state_dict())  # what isn't used may be that of --init_path
-        self.student, self.optimizer = self.prepare(self.make_student(), options.recipe.equalised_lr)
-        self.models: list[nn.Module] = [self.student]
+        self.student, self.optimizer = self.prepare(OneCall(network, self.passes), options.recipe.equalised_lr)
+        self.models = [self.student]
 
     @abstractmethod
-    def make_student(self) -> nn.Module:
-        """The module whose forward pass makes all that the losses need."""
+    def passes(self, network: VToonify, batch: Batch, *inputs) -> tuple:
+        """All passes of `network` in a step; their results are float32."""
 
     @abstractmethod
     def learn(self, batch: Batch) -> dict[str, float]:
@@ -106,13 +102,20 @@ class VToonifyTrainer(Trainer):
     @cached_property
     def held_out(self) -> Batch:
         """A batch that is never learnt from."""
-        return to_device(self.source.held_out(), self.accelerator)
+        return self._to_device(self.source.held_out())
+
+    def _to_device(self, batch: Batch) -> Batch:
+        """`batch` on the device of this process, inputs with channels last, which is fastest for convolutions."""
+        moved = {key: value.to(self.accelerator.device, non_blocking=True) for key, value in batch.items()}
+        for key in moved.keys() & {"x", "moved"}:
+            moved[key] = moved[key].contiguous(memory_format=torch.channels_last)
+        return moved
 
     def take_step(self) -> dict[str, float]:
         found = []
         for batch in islice(self.batches, self.options.accumulate):
             with self.accelerator.accumulate(*self.models):
-                found.append(self.learn(to_device(batch, self.accelerator)))
+                found.append(self.learn(self._to_device(batch)))
         return mean_losses(found)
 
     def data_marks(self) -> dict[str, object]:
@@ -138,8 +141,10 @@ class VToonifyTrainer(Trainer):
 class Pretraining(VToonifyTrainer):
     """The encoder learns to hand over what the generator's first layers would: `‖E(x) - f_G1(w)‖²` (eq. 1 and 8)."""
 
-    def make_student(self) -> nn.Module:
-        return EncoderStudent(self.network)
+    def passes(self, network: VToonify, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Feature and skip image at an eighth of the input's size."""
+        encoded = network.encode(batch["x"], batch["w_plus"], batch["degree"])
+        return encoded.feature.float(), encoded.skip.float()
 
     def learn(self, batch: Batch) -> dict[str, float]:
         feature, skip = self.student(batch)
@@ -150,7 +155,7 @@ class Pretraining(VToonifyTrainer):
         """Photo | the teacher's skip image | the encoder's; errors of the average."""
         batch = self.held_out
         with self.accelerator.autocast():
-            feature, skip = EncoderStudent(self.ema)(batch)
+            feature, skip = self.passes(self.ema, batch)
         errors = losses.encoder_error(feature, skip, batch["feature"], batch["skip"])
         metrics = {f"held_out_{name}": value.item() for name, value in errors.items()}
         return image_grid([batch["x"][:, :3], batch["skip"], skip]), metrics

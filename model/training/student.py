@@ -1,14 +1,12 @@
-"""The network that learns: how it is put together before training, and its passes over a batch."""
+"""The network that learns, before training: which weights it begins with, and which of them learn."""
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
-from model.training.data.batch import Batch
 from model.training.options import TrainOptions
 from model.training.teachers.load import fill_backbone
 from model.vtoonify import VToonify
@@ -16,6 +14,18 @@ from model.vtoonify import VToonify
 QUIET_START = 0.1
 """Scale of the first picture contributions of a network that learns from scratch: it then begins with grey pictures,
 not with saturated noise."""
+
+
+class OneCall(nn.Module):
+    """A network whose forward pass is `passes(network, ...)`: on several GPUs a step must be one call of a module."""
+
+    def __init__(self, network: nn.Module, passes: Callable):
+        super().__init__()
+        self.network, self.passes = network, passes
+
+    def forward(self, *inputs):
+        """What `passes` returns."""
+        return self.passes(self.network, *inputs)
 
 
 def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) -> VToonify:
@@ -41,11 +51,10 @@ def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) 
 @torch.no_grad()
 def _spread(network: VToonify) -> None:
     """Weights that keep the variance through leaky ReLUs (He et al., 2015): torch's own let six blocks fade."""
-    for part in (network.encoder, network.fusion_out, network.fusion_skip):
-        for module in part.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=LEAK)
-                nn.init.zeros_(module.bias)
+    for module in nn.ModuleList([network.encoder, network.fusion_out, network.fusion_skip]).modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=LEAK)
+            nn.init.zeros_(module.bias)
 
 
 @torch.no_grad()
@@ -61,7 +70,7 @@ def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Pa
 
     Generator, ModRes blocks, parser and pSp stay as they are (VToonify, Sec. 4.1.2).
     """
-    if options.from_backbone:
+    if not options.recipe.from_scratch:
         yield from network.encoder.parameters()
         if not options.pretrain:
             yield from network.fusion_out.parameters()
@@ -82,54 +91,3 @@ def equalised_weights(module: nn.Module) -> Iterator[nn.Parameter]:
     for layer in module.modules():
         if isinstance(layer, EqualConv2d | ModulatedConv2d) or (isinstance(layer, EqualLinear) and layer.lr_mul == 1):
             yield layer.weight
-
-
-class Rendered(NamedTuple):
-    """What distillation looks at."""
-
-    y: Tensor
-    """Results `[B, 3, S, S]`, float32."""
-    masks: list[Tensor]
-    """Fusion masks `[B, 1, h, w]`, coarse to fine; none in variant T."""
-    moved: Tensor | None
-    """Results for the moved camera, of one in `flicker_part` samples."""
-
-
-class DistillStudent(nn.Module):
-    """VToonify in distillation. All passes of a step are one call, as training on several GPUs demands."""
-
-    def __init__(self, network: VToonify, codes: Tensor | None = None, flicker_part: int = 1):
-        super().__init__()
-        self.network, self.flicker_part = network, flicker_part
-        self.register_buffer("codes", codes, persistent=False)
-
-    def forward(self, batch: Batch, with_flicker: bool = False) -> Rendered:
-        """Render `batch`, and with `with_flicker` the moved camera's frame as well."""
-        w_plus, degree = code_of(self.network, batch, self.codes), batch["degree"]
-        y, masks = self.network.forward_with_masks(batch["x"], w_plus, degree)
-        if not with_flicker:
-            return Rendered(y.float(), masks, None)
-        some = slice(None, None, self.flicker_part)
-        moved = self.network(batch["moved"][some], w_plus[some], degree[some])
-        return Rendered(y.float(), masks, moved.float())
-
-
-class EncoderStudent(nn.Module):
-    """VToonify in pre-training: only its encoder is called."""
-
-    def __init__(self, network: VToonify):
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Feature and skip image at an eighth of the input's size, float32."""
-        encoded = self.network.encode(batch["x"], batch["w_plus"], batch["degree"])
-        return encoded.feature.float(), encoded.skip.float()
-
-
-def code_of(network: VToonify, batch: Batch, codes: Tensor | None) -> Tensor:
-    """Style code of `batch` in w+, `[B, layers, D]`: its own, or the exemplar's among `codes [n, layers, D]` in z+."""
-    if "w_plus" in batch:
-        return batch["w_plus"]
-    with torch.autocast(codes.device.type, enabled=False):  # small, and everything depends on it
-        return network.zplus_to_wplus(codes)[batch["style"]]

@@ -9,20 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
 from model.common.errors import InputError
 from model.common.interrupts import noted_signals
-from model.training.accelerator import any_process, make_accelerator
 from model.training.data.shards import index_pairs, kind_of
 from model.training.distill import Distillation
-from model.training.log import Log, writing
 from model.training.options import RunOptions, TrainOptions
 from model.training.pretrain import Pretraining
 from model.training.sources import LivePairs, StoredPairs
-from model.training.trainer import Trainer, mean_losses
+from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
 
 
 def train(options: TrainOptions) -> Path | None:
@@ -100,6 +99,47 @@ def peak_of_process() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+class Log:
+    """Metrics and image grids of a run by step, in its folder and for TensorBoard.
+
+    What an earlier run wrote after `step` is dropped, as is a line of log.jsonl that a killed program left unfinished.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        # Imported here, for it takes a second and not every program that imports this trains.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder, self.file = folder, folder / "log.jsonl"
+        if self.file.exists():
+            lines = self.file.read_text(errors="replace").splitlines()
+            self.file.write_text("".join(f"{line}\n" for line in lines if _is_until(line, step)))
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def add(self, step: int, metrics: dict[str, float], rgb: np.ndarray) -> None:
+        """Add a line to log.jsonl and a point to each curve, and write `rgb [H, W, 3]`, uint8, as preview-STEP.jpg."""
+        path = self.folder / f"preview-{step:06d}.jpg"
+        with self.file.open("a") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92]):
+            raise InputError(f"{path} can't be written: the disk may be full.")
+        for name, value in metrics.items():
+            self.board.add_scalar(name, value, step)
+        self.board.add_image("preview", rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        self.board.close()
+
+
+def _is_until(line: str, step: int) -> bool:
+    """Whether a line of log.jsonl is whole and of a step up to `step`."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
 def begin(trainer: Trainer) -> Log | None:
     """Take up the last state or start the folder of a new run. Returns the log, which the first process keeps."""
     options = trainer.options
@@ -110,11 +150,10 @@ def begin(trainer: Trainer) -> Log | None:
     trainer.accelerator.wait_for_everyone()  # all have looked before one writes
     if not trainer.accelerator.is_main_process:
         return None
-    with writing(options.folder):
-        options.folder.mkdir(parents=True, exist_ok=True)
-        if not options.resume:  # an earlier run may have ended before its first state
-            (options.folder / "log.jsonl").unlink(missing_ok=True)
-        (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if not options.resume:  # an earlier run may have ended before its first state
+        (options.folder / "log.jsonl").unlink(missing_ok=True)
+    (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
     return Log(options.folder, trainer.step)
 
 
@@ -147,6 +186,5 @@ def report(trainer: Trainer, recent: list[dict[str, float]], log: Log | None, pr
     if log is None:
         return
     picture, metrics = trainer.preview()
-    log.metrics(trainer.step, means | metrics)
-    log.picture(trainer.step, picture)
+    log.add(trainer.step, means | metrics, picture)
     progress.set_postfix({name: f"{value:.4f}" for name, value in means.items()})
