@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.discriminator import PatchDiscriminator
-from model.training.distill import Judge
 from model.training.options import DualOptions, ToonifyOptions
+from model.training.stages import Judge
 
 REACH = 27
 """Half of a patch's 54 px."""

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.stylegan2 import Generator
-from model.training import distill
-from model.training.distill import Distillation
+from model.training import stages
 from model.training.options import DualOptions, ToonifyOptions
-from model.training.pretrain import Pretraining, VToonifyTrainer
 from model.training.recipes import RECIPES, TINY
+from model.training.stages import Distillation, Pretraining
+from model.training.student import VToonifyTrainer
 from model.training.trainer import make_accelerator
 
 SIDE, WINDOW = 32, 24
@@ -55,7 +55,7 @@ class Distance(nn.Module):
 @pytest.fixture
 def make_run(monkeypatch):
     """A function that makes a run of variant T or D on a random generator, averaged as at the published size."""
-    monkeypatch.setattr(distill, "load_perceptual", Distance)
+    monkeypatch.setattr(stages, "load_perceptual", Distance)
     averaging = {"young_average": RECIPES["published"].young_average}
     monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], **averaging))
 
@@ -72,7 +72,7 @@ def make_run(monkeypatch):
             if isinstance(module, ModRes):  # begins as nearly nothing
                 nn.init.normal_(module.conv[0].weight)
         styles = STYLES if variant is DUAL else ["ink"]
-        source = SimpleNamespace(styles=styles, backbone=backbone.state_dict())
+        source = SimpleNamespace(styles=styles, stored=0, backbone=backbone.state_dict())
         return (Pretraining if pretrain else Distillation)(options, make_accelerator(options), source)
 
     return make_run

@@ -18,10 +18,10 @@ from model.common.errors import InputError
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
-from model.training.distill import Distillation
 from model.training.options import DualOptions
-from model.training.pretrain import learning_rate
 from model.training.recipes import RECIPES
+from model.training.stages import Distillation
+from model.training.student import learning_rate
 from model.training.train import train
 from model.training.trainer import ema_decay, make_accelerator
 from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
@@ -49,7 +49,7 @@ def distillation(options):
     """A run that is put together but not begun."""
     resolved = options().resolved(drawn=True)
     exemplars = sources.draw_exemplars(["film"], layers=14, dim=16, seed=0)
-    source = SimpleNamespace(styles=["film"], backbone=None, exemplars=exemplars)
+    source = SimpleNamespace(styles=["film"], stored=3, backbone=None, exemplars=exemplars)
     return Distillation(resolved, make_accelerator(resolved), source)
 
 

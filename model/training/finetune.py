@@ -119,6 +119,7 @@ class GANTrainer(Trainer):
         """Networks and pictures are read from the files that the options name."""
         sizes = options.generator
         self.pictures = PictureFolder(options.data, sizes.size)
+        self.data = {"pictures": self.pictures.names}
         base = checkpoints.load_generator(options.stylegan_path, sizes)
         discriminator = checkpoints.load_discriminator(options.stylegan_path, sizes)
         if discriminator is None:
@@ -183,9 +184,6 @@ class GANTrainer(Trainer):
     def _judge(self, pictures: Tensor) -> Tensor:
         with self.accelerator.autocast():
             return self.discriminator(pictures).float()
-
-    def data_marks(self) -> dict[str, object]:
-        return {"pictures": self.pictures.names}
 
     @cached_property
     def preview_codes(self) -> Tensor:

@@ -76,9 +76,7 @@ class TrainOptions(RunOptions):
     perc_loss: float | None = recipe_option("perc_loss", "weight of the perceptual loss (LPIPS)", least=0)
     l1_loss: float | None = recipe_option("l1_loss", "weight of L1 and gradient losses to the cartoon", least=0)
     tmp_loss: float | None = recipe_option("tmp_loss", "weight of the flicker loss, in the second half", least=0)
-    encoder_path: str = option(
-        "", "pre-trained encoder (default: that of NAME), or a start for --pretrain", free=True
-    )
+    encoder_path: str = option("", "pre-trained encoder (default: that of NAME), or a start for --pretrain", free=True)
     init_path: str = option("", "finished model to start from, where everything is learnt (drawn pairs)", free=True)
     direction_path: str = option("checkpoint/directions.npy", "editing directions in w+", free=True)
     faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser", free=True)

@@ -17,10 +17,9 @@ from tqdm import tqdm
 from model.common.errors import InputError
 from model.common.interrupts import noted_signals
 from model.training.data.shards import index_pairs, kind_of
-from model.training.distill import Distillation
 from model.training.options import RunOptions, TrainOptions
-from model.training.pretrain import Pretraining
 from model.training.sources import LivePairs, StoredPairs
+from model.training.stages import Distillation, Pretraining
 from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
 
 
@@ -85,18 +84,14 @@ def measure(trainer: Trainer, count: int) -> None:
         trainer.advance()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    speed = count / (time.perf_counter() - start)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        import resource  # not on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    speed, batch = count / (time.perf_counter() - start), options.batch * options.accumulate
     if trainer.accelerator.is_main_process:
-        batch = options.batch * options.accumulate
         print(f"{speed:.2f} steps/s of {batch} pictures a process, peak memory {peak / 2**30:.2f} GiB ({device})")
-
-
-def peak_of_process() -> int:
-    """The most bytes that this process ever had in main memory."""
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Log:

@@ -31,12 +31,11 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     """
     device = pick_device(options.device)
     dtype = pick_precision(options.precision, device)
+    accumulation = GradientAccumulationPlugin(num_steps=options.accumulate, sync_with_dataloader=False)
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="bf16" if dtype == torch.bfloat16 else "no",
-        gradient_accumulation_plugin=GradientAccumulationPlugin(
-            num_steps=options.accumulate, sync_with_dataloader=False
-        ),
+        gradient_accumulation_plugin=accumulation,
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
 
@@ -51,14 +50,15 @@ def any_process(accelerator: Accelerator, wish: bool) -> bool:
 class Trainer(ABC):
     """A network that learns, its moving average, perhaps a discriminator, their optimisers, and how far they are.
 
-    A subclass sets `optimizer`, and `discriminator` with `discriminator_optimizer` where there is one. Their parameter
-    groups have a `lr_factor`, by which `rate` is multiplied.
+    A subclass sets `data` and `optimizer`, and `discriminator` with `discriminator_optimizer` where there is one. The
+    optimisers' parameter groups have a `lr_factor`, by which `rate` is multiplied.
     """
 
     optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
     gradient_clip = math.inf  # largest norm of a gradient; longer ones are scaled down to it
+    data: dict[str, object]  # what the run learns from, by name: a continuation must have the same
 
     def __init__(self, options: RunOptions, accelerator: Accelerator, network: nn.Module):
         """`network`: its parameters that learn have `requires_grad`, the others never change."""
@@ -84,10 +84,6 @@ class Trainer(ABC):
     @abstractmethod
     def publish(self) -> Path:
         """Write the finished weights; returns their path."""
-
-    @abstractmethod
-    def data_marks(self) -> dict[str, object]:
-        """What the run learns from, by name: a continuation must have the same."""
 
     def rate(self) -> float:
         """The learning rate of the present step."""
@@ -148,16 +144,8 @@ class Trainer(ABC):
             "global_batch": self.pictures_per_step,
             "frozen": self.frozen_sum,
             **{name: part.state_dict() for name, part in self._parts().items()},
-            **self.data_marks(),
+            **self.data,
         }
-
-    def load(self, state: dict) -> None:
-        """Take over what `state` returned."""
-        self.network.load_state_dict(self.network.state_dict() | state["network"])
-        self.ema.load_state_dict(self.ema.state_dict() | state["ema"])
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.step = state["step"]
 
     def save(self) -> None:
         """Write the state; the last one is replaced when it is complete."""
@@ -173,7 +161,11 @@ class Trainer(ABC):
         state = checkpoints.load_state(file)
         try:
             self._check_same(state)
-            self.load(state)
+            self.network.load_state_dict(self.network.state_dict() | state["network"])
+            self.ema.load_state_dict(self.ema.state_dict() | state["ema"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.step = state["step"]
         except (LookupError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"{file} is of another version of this program: start a new run.") from error
 
@@ -187,7 +179,7 @@ class Trainer(ABC):
         then, now = state["global_batch"], self.pictures_per_step
         if then != now:
             raise InputError(f"{was_started} {then} pictures a step, not {now}: set --batch to that.")
-        for name, value in self.data_marks().items():
+        for name, value in self.data.items():
             if state[name] != value:
                 raise InputError(f"{was_started} other {name}: use those of then, or start a new run.")
         if not math.isclose(state["frozen"], self.frozen_sum, rel_tol=1e-9):

@@ -90,35 +90,26 @@ def decode_sample(pair: StoredPair, styles: list[str]) -> Sample:
     if pair.style not in styles:
         raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(styles)}.")
     facts = pair.facts()
-    size, classes = facts["size"], facts["classes"]
     found = {name: to_tensor(pair.picture(name)) for name in ("photo", "cartoon") if f"{name}.jpg" in pair.parts}
-    for name, picture in found.items():
-        if picture.shape[1:] != (size, size):
-            raise damaged(pair.shard, f"{pair.key}.{name}.jpg is not of {size} px")
-    (found["w_plus"],) = _read_arrays(pair, "code.npy", array=facts["code"])
     found["logits"] = None
-    if classes:
-        levels, step = _read_arrays(pair, "parsing.npz", logits=[classes, size // 2, size // 2], step=[classes])
+    (found["w_plus"],) = _read_arrays(pair, "code.npy")
+    if "parsing.npz" in pair.parts:
+        levels, step = _read_arrays(pair, "parsing.npz", "logits", "step")
         found["logits"] = levels.float() * step[:, None, None]
     if pair.kind == "features":
-        found["feature"], found["skip"] = _read_arrays(pair, "target.npz", feature=None, skip=None)
+        found["feature"], found["skip"] = _read_arrays(pair, "target.npz", "feature", "skip")
     numbers = ("degree", "attribute", "affine", "offset")
     found |= {name: torch.tensor(facts[name]) for name in numbers if name in facts}
     return Sample(**found, style=torch.tensor(styles.index(pair.style))).each(lambda value: value[None])
 
 
-def _read_arrays(pair: StoredPair, part: str, **shapes: list[int] | None) -> list[Tensor]:
-    """The arrays of these names and shapes in a .npz, or the one in a .npy; None: whatever shape it has."""
+def _read_arrays(pair: StoredPair, part: str, *names: str) -> list[Tensor]:
+    """The arrays of these names in a .npz, or the one in a .npy. InputError when they can't be read."""
     try:
         found = np.load(io.BytesIO(pair.read(part)), allow_pickle=False)
-        arrays = [found] if isinstance(found, np.ndarray) else [found[name] for name in shapes]
-        tensors = [torch.from_numpy(array) for array in arrays]
+        return [torch.from_numpy(array) for array in ([found[name] for name in names] if names else [found])]
     except Exception as error:  # on bytes that are no arrays numpy fails in every way there is
-        raise damaged(pair.shard, f"{pair.key}.{part} lacks {' or '.join(shapes)}") from error
-    for tensor, shape in zip(tensors, shapes.values(), strict=True):
-        if shape is not None and list(tensor.shape) != shape:
-            raise damaged(pair.shard, f"{pair.key}.{part} has the shape {list(tensor.shape)}, not {shape}")
-    return tensors
+        raise damaged(pair.shard, f"{pair.key}.{part} holds no such arrays") from error
 
 
 class TeacherPairs(Dataset):

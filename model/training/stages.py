@@ -1,4 +1,4 @@
-"""Distillation: encoder and fusion learn to draw what the teacher draws, steadily (VToonify, Sec. 4.1.3 and 4.2.3)."""
+"""The two stages: the encoder learns the teacher's features, then all learn to draw what the teacher draws."""
 
 from pathlib import Path
 
@@ -16,11 +16,40 @@ from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
 from model.training import losses
 from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
-from model.training.pretrain import VToonifyTrainer
 from model.training.sources import Source
+from model.training.student import VToonifyTrainer
 from model.vtoonify import VToonify
 
 FLICKER_PART = 4  # from scratch, the flicker loss takes one in so many samples: the same mean at a fraction of the cost
+
+
+class Pretraining(VToonifyTrainer):
+    """The encoder learns to hand over what the generator's first layers would: `‖E(x) - f_G1(w)‖²` (eq. 1 and 8)."""
+
+    def passes(self, network: VToonify, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Feature and skip image at an eighth of the input's size."""
+        encoded = network.encode(batch["x"], batch["w_plus"], batch["degree"])
+        return encoded.feature.float(), encoded.skip.float()
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        feature, skip = self.student(batch)
+        return self.descend(self.optimizer, losses.encoder_error(feature, skip, batch["feature"], batch["skip"]))
+
+    @torch.no_grad()
+    def preview(self) -> tuple[np.ndarray, dict[str, float]]:
+        """Photo | the teacher's skip image | the encoder's; errors of the average."""
+        batch = self.held_out
+        with self.accelerator.autocast():
+            feature, skip = self.passes(self.ema, batch)
+        errors = losses.encoder_error(feature, skip, batch["feature"], batch["skip"])
+        metrics = {f"held_out_{name}": value.item() for name, value in errors.items()}
+        return image_grid([batch["x"][:, :3], batch["skip"], skip]), metrics
+
+    def file_name(self, suffix: str = "") -> str:
+        return f"pretrain-{suffix}.pt" if suffix else "pretrain.pt"
+
+    def write_weights(self, path: Path) -> None:
+        checkpoints.save_encoder_pretrain(path, self.ema)
 
 
 class Judge(nn.Module):
@@ -54,7 +83,10 @@ class Judge(nn.Module):
 
 
 class Distillation(VToonifyTrainer):
-    """Reconstruction, perceptual, adversarial, flicker and mask losses, each where its weight is not zero."""
+    """Encoder and fusion learn to draw what the teacher draws, steadily (VToonify, Sec. 4.1.3 and 4.2.3).
+
+    Reconstruction, perceptual, adversarial, flicker and mask losses take part where their weight is not zero.
+    """
 
     perceptual: nn.Module | None = None
 
