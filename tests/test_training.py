@@ -162,15 +162,10 @@ def test_all_processes_together_take_the_same_samples(processes, accumulate, bat
     assert sorted(n for numbers in batches for n in numbers) == list(range(40, 48))
 
 
-def test_checkpointed_activations_change_nothing(options):
-    files = [train(options(name=name, checkpointing=on, iter=2)) for name, on in (("kept", False), ("again", True))]
-    assert_same(*(checkpoints.read_contents(file, "a model") for file in files))
-
-
-def test_weights_are_kept_from_save_begin_on(options):
-    run = options(iter=4, save_every=1, save_begin=2)
-    train(run)
-    kept = sorted(file.name for file in Path(run.output, "trial").iterdir())
+def test_checkpointed_activations_change_nothing_and_weights_are_kept_from_save_begin_on(options):
+    runs = [options(name=name, checkpointing=name == "again", save_every=1, save_begin=2) for name in ("kept", "again")]
+    assert_same(*(checkpoints.read_contents(train(run), "a model") for run in runs))
+    kept = sorted(file.name for file in runs[0].result_folder.iterdir())
     assert kept == ["exstyle_code.npy", "vtoonify_s_d.pt", "vtoonify_s_d_00002.pt", "vtoonify_s_d_00003.pt"]
 
 
