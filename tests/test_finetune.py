@@ -179,8 +179,10 @@ def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monk
     codes, real = 0.3 * torch.randn(4, SMALL.w_layers, 8), torch.rand(4, 3, 16, 16)
     monkeypatch.setattr(GANTrainer, "_real", lambda *_: real)
     monkeypatch.setattr(GANTrainer, "_fake", lambda run, _: run.network(codes))
-    runs = [trainer(accumulate=accumulate) for accumulate in (1, 3)]
-    losses = [run.advance() for run in runs]
+    runs, losses = [], []
+    for accumulate in (1, 3):
+        runs.append(trainer(accumulate=accumulate))
+        losses.append(runs[-1].advance())
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     for name in (name for name in runs[0].learning if "noise" not in name):
         one, three = (run.optimizer.state[run.network.get_parameter(name)]["exp_avg_sq"].sqrt() for run in runs)
@@ -285,19 +287,7 @@ def test_what_can_not_work_is_refused_before_anything_is_written(options, files,
 
 def test_the_command_line_runs_and_says_one_sentence_when_it_can_not(call, files, capsys, monkeypatch):
     monkeypatch.chdir(files)
-    words = [
-        "--stylegan_path",
-        "stylegan.pt",
-        "--out",
-        "out.pt",
-        "--config",
-        "tiny",
-        "--device",
-        "cpu",
-        "--iter",
-        "1",
-        "--data",
-    ]
+    words = ["--stylegan_path=stylegan.pt", "--out=out.pt", "--config=tiny", "--device=cpu", "--iter=1", "--data"]
     assert call(main, *words, "faces", "--dry_run") == 0
     assert "accumulate: 1" in capsys.readouterr().out and not Path("runs").exists()
     assert call(main, *words, "faces") == 0
