@@ -1,6 +1,7 @@
 """What tests of training runs share: stopping them, and looking at what they leave."""
 
 import json
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,17 @@ def terminated_in(step: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, stopped:
         patch.setattr(Trainer, "advance", advance_and_signal)
         yield
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """In the block no file can become larger than `size` bytes: the disk is full."""
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, previous[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
 
 
 def state_of(options: RunOptions) -> dict:

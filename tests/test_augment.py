@@ -41,21 +41,19 @@ def test_shift_by_whole_pixels_is_lossless_and_reflects_at_the_border():
     assert torch.allclose(shifted[..., 4:, -5:], images[..., :-4, -6:-1].flip(-1), atol=1e-4)
 
 
-def test_flip_mirrors_the_picture():
-    picture = smooth_picture()
-    flipped = apply_affine(picture, inverse([-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]))
-    inner = (..., slice(4, -4), slice(4, -4))
-    assert torch.allclose(flipped[inner], picture.flip(-1)[inner], atol=OFFSET)
-    assert not torch.allclose(flipped[inner], picture[inner], atol=0.1)
-
-
-def test_rotation_turns_about_the_centre():
-    quarter = inverse([0.0, 1.0, 0.0], [-1.0, 0.0, 0.0])
-    picture = smooth_picture(48, 48)
-    turned = apply_affine(picture, quarter)
-    # The output at (x, y) shows the input at (y, -x).
-    expected = picture.flip(-2).mT
-    assert torch.allclose(turned[..., 4:-4, 4:-4], expected[..., 4:-4, 4:-4], atol=OFFSET)
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (inverse([-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]), lambda picture: picture.flip(-1)),
+        (inverse([0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]), lambda picture: picture.flip(-2).mT),  # (x, y) shows (y, -x)
+    ],
+    ids=["mirrored", "turned"],
+)
+def test_pictures_are_mirrored_and_turned_about_the_centre(transform, expected):
+    picture, inner = smooth_picture(48, 48), (..., slice(4, -4), slice(4, -4))
+    found = apply_affine(picture, transform)[inner]
+    assert torch.allclose(found, expected(picture)[inner], atol=OFFSET)
+    assert not torch.allclose(found, picture[inner], atol=0.1)
 
 
 def test_shrinking_a_fine_checkerboard_gives_grey_not_a_pattern():
@@ -66,34 +64,35 @@ def test_shrinking_a_fine_checkerboard_gives_grey_not_a_pattern():
     assert shrunk.abs().mean() < 0.1
 
 
+def drawn(count: int, seed: int, height: int = 64, width: int = 64, **settings) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.stack([random_affine_matrix(rng, height, width, **settings) for _ in range(count)])
+
+
 def test_a_batch_equals_its_items():
-    images = noise(3)
-    matrices = random_affine_matrix(3, np.random.default_rng(4), 40, 56, probability=0.7)
+    images, matrices = noise(3), drawn(3, 4, 40, 56, probability=0.7)
     together = apply_affine(images, matrices)
-    for index in range(3):
-        alone = apply_affine(images[index : index + 1], matrices[index : index + 1])
-        assert torch.allclose(together[index : index + 1], alone, atol=1e-3)
+    alone = [apply_affine(image[None], matrix[None]) for image, matrix in zip(images, matrices, strict=True)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-3)
 
 
 def test_the_same_generator_state_gives_the_same_matrices():
-    first, again = (random_affine_matrix(8, np.random.default_rng(3), 64, 64) for _ in range(2))
-    other = random_affine_matrix(8, np.random.default_rng(5), 64, 64)
-    assert torch.equal(first, again)
+    first = drawn(8, 3)
+    assert torch.equal(first, drawn(8, 3)) and not torch.equal(first, drawn(8, 5))
     assert first.shape == (8, 3, 3) and first.dtype == torch.float32
-    assert not torch.equal(first, other)
 
 
 def test_five_transforms_happen_independently_with_probability_one_fifth():
-    matrices = random_affine_matrix(4000, np.random.default_rng(0), 64, 64)
+    matrices = drawn(4000, 0)
     untouched = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean().item()
     assert untouched == pytest.approx(0.8**5, abs=0.03)
     flipped = (torch.linalg.det(matrices) < 0).float().mean().item()
     assert flipped == pytest.approx(0.2, abs=0.03)
-    assert (random_affine_matrix(5, np.random.default_rng(0), 64, 64, probability=0.0) == torch.eye(3)).all()
+    assert (drawn(5, 0, probability=0.0) == torch.eye(3)).all()
 
 
 def test_rotation_and_shift_stay_within_their_limits():
-    matrices = random_affine_matrix(4000, np.random.default_rng(1), 64, 128)
+    matrices = drawn(4000, 1, 64, 128)
     turn = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]).abs()
     turn = torch.minimum(turn, math.pi - turn)  # a flip points the axis the other way
     assert turn.max() <= math.pi / 4 + 1e-4 and turn.max() > 0.7

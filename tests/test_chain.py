@@ -15,9 +15,8 @@ import train_vtoonify_d
 import train_vtoonify_t
 from model import checkpoints
 from model.tools import random_weights
-from model.training import losses
+from model.training import finetune, losses
 from model.training.data.shards import index_pairs, list_styles
-from model.training.finetune import __main__ as finetune
 from model.training.recipes import RECIPES
 from model.training.sources import open_pairs
 from tests.clips import make_clip

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.discriminator import PatchDiscriminator
-from model.training.distill import make_judge
 from model.training.options import DualOptions, ToonifyOptions
+from model.training.stages import Judge
 
 REACH = 27
 """Half of a patch's 54 px."""
@@ -64,6 +64,6 @@ def test_at_degree_0_all_styles_are_one(judge, batch):
 )
 def test_the_recipe_names_the_discriminator(options, is_of_patches):
     batch = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
-    (logits,) = make_judge(options, 2)([torch.rand(2, 3, 128, 128)], batch)
+    (logits,) = Judge(options, 2)([torch.rand(2, 3, 128, 128)], batch)
     assert logits.shape == ((2, 1, 16, 16) if is_of_patches else (2, 1))
     assert logits.requires_grad

@@ -9,8 +9,7 @@ import pytest
 import skimage.data
 import torch
 
-from model.matte import SIDE, MatteNet
-from model.parsing.matting import WEIGHTS, person_matte
+from model.parsing.matting import SIDE, WEIGHTS, MatteNet, person_matte
 from model.training.drawn.geometry import EYES, align_portrait, alignment, mirror, overrun
 from model.training.drawn.parsing import REGIONS, beard_mask, parse_portrait
 from model.training.drawn.raster import curve

@@ -53,14 +53,6 @@ def test_half_of_what_is_drawn_is_mirrored_and_all_of_it_follows_from_the_random
         assert 70 < ((drawn[:, 0, 0, 0] + 1) * 127.5).round().eq(shade).sum() < 130
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
-def test_a_file_that_is_no_picture_is_named(tmp_path, content):
-    halves(8, 8).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes(content)
-    with pytest.raises(InputError, match="b.png can't be read as a picture: remove it or replace it"):
-        PictureFolder(tmp_path, 8)
-
-
 def test_a_file_that_ends_too_early_is_named_when_it_is_drawn(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
@@ -70,7 +62,7 @@ def test_a_file_that_ends_too_early_is_named_when_it_is_drawn(tmp_path):
         folder.draw(np.random.default_rng(0), 1)
 
 
-def test_folders_without_pictures_and_pictures_that_are_too_small_are_refused(tmp_path):
+def test_what_cannot_be_learnt_from_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no pictures"):
         PictureFolder(tmp_path, 8)
     with pytest.raises(InputError, match="nowhere is no folder"):
@@ -79,3 +71,7 @@ def test_folders_without_pictures_and_pictures_that_are_too_small_are_refused(tm
     assert len(PictureFolder(tmp_path, 60).paths) == 1
     with pytest.raises(InputError, match="a.png is only 15 pixels wide or high: remove it or give at least 16"):
         PictureFolder(tmp_path, 64)
+    for content in (b"", b"no picture"):
+        (tmp_path / "b.png").write_bytes(content)
+        with pytest.raises(InputError, match="b.png can't be read as a picture: remove it or replace it"):
+            PictureFolder(tmp_path, 8)

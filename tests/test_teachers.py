@@ -8,8 +8,7 @@ from torch import Tensor
 
 from model.ops import blur_downsample
 from model.training.data.augment import apply_affine
-from model.training.data.batch import moved_input, student_input
-from model.training.data.sampling import Sample, draw, layer_noise
+from model.training.data.sampling import Sample, draw, layer_noise, moved_input, student_input
 from model.training.teachers.base import move_pictures
 from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 

@@ -1,5 +1,5 @@
 """Training of VToonify-T and -D.
 
-A run: options and recipes, trainer (state, step), pretrain and distill (the two stages), losses, sources, train (loop).
-Beside it: data/ (what is learnt from), teachers/ and drawn/ (who draws it), generate/ (on disk), finetune/ (Toonify).
+A run: options, recipes, train (loop), trainer (state, step), student, stages, losses, sources; finetune is for Toonify.
+Beside it: data/ (what is learnt from), teachers/ and drawn/ (who draws it), generate/ (pairs on disk).
 """

@@ -1,29 +1,19 @@
 """Losses as pure functions of tensors; weights live with the options."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRADIENT_SCALES = 3
-"""Resolutions at which picture gradients are compared, each half the one before."""
+GRADIENT_SCALES = 3  # resolutions at which picture gradients are compared, each half the one before
 
+# Pictures a GPU of the published training. Its perceptual loss is summed over them; here a mean is multiplied instead,
+# so that the balance of the losses stays that of the paper whatever the batch and the number of processes.
 PUBLISHED_BATCH = 4
-"""Pictures a GPU of the published training. Its perceptual loss is summed over them; here a mean is multiplied instead,
-so that the balance of the losses stays that of the paper whatever the batch and the number of processes."""
 
 
 def encoder_error(feature: Tensor, skip: Tensor, wanted_feature: Tensor, wanted_skip: Tensor) -> dict[str, Tensor]:
     """`‖E(x) - f_G1(w)‖²` (VToonify, eq. 1 and 8), mean squared: feature `[B, C, s, s]` and skip `[B, 3, s, s]`."""
     return {"feature": F.mse_loss(feature, wanted_feature), "skip": F.mse_loss(skip, wanted_skip)}
-
-
-def reconstruction(result: Tensor, target: Tensor) -> Tensor:
-    """`MSE(y, y')` (VToonify, eq. 2); `[B, 3, H, W]`."""
-    return F.mse_loss(result, target)
-
-
-def perceptual(distances: Tensor) -> Tensor:
-    """LPIPS `[B]` (VToonify, eq. 2): the mean, times the batch over which the published program sums."""
-    return PUBLISHED_BATCH * distances.mean()
 
 
 def adversarial(fake: Tensor) -> Tensor:
@@ -62,11 +52,9 @@ def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
         offsets: `[B, 2]`, top-left corner (row, column) of each window in pixels of `still`.
     """
     height, width = moved.shape[-2:]
-    windows = [
-        picture[:, row : row + height, column : column + width]
-        for picture, (row, column) in zip(still, offsets.tolist(), strict=True)
-    ]
-    return sum(F.mse_loss(window, other) for window, other in zip(windows, moved, strict=True)) / len(windows)
+    pairs = zip(still, offsets.tolist(), strict=True)
+    windows = [picture[:, row : row + height, column : column + width] for picture, (row, column) in pairs]
+    return F.mse_loss(torch.stack(windows), moved)
 
 
 def flicker_ramp(step: int, total: int) -> float:
@@ -77,16 +65,12 @@ def flicker_ramp(step: int, total: int) -> float:
     return max(2 * step / total - 1, 0.0)
 
 
-def mask_bound(degree: Tensor) -> Tensor:
-    """`γ(d) = 0.9·(1 - d)² + 0.1`: how much of the photo's detail a style degree may keep (VToonify, eq. 9)."""
-    return 0.9 * (1 - degree) ** 2 + 0.1
-
-
 def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
-    """`Σ relu(mean m - γ(d))` over the fusion levels (VToonify, eq. 9), averaged over the batch.
+    """`Σ relu(mean m - γ(d))` over the fusion levels, averaged over the batch (VToonify, eq. 9).
 
-    masks: `[B, 1, h, w]` each; degree: `[B]`. The published program takes the mean over a batch of one common degree
-    first; here every item has a degree, hence a bound, of its own.
+    `γ(d) = 0.9·(1 - d)² + 0.1` bounds how much of the photo's detail a style degree may keep. masks: `[B, 1, h, w]`
+    each; degree: `[B]`. The published program takes the mean over a batch of one common degree first; here every item
+    has a degree, hence a bound, of its own.
     """
-    bound = mask_bound(degree)
+    bound = 0.9 * (1 - degree) ** 2 + 0.1
     return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)

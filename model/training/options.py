@@ -10,18 +10,17 @@ from model.common.errors import InputError
 from model.training.recipes import BACKBONES, RECIPES, Recipe
 from model.vtoonify import Backbone
 
+SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
+RUN_NAME = "name of the run and of the folder under --output for the result"
+
 
 def recipe_option(name: str, help: str, **settings):
     """An option of type `float | None` or `int | None` whose default is the recipe's; `settings` as for `option`."""
     defaults = {recipe: getattr(values, name) for recipe, values in RECIPES.items()}
-    if len(set(defaults.values())) == 1:
-        return option(None, f"{help} (default: {defaults['published']})", **settings)
     listed = ", ".join(f"{recipe} {value}" for recipe, value in defaults.items())
+    if len(set(defaults.values())) == 1:
+        listed = defaults["published"]
     return option(None, f"{help} (default: {listed})", **settings)
-
-
-SMALLEST_RATE = 1e-20
-"""A learning rate of 0 would learn nothing."""
 
 
 @dataclass
@@ -77,26 +76,23 @@ class TrainOptions(RunOptions):
     perc_loss: float | None = recipe_option("perc_loss", "weight of the perceptual loss (LPIPS)", least=0)
     l1_loss: float | None = recipe_option("l1_loss", "weight of L1 and gradient losses to the cartoon", least=0)
     tmp_loss: float | None = recipe_option("tmp_loss", "weight of the flicker loss, in the second half", least=0)
-    encoder_path: str = option(
-        "", "pre-trained encoder (default: OUTPUT/NAME/pretrain.pt); with --pretrain a start", free=True
-    )
+    encoder_path: str = option("", "pre-trained encoder (default: that of NAME), or a start for --pretrain", free=True)
     init_path: str = option("", "finished model to start from, where everything is learnt (drawn pairs)", free=True)
     direction_path: str = option("checkpoint/directions.npy", "editing directions in w+", free=True)
     faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser", free=True)
-    style_encoder_path: str = option(
-        "checkpoint/encoder.pt", "pSp style encoder; none: the code that was drawn", free=True
-    )
+    style_encoder_path: str = option("checkpoint/encoder.pt", "pSp encoder; none: the code that was drawn", free=True)
     pretrain: bool = option(False, "train the encoder alone, against the teacher's features")
     pairs: list[str] = option(
         [], "learn from stored pairs: folders, .tar files, patterns such as pairs-{00000..00026}.tar",
         nargs="+", metavar="SHARDS", free=True,
     )  # fmt: skip
-    config: str = option("auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto"])
+    config: str = option(
+        "auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto", *BACKBONES["dualstylegan"]]
+    )
     output: str = option("checkpoint", "folder that receives NAME/ with the result", free=True)
     workers: int = option(1, "processes that decode stored pairs", least=0, free=True)
     checkpointing: bool = option(False, "compute activations again in the backward pass; saves memory", free=True)
 
-    stylegan_path: str = ""
     backbone: Backbone = "toonify"
 
     @property
@@ -104,11 +100,6 @@ class TrainOptions(RunOptions):
         """The recipe, for this variant. The configuration must be known."""
         recipe = RECIPES[self.config]
         return replace(recipe, network=replace(recipe.network, backbone=self.backbone))
-
-    @property
-    def from_backbone(self) -> bool:
-        """Whether encoder and fusion are put on a trained generator, which stays as it is."""
-        return not self.recipe.from_scratch
 
     @property
     def folder(self) -> Path:
@@ -122,16 +113,14 @@ class TrainOptions(RunOptions):
 
     def resolved(self, drawn: bool = False) -> Self:
         """A copy in which every value is known. `drawn`: whether the pairs come from the drawn teacher."""
-        config = self.config if self.config != "auto" else "starter" if drawn else "published"
-        known = replace(self, config=config)
+        known = replace(self, config="starter" if drawn else "published") if self.config == "auto" else replace(self)
         defaults = asdict(known.recipe)
         if self.pretrain:
             defaults["iter"] = known.recipe.pretrain_iter
+        elif not known.encoder_path and not known.recipe.from_scratch:
+            known.encoder_path = str(known.result_folder / "pretrain.pt")
         missing = [field.name for field in fields(self) if getattr(self, field.name) is None]
-        known = replace(known, **{name: defaults[name] for name in missing})
-        if not known.encoder_path and not known.pretrain and known.from_backbone:
-            known = replace(known, encoder_path=str(known.result_folder / "pretrain.pt"))
-        return known
+        return replace(known, **{name: defaults[name] for name in missing})
 
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
@@ -155,16 +144,13 @@ class ToonifyOptions(TrainOptions):
     """Training of VToonify-T: one collection style."""
 
     stylegan_path: str = option("checkpoint/stylegan2-ffhq-config-f.pt", "StyleGAN2 of photos", free=True)
-    finetunegan_path: str = option(
-        "checkpoint/cartoon/finetune-000600.pt", "the same, fine-tuned to the style", free=True
-    )
+    finetunegan_path: str = option("checkpoint/cartoon/finetune-000600.pt", "the same, fine-tuned", free=True)
     weight: list[float] = option(
         [], "share of the fine-tuned generator by layer of w+, 0 (photo) to 1 (style); default: 1 in the first half",
         nargs="+", metavar="W", least=0, most=1,
     )  # fmt: skip
-    name: str = option("vtoonify_t_cartoon", "name of the run and of the folder under --output for the result")
+    name: str = option("vtoonify_t_cartoon", RUN_NAME)
     config: str = option("auto", "sizes; auto: published", choices=["auto", *BACKBONES["toonify"]])
-    backbone: Backbone = "toonify"
 
     @property
     def layer_weights(self) -> list[float]:
@@ -176,7 +162,7 @@ class ToonifyOptions(TrainOptions):
         """Raise InputError for resolved values that cannot work."""
         super().check()
         count = self.recipe.network.generator.w_layers
-        if len(self.layer_weights) != count:
+        if len(self.weight) not in (0, count):
             raise InputError(f"--weight has {len(self.weight)} numbers: give {count}, one for each layer of w+.")
 
 
@@ -192,8 +178,5 @@ class DualOptions(TrainOptions):
     fix_color: bool = option(False, "keep the photo's colours: no colour transfer")
     style_id: int = option(26, "the style of --fix_style, and of the first step")
     style_degree: float = option(0.5, "the degree of --fix_degree, and of the first step", least=0, most=1)
-    name: str = option("vtoonify_d_cartoon", "name of the run and of the folder under --output for the result")
-    config: str = option(
-        "auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto", *BACKBONES["dualstylegan"]]
-    )
+    name: str = option("vtoonify_d_cartoon", RUN_NAME)
     backbone: Backbone = "dualstylegan"

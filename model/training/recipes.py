@@ -8,23 +8,10 @@ from model.vtoonify import Backbone, VToonifyConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """Sizes of the networks, and the defaults of the options that depend on them.
-
-    Fields that are no options:
-        discriminator_size: side in pixels of what the discriminator sees; None: patches at full size.
-        from_scratch: nothing is trained before, so the whole network learns: the learning rate is warmed up and lowered
-            again, and gradients are clipped.
-        equalised_lr: factor on the rate of weights with an equalised learning rate (Karras et al., 2018). They are
-            stored with unit variance, dozens of times larger than those of ordinary convolutions.
-        young_average: the average of the weights forgets faster in the beginning, for short runs.
-        adv_begin: share of the steps after which the adversarial loss sets in: at first a discriminator tells drawings
-            at a glance and teaches little.
-
-    The flicker loss is a squared error: beside an absolute one it needs a weight as large as 20.
-    """
+    """Sizes of the networks, and the defaults of the options that depend on them."""
 
     network: VToonifyConfig
-    discriminator_size: int | None
+    discriminator_size: int | None  # side in pixels of what the discriminator sees; None: patches at full size
     iter: int
     pretrain_iter: int
     batch: int
@@ -33,31 +20,28 @@ class Recipe:
     grec_loss: float
     perc_loss: float
     l1_loss: float
-    tmp_loss: float = 1.0
+    tmp_loss: float = 1.0  # of a squared error: beside an absolute one it needs a weight as large as 20
     msk_loss: float = 0.0005
+    # Nothing is trained before, so the whole network learns, with a learning rate that rises and sinks again.
     from_scratch: bool = False
+    # Factor on the rate of weights with an equalised learning rate (Karras et al., 2018). They are stored with unit
+    # variance, dozens of times larger than those of ordinary convolutions.
     equalised_lr: float = 1.0
-    young_average: bool = False
+    young_average: bool = False  # the average of the weights forgets faster in the beginning, for short runs
+    # Share of the steps before the adversarial loss: at first a discriminator tells drawings at a glance.
     adv_begin: float = 0.0
 
 
+# A quarter of the published sizes: the encoder takes 64 px to 8 px, the generator makes 256 px of them.
 TINY = GeneratorConfig(
-    size=256,
-    style_dim=16,
-    mapping_layers=2,
+    size=256, style_dim=16, mapping_layers=2, structure_size=8,
     channels={4: 32, 8: 32, 16: 32, 32: 24, 64: 16, 128: 12, 256: 8},
-    structure_size=8,
-)
-"""A quarter of the published sizes: the encoder takes 64 px to 8 px, the generator makes 256 px of them."""
+)  # fmt: skip
 
 STARTER_GENERATOR = GeneratorConfig(
-    size=256,
-    style_dim=64,
-    mapping_layers=2,
+    size=256, style_dim=64, mapping_layers=2, noise_buffers=False, first_level=3,
     channels={32: 160, 64: 128, 128: 96, 256: 64},
-    noise_buffers=False,
-    first_level=3,
-)
+)  # fmt: skip
 
 TINY_STARTER_GENERATOR = replace(STARTER_GENERATOR, style_dim=16, channels={32: 24, 64: 16, 128: 12, 256: 8})
 

@@ -19,26 +19,32 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from model import checkpoints
 from model.common.errors import InputError
-from model.training.accelerator import autocast_dtype, local_numbers
-from model.training.data.batch import Batch
 from model.training.data.drawn_pairs import DrawnPairs
+from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
 from model.training.data.teacher_pairs import TeacherPairs, check_sizes
 from model.training.options import DualOptions, TrainOptions
 from model.training.teachers.load import load_backbone, load_teacher
 
-PREVIEW_ROWS = 6
-"""Samples in an image grid."""
-
-FIRST_HELD_OUT = 1 << 48
-"""Number of the first sample that is drawn for previews only; no run is so long."""
+PREVIEW_ROWS = 6  # samples in an image grid
+FIRST_HELD_OUT = 1 << 48  # number of the first sample that is drawn for previews only; no run is so long
 
 ADVICE = {
     "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
     "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
     "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
-}
-"""Where pairs of each kind come from."""
+}  # where pairs of each kind come from
+
+
+def local_numbers(options: TrainOptions, accelerator: Accelerator, step: int) -> list[list[int]]:
+    """Numbers of the samples that this process takes in `step`: one list for each batch.
+
+    The batches of all processes together are of consecutive numbers, so that a run is the same however many share it.
+    """
+    count = accelerator.num_processes
+    first = step * options.accumulate * count
+    turns = range(first + accelerator.process_index, first + options.accumulate * count, count)
+    return [list(range(turn * options.batch, (turn + 1) * options.batch)) for turn in turns]
 
 
 class LivePairs:
@@ -49,21 +55,19 @@ class LivePairs:
     def __init__(self, options: TrainOptions, accelerator: Accelerator):
         self.options, self.accelerator = options, accelerator
         is_dual = isinstance(options, DualOptions)
-        self.teacher = load_teacher(options, accelerator.device, autocast_dtype(accelerator))
-        self.styles, self.backbone = self.teacher.styles, self.teacher.cartoons.state_dict()
+        dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+        teacher = load_teacher(options, accelerator.device, dtype)
+        self.draw = teacher.sample_features if options.pretrain else teacher.sample
+        self.styles, self.backbone = teacher.styles, teacher.cartoons.state_dict()
         self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if is_dual else None
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         for step in range(first_step, self.options.iter):
             for numbers in local_numbers(self.options, self.accelerator, step):
-                yield self._draw(numbers, step / self.options.iter)
+                yield self.draw(numbers, step / self.options.iter).batch()
 
     def held_out(self) -> Batch:
-        return self._draw(list(range(FIRST_HELD_OUT, FIRST_HELD_OUT + PREVIEW_ROWS)), None)
-
-    def _draw(self, numbers: list[int], progress: float | None) -> Batch:
-        draw = self.teacher.sample_features if self.options.pretrain else self.teacher.sample
-        return draw(numbers, progress).batch()
+        return self.draw(range(FIRST_HELD_OUT, FIRST_HELD_OUT + PREVIEW_ROWS), None).batch()
 
 
 class StoredPairs:
@@ -79,25 +83,24 @@ class StoredPairs:
         if not self.learnt:
             raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
         self.styles, self.exemplars, self.backbone = list_styles(pairs), None, None
-        if options.from_backbone:
-            check_sizes(pairs, options.recipe.network)
-            self.backbone = load_backbone(options)
-            if isinstance(options, DualOptions):
-                self.exemplars = checkpoints.load_exemplars(options.exstyle_path)
-                self.styles = list(self.exemplars)
-        else:
+        if options.recipe.from_scratch:
             generator = options.recipe.network.generator
             self.exemplars = draw_exemplars(self.styles, generator.w_layers, generator.style_dim, options.seed)
             if options.init_path:
                 known = checkpoints.load_exemplars(Path(options.init_path).with_name(checkpoints.EXEMPLAR_FILE))
                 self.exemplars |= {name: code for name, code in known.items() if name in self.styles}
+            return
+        check_sizes(pairs, options.recipe.network)
+        self.backbone = load_backbone(options)
+        if isinstance(options, DualOptions):
+            self.exemplars = checkpoints.load_exemplars(options.exstyle_path)
+            self.styles = list(self.exemplars)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         steps = range(first_step, self.options.iter)
-        numbers = [batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)]
         loader = DataLoader(
             open_pairs(self.learnt, self.styles, self.options.seed),
-            batch_sampler=numbers,
+            batch_sampler=[batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)],
             num_workers=self.options.workers,
             worker_init_fn=_start_worker,
             pin_memory=self.accelerator.device.type == "cuda",
@@ -105,11 +108,9 @@ class StoredPairs:
         try:
             yield from loader
         except InputError as error:
-            # What a process raised comes back as a whole traceback, which ends with "module.Name: sentence".
-            *traceback, last = str(error).strip().splitlines()
-            if not traceback:
-                raise
-            raise InputError(last.partition(": ")[2]) from error
+            # From a worker comes a whole traceback, which ends with "model.common.errors.InputError: sentence".
+            last = str(error).strip().splitlines()[-1]
+            raise InputError(last.removeprefix(f"{InputError.__module__}.InputError: ")) from error
 
     def held_out(self) -> Batch:
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)

@@ -1,23 +1,37 @@
-"""The network that learns: how it is put together before training, and its passes over a batch."""
+"""The VToonify that learns: how it begins, which of it learns, and what both stages of its training share."""
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
+from model import checkpoints
 from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
-from model.training.data.batch import Batch
+from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
+from model.training.sources import Source
 from model.training.teachers.load import fill_backbone
+from model.training.trainer import Trainer, mean_losses
 from model.vtoonify import VToonify
 
-QUIET_START = 0.1
-"""Scale of the first picture contributions of a network that learns from scratch: it then begins with grey pictures,
-not with saturated noise."""
+BETAS = (0.9, 0.99)
+
+# From scratch only: the learning rate rises linearly over the warm-up and ends at this share of its peak; the norm of
+# the gradient is bounded, for instance norm on flat early features can make single steps explode; weights decay.
+WARMUP_STEPS, FINAL_LR_SHARE = 100, 0.02
+GRADIENT_CLIP = 1.0
+WEIGHT_DECAY = 0.01
+QUIET_START = 0.1  # scale of the first picture contributions: the network begins with grey pictures, not with noise
 
 
+@torch.no_grad()
 def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) -> VToonify:
     """A VToonify to be trained; the parameters that are to learn have `requires_grad`.
 
@@ -27,10 +41,16 @@ def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) 
     network = VToonify(options.recipe.network)
     if backbone is not None:
         fill_backbone(network, backbone)
-        _spread(network)
+        # Keep the variance through leaky ReLUs (He et al., 2015): torch's own weights let six blocks fade.
+        for module in nn.ModuleList([network.encoder, network.fusion_out, network.fusion_skip]).modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAK)
+                nn.init.zeros_(module.bias)
     network.start_as_pass_through()
     if backbone is None:
-        _quieten(network)
+        writers = [to_rgb.conv for to_rgb in network.stylegan.to_rgbs if not isinstance(to_rgb, nn.Identity)]
+        for layer in [*writers, network.subpixel[-1]]:
+            layer.weight.mul_(QUIET_START)
     network.requires_grad_(False)
     for parameter in parts_that_learn(options, network):
         parameter.requires_grad_(True)
@@ -38,30 +58,12 @@ def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) 
     return network
 
 
-@torch.no_grad()
-def _spread(network: VToonify) -> None:
-    """Weights that keep the variance through leaky ReLUs (He et al., 2015): torch's own let six blocks fade."""
-    for part in (network.encoder, network.fusion_out, network.fusion_skip):
-        for module in part.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=LEAK)
-                nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def _quieten(network: VToonify) -> None:
-    """Scale down all layers that write to the picture."""
-    writers = [to_rgb.conv for to_rgb in network.stylegan.to_rgbs if not isinstance(to_rgb, nn.Identity)]
-    for layer in [*writers, network.subpixel[-1]]:
-        layer.weight.mul_(QUIET_START)
-
-
 def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Parameter]:
     """Parameters to be trained: the encoder; with fusion in distillation; all that is used when from scratch.
 
     Generator, ModRes blocks, parser and pSp stay as they are (VToonify, Sec. 4.1.2).
     """
-    if options.from_backbone:
+    if not options.recipe.from_scratch:
         yield from network.encoder.parameters()
         if not options.pretrain:
             yield from network.fusion_out.parameters()
@@ -77,59 +79,120 @@ def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Pa
     yield from (parameter for parameter in network.parameters() if id(parameter) not in known)
 
 
-def equalised_weights(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Weights of `module` that are stored with unit variance; the mapping network, slow by design, has none."""
-    for layer in module.modules():
-        if isinstance(layer, EqualConv2d | ModulatedConv2d) or (isinstance(layer, EqualLinear) and layer.lr_mul == 1):
-            yield layer.weight
+class OneCall(nn.Module):
+    """A network whose forward pass is `passes(network, ...)`: on several GPUs a step must be one call of a module."""
 
-
-class Rendered(NamedTuple):
-    """What distillation looks at."""
-
-    y: Tensor
-    """Results `[B, 3, S, S]`, float32."""
-    masks: list[Tensor]
-    """Fusion masks `[B, 1, h, w]`, coarse to fine; none in variant T."""
-    moved: Tensor | None
-    """Results for the moved camera, of one in `flicker_part` samples."""
-
-
-class DistillStudent(nn.Module):
-    """VToonify in distillation. All passes of a step are one call, as training on several GPUs demands."""
-
-    def __init__(self, network: VToonify, codes: Tensor | None = None, flicker_part: int = 1):
+    def __init__(self, network: nn.Module, passes: Callable):
         super().__init__()
-        self.network, self.flicker_part = network, flicker_part
-        self.register_buffer("codes", codes, persistent=False)
+        self.network, self.passes = network, passes
 
-    def forward(self, batch: Batch, with_flicker: bool = False) -> Rendered:
-        """Render `batch`, and with `with_flicker` the moved camera's frame as well."""
-        w_plus, degree = code_of(self.network, batch, self.codes), batch["degree"]
-        y, masks = self.network.forward_with_masks(batch["x"], w_plus, degree)
-        if not with_flicker:
-            return Rendered(y.float(), masks, None)
-        some = slice(None, None, self.flicker_part)
-        moved = self.network(batch["moved"][some], w_plus[some], degree[some])
-        return Rendered(y.float(), masks, moved.float())
+    def forward(self, *inputs):
+        """What `passes` returns."""
+        return self.passes(self.network, *inputs)
 
 
-class EncoderStudent(nn.Module):
-    """VToonify in pre-training: only its encoder is called."""
-
-    def __init__(self, network: VToonify):
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Feature and skip image at an eighth of the input's size, float32."""
-        encoded = self.network.encode(batch["x"], batch["w_plus"], batch["degree"])
-        return encoded.feature.float(), encoded.skip.float()
+def learning_rate(step: int, options: TrainOptions) -> float:
+    """Constant as published; from scratch a linear warm-up, then a cosine down to a fiftieth."""
+    if not options.recipe.from_scratch:
+        return options.lr
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(step / options.iter, 1.0))
+    return options.lr * warm * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
 
-def code_of(network: VToonify, batch: Batch, codes: Tensor | None) -> Tensor:
-    """Style code of `batch` in w+, `[B, layers, D]`: its own, or the exemplar's among `codes [n, layers, D]` in z+."""
-    if "w_plus" in batch:
-        return batch["w_plus"]
-    with torch.autocast(codes.device.type, enabled=False):  # small, and everything depends on it
-        return network.zplus_to_wplus(codes)[batch["style"]]
+class VToonifyTrainer(Trainer):
+    """What both stages share."""
+
+    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: Source):
+        self.source, self.data = source, {"styles": source.styles, "pairs": source.stored}
+        network = build_network(options, source.backbone)
+        if not options.resume and not options.measure:  # a state has all weights, and speed doesn't depend on them
+            if options.encoder_path:
+                checkpoints.load_encoder_pretrain(options.encoder_path, network)
+            if options.init_path:
+                checkpoints.fill_vtoonify(options.init_path, network)
+        super().__init__(options, accelerator, network)
+        self.step = options.start_iter
+        if options.recipe.from_scratch:
+            self.gradient_clip = GRADIENT_CLIP
+            self.frozen_sum = 0.0  # there is no generator to recognise
+            self.in_state = list(network.state_dict())  # what isn't used may be that of --init_path
+        self.student, self.optimizer = self.prepare(OneCall(network, self.passes), options.recipe.equalised_lr)
+        self.models = [self.student]
+
+    @abstractmethod
+    def passes(self, network: VToonify, batch: Batch, *inputs) -> tuple:
+        """All passes of `network` in a step; their results are float32."""
+
+    @abstractmethod
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """Gradients of one batch and, when enough of them are added up, a step of each optimiser; the losses."""
+
+    @abstractmethod
+    def file_name(self, suffix: str = "") -> str:
+        """Name of the weight file; `suffix` tells one that is kept on the way from the finished one."""
+
+    @abstractmethod
+    def write_weights(self, path: Path) -> None:
+        """Write the average in the published layout."""
+
+    def prepare(self, module: nn.Module, equalised_lr: float = 1.0) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """`module` and its optimiser for this accelerator; `equalised_lr` as in Recipe."""
+        decay = WEIGHT_DECAY if self.options.recipe.from_scratch else 0.0
+        # Weights that are stored with unit variance; the mapping network, slow by design, has none.
+        kinds = EqualConv2d | ModulatedConv2d | EqualLinear
+        layers = [layer for layer in module.modules() if isinstance(layer, kinds) and getattr(layer, "lr_mul", 1) == 1]
+        unit = {layer.weight for layer in layers}
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [value for value in learning if value not in unit], "lr_factor": 1.0},
+            {"params": [value for value in learning if value in unit], "lr_factor": equalised_lr},
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=BETAS, weight_decay=decay)
+        return self.accelerator.prepare(module, optimizer)
+
+    def rate(self) -> float:
+        # The discriminator follows it, too: one that keeps its full rate beside a generator that hardly moves any more
+        # would tell its pictures ever better, and the adversarial loss would outweigh the others in the end.
+        return learning_rate(self.step, self.options)
+
+    @cached_property
+    def batches(self) -> Iterator[Batch]:
+        """Batches of all steps from the present one on."""
+        return self.source.batches(self.step)
+
+    @cached_property
+    def held_out(self) -> Batch:
+        """A batch that is never learnt from."""
+        return self._to_device(self.source.held_out())
+
+    def _to_device(self, batch: Batch) -> Batch:
+        """`batch` on the device of this process, inputs with channels last, which is fastest for convolutions."""
+        moved = {key: value.to(self.accelerator.device, non_blocking=True) for key, value in batch.items()}
+        for key in moved.keys() & {"x", "moved"}:
+            moved[key] = moved[key].contiguous(memory_format=torch.channels_last)
+        return moved
+
+    def take_step(self) -> dict[str, float]:
+        found = []
+        for batch in islice(self.batches, self.options.accumulate):
+            with self.accelerator.accumulate(*self.models):
+                found.append(self.learn(self._to_device(batch)))
+        return mean_losses(found)
+
+    def save(self) -> None:
+        """Write the state; from --save_begin on, the weights of each state are kept."""
+        super().save()
+        if self.accelerator.is_main_process and self.options.save_begin <= self.step < self.options.iter:
+            self.write_weights(self.options.result_folder / self.file_name(f"{self.step:05d}"))
+
+    def publish(self) -> Path:
+        """Write the finished weights and the exemplars' codes; returns the path of the weights."""
+        folder = self.options.result_folder
+        if self.accelerator.is_main_process:
+            self.write_weights(folder / self.file_name())
+            if self.source.exemplars is not None:
+                checkpoints.save_exemplars(folder / checkpoints.EXEMPLAR_FILE, self.source.exemplars)
+        self.accelerator.wait_for_everyone()
+        return folder / self.file_name()

@@ -9,20 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
 from model.common.errors import InputError
 from model.common.interrupts import noted_signals
-from model.training.accelerator import any_process, make_accelerator
 from model.training.data.shards import index_pairs, kind_of
-from model.training.distill import Distillation
-from model.training.log import Log, writing
 from model.training.options import RunOptions, TrainOptions
-from model.training.pretrain import Pretraining
 from model.training.sources import LivePairs, StoredPairs
-from model.training.trainer import Trainer, mean_losses
+from model.training.stages import Distillation, Pretraining
+from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
 
 
 def train(options: TrainOptions) -> Path | None:
@@ -86,18 +84,55 @@ def measure(trainer: Trainer, count: int) -> None:
         trainer.advance()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    speed = count / (time.perf_counter() - start)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
+        peak = torch.cuda.max_memory_allocated(device)
+    else:
+        import resource  # not on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    speed, batch = count / (time.perf_counter() - start), options.batch * options.accumulate
     if trainer.accelerator.is_main_process:
-        batch = options.batch * options.accumulate
         print(f"{speed:.2f} steps/s of {batch} pictures a process, peak memory {peak / 2**30:.2f} GiB ({device})")
 
 
-def peak_of_process() -> int:
-    """The most bytes that this process ever had in main memory."""
-    import resource  # not on Windows
+class Log:
+    """Metrics and image grids of a run by step, in its folder and for TensorBoard.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    What an earlier run wrote after `step` is dropped, as is a line of log.jsonl that a killed program left unfinished.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        # Imported here, for it takes a second and not every program that imports this trains.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder, self.file = folder, folder / "log.jsonl"
+        if self.file.exists():
+            lines = self.file.read_text(errors="replace").splitlines()
+            self.file.write_text("".join(f"{line}\n" for line in lines if _is_until(line, step)))
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def add(self, step: int, metrics: dict[str, float], rgb: np.ndarray) -> None:
+        """Add a line to log.jsonl and a point to each curve, and write `rgb [H, W, 3]`, uint8, as preview-STEP.jpg."""
+        path = self.folder / f"preview-{step:06d}.jpg"
+        with self.file.open("a") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+        if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92]):
+            raise InputError(f"{path} can't be written: the disk may be full.")
+        for name, value in metrics.items():
+            self.board.add_scalar(name, value, step)
+        self.board.add_image("preview", rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write out what TensorBoard still holds."""
+        self.board.close()
+
+
+def _is_until(line: str, step: int) -> bool:
+    """Whether a line of log.jsonl is whole and of a step up to `step`."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def begin(trainer: Trainer) -> Log | None:
@@ -110,11 +145,10 @@ def begin(trainer: Trainer) -> Log | None:
     trainer.accelerator.wait_for_everyone()  # all have looked before one writes
     if not trainer.accelerator.is_main_process:
         return None
-    with writing(options.folder):
-        options.folder.mkdir(parents=True, exist_ok=True)
-        if not options.resume:  # an earlier run may have ended before its first state
-            (options.folder / "log.jsonl").unlink(missing_ok=True)
-        (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if not options.resume:  # an earlier run may have ended before its first state
+        (options.folder / "log.jsonl").unlink(missing_ok=True)
+    (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
     return Log(options.folder, trainer.step)
 
 
@@ -147,6 +181,5 @@ def report(trainer: Trainer, recent: list[dict[str, float]], log: Log | None, pr
     if log is None:
         return
     picture, metrics = trainer.preview()
-    log.metrics(trainer.step, means | metrics)
-    log.picture(trainer.step, picture)
+    log.add(trainer.step, means | metrics, picture)
     progress.set_postfix({name: f"{value:.4f}" for name, value in means.items()})

@@ -1,9 +1,9 @@
-"""What all training runs share: a step, the average of the weights, and a state from which a run goes on exactly."""
+"""What all runs share: processes and device, a step, the average of the weights, and a state to go on from exactly."""
 
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -11,34 +11,59 @@ from statistics import fmean
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from model import checkpoints
 from model.common.cli import free_options
+from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
-from model.training.accelerator import any_process, global_batch
 from model.training.options import RunOptions
 
-EMA_HALF_LIFE = 10_000
-"""Pictures after which an old weight counts half in the average (StyleGAN2; VToonify keeps it)."""
+EMA_HALF_LIFE = 10_000  # pictures after which an old weight counts half in the average (StyleGAN2, as VToonify)
+
+
+def make_accelerator(options: RunOptions) -> Accelerator:
+    """The accelerator of this process, also under `torchrun` and `accelerate launch`.
+
+    Networks compute in bfloat16 or float32, never in float16, in which small gradients vanish. Raises InputError when
+    the device isn't there.
+    """
+    device = pick_device(options.device)
+    dtype = pick_precision(options.precision, device)
+    accumulation = GradientAccumulationPlugin(num_steps=options.accumulate, sync_with_dataloader=False)
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="bf16" if dtype == torch.bfloat16 else "no",
+        gradient_accumulation_plugin=accumulation,
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+    )
+
+
+def any_process(accelerator: Accelerator, wish: bool) -> bool:
+    """Whether any process wishes it; all must ask."""
+    if accelerator.num_processes == 1:
+        return wish
+    return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
 
 
 class Trainer(ABC):
     """A network that learns, its moving average, perhaps a discriminator, their optimisers, and how far they are.
 
-    A subclass sets `optimizer`, and `discriminator` with `discriminator_optimizer` where there is one. Their parameter
-    groups have a `lr_factor`, by which `rate` is multiplied.
+    A subclass sets `data` and `optimizer`, and `discriminator` with `discriminator_optimizer` where there is one. The
+    optimisers' parameter groups have a `lr_factor`, by which `rate` is multiplied.
     """
 
     optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
-    gradient_clip = math.inf
-    """Largest norm of a gradient; longer ones are scaled down to it."""
+    gradient_clip = math.inf  # largest norm of a gradient; longer ones are scaled down to it
+    data: dict[str, object]  # what the run learns from, by name: a continuation must have the same
 
     def __init__(self, options: RunOptions, accelerator: Accelerator, network: nn.Module):
         """`network`: its parameters that learn have `requires_grad`, the others never change."""
         self.options, self.accelerator, self.step = options, accelerator, 0
+        self.pictures_per_step = options.batch * options.accumulate * accelerator.num_processes
         self.network = network.to(accelerator.device)
         self.learning = [name for name, value in network.named_parameters() if value.requires_grad]
         self.in_state = self.learning  # the weights that a state holds; the others come from files
@@ -60,10 +85,6 @@ class Trainer(ABC):
     def publish(self) -> Path:
         """Write the finished weights; returns their path."""
 
-    @abstractmethod
-    def data_marks(self) -> dict[str, object]:
-        """What the run learns from, by name: a continuation must have the same."""
-
     def rate(self) -> float:
         """The learning rate of the present step."""
         return self.options.lr
@@ -78,7 +99,10 @@ class Trainer(ABC):
                 group["lr"] = self.rate() * group["lr_factor"]
         losses = self.take_step()
         self.step += 1
-        self._average()
+        decay = ema_decay(self.step, self.pictures_per_step, self.options.recipe.young_average)
+        own, averaged = dict(self.network.named_parameters()), dict(self.ema.named_parameters())
+        with torch.no_grad():
+            torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
         return losses
 
     def descend(self, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
@@ -104,43 +128,24 @@ class Trainer(ABC):
             wrong = wrong or "in another process"
             raise InputError(f"Training broke down at step {self.step} ({wrong}): {advice} with a lower --lr.")
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        batch = global_batch(self.options, self.accelerator)
-        decay = ema_decay(self.step, batch, self.options.recipe.young_average)
-        own, averaged = dict(self.network.named_parameters()), dict(self.ema.named_parameters())
-        torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """What is in the state as a whole, by name."""
+        parts = {name: getattr(self, name) for name in ("optimizer", "discriminator", "discriminator_optimizer")}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def state(self) -> dict:
         """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
-        state = {
-            "network": self._weights(self.network),
-            "ema": self._weights(self.ema),
-            "optimizer": self.optimizer.state_dict(),
+        network, ema = self.network.state_dict(), self.ema.state_dict()
+        return {
+            "network": {name: network[name] for name in self.in_state},
+            "ema": {name: ema[name] for name in self.in_state},
             "step": self.step,
             "options": asdict(self.options),
-            "global_batch": global_batch(self.options, self.accelerator),
+            "global_batch": self.pictures_per_step,
             "frozen": self.frozen_sum,
-            **self.data_marks(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            **self.data,
         }
-        if self.discriminator is not None:
-            state["discriminator"] = self.discriminator.state_dict()
-            state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
-        return state
-
-    def _weights(self, network: nn.Module) -> dict[str, Tensor]:
-        weights = network.state_dict()
-        return {name: weights[name] for name in self.in_state}
-
-    def load(self, state: dict) -> None:
-        """Take over what `state` returned."""
-        self.network.load_state_dict(self.network.state_dict() | state["network"])
-        self.ema.load_state_dict(self.ema.state_dict() | state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.discriminator is not None:
-            self.discriminator.load_state_dict(state["discriminator"])
-            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
-        self.step = state["step"]
 
     def save(self) -> None:
         """Write the state; the last one is replaced when it is complete."""
@@ -156,7 +161,11 @@ class Trainer(ABC):
         state = checkpoints.load_state(file)
         try:
             self._check_same(state)
-            self.load(state)
+            self.network.load_state_dict(self.network.state_dict() | state["network"])
+            self.ema.load_state_dict(self.ema.state_dict() | state["ema"])
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.step = state["step"]
         except (LookupError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"{file} is of another version of this program: start a new run.") from error
 
@@ -167,10 +176,10 @@ class Trainer(ABC):
         for name, value in asdict(self.options).items():
             if name not in free and state["options"][name] != value:
                 raise InputError(f"{was_started} --{name} {state['options'][name]}, not {value}: use that.")
-        then, now = state["global_batch"], global_batch(self.options, self.accelerator)
+        then, now = state["global_batch"], self.pictures_per_step
         if then != now:
             raise InputError(f"{was_started} {then} pictures a step, not {now}: set --batch to that.")
-        for name, value in self.data_marks().items():
+        for name, value in self.data.items():
             if state[name] != value:
                 raise InputError(f"{was_started} other {name}: use those of then, or start a new run.")
         if not math.isclose(state["frozen"], self.frozen_sum, rel_tol=1e-9):
@@ -188,5 +197,5 @@ def ema_decay(step: int, batch: int, young: bool = False) -> float:
 
 def mean_losses(found: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean of each loss over the steps, or batches, that had it."""
-    names: Iterable[str] = dict.fromkeys(name for losses in found for name in losses)
+    names = dict.fromkeys(name for losses in found for name in losses)
     return {name: fmean(losses[name] for losses in found if name in losses) for name in names}

@@ -1,5 +1,4 @@
-"""What is learnt from: shards of stored pairs, pictures of folders, and batches, which are all that the loop sees.
+"""What is learnt from: sampling (samples, random codes, batches), shards (files), drawn_pairs and teacher_pairs.
 
-shards (files), drawn_pairs and teacher_pairs (from a pair to an item of a batch), sampling (random codes
-of live teachers), augment (affine transforms), pictures (folders for fine-tuning), batch (what a batch is).
+A pair becomes an item of a batch in the last two; augment has affine transforms, pictures the folders for fine-tuning.
 """

@@ -1,6 +1,7 @@
 """Anti-aliased random affine transforms (Karras et al., "Training GANs with Limited Data", 2020, appendix B)."""
 
 import math
+from itertools import compress
 
 import numpy as np
 import torch
@@ -14,25 +15,34 @@ SYM6 = (
     -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
 FILTER_MARGIN = len(SYM6) // 4  # input pixels that the filter reaches beyond the border
-# The filter is not symmetric: it weighs about half a fine pixel to the left, so sampling moves with it.
-FILTER_DELAY = 0.25  # input pixels
+FILTER_DELAY = 0.25  # input pixels: it weighs about half a fine pixel to the left, so sampling moves with it
 
 PROBABILITY = 0.2  # of each transform, independently
-MAX_SHIFT = 1 / 8  # of the image side
-MAX_ANGLE = math.pi / 4
-SCALE_STD = 0.2  # of the logarithm to base 2 of a scale
+MAX_SHIFT, MAX_ANGLE, SCALE_STD = 1 / 8, math.pi / 4, 0.2  # of the side; of the logarithm to base 2 of a scale
 
 
-def random_affine_matrix(
-    batch: int, rng: np.random.Generator, height: int, width: int, probability: float = PROBABILITY
-) -> Tensor:
-    """Draw one affine transform per item: flip, shift, isotropic scale, anisotropic scale, rotation.
+def random_affine_matrix(rng: np.random.Generator, height: int, width: int, probability: float = PROBABILITY) -> Tensor:
+    """Draw an affine transform: flip, shift, isotropic scale, anisotropic scale, rotation, each with `probability`.
 
-    Each happens with `probability`. Returns [B, 3, 3], float32, from output to input in pixels from the centre of an
-    image of `height` by `width`, as `apply_affine` takes it.
+    Returns `[3, 3]`, float32, from output to input in pixels from the centre of an image of `height` by `width`, as
+    `apply_affine` takes it. All numbers are drawn, used or not, so that they don't depend on one another.
     """
-    matrices = [_random_matrix(rng, height, width, probability) for _ in range(batch)]
-    return torch.tensor(np.stack(matrices), dtype=torch.float32)
+    happens = rng.random(5) < probability
+    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
+    scale, stretch = 2 ** rng.normal(0, SCALE_STD, 2)
+    angle = rng.uniform(-MAX_ANGLE, MAX_ANGLE)
+    cos, sin = math.cos(angle), math.sin(angle)
+    steps = [
+        np.diag([-1.0, 1, 1]),
+        np.array([[1, 0, -shift_x], [0, 1, -shift_y], [0, 0, 1]]),
+        np.diag([1 / scale, 1 / scale, 1]),
+        np.diag([1 / stretch, stretch, 1]),
+        np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]),
+    ]
+    matrix = np.eye(3)
+    for step in compress(steps, happens):
+        matrix = step @ matrix
+    return torch.tensor(matrix, dtype=torch.float32)
 
 
 def apply_affine(images: Tensor, inverse_matrix: Tensor) -> Tensor:
@@ -84,24 +94,3 @@ def _halve(images: Tensor) -> Tensor:
     taps = images.new_tensor(SYM6).expand(channels, 1, 1, -1)
     narrow = F.conv2d(images[..., 1:-1, 1:-1], taps, stride=(1, 2), groups=channels)
     return F.conv2d(narrow, taps.mT, stride=(2, 1), groups=channels)
-
-
-def _random_matrix(rng: np.random.Generator, height: int, width: int, probability: float) -> np.ndarray:
-    """One inverse transform; every number is drawn whether used or not, so that draws don't depend on one another."""
-    flip, shift, isotropic, anisotropic, rotate = rng.random(5) < probability
-    shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
-    scale, stretch = 2 ** rng.normal(0, SCALE_STD, 2)
-    angle = rng.uniform(-MAX_ANGLE, MAX_ANGLE)
-    cos, sin = math.cos(angle), math.sin(angle)
-    steps = [
-        (flip, np.diag([-1.0, 1, 1])),
-        (shift, np.array([[1, 0, -shift_x], [0, 1, -shift_y], [0, 0, 1]])),
-        (isotropic, np.diag([1 / scale, 1 / scale, 1])),
-        (anisotropic, np.diag([1 / stretch, stretch, 1])),
-        (rotate, np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])),
-    ]
-    matrix = np.eye(3)
-    for happens, step in steps:
-        if happens:
-            matrix = step @ matrix
-    return matrix

@@ -14,50 +14,36 @@ from model.common.tensors import to_tensor
 from model.faces.landmarks import LEFT_EYE, RIGHT_EYE, eye_centres
 from model.training.data.shards import StoredPair
 
-OUTPUT_SIZE = 384
-"""Side of a training target in pixels; about three eye distances, so that most of the face is seen."""
+OUTPUT_SIZE = 384  # side of a target in pixels; about three eye distances, so that most of the face is seen
+WINDOW_SIZE = 320  # side of the window that the simulated camera move shows, in pixels of the target
+SCALE = 4  # target side divided by input side
 
-WINDOW_SIZE = 320
-"""Side of the window that the simulated camera move shows, in pixels of the target."""
-
-SCALE = 4
-"""Target side divided by input side."""
-
+# Smallest, usual and largest eye distance in a target, in pixels: 20, 36 and 56 in the input. In pairs of 512 px it is
+# about 120: larger ones would be enlarged, and teach blur.
 EYE_DISTANCES = (80.0, 144.0, 224.0)
-"""Smallest, usual and largest eye distance in a target, in pixels: 20, 36 and 56 in the input. In pairs of 512 px it is
-about 120: larger ones would be enlarged, and teach blur."""
 
+# Share of views whose middle lies on the face, and how far from it: standard deviation in eye distances.
 FACE_SHARE, FACE_JITTER = 0.6, 0.4
-"""Share of views whose middle lies on the face, and how far from it: standard deviation in eye distances."""
+EYES_AND_NOSE = slice(27, 48)  # landmarks whose mean is the middle of the face
 
-EYES_AND_NOSE = slice(27, 48)
-"""Landmarks whose mean is the middle of the face."""
+# Weights of the loss on eyes, and on brows and mouth: small in area, but all of the charm. They are smooth, so they are
+# made at a quarter of the size, which is much faster.
+EYE_WEIGHT, FEATURE_WEIGHT, WEIGHT_REDUCTION = 8.0, 4.0, 4
+WEIGHTED_PARTS = [(slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT)]
+WEIGHTED_PARTS += [(LEFT_EYE, EYE_WEIGHT), (RIGHT_EYE, EYE_WEIGHT)]
 
-WEIGHT_REDUCTION = 4
-"""Loss weights are smooth: they are drawn at a quarter of the size, which is much faster."""
-
-EYE_WEIGHT, FEATURE_WEIGHT = 8.0, 4.0
-"""Weight of the loss on eyes, and on brows and mouth: small in area, but all of the charm."""
-
-WEIGHTED_PARTS = (
-    (slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT),
-    (LEFT_EYE, EYE_WEIGHT), (RIGHT_EYE, EYE_WEIGHT),
-)  # fmt: skip
-"""Landmarks of brows, mouth and eyes, with their weights."""
-
+# What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
+# the median of what may be: where a line is likely but not certain, that would be no line.
 DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
-"""What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
-the median of what may be: where a line is likely but not certain, that would be no line."""
 
-GREY_SHARE = 0.10
-"""Share of samples turned grey, so that black-and-white photos stay so."""
+GREY_SHARE = 0.10  # of samples, turned grey so that black-and-white photos stay so
 
+# Share of samples seen through haze, what is left of their contrast, and how bright the haze is: faces keep their eyes
+# in flat light.
 HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)
-"""Share of samples seen through haze, what is left of their contrast, and how bright the haze is: faces keep their eyes
-in flat light."""
 
+# Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo.
 FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20
-"""Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo."""
 
 
 def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -67,12 +53,12 @@ def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
     weights = np.ones((small, small), np.float32)
     for part, weight in WEIGHTED_PARTS:
         hull = cv2.convexHull(np.round(landmarks[part] / WEIGHT_REDUCTION).astype(np.int32))
-        mask = np.zeros((small, small), np.uint8)
-        cv2.fillConvexPoly(mask, hull, 1)
+        part_weights = np.ones((small, small), np.float32)
+        cv2.fillConvexPoly(part_weights, hull, weight)
         # Lashes and outlines lie around the features.
         reach = 2 * round(0.1 * distance) + 1
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-        weights = np.maximum(weights, np.where(mask > 0, np.float32(weight), np.float32(1)))
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+        weights = np.maximum(weights, cv2.dilate(part_weights, kernel))
     weights = cv2.GaussianBlur(weights, (0, 0), 0.03 * distance)
     return cv2.resize(weights, (size, size), interpolation=cv2.INTER_LINEAR)
 
@@ -147,7 +133,11 @@ class DrawnPairs(Dataset):
         rng = np.random.default_rng((self.seed, n))
         pair = self.pairs[rng.integers(len(self.pairs))]
         facts, photo = pair.facts(), pair.picture("photo")
-        target, degree = _choose_target(rng, pair, facts, photo)
+        share, target, degree = rng.random(), photo, 0.0
+        if share < FULL_SHARE:
+            target, degree = pair.picture("full"), 1.0
+        elif share < FULL_SHARE + PARTIAL_SHARE:
+            target, degree = pair.picture("partial"), facts["degree"]
         landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
         weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
         view = random_view(rng, len(photo), landmarks)
@@ -164,18 +154,6 @@ class DrawnPairs(Dataset):
             "moved": to_tensor(shrink(rng, window)),
             "offset": offset,
         }
-
-
-def _choose_target(
-    rng: np.random.Generator, pair: StoredPair, facts: dict, photo: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """The picture that is to be drawn, and its style degree."""
-    share = rng.random()
-    if share < FULL_SHARE:
-        return pair.picture("full"), 1.0
-    if share < FULL_SHARE + PARTIAL_SHARE:
-        return pair.picture("partial"), facts["degree"]
-    return photo, 0.0
 
 
 def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:

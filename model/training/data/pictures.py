@@ -1,6 +1,5 @@
 """Pictures of a folder as training data for a generator."""
 
-import struct
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,23 +10,25 @@ from torch import Tensor
 
 from model.common.errors import InputError
 from model.common.tensors import to_tensor
-from model.media.photos import read_photo
+from model.media.photos import DAMAGE, read_photo
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-
-DAMAGE = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises on files that are damaged, too large, or no pictures."""
-
-ENLARGEMENT = 4
-"""A picture may be enlarged so many times at most: a generator learns its blur, too."""
-
-KEPT = 512
-"""Decoded pictures that are kept: 1.6 GB at 1024 px, and the sets that are usual here are smaller."""
+ENLARGEMENT = 4  # a picture may be enlarged so many times at most: a generator learns its blur, too
+KEPT = 512  # decoded pictures that are kept: 1.6 GB at 1024 px, and the sets that are usual here are smaller
 
 
 def pictures_below(folder: Path) -> list[Path]:
     """All pictures in a folder and its subfolders, told by their suffix, in the order of their paths."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def size_of_picture(path: Path) -> tuple[int, int]:
+    """Width and height, from the head of the file. InputError for what is no picture."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
 
 
 class PictureFolder:
@@ -44,7 +45,10 @@ class PictureFolder:
         if not self.paths:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
         for path in self.paths:
-            self._check(path)
+            smaller = min(size_of_picture(path))
+            if smaller * ENLARGEMENT < size:
+                least = size // ENLARGEMENT
+                raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
         self._read = lru_cache(KEPT)(self._decode)
 
     @property
@@ -60,17 +64,6 @@ class PictureFolder:
     def __getitem__(self, number: int) -> Tensor:
         """Picture `number`, `[3, size, size]`."""
         return to_tensor(self._read(self.paths[number]))
-
-    def _check(self, path: Path) -> None:
-        """Look at the head of a file, which tells its size, and whether it is a picture."""
-        try:
-            with Image.open(path) as image:
-                smaller = min(image.size)
-        except DAMAGE as error:
-            raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
-        if smaller * ENLARGEMENT < self.size:
-            least = self.size // ENLARGEMENT
-            raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
 
     def _decode(self, path: Path) -> np.ndarray:
         """RGB uint8 `[size, size, 3]`; what is transparent becomes white."""

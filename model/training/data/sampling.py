@@ -1,46 +1,64 @@
-"""What a teacher returns, and the random numbers that it is made of: those of sample n depend on (seed, n) alone."""
+"""Samples that a teacher returns, the random numbers they are made of, and the batches that students learn from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self, TypedDict
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from model.common.sizes import PARSING_SCALE
+from model.ops import BLUR_TAPS, blur_downsample
 from model.stylegan2 import GeneratorConfig
 from model.training.data.augment import random_affine_matrix
-from model.training.data.batch import Batch, moved_input, student_input, window_side
+
+WINDOW_SHARE = 7 / 8  # side of the moved camera's window by that of the target: 896 of 1024 px (VToonify, Sec. 4.1.3)
+
+
+class Batch(TypedDict, total=False):
+    """B samples as the loop sees them: S is the side of the target, h = S/4 the input's, C the parser's classes.
+
+    Distillation needs `x`, `y`, `degree`, `style`, `moved`, `offset`; pre-training `x`, `feature`, `skip`, `degree`,
+    `w_plus`. In variant T, `style` is 0 and `degree` 1, and nobody reads them.
+    """
+
+    x: Tensor  # input `[B, 3 + C, h, h]`: RGB in [-1, 1] and parsing logits / 16
+    y: Tensor  # target `[B, 3, S, S]`, RGB in [-1, 1]
+    w_plus: Tensor  # style code in w+, `[B, layers, D]`; absent where the network maps the exemplar of `style` itself
+    degree: Tensor  # style degree, `[B]` in [0, 1]
+    style: Tensor  # index of the exemplar, `[B]` int64
+    moved: Tensor  # input of the simulated camera move: a window of the photo at full size, then reduced
+    offset: Tensor  # top-left corner (row, column) of that window in pixels of the target, `[B, 2]` int64
+    weight: Tensor  # weight of the reconstruction loss, `[B, 1, S, S]`; absent: 1 everywhere
+    feature: Tensor  # the teacher's feature at the structure size, `[B, C', s, s]`
+    skip: Tensor  # the teacher's skip image at the structure size, `[B, 3, s, s]`
 
 
 @dataclass
 class Sample:
-    """B samples, drawn by a teacher or read from disk. S is the side of the target, C the parser's classes.
+    """B samples, drawn by a teacher or read from disk; sizes as in `Batch`.
 
     What a teacher draws lies on its device, but for `attribute`, `affine` and `offset`, which programs read.
     """
 
-    photo: Tensor
-    """`[B, 3, S, S]` in [-1, 1], after the affine transform."""
-    logits: Tensor | None
-    """Parsing logits of the photo at half its size, `[B, C, S/2, S/2]`; None where the network has no parser."""
+    photo: Tensor  # `[B, 3, S, S]` in [-1, 1], after the affine transform
+    logits: Tensor | None  # parsing logits of the photo, `[B, C, S/2, S/2]`; None where the network has no parser
     w_plus: Tensor
-    """Style code that VToonify gets, `[B, layers, D]`."""
     degree: Tensor
-    """Style degree, `[B]` in [0, 1]; 1 in variant T."""
     style: Tensor
-    """Index of the exemplar, `[B]` int64; 0 in variant T."""
-    attribute: Tensor
-    """Row of the editing directions that was added, `[B]` int64; -1: none."""
-    affine: Tensor
-    """`[B, 3, 3]` as `model.training.data.augment.apply_affine` takes it; the identity where nothing was moved."""
-    cartoon: Tensor | None = None
-    """Distillation: `[B, 3, S, S]` in [-1, 1], under the same affine transform."""
-    feature: Tensor | None = None
-    """Pre-training: the teacher's feature at the structure size, `[B, C', s, s]`."""
+    attribute: Tensor  # number of the editing direction that was added, `[B]` int64; -1: none
+    affine: Tensor  # `[B, 3, 3]` as `apply_affine` takes it; the identity where nothing was moved
+    cartoon: Tensor | None = None  # distillation: `[B, 3, S, S]` in [-1, 1], under the same affine transform
+    feature: Tensor | None = None  # pre-training, as is `skip`
     skip: Tensor | None = None
-    """Pre-training: the teacher's skip image at the structure size, `[B, 3, s, s]`."""
-    offset: Tensor | None = None
-    """Distillation: window (row, column) of the simulated camera move in pixels of the target, `[B, 2]` int64."""
+    offset: Tensor | None = None  # distillation
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A sample of what `change` makes of the tensors that are there."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{name: None if value is None else change(value) for name, value in values.items()})
 
     def batch(self) -> Batch:
         """What the student sees and is to make of it, float32."""
@@ -64,37 +82,30 @@ class Draws:
     teacher makes of them what it needs: an index, a degree.
     """
 
-    z: Tensor
-    """`[B, D]`, normal."""
-    other_z: Tensor
-    """`[B, D]`, normal; of the code that lends its colours."""
+    z: Tensor  # `[B, D]`, normal
+    other_z: Tensor  # `[B, D]`, normal; of the code that lends its colours
     attribute: np.ndarray
     style: np.ndarray
     degree: np.ndarray
-    progress: np.ndarray
-    """How far the run is that a stored sample belongs to."""
-    affine: Tensor
-    """`[B, 3, 3]`."""
-    offset: Tensor
-    """`[B, 2]` int64."""
+    progress: np.ndarray  # how far the run is that a stored sample belongs to
+    affine: Tensor  # `[B, 3, 3]`
+    offset: Tensor  # `[B, 2]` int64
     noise_seeds: list[int]
 
 
 def draw(seed: int, numbers: Sequence[int], config: GeneratorConfig) -> Draws:
-    """Random numbers of samples `numbers` for a generator of these sizes."""
+    """Random numbers of samples `numbers` for a generator of these sizes: those of n follow from (seed, n) alone."""
     items = [_draw_one(np.random.default_rng((seed, number)), config) for number in numbers]
     codes, uniform, affine, offset, noise_seeds = zip(*items, strict=True)
-    codes = torch.from_numpy(np.stack(codes))
-    return Draws(
-        codes[:, 0], codes[:, 1], *np.stack(uniform, axis=1), torch.cat(affine), torch.from_numpy(np.stack(offset)),
-        list(noise_seeds),
-    )  # fmt: skip
+    z, other_z = torch.from_numpy(np.stack(codes, axis=1))
+    offset = torch.from_numpy(np.stack(offset))
+    return Draws(z, other_z, *np.stack(uniform, axis=1), torch.stack(affine), offset, list(noise_seeds))
 
 
 def _draw_one(rng: np.random.Generator, config: GeneratorConfig) -> tuple:
     codes = rng.standard_normal((2, config.style_dim), dtype=np.float32)
     uniform = rng.random(4)
-    affine = random_affine_matrix(1, rng, config.size, config.size)
+    affine = random_affine_matrix(rng, config.size, config.size)
     offset = rng.integers(0, config.size - window_side(config.size) + 1, 2)
     return codes, uniform, affine, offset, int(rng.integers(2**63))
 
@@ -111,3 +122,47 @@ def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.dev
         row.normal_(generator=generator.manual_seed(seed))
     layers = noise.split([size**2 for size in sizes], dim=1)
     return [layer.view(-1, 1, size, size) for layer, size in zip(layers, sizes, strict=True)]
+
+
+def window_side(size: int) -> int:
+    """Side of the moved camera's window for targets of `size` px."""
+    return round(size * WINDOW_SHARE)
+
+
+def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:
+    """Still frame: `[B, 3 + C, S/4, S/4]` from the photo and its parsing map, both blurred before each halving.
+
+    photo: `[B, 3, S, S]` in [-1, 1]. logits: `[B, C, S/2, S/2]`, or None for a network without a parser.
+    """
+    x = blur_downsample(blur_downsample(photo))
+    return x if logits is None else torch.cat([x, blur_downsample(logits) / PARSING_SCALE], dim=1)
+
+
+def moved_input(photo: Tensor, logits: Tensor | None, offsets: Tensor) -> Tensor:
+    """Frame of the camera moved by `offsets [B, 2]` (row, column, in pixels of the photo): `[B, 3 + C, k/4, k/4]`.
+
+    The window is cut at full size, so that the move is a fraction of a pixel at the input's size; the parsing map,
+    enlarged to that size by repetition, moves with the photo, as in the published program (the paper doesn't say).
+    Arguments otherwise as for `student_input`.
+    """
+    side, places = window_side(photo.shape[-1]), offsets.tolist()
+    windows = [item[:, r : r + side, c : c + side] for item, (r, c) in zip(photo, places, strict=True)]
+    moved = blur_downsample(blur_downsample(torch.stack(windows)))
+    if logits is None:
+        return moved
+    maps = [
+        _window_operator(item, row, side) @ item @ _window_operator(item, column, side).T
+        for item, (row, column) in zip(logits, places, strict=True)
+    ]
+    return torch.cat([moved, torch.stack(maps) / PARSING_SCALE], dim=1)
+
+
+def _window_operator(item: Tensor, first: int, side: int) -> Tensor:
+    """What `moved_input` does to the columns of `item [C, h, h]`, as a matrix `[side/4, h]`; to rows it does the same.
+
+    Repeating, cutting and blurring are linear and act on rows and columns apart. As two products they cost a fifth of
+    what they do at the photo's size, where a map of many classes is large.
+    """
+    lines = torch.eye(item.shape[-1], dtype=item.dtype, device=item.device).repeat_interleave(2, dim=1)
+    lines, taps = lines[:, None, first : first + side], lines.new_tensor([[BLUR_TAPS]]) / sum(BLUR_TAPS)
+    return F.conv1d(F.conv1d(lines, taps, stride=2, padding=1), taps, stride=2, padding=1)[:, 0].T

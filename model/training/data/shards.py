@@ -24,31 +24,25 @@ from braceexpand import braceexpand
 
 from model.common.errors import InputError
 
-PICTURES = ("photo", "full", "partial")
+PICTURES = ("photo", "full", "partial")  # of a drawn pair, as NAME.jpg
 
 PARTS = {
-    "drawn": tuple(f"{name}.jpg" for name in PICTURES),
+    "drawn": ("photo.jpg", "full.jpg", "partial.jpg"),
     "stylised": ("photo.jpg", "cartoon.jpg", "code.npy"),
     "features": ("photo.jpg", "target.npz", "code.npy"),
-}
-"""Members that a pair of each kind has, beside its json."""
+}  # members that a pair of each kind has, beside its json
 
 SAMPLE_FACTS = {"style", "degree", "attribute", "affine", "size", "code", "classes"}
-
 FACTS = {
     "drawn": {"style", "degree", "landmarks", "landmarks_full"},
     "stylised": SAMPLE_FACTS | {"offset"},
     "features": SAMPLE_FACTS,
-}
-"""What training needs to find in the json."""
+}  # what training needs to find in the json
 
-HELD_OUT_EVERY = 50
-"""One photo in so many is kept for previews and the held-out error, never trained on."""
+HELD_OUT_EVERY = 50  # one photo in so many is kept for previews and the held-out error, never trained on
 
-JPEG_FLAGS = [
-    cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-]  # fmt: skip
-"""Thin coloured lines would bleed with the usual halved chroma."""
+JPEG_FLAGS = [cv2.IMWRITE_JPEG_QUALITY, 95]
+JPEG_FLAGS += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # halved chroma bleeds
 
 
 @dataclass(frozen=True)
@@ -80,16 +74,12 @@ class StoredPair:
         data = np.frombuffer(self.read(f"{name}.jpg"), np.uint8)
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if bgr is None:
-            raise self.damaged(f"{name}.jpg is no picture")
+            raise damaged(self.shard, f"{self.key}.{name}.jpg is no picture")
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def facts(self) -> dict:
-        """Contents of KEY.json. InputError when it lacks what training needs."""
-        return _read_facts(self.shard, self.key, self.read("json"))
-
-    def damaged(self, reason: str) -> InputError:
-        """The error that something in this pair's part `reason` is wrong."""
-        return _damaged(self.shard, f"{self.key}.{reason}")
+        """Contents of KEY.json, which `index_shard` has checked."""
+        return json.loads(self.read("json"))
 
 
 @dataclass(frozen=True)
@@ -101,51 +91,48 @@ class Result:
     skipped: str = ""
 
 
-def _damaged(shard: Path, reason: str) -> InputError:
+def damaged(shard: Path, reason: str) -> InputError:
+    """The error that something in `shard` is wrong."""
     return InputError(f"{shard} is not a readable shard of pairs ({reason}): delete it and draw or fetch it again.")
-
-
-def _read_facts(shard: Path, key: str, data: bytes) -> dict:
-    """KEY.json, with its `kind`."""
-    try:
-        facts = json.loads(data)
-    except ValueError as error:
-        raise _damaged(shard, f"{key}.json is no JSON") from error
-    facts = {"kind": "drawn"} | facts if isinstance(facts, dict) else {"kind": "drawn"}
-    kind = facts["kind"]
-    if kind not in list(PARTS):  # which asks for no hash
-        raise _damaged(shard, f"{key}.json tells of an unknown kind, {kind!r}")
-    if not facts.keys() >= FACTS[kind]:
-        raise _damaged(shard, f"{key}.json lacks one of {', '.join(sorted(FACTS[kind]))}")
-    return facts
 
 
 def index_shard(shard: Path) -> list[StoredPair]:
     """List the pairs in one shard, in its order. InputError when it is damaged, cut off, or a pair lacks a part."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    facts: dict[str, dict] = {}
+    texts: dict[str, bytes] = {}
     try:
         with tarfile.open(shard, "r:") as tar:  # a compressed one would have no offsets to read from
             for member in tar:
                 key, _, part = member.name.partition(".")
                 found.setdefault(key, {})[part] = (member.offset_data, member.size)
                 if part == "json":
-                    facts[key] = _read_facts(shard, key, tar.extractfile(member).read())
+                    texts[key] = tar.extractfile(member).read()
             # tarfile takes a damaged header for the end, which is marked with zeros.
             tar.fileobj.seek(tar.offset)
             if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise _damaged(shard, "its end is missing")
+                raise damaged(shard, "its end is missing")
     except (tarfile.TarError, OSError) as error:
-        raise _damaged(shard, str(error)) from error
-    pairs = []
-    for key, parts in found.items():
-        known = facts.get(key, {"kind": "drawn"})
-        needed = ("json", *PARTS[known["kind"]], *(["parsing.npz"] if known.get("classes") else []))
-        if missing := [part for part in needed if part not in parts]:
-            raise _damaged(shard, f"{key}.{missing[0]} is missing")
-        source = str(known.get("source", f"{shard}/{key}"))
-        pairs.append(StoredPair(shard, key, known["kind"], str(known["style"]), source, parts))
-    return pairs
+        raise damaged(shard, str(error)) from error
+    return [_check_pair(shard, key, parts, texts.get(key)) for key, parts in found.items()]
+
+
+def _check_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], text: bytes | None) -> StoredPair:
+    """The pair of these members and KEY.json; InputError when it isn't whole."""
+    if text is None:
+        raise damaged(shard, f"{key}.json is missing")
+    try:
+        facts = {"kind": "drawn"} | json.loads(text)
+    except (ValueError, TypeError) as error:  # a list, say
+        raise damaged(shard, f"{key}.json is no JSON of a pair") from error
+    kind = facts["kind"]
+    if kind not in list(PARTS):  # which asks for no hash
+        raise damaged(shard, f"{key}.json tells of an unknown kind, {kind!r}")
+    if lacking := FACTS[kind] - facts.keys():
+        raise damaged(shard, f"{key}.json lacks {', '.join(sorted(lacking))}")
+    for part in (*PARTS[kind], *(["parsing.npz"] if facts.get("classes") else [])):
+        if part not in parts:
+            raise damaged(shard, f"{key}.{part} is missing")
+    return StoredPair(shard, key, kind, str(facts["style"]), str(facts.get("source", f"{shard}/{key}")), parts)
 
 
 def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:
@@ -161,10 +148,7 @@ def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:
 
 def _find_shards(source: str) -> list[Path]:
     if Path(source).is_dir():
-        shards = sorted(Path(source).glob("pairs-*.tar"))
-        if not shards:
-            raise InputError(f"{source} holds no pairs in files pairs-*.tar: write some with generate_data.py first.")
-        return shards
+        return sorted(Path(source).glob("pairs-*.tar"))
     try:
         names = [source] if Path(source).exists() else list(braceexpand(source, escape=False))
     except ValueError as error:
@@ -197,12 +181,10 @@ def split_held_out(pairs: Sequence[StoredPair]) -> tuple[list[StoredPair], list[
     """
     photos = [pair.source for pair in pairs]
     if len(set(photos)) == 1:
-        photos = [str(number) for number in range(len(pairs))]
+        photos = range(len(pairs))
     held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
-    parts = {True: [], False: []}
-    for photo, pair in zip(photos, pairs, strict=True):
-        parts[photo in held_out].append(pair)
-    return parts[False], parts[True]
+    learnt = [pair for photo, pair in zip(photos, pairs, strict=True) if photo not in held_out]
+    return learnt, [pair for photo, pair in zip(photos, pairs, strict=True) if photo in held_out]
 
 
 def encode_picture(rgb: np.ndarray) -> bytes:

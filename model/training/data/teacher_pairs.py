@@ -13,7 +13,6 @@ json                     `kind`, `teacher`, `seed` and `number` of the sample; `
 import io
 import json
 from collections.abc import Callable
-from dataclasses import fields
 
 import numpy as np
 import torch
@@ -22,24 +21,16 @@ from torch.utils.data import Dataset
 
 from model.common.errors import InputError
 from model.common.tensors import to_tensor, to_uint8
-from model.training.data.batch import Batch
-from model.training.data.sampling import Sample
-from model.training.data.shards import StoredPair, encode_picture
+from model.training.data.sampling import Batch, Sample
+from model.training.data.shards import StoredPair, damaged, encode_picture
 from model.vtoonify import VToonifyConfig
 
-LARGEST_LEVEL = 127
-"""Logits are stored as whole numbers from -127 to 127."""
+LARGEST_LEVEL = 127  # logits are stored as whole numbers from -127 to 127
 
 
 def one_of(sample: Sample, i: int) -> Sample:
     """Sample `i` of a batch, as a batch of one on the CPU."""
-    return _each(sample, lambda value: value[i : i + 1].cpu())
-
-
-def _each(sample: Sample, change: Callable[[Tensor], Tensor]) -> Sample:
-    """A sample of what `change` makes of the values that are there."""
-    values = {field.name: getattr(sample, field.name) for field in fields(sample)}
-    return Sample(**{name: None if value is None else change(value) for name, value in values.items()})
+    return sample.each(lambda value: value[i : i + 1].cpu())
 
 
 def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, bytes]:
@@ -47,7 +38,7 @@ def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, b
 
     Raises InputError when there are numbers that are not finite.
     """
-    one = _each(sample, lambda value: _finite(value[0]))
+    one = sample.each(lambda value: _finite(value[0]))
     parts = {"photo.jpg": encode_picture(to_uint8(one.photo).numpy())}
     if one.cartoon is not None:
         parts["cartoon.jpg"] = encode_picture(to_uint8(one.cartoon).numpy())
@@ -57,7 +48,21 @@ def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, b
     if one.feature is not None:
         feature, skip = (_finite(value.half()).numpy() for value in (one.feature, one.skip))
         parts["target.npz"] = _bytes_of(np.savez, feature=feature, skip=skip)
-    return parts | {"json": json.dumps(_describe(one, styles) | facts).encode()}
+    style = int(one.style)
+    known = {
+        "kind": "features" if one.cartoon is None else "stylised",
+        "style": styles[style],
+        "style_index": style,
+        "degree": float(one.degree),
+        "attribute": int(one.attribute),
+        "affine": one.affine.tolist(),
+        "size": one.photo.shape[-1],
+        "code": list(one.w_plus.shape),
+        "classes": 0 if one.logits is None else len(one.logits),
+    }
+    if one.offset is not None:
+        known["offset"] = one.offset.tolist()
+    return parts | {"json": json.dumps(known | facts).encode()}
 
 
 def _finite(value: Tensor) -> Tensor:
@@ -73,23 +78,6 @@ def _bytes_of(save: Callable, *arrays: np.ndarray, **named: np.ndarray) -> bytes
     return file.getvalue()
 
 
-def _describe(one: Sample, styles: list[str]) -> dict:
-    """What the json tells of a sample without batch axis."""
-    style = int(one.style)
-    facts = {
-        "kind": "features" if one.cartoon is None else "stylised",
-        "style": styles[style],
-        "style_index": style,
-        "degree": float(one.degree),
-        "attribute": int(one.attribute),
-        "affine": one.affine.tolist(),
-        "size": one.photo.shape[-1],
-        "code": list(one.w_plus.shape),
-        "classes": 0 if one.logits is None else len(one.logits),
-    }
-    return facts if one.offset is None else facts | {"offset": one.offset.tolist()}
-
-
 def quantise(logits: Tensor) -> dict[str, np.ndarray]:
     """Parsing logits `[C, h, w]` as whole `logits` int8 and one `step [C]` for each class."""
     step = logits.float().abs().amax(dim=(1, 2)) / LARGEST_LEVEL
@@ -102,50 +90,26 @@ def decode_sample(pair: StoredPair, styles: list[str]) -> Sample:
     if pair.style not in styles:
         raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(styles)}.")
     facts = pair.facts()
-    size, classes = facts["size"], facts["classes"]
-    pictures = {name: _read_picture(pair, name, size) for name in ("photo", "cartoon") if f"{name}.jpg" in pair.parts}
-    logits = None
-    if classes:
-        levels, step = _read_arrays(pair, "parsing.npz", logits=[classes, size // 2, size // 2], step=[classes])
-        logits = levels.float() * step[:, None, None]
-    (code,) = _read_arrays(pair, "code.npy", array=facts["code"])
-    feature = skip = None
+    found = {name: to_tensor(pair.picture(name)) for name in ("photo", "cartoon") if f"{name}.jpg" in pair.parts}
+    found["logits"] = None
+    (found["w_plus"],) = _read_arrays(pair, "code.npy")
+    if "parsing.npz" in pair.parts:
+        levels, step = _read_arrays(pair, "parsing.npz", "logits", "step")
+        found["logits"] = levels.float() * step[:, None, None]
     if pair.kind == "features":
-        feature, skip = (array.float() for array in _read_arrays(pair, "target.npz", feature=None, skip=None))
-    one = Sample(
-        **pictures,
-        logits=logits,
-        w_plus=code,
-        degree=torch.tensor(float(facts["degree"])),
-        style=torch.tensor(styles.index(pair.style)),
-        attribute=torch.tensor(facts["attribute"]),
-        affine=torch.tensor(facts["affine"]),
-        feature=feature,
-        skip=skip,
-        offset=torch.tensor(facts["offset"]) if "offset" in facts else None,
-    )
-    return _each(one, lambda value: value[None])
+        found["feature"], found["skip"] = _read_arrays(pair, "target.npz", "feature", "skip")
+    numbers = ("degree", "attribute", "affine", "offset")
+    found |= {name: torch.tensor(facts[name]) for name in numbers if name in facts}
+    return Sample(**found, style=torch.tensor(styles.index(pair.style))).each(lambda value: value[None])
 
 
-def _read_picture(pair: StoredPair, name: str, size: int) -> Tensor:
-    picture = pair.picture(name)
-    if picture.shape[:2] != (size, size):
-        raise pair.damaged(f"{name}.jpg is not of {size} px")
-    return to_tensor(picture)
-
-
-def _read_arrays(pair: StoredPair, part: str, **shapes: list[int] | None) -> list[Tensor]:
-    """The arrays of these names and shapes in a .npz, or the one in a .npy; None: whatever shape it has."""
+def _read_arrays(pair: StoredPair, part: str, *names: str) -> list[Tensor]:
+    """The arrays of these names in a .npz, or the one in a .npy. InputError when they can't be read."""
     try:
         found = np.load(io.BytesIO(pair.read(part)), allow_pickle=False)
-        arrays = [found] if isinstance(found, np.ndarray) else [found[name] for name in shapes]
-        tensors = [torch.from_numpy(array) for array in arrays]
+        return [torch.from_numpy(array) for array in ([found[name] for name in names] if names else [found])]
     except Exception as error:  # on bytes that are no arrays numpy fails in every way there is
-        raise pair.damaged(f"{part} lacks {' or '.join(shapes)}") from error
-    for tensor, shape in zip(tensors, shapes.values(), strict=True):
-        if shape is not None and list(tensor.shape) != shape:
-            raise pair.damaged(f"{part} has the shape {list(tensor.shape)}, not {shape}")
-    return tensors
+        raise damaged(pair.shard, f"{pair.key}.{part} holds no such arrays") from error
 
 
 class TeacherPairs(Dataset):
@@ -167,9 +131,9 @@ def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
     generator = config.generator
     wanted = [generator.size, [generator.w_layers, generator.style_dim], config.parsing_channels]
     for pair in {pair.shard: pair for pair in pairs}.values():
-        facts = pair.facts()
-        if [facts[name] for name in ("size", "code", "classes")] != wanted:
+        found = [pair.facts()[name] for name in ("size", "code", "classes")]
+        if found != wanted:
             raise InputError(
-                f"{pair.shard} holds pairs for another network ({facts['size']} px, codes {facts['code']}, "
-                f"{facts['classes']} parsing classes, not {wanted[0]}, {wanted[1]}, {wanted[2]}): give its --config."
+                f"{pair.shard} holds pairs of pictures, codes and parsing classes of the sizes {found}, "
+                f"not {wanted}: give the --config of their network."
             )

@@ -1,9 +1,18 @@
-"""A StyleGAN2 generator and its discriminator learn against each other, step by step (Karras et al., 2020)."""
+"""Fine-tune a StyleGAN2 of photos to cartoon faces, the first step of Toonify (Pinkney & Adler, 2020).
+
+    python -m model.training.finetune --data faces --out checkpoint/mine/finetune.pt --name finetune_mine
+    python train_vtoonify_t.py --pretrain --finetunegan_path checkpoint/mine/finetune.pt --name mine
+
+The pictures are to be aligned as those that the generator was trained with. It learns against a discriminator, the one
+in its file or a new one (Karras et al., 2020, StyleGAN2). Ctrl-C keeps the state, from which --resume goes on.
+"""
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,28 +20,68 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from model import checkpoints
+from model.common import cli
+from model.common.cli import option
+from model.common.errors import InputError
 from model.common.tensors import image_grid
 from model.discriminator import Discriminator
-from model.stylegan2 import Generator
+from model.stylegan2 import Generator, GeneratorConfig
 from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
-from model.training.finetune.options import Options
+from model.training.options import SMALLEST_RATE, RunOptions, ToonifyOptions
+from model.training.recipes import BACKBONES, RECIPES, Recipe
+from model.training.sources import FIRST_HELD_OUT, PREVIEW_ROWS
 from model.training.teachers.base import TRUNCATION
 from model.training.teachers.toonify import SHARED_PARTS
+from model.training.train import run
 from model.training.trainer import Trainer, mean_losses
 
-MIXING = 0.9
-"""Share of pictures whose coarse and fine layers come from two codes (StyleGAN2)."""
+# The published run has 8 GPUs with 4 pictures each; sharing them out over time gives the same gradients.
+ACCUMULATE = {"published": 8, "tiny": 1}
+MIXING = 0.9  # share of pictures whose coarse and fine layers come from two codes (StyleGAN2)
+PENALTY_EVERY = 16  # steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)
 
-PENALTY_EVERY = 16
-"""Steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)."""
 
-PREVIEW_ROWS = 6
-"""Codes in an image grid."""
+@dataclass
+class Options(RunOptions):
+    """Options of the command line."""
 
-HELD_OUT = 1 << 48
-"""The codes of image grids are those of this step, which no run reaches."""
+    data: str | None = option(None, "folder of aligned cartoon faces, and its subfolders", metavar="FOLDER", free=True)
+    stylegan_path: str = option(ToonifyOptions.stylegan_path, "StyleGAN2 of photos to start from", free=True)
+    out: str = option(ToonifyOptions.finetunegan_path, "file of the result, for --finetunegan_path", free=True)
+    iter: int = option(600, "last training step", least=1, free=True)
+    batch: int = option(4, "pictures that are computed at a time", least=1, free=True)
+    accumulate: int | None = option(None, "such batches in a step (default: published 8, tiny 1)", least=1, free=True)
+    lr: float = option(0.002, "learning rate", least=SMALLEST_RATE, free=True)
+    r1: float = option(10.0, "weight of the penalty on the discriminator's gradient", least=0)
+    config: str = option("published", "sizes", choices=BACKBONES["toonify"])
+    name: str = option("finetune_cartoon", "name of the run")
+    save_every: int = option(100, "steps between resumable states", least=1, free=True)
+    log_every: int = option(50, "steps between lines of the log and image grids", least=1, free=True)
+    precision: str = option("fp32", "number format of the networks", choices=["auto", "bf16", "fp32"], free=True)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Sizes, and whether the average starts young."""
+        return RECIPES[self.config]
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """Sizes of the generator."""
+        return self.recipe.network.generator
+
+    def resolved(self) -> Self:
+        """A copy in which every value is known."""
+        return self if self.accumulate is not None else replace(self, accumulate=ACCUMULATE[self.config])
+
+    def check(self) -> None:
+        """Raise InputError for resolved values that cannot work."""
+        if not self.data:
+            raise InputError("--data is missing: name a folder of pictures.")
+        super().check()
+        if Path(self.out).exists() and not self.resume and not self.measure:
+            raise InputError(f"{self.out} already exists: give --out another file.")
 
 
 def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
@@ -66,15 +115,16 @@ class GANTrainer(Trainer):
     probability cannot rise above 0.04 within its 600 steps.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        accelerator: Accelerator,
-        base: Generator,
-        discriminator: Discriminator,
-        pictures: PictureFolder,
-    ):
-        self.pictures = pictures
+    def __init__(self, options: Options, accelerator: Accelerator):
+        """Networks and pictures are read from the files that the options name."""
+        sizes = options.generator
+        self.pictures = PictureFolder(options.data, sizes.size)
+        self.data = {"pictures": self.pictures.names}
+        base = checkpoints.load_generator(options.stylegan_path, sizes)
+        discriminator = checkpoints.load_discriminator(options.stylegan_path, sizes)
+        if discriminator is None:
+            torch.manual_seed(options.seed)
+            discriminator = Discriminator(None, sizes.size, sizes.channels)
         self.base = base.requires_grad_(False).eval().to(accelerator.device)
         network = copy.deepcopy(self.base)
         for name, parameter in network.named_parameters():
@@ -83,12 +133,11 @@ class GANTrainer(Trainer):
         self.discriminator = discriminator.requires_grad_().train().to(accelerator.device)
         # A step with a penalty is two steps of the optimiser, which is slowed down to make up for it (StyleGAN2, B).
         share = PENALTY_EVERY / (PENALTY_EVERY + 1) if options.r1 else 1.0
-        learning = [network.get_parameter(name) for name in self.learning]
-        self.optimizer = self._adam(learning, 1.0)
-        self.discriminator_optimizer = self._adam(self.discriminator.parameters(), share)
+        self.optimizer = self._adam([network.get_parameter(name) for name in self.learning], 1.0)
+        self.discriminator_optimizer = self._adam(list(self.discriminator.parameters()), share)
 
-    def _adam(self, parameters, share: float) -> torch.optim.Optimizer:
-        group = {"params": list(parameters), "lr_factor": share}
+    def _adam(self, parameters: list[nn.Parameter], share: float) -> torch.optim.Optimizer:
+        group = {"params": parameters, "lr_factor": share}
         return self.accelerator.prepare(torch.optim.Adam([group], self.options.lr, betas=(0.0, 0.99**share)))
 
     def take_step(self) -> dict[str, float]:
@@ -136,14 +185,11 @@ class GANTrainer(Trainer):
         with self.accelerator.autocast():
             return self.discriminator(pictures).float()
 
-    def data_marks(self) -> dict[str, object]:
-        return {"pictures": self.pictures.names}
-
     @cached_property
     def preview_codes(self) -> Tensor:
         """Codes in w+, truncated as those that pairs are made from, `[n, layers, D]`."""
         config, weight = self.base.config, self.base.input.input
-        rng = np.random.default_rng((self.options.seed, HELD_OUT))
+        rng = np.random.default_rng((self.options.seed, FIRST_HELD_OUT))
         z = rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32)
         with torch.no_grad():
             return TRUNCATION * self.base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.w_layers, 1)
@@ -160,3 +206,21 @@ class GANTrainer(Trainer):
         """Write the average; returns its path."""
         checkpoints.save_generator(self.options.out, self.ema)
         return Path(self.options.out)
+
+
+def finetune(options: Options) -> Path | None:
+    """Take all steps; returns the file with the average of the generator. Interrupts and errors as for `run`."""
+    options = options.resolved()
+    if cli.processes()[1] > 1:
+        raise InputError("Fine-tuning runs in one process: start it without torchrun, with a larger --accumulate.")
+    return run(options, partial(GANTrainer, options))
+
+
+def main() -> None:
+    """Parse the command line, fine-tune, and say where the result is."""
+    if result := finetune(cli.parse(Options, __doc__)):
+        print(f"The fine-tuned generator is {result}.")
+
+
+if __name__ == "__main__":
+    cli.run(main)
