@@ -10,7 +10,7 @@ in its file or a new one (Karras et al., 2020, StyleGAN2). Ctrl-C keeps the stat
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -185,21 +185,18 @@ class GANTrainer(Trainer):
         with self.accelerator.autocast():
             return self.discriminator(pictures).float()
 
-    @cached_property
-    def preview_codes(self) -> Tensor:
-        """Codes in w+, truncated as those that pairs are made from, `[n, layers, D]`."""
-        config, weight = self.base.config, self.base.input.input
-        rng = np.random.default_rng((self.options.seed, FIRST_HELD_OUT))
-        z = rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32)
-        with torch.no_grad():
-            return TRUNCATION * self.base.mapping(torch.from_numpy(z).to(weight)).repeat(1, config.w_layers, 1)
-
     @torch.no_grad()
     def preview(self) -> tuple[np.ndarray, dict[str, float]]:
-        """Photo of the base | cartoon of the average, for each code | one of the pictures that it learns from."""
-        codes = self.preview_codes
+        """Photo of the base | cartoon of the average, for each code | one of the pictures that it learns from.
+
+        The codes are truncated as those that pairs are made from.
+        """
+        config, weight = self.base.config, self.base.input.input
+        rng = np.random.default_rng((self.options.seed, FIRST_HELD_OUT))
+        z = torch.from_numpy(rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32))
+        codes = TRUNCATION * self.base.mapping(z.to(weight)).repeat(1, config.w_layers, 1)
         columns = [torch.cat([network(code[None], "fixed") for code in codes]) for network in (self.base, self.ema)]
-        learnt_from = [self.pictures[number % len(self.pictures.paths)] for number in range(len(codes))]
+        learnt_from = [self.pictures[number % len(self.pictures.paths)] for number in range(PREVIEW_ROWS)]
         return image_grid([*columns, torch.stack(learnt_from)]), {}
 
     def publish(self) -> Path:

@@ -4,12 +4,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 import torch
 from accelerate import Accelerator
 from tqdm import tqdm
@@ -21,6 +21,9 @@ from model.training.options import RunOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
 from model.training.stages import Distillation, Pretraining
 from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def train(options: TrainOptions) -> Path | None:
@@ -55,9 +58,8 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
     try:
         if options.measure:
             return measure(trainer, options.measure)
-        log = begin(trainer)
-        with closing(log) if log else nullcontext():
-            go_through(trainer, log)
+        with begin(trainer) as board:
+            go_through(trainer, board)
     except torch.OutOfMemoryError as error:
         also = ", or add --checkpointing" if hasattr(options, "checkpointing") else ""
         raise InputError(
@@ -94,49 +96,11 @@ def measure(trainer: Trainer, count: int) -> None:
         print(f"{speed:.2f} steps/s of {batch} pictures a process, peak memory {peak / 2**30:.2f} GiB ({device})")
 
 
-class Log:
-    """Metrics and image grids of a run by step, in its folder and for TensorBoard.
+def begin(trainer: Trainer) -> AbstractContextManager:
+    """Take up the last state or start the folder of a new run. The first process gets TensorBoard, the others None."""
+    # Imported here, for it takes a second and not every program that imports this trains.
+    from torch.utils.tensorboard import SummaryWriter
 
-    What an earlier run wrote after `step` is dropped, as is a line of log.jsonl that a killed program left unfinished.
-    """
-
-    def __init__(self, folder: Path, step: int):
-        # Imported here, for it takes a second and not every program that imports this trains.
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.folder, self.file = folder, folder / "log.jsonl"
-        if self.file.exists():
-            lines = self.file.read_text(errors="replace").splitlines()
-            self.file.write_text("".join(f"{line}\n" for line in lines if _is_until(line, step)))
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-
-    def add(self, step: int, metrics: dict[str, float], rgb: np.ndarray) -> None:
-        """Add a line to log.jsonl and a point to each curve, and write `rgb [H, W, 3]`, uint8, as preview-STEP.jpg."""
-        path = self.folder / f"preview-{step:06d}.jpg"
-        with self.file.open("a") as file:
-            file.write(json.dumps({"step": step, **metrics}) + "\n")
-        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise InputError(f"{path} can't be written: the disk may be full.")
-        for name, value in metrics.items():
-            self.board.add_scalar(name, value, step)
-        self.board.add_image("preview", rgb, step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Write out what TensorBoard still holds."""
-        self.board.close()
-
-
-def _is_until(line: str, step: int) -> bool:
-    """Whether a line of log.jsonl is whole and of a step up to `step`."""
-    try:
-        return json.loads(line)["step"] <= step
-    except (ValueError, LookupError, TypeError):
-        return False
-
-
-def begin(trainer: Trainer) -> Log | None:
-    """Take up the last state or start the folder of a new run. Returns the log, which the first process keeps."""
     options = trainer.options
     if options.resume:
         trainer.resume()
@@ -144,15 +108,27 @@ def begin(trainer: Trainer) -> Log | None:
         raise InputError(f"{options.folder} already holds a run: add --resume to go on, or choose another --name.")
     trainer.accelerator.wait_for_everyone()  # all have looked before one writes
     if not trainer.accelerator.is_main_process:
-        return None
+        return nullcontext()
+    log = options.folder / "log.jsonl"
     options.folder.mkdir(parents=True, exist_ok=True)
-    if not options.resume:  # an earlier run may have ended before its first state
-        (options.folder / "log.jsonl").unlink(missing_ok=True)
+    if options.resume and log.exists():
+        lines = log.read_text(errors="replace").splitlines()
+        log.write_text("".join(f"{line}\n" for line in lines if is_until(trainer.step, line)))
+    else:  # an earlier run may have ended before its first state
+        log.unlink(missing_ok=True)
     (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
-    return Log(options.folder, trainer.step)
+    return SummaryWriter(str(options.folder / "tensorboard"), purge_step=trainer.step + 1)
 
 
-def go_through(trainer: Trainer, log: Log | None) -> None:
+def is_until(step: int, line: str) -> bool:
+    """Whether a line of log.jsonl is of a step up to `step`, and whole: a killed program may leave half a line."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def go_through(trainer: Trainer, board: "SummaryWriter | None") -> None:
     """All steps that are left, with a state every --save_every and metrics and a preview every --log_every."""
     options, recent = trainer.options, []
     hidden = not trainer.accelerator.is_main_process
@@ -163,7 +139,7 @@ def go_through(trainer: Trainer, log: Log | None) -> None:
             progress.update()
             is_last = trainer.step == options.iter
             if is_last or trainer.step % options.log_every == 0:
-                report(trainer, recent, log, progress)
+                report(trainer, recent, board, progress)
                 recent = []
             stopped = any_process(trainer.accelerator, bool(signals))
             if stopped or is_last or trainer.step % options.save_every == 0:
@@ -172,14 +148,21 @@ def go_through(trainer: Trainer, log: Log | None) -> None:
                 raise KeyboardInterrupt(f"stopped at step {trainer.step}; --resume goes on from {options.state_file}.")
 
 
-def report(trainer: Trainer, recent: list[dict[str, float]], log: Log | None, progress: tqdm) -> None:
+def report(trainer: Trainer, recent: list[dict[str, float]], board: "SummaryWriter | None", progress: tqdm) -> None:
     """Log the mean losses since the last report, over all processes, and a preview."""
-    means, accelerator = mean_losses(recent), trainer.accelerator
+    means, accelerator, step = mean_losses(recent), trainer.accelerator, trainer.step
     if accelerator.num_processes > 1:
         values = torch.tensor(list(means.values()), device=accelerator.device)
         means = dict(zip(means, accelerator.reduce(values, "mean").tolist(), strict=True))
-    if log is None:
+    if board is None:
         return
     picture, metrics = trainer.preview()
-    log.add(trainer.step, means | metrics, picture)
+    with (trainer.options.folder / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, **means, **metrics}) + "\n")
+    path = trainer.options.folder / f"preview-{step:06d}.jpg"
+    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]):
+        raise InputError(f"{path} can't be written: the disk may be full.")
+    for name, value in (means | metrics).items():
+        board.add_scalar(name, value, step)
+    board.add_image("preview", picture, step, dataformats="HWC")
     progress.set_postfix({name: f"{value:.4f}" for name, value in means.items()})
