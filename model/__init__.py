@@ -1,4 +1,4 @@
 """Imports point down only: scripts, demo, tools → inference, training → styles → faces, parsing, effects, media →
-checkpoints (every weight file) → the networks, one file each here → ops → common.
+checkpoints (which file holds which network) → the networks, one file each here → ops → common.
 A folder's `__init__.py` says what lives in it.
 """

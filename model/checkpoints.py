@@ -17,9 +17,7 @@ from model.bisenet import BiSeNet
 from model.common.errors import InputError
 from model.common.hub import ensure_vgg
 from model.common.weight_files import (
-    as_float32,
     fill,
-    is_plain,
     load_network,
     named_tensors,
     not_one,
@@ -119,10 +117,11 @@ def load_style_encoder(path: str | Path) -> PSPEncoder:
 
     with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
         network = load_network(PSPEncoder, path, expected, "state_dict", encoder_only)
-        mean_code, shape = read_contents(path, expected, lazily=True).get("latent_avg"), network.latent_avg.shape
-    if not is_plain(mean_code) or mean_code.shape != shape:
-        raise not_one(path, expected, f"'latent_avg' is no tensor of shape {list(shape)}")
-    network.latent_avg = as_float32(mean_code).clone()
+        mean_code = {"latent_avg": read_contents(path, expected, lazily=True).get("latent_avg")}
+    mean_code, shape = named_tensors(mean_code, path, expected)["latent_avg"], network.latent_avg.shape
+    if mean_code.shape != shape:
+        raise not_one(path, expected, f"latent_avg has shape {list(mean_code.shape)}, not {list(shape)}")
+    network.latent_avg = mean_code.clone()
     return network
 
 

@@ -91,12 +91,6 @@ class DualStyleGAN(nn.Module):
         colours = [self.res[i](w_plus[:, i]) for i in range(first, self.config.w_layers)]
         return torch.cat([w_plus[:, :first], torch.stack(colours, dim=1)], dim=1)
 
-    def mix_colour(self, w_plus: Tensor, exemplar: Tensor, weights: Tensor) -> Tensor:
-        """Mix the exemplar's transformed colour layers into `w_plus`, with `weights [1 or B, w_layers]`."""
-        weights = weights[:, :, None].clone()
-        weights[:, : self.config.structure_layers] = 0
-        return weights * self.transform_colour(exemplar) + (1 - weights) * w_plus
-
     def features_at(
         self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights, size: int, noise: Noise = "none"
     ) -> FeatureAndSkip:
@@ -111,11 +105,14 @@ class DualStyleGAN(nn.Module):
         weights = torch.as_tensor(interp_weights, dtype=w_plus.dtype, device=w_plus.device)
         weights = weights.view(-1, self.config.w_layers)
         styles = self.style(exemplar[:, :structure])
+        # The exemplar's colour layers are mixed in; of the layers of structure none.
+        colour = torch.cat([torch.zeros_like(weights[:, :structure]), weights[:, structure:]], dim=1)[:, :, None]
+        w_plus = colour * self.transform_colour(exemplar) + (1 - colour) * w_plus
 
         def restyle(layer: int, x: Tensor) -> Tensor:
             return self.res[layer](x, styles[:, layer], weights[:, layer]) if layer < structure else x
 
-        return self.generator.features_at(self.mix_colour(w_plus, exemplar, weights), size, noise, restyle)
+        return self.generator.features_at(w_plus, size, noise, restyle)
 
     def forward(
         self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights = (1.0,) * 18, noise: Noise = "none"

@@ -13,9 +13,8 @@ import json
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -170,21 +169,22 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
+READERS = {
+    "a JSON list of cases": lambda path: [dict(row) for row in json.loads(path.read_text(encoding="utf-8"))],
+    "an .npz file": lambda path: dict(np.load(path, allow_pickle=False)),
+    "gzipped JSON": lambda path: dict(json.loads(gzip.decompress(path.read_bytes()))),
+}
+
+
 def load_golden(cases: Path, figures: Path, manifest: Path, seed: int = 0) -> tuple[list[dict], Golden]:
     """Read the three files. Raises InputError, naming the file, when one is missing or is not what it should be."""
-    rows = read_file(cases, "a JSON list of cases", lambda: json.loads(cases.read_text(encoding="utf-8")))
-    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
-        raise InputError(f"{cases} should hold a list of at least one case")
-    arrays = read_file(figures, "an .npz file", lambda: dict(np.load(figures, allow_pickle=False)))
-    parameters = read_file(manifest, "gzipped JSON", lambda: dict(json.loads(gzip.decompress(manifest.read_bytes()))))
-    return rows, Golden(arrays, parameters, seed)
-
-
-def read_file(path: Path, kind: str, read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as {kind}: {error}") from error
+    contents = []
+    for path, (kind, read) in zip((cases, figures, manifest), READERS.items(), strict=True):
+        try:
+            contents.append(read(path))
+        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path} cannot be read as {kind}: {error}") from error
+    return contents[0], Golden(*contents[1:], seed)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -70,13 +70,10 @@ def fetch(folder: Path, home: Path, **environment: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-def test_files_on_disk_are_taken_as_they_are(tmp_path):
+def test_files_on_disk_are_taken_as_they_are_and_paths_and_shipped_files_never_fetched(tmp_path):
     (tmp_path / "encoder.pt").write_bytes(b"x")
     assert hub.ensure_file("encoder.pt", tmp_path) == tmp_path / "encoder.pt"
     assert hub.ensure_file(str(tmp_path / "encoder.pt")) == tmp_path / "encoder.pt"
-
-
-def test_paths_and_shipped_files_are_never_fetched(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         hub.ensure_file(str(tmp_path / "mine.pt"))
     with pytest.raises(InputError, match="comes with this project"):

@@ -24,9 +24,8 @@ from model.common.interrupts import as_ctrl_c, handled
 
 OptionsType = TypeVar("OptionsType")
 
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
-EXIT_BROKEN_PIPE = 141  # what a shell reports for a program whose reader, such as `head`, went away
+# What a shell reports for programs that Ctrl-C ended, and whose reader, such as `head`, went away: 130 and 141.
+EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
 ARGPARSE_KEYS = ("choices", "metavar", "nargs")
 # First words that are lower case after the program's name; any other first word may be a file's.
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
@@ -136,7 +135,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
     code, message = 0, None
     try:
-        with handled((signal.SIGTERM,), as_ctrl_c):
+        with handled(as_ctrl_c, signal.SIGTERM):
             main()
         sys.stdout.flush()
     except InputError as error:
@@ -145,7 +144,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains on its way out
         code = EXIT_BROKEN_PIPE
     except OSError as error:
-        where = "" if error.filename is None else f"{error.filename}: "
+        where = f"{error.filename}: " if error.filename else ""
         code, message = EXIT_BAD_INPUT, f"{where}{error.strerror or error}"
     except MemoryError:
         code, message = EXIT_BAD_INPUT, "there is not enough memory: close other programs or take smaller pictures"

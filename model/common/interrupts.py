@@ -4,13 +4,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from typing import Any
 
 
 @contextmanager
-def handled(numbers: tuple[int, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def handled(handler: Callable[..., Any], *numbers: int) -> Iterator[None]:
     """Within the block, `handler` acts on these signals."""
     previous = {number: signal.signal(number, handler) for number in numbers}
     try:
@@ -24,16 +22,13 @@ def handled(numbers: tuple[int, ...], handler: Callable[[int, FrameType | None],
 def noted_signals() -> Iterator[list[int]]:
     """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
     seen: list[int] = []
-    with handled(SIGNALS, lambda number, _: seen.append(number)):
+    with handled(lambda number, _: seen.append(number), signal.SIGINT, signal.SIGTERM):
         yield seen
 
 
-def as_ctrl_c(number: int, stack: FrameType | None) -> None:
+def as_ctrl_c(*_: object) -> None:
     """Handler that does what Ctrl-C does, so that a half-written file is finished in the same way."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):  # a program in the background ignores Ctrl-C
-        raise KeyboardInterrupt
-    handler(number, stack)
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -118,21 +118,14 @@ def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") ->
     """`value`, found under `key` of the file, as ordinary tensors by name; floating-point ones as float32."""
     if not isinstance(value, Mapping):
         raise not_one(path, expected, "it holds no parameters" + (f" under '{key}'" if key else ""))
+    tensors = {}
     for name, tensor in value.items():
-        if not isinstance(name, str) or not is_plain(tensor):
+        is_dense = isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not isinstance(name, str) or not is_dense or tensor.is_quantized or tensor.is_complex():
             raise not_one(path, expected, f"{name!r} is no ordinary tensor")
-    return {name: as_float32(tensor) for name, tensor in value.items()}
-
-
-def is_plain(value: Any) -> bool:
-    """Whether `value` is a dense, real tensor with its numbers in memory."""
-    is_dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-    return is_dense and not value.is_quantized and not value.is_complex()
-
-
-def as_float32(tensor: Tensor) -> Tensor:
-    """Detached and contiguous; half and double precision as float32, integers as they are."""
-    return tensor.detach().to(torch.float32 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        tensors[name] = tensor.detach().to(dtype).contiguous()
+    return tensors
 
 
 def load_network(
