@@ -18,9 +18,13 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from model.media.formats import CONTAINERS
 from model.media.frames import DEFAULT_RATE, Frame, FrameSource, over_white, unreadable
 
+# What FFmpeg may open. Its others are text, playlists of other files, or photos that Pillow found damaged.
+CONTAINERS = (
+    "asf", "avi", "av1", "dv", "flv", "h264", "hevc", "ivf", "m4v", "matroska", "mov", "mpeg", "mpegts",
+    "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
+)  # fmt: skip
 OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 # FFmpeg's own VP8 and VP9 decoders drop the alpha plane, libvpx keeps it.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
