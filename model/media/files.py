@@ -51,6 +51,6 @@ def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
     """
     path = Path(path)
     sinks = dict.fromkeys(WRITTEN_PHOTOS, PhotoSink) | {".mp4": VideoSink}
-    if path.suffix.lower() not in sinks:
-        raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")
-    return sinks[path.suffix.lower()](path, source)
+    if sink := sinks.get(path.suffix.lower()):
+        return sink(path, source)
+    raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")

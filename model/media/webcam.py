@@ -1,6 +1,6 @@
 """A live picture: a camera of which only the newest frame counts, and the screens it is shown on.
 
-While a frame is worked on, the camera's next ones replace each other: what is shown is never older than one frame's work.
+While a frame is worked on, the camera's next ones replace each other: nothing waits in a queue.
 """
 
 import queue

@@ -5,6 +5,7 @@ Both ways look at frames enlarged twofold and give logits at the frame's own siz
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -33,19 +34,15 @@ def enlarge(frames: Tensor) -> Tensor:
 
 
 def parse(parser: nn.Module, frames: Tensor) -> Tensor:
-    """Parsing logits of single frames, as the published inference predicts them.
-
-    frames: [B, 3, H, W], RGB in [-1, 1]; `parser`: a BiSeNet. Returns [B, 19, H, W].
-    """
+    """Parsing logits [B, 19, H, W] of single frames [B, 3, H, W], as the published inference predicts them."""
     logits = parser(PARSER_GAIN * enlarge(frames))
     return F.interpolate(logits, scale_factor=1 / ENLARGEMENT, mode="nearest")
 
 
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Sample images where the flow points.
+    """Sample images [B, C, H, W] where the flow [B, 2, H, W], (x, y) in pixels, points.
 
-    images: [B, C, H, W]; flow: [B, 2, H, W], (x, y) in pixels. Returns the warped images [B, C, H, W] and
-    valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
+    Returns the warped images [B, C, H, W] and valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
     """
     height, width = images.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0]
@@ -87,23 +84,18 @@ def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
     return wanted.clip(0, count - 1).tolist()
 
 
+@dataclass
 class Smoother:
     """Parses the frames of a video and smooths the logits over time.
 
     Frame i is smoothed once frame i + radius is known, so that memory depends on the window, not on the length.
-
-    Args:
-        parser: BiSeNet, on `device`.
-        flow: RAFT, or anything that gives the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another.
-        dtype: number format of the parser, and on CUDA of the flow; sums are float32.
-        radius: frames on each side that take part.
     """
 
-    def __init__(
-        self, parser: nn.Module, flow: Callable[[Tensor, Tensor], Tensor], device: torch.device,
-        dtype: torch.dtype = torch.float32, radius: int = RADIUS,
-    ):  # fmt: skip
-        self.parser, self.flow, self.device, self.dtype, self.radius = parser, flow, device, dtype, radius
+    parser: nn.Module  # BiSeNet, on `device`
+    flow: Callable[[Tensor, Tensor], Tensor]  # RAFT: the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another
+    device: torch.device
+    dtype: torch.dtype = torch.float32  # of the parser, and on CUDA of the flow; sums are float32
+    radius: int = RADIUS  # frames on each side that take part
 
     @torch.no_grad()
     def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
@@ -140,10 +132,7 @@ class Smoother:
 
 
 def find_weights(path: str) -> Path:
-    """A file of weights: a bare name is in the checkpoint folder, and fetched where missing; other paths must exist.
-
-    Raises InputError where it can't be had.
-    """
+    """A file of weights: a bare name is in the checkpoint folder, or fetched; InputError where it can't be had."""
     is_name = len(Path(path).parts) == 1 and not Path(path).exists()
     return ensure_file(path if is_name else Path(path).absolute())
 
