@@ -24,7 +24,7 @@ class Frame:
 
     rgb: np.ndarray  # [H, W, 3] uint8
     time: Fraction | None = None  # seconds on the clock of the source, None for a photo
-    state: dict[str, Any] | None = None  # of results: what a run that goes on after them has to know, as JSON can hold it
+    state: dict[str, Any] | None = None  # of results: what a run that goes on after it has to know, for JSON
 
 
 class FrameSource(AbstractContextManager):

@@ -79,8 +79,8 @@ class VideoSource(FrameSource):
                 self.end = time + (picture.duration * stream.time_base or step)
                 yield Frame(_oriented(to_rgb(picture, size, self._reformatter), display_matrix), time)
         if start is not None and self.end - start < self._announced - MISSING_TOLERANCE:
-            told, found = float(self._announced), float(self.end - start)
-            self.warning = f"{self.path} announces {told:.1f} s, but its pictures end after {found:.1f} s: it may be cut"
+            due, seen = float(self._announced), float(self.end - start)
+            self.warning = f"{self.path} announces {due:.1f} s, but its pictures end at {seen:.1f} s: it may be cut off"
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int | None]]:
         """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
