@@ -38,7 +38,6 @@ def astronaut():
 
 
 def found_eyes(rgb):
-    """[2, 2]: (x, y) of both eyes of the main face."""
     return np.stack(eye_centres(find_landmarks(rgb)))
 
 
@@ -72,7 +71,6 @@ def rotated_picture(rgb, degrees):
 
 @pytest.mark.parametrize("case", CROP_CASES, ids=range(len(CROP_CASES)))
 def test_crop_agrees_with_published_program(case):
-    # The heads of all golden cases tilt by less than 2 degrees, so the published horizontal eye distance applies.
     crop = FaceCrop.from_landmarks(np.array(case["landmarks"]), (case["height"], case["width"]), case["padding"])
     result = case["result"]
     assert crop.scale == pytest.approx(case["scale"], rel=1e-12)

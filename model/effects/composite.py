@@ -110,8 +110,7 @@ def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = E
 def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
     """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
 
-    own_colours: float32 `[h, w]`, 1 where the inner parts of the person keep the colours of the style, 0 where they
-    take those of the frame.
+    own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's are taken.
     """
     height, width = crop.shape[:2]
     sigma = SEAM * height

@@ -22,18 +22,14 @@ BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """The window of a scaled frame that is stylised.
-
-    `left`, `right`, `top`, `bottom` are pixels of the scaled frame and multiples of 8; `frame_size` is (h, w) of the
-    unscaled frames. A window that reaches beyond the scaled frame is filled by repeating the frame's edge.
-    """
+    """The window of a scaled frame that is stylised. Beyond the frame it repeats the frame's edge."""
 
     scale: float
-    left: int
+    left: int  # pixels of the scaled frame, multiples of 8, as the other three
     right: int
     top: int
     bottom: int
-    frame_size: tuple[int, int]
+    frame_size: tuple[int, int]  # (h, w) of the unscaled frames
 
     @classmethod
     def from_landmarks(

@@ -55,11 +55,10 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = RADIUS) -> Tensor:
-    """Smooth the logits of one frame with those of its neighbours, pulled along the optical flow.
+    """Smooth the logits [C, H, W] of one frame [3, H, W] with those of its neighbours, pulled along the optical flow.
 
-    frame: [3, H, W]; logits: [C, H, W]; of each neighbour, which are consumed one by one: frame, logits, the flow
-    [2, H, W] in pixels from `frame` to where the neighbour shows the same, and its distance in frames. The frame itself
-    enters unwarped with weight 1 and must not be among them. Returns [C, H, W].
+    neighbours: of each, frame, logits, the flow [2, H, W] in pixels from `frame` to where the neighbour shows the same,
+    and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W].
     """
     total, weights = logits, torch.ones_like(logits[:1])
     time_sigma = radius + 0.5
@@ -74,10 +73,9 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radiu
 
 
 def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
-    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius.
+    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius; all within that reach.
 
-    The first and the last `radius` frames of a clip are repeated before its start and after its end; all of the window
-    lies within `radius` frames of `index`, so a buffer of 2·radius + 1 frames serves a stream.
+    The first and the last `radius` frames of a clip are repeated before its start and after its end.
     """
     wanted = np.arange(index - radius, index + radius + 1)
     wanted += radius * (wanted < 0) - radius * (wanted >= count)
