@@ -37,24 +37,11 @@ def index_of(rgb: np.ndarray) -> int:
 
 
 def make_clip(
-    path: Path,
-    pictures: list[np.ndarray],
-    times: list[int] | None = None,
-    *,
-    tick: Fraction = Fraction(1, 600),
-    rate: int = 20,
-    codec: str = "libx264",
-    pix_fmt: str = "yuv420p",
-    matrix: int = BT709,
-    color_range: ColorRange = ColorRange.MPEG,
-    tagged: bool = True,
-    options: dict[str, str] | None = None,
-    rotation: int = 0,
-    sample_aspect: Fraction = Fraction(1),
-    sound: str | None = None,
-    sound_seconds: float = 0,
-    **container_options: str,
-) -> Path:
+    path: Path, pictures: list[np.ndarray], times: list[int] | None = None, *,
+    tick=Fraction(1, 600), rate=20, codec="libx264", pix_fmt="yuv420p", matrix=BT709, color_range=ColorRange.MPEG,
+    tagged=True, options: dict[str, str] | None = None, rotation=0, sample_aspect=Fraction(1),
+    sound: str | None = None, sound_seconds: float = 0, **container_options: str,
+) -> Path:  # fmt: skip
     """Writes a clip; `times` are in ticks; the matrix is BT.709 or SMPTE 170M and tagged on request."""
     times = times or [round(i / rate / tick) for i in range(len(pictures))]
     with av.open(str(path), "w", container_options=container_options) as container:

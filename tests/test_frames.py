@@ -19,23 +19,14 @@ def first(path: Path) -> np.ndarray:
         return frames.first.rgb
 
 
-def length(path: Path) -> float:
-    with av.open(str(path)) as container:
-        return container.duration / av.time_base
+RANGES = [{"color_range": ColorRange.MPEG}, {"color_range": ColorRange.JPEG}]
 
 
 @pytest.mark.parametrize(
     ("matrix", "how", "height"),
-    [
-        (BT709, {"color_range": ColorRange.MPEG}, 64),
-        (BT709, {"color_range": ColorRange.JPEG}, 64),
-        (SMPTE170M, {"color_range": ColorRange.MPEG}, 64),
-        (SMPTE170M, {"color_range": ColorRange.JPEG}, 64),
-        (SMPTE170M, {"tagged": False}, 64),
-        (BT709, {"tagged": False}, 720),
-        (BT709, {"pix_fmt": "yuv420p10le"}, 64),
-    ],
-)
+    [*((matrix, how, 64) for matrix in (BT709, SMPTE170M) for how in RANGES), (BT709, {"pix_fmt": "yuv420p10le"}, 64),
+     (SMPTE170M, {"tagged": False}, 64), (BT709, {"tagged": False}, 720)],
+)  # fmt: skip
 def test_matrix_range_and_depth_give_the_colours_back(tmp_path, matrix, how, height):
     """Without a tag, small videos are BT.601 and large ones BT.709."""
     clip = make_clip(tmp_path / "c.mp4", [patches(height)], matrix=matrix, **how)
@@ -106,7 +97,9 @@ def test_variable_frame_rate_keeps_its_stamps_and_length(tmp_path):
         assert [frame.time for frame in frames] == times
         wanted = float(frames.end - frames.first.time)
     written = copy(source, tmp_path / "out.mp4")
-    assert clips.video_times(written) == times and length(written) == pytest.approx(wanted, abs=0.002)
+    assert clips.video_times(written) == times
+    with av.open(str(written)) as container:
+        assert container.duration / av.time_base == pytest.approx(wanted, abs=0.002)
 
 
 def test_frames_at_one_instant_or_back_in_time_are_all_kept_in_order(tmp_path):
@@ -146,21 +139,17 @@ def test_each_loop_starts_at_the_first_frame_and_decodes_only_what_is_asked_for(
     assert next(reading, None) is None, "leaving the block ends the loops"
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2, 4])
-def test_sound_packets_are_copied_unchanged_and_in_sync(tmp_path, seconds):
-    source = make_clip(tmp_path / "in.mp4", [marked(i) for i in range(40)], sound="aac", sound_seconds=seconds)
+@pytest.mark.parametrize(("count", "rate", "seconds"), [(40, 20, 0.5), (40, 20, 4), (300, 10, 30)])
+def test_sound_packets_are_copied_unchanged_in_sync_and_interleaved(tmp_path, count, rate, seconds):
+    pictures = [marked(i % 50) for i in range(count)]
+    source = make_clip(tmp_path / "in.mp4", pictures, rate=rate, sound="aac", sound_seconds=seconds)
     written = copy(source, tmp_path / "out.mp4")
-    assert clips.sound_packets(written) == clips.sound_packets(source) and len(clips.video_times(written)) == 40
-
-
-def test_sound_and_pictures_are_interleaved(tmp_path):
-    pictures = [marked(i % 50) for i in range(300)]
-    source = make_clip(tmp_path / "in.mp4", pictures, rate=10, sound="aac", sound_seconds=30)
+    assert clips.sound_packets(written) == clips.sound_packets(source) and len(clips.video_times(written)) == count
     newest = {"audio": 0.0, "video": 0.0}
-    with av.open(str(copy(source, tmp_path / "out.mp4"))) as container:
+    with av.open(str(written)) as container:
         for packet in sorted((p for p in container.demux() if p.size), key=lambda packet: packet.pos):
             newest[packet.stream.type] = float(packet.dts * packet.time_base)
-            assert abs(newest["audio"] - newest["video"]) < 1
+            assert seconds < 30 or abs(newest["audio"] - newest["video"]) < 1
 
 
 def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path):

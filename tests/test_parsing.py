@@ -56,12 +56,10 @@ def test_a_still_clip_smooths_to_itself_and_its_noise_is_reduced(length):
 
 
 def test_neighbours_outside_the_frame_or_of_another_colour_hardly_count():
-    frames, logits = random_clip(2)
-    gone = torch.full((2, 12, 16), 1000.0)
-    assert torch.equal(smooth_one(frames[0], logits[0], [(frames[1], 1e6 * logits[1], gone, 1)]), logits[0])
+    (frame, other), (logits, others) = random_clip(2)
+    assert torch.equal(smooth_one(frame, logits, [(other, 1e6 * others, STILL + 1000, 1)]), logits)
     white = torch.ones(3, 12, 16)
-    smoothed = smooth_one(-white, logits[0], [(white, logits[1], STILL, 1)])
-    assert torch.allclose(smoothed, logits[0], atol=1e-6)
+    assert torch.allclose(smooth_one(-white, logits, [(white, others, STILL, 1)]), logits, atol=1e-6)
 
 
 def test_near_neighbours_count_more_than_far_ones():
@@ -91,26 +89,18 @@ def test_parsing_enlarges_twofold_doubles_the_values_and_takes_every_other_pixel
     assert seen[0].mean() == pytest.approx(2 * frames.mean().item(), abs=1e-5)
 
 
-def test_parser_takes_any_size():
-    parser = BiSeNet().eval()
-    with torch.inference_mode():
-        for height, width in ((1, 1), (37, 50)):
-            assert parser(torch.zeros(1, 3, height, width)).shape == (1, 19, height, width)
+@torch.inference_mode()
+def test_parser_and_flow_take_any_size(flow_network):
+    for height, width in ((1, 1), (37, 50)):
+        assert BiSeNet().eval()(torch.zeros(1, 3, height, width)).shape == (1, 19, height, width)
+    for height, width in ((3, 5), (131, 140)):
+        assert flow_network(*random_clip(2, height, width)[0].split(1)).shape == (1, 2, height, width)
 
 
-def test_flow_equals_that_of_torchvision(flow_network):
+def test_flow_is_that_of_torchvision_padded_by_the_border_and_other_sizes_are_refused(flow_network):
     images = random_clip(2, 128, 136)[0].split(1)
     expected = TorchvisionRAFT.forward(flow_network, *images, num_flow_updates=2)[-1]
     assert torch.allclose(flow_network(*images), expected, atol=1e-4)
-
-
-def test_flow_has_the_size_of_the_picture_whatever_that_is(flow_network):
-    for height, width in ((3, 5), (131, 140)):
-        images = random_clip(2, height, width)[0].split(1)
-        assert flow_network(*images).shape == (1, 2, height, width)
-
-
-def test_padding_for_the_flow_repeats_the_border_and_other_sizes_are_refused(flow_network):
     first, second = random_clip(2, 130, 144)[0].split(1)
     padded = [nn.functional.pad(image, (0, 0, 3, 3), mode="replicate") for image in (first, second)]
     assert torch.allclose(flow_network(first, second), flow_network(*padded)[..., 3:-3, :], atol=1e-5)
@@ -126,10 +116,6 @@ def test_published_flow_weights_load_strictly_under_their_own_names(prefix, flow
     network = RAFT()
     network.load_state_dict(to_torchvision_names(published), strict=True)
     assert all((value == 0.5).all() for value in network.parameters())
-    assert to_torchvision_names(published).keys() == flow_network.state_dict().keys()
-
-
-def test_torchvision_flow_weights_keep_their_names(flow_network):
     state = flow_network.state_dict()
-    assert list(to_torchvision_names(state)) == list(state)
-    RAFT().load_state_dict(state, strict=True)
+    assert to_torchvision_names(published).keys() == state.keys()
+    assert list(to_torchvision_names(state)) == list(state), "those of torchvision stay as they are"

@@ -21,7 +21,7 @@ from model.parsing.maps import MapSink, ParsingMaps, open_maps, write_published
 from model.parsing.smooth import Smoother, enlarge, load_flow, window
 from tests.clips import make_clip
 from tests.parity_calls import smooth_clip
-from tests.small_models import ColourParser, face_picture, save_model
+from tests.small_models import ColourParser, face_picture, noises, save_model
 
 pytest_plugins = ("tests.commands_plugin",)
 
@@ -43,21 +43,14 @@ class ColourFlow(nn.Module):
         return shift.view(-1, 1, 1, 1) * torch.ones_like(image1[:, :2])
 
 
-def crops(count: int) -> list[np.ndarray]:
-    return list(np.random.default_rng(1).integers(0, 256, (count, 24, 32, 3)).astype(np.uint8))
-
-
 def smoother(radius: int = 2) -> Smoother:
     return Smoother(ColourParser(), ColourFlow(), CPU, radius=radius)
-
-
-# ---- the stream
 
 
 @pytest.mark.parametrize("radius", [1, 3])
 @pytest.mark.parametrize("count", [1, 2, 4, 11])
 def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
-    clip = crops(count)
+    clip = noises(count, 24, 32)
     frames = enlarge(to_tensor(np.stack(clip), CPU))
     logits = ColourParser()(PARSER_GAIN * frames).half().float()
     pairs = [(frames[i, None], frames[j, None]) for i in range(count) for j in window(i, count, radius)]
@@ -74,7 +67,7 @@ def test_the_stream_gives_what_the_whole_clip_gives(count, radius):
 
 def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypatch):
     taken, held = [], []
-    stream = (taken.append(i) or crop for i, crop in enumerate(crops(12)))
+    stream = (taken.append(i) or crop for i, crop in enumerate(noises(12, 24, 32)))
     smooth = Smoother._smooth
     monkeypatch.setattr(Smoother, "_smooth", lambda own, seen, *of: held.append(len(seen)) or smooth(own, seen, *of))
     for index, _ in enumerate(smoother(2).maps(stream)):
@@ -91,9 +84,6 @@ def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeyp
     for name in ("raft-things.pth", "here.pth", "other/raft.pth"):
         load_flow(name, CPU)
     assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
-
-
-# ---- files
 
 
 @pytest.fixture
@@ -171,9 +161,6 @@ def test_other_maps_and_damaged_ones_are_refused(path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="damaged at parsing map 2"):
         list(ParsingMaps(path))
-
-
-# ---- the programs
 
 
 @pytest.fixture

@@ -16,14 +16,7 @@ def no_thread_is_left():
 
 def test_items_come_in_order_and_few_are_fetched_ahead_by_another_thread():
     fetched, fetchers = [], set()
-
-    def source():
-        for number in range(20):
-            fetchers.add(threading.current_thread())
-            fetched.append(number)
-            yield number
-
-    with ahead(source()) as items:
+    with ahead(fetchers.add(threading.current_thread()) or fetched.append(n) or n for n in range(20)) as items:
         assert next(items) == 0
         deadline = time.monotonic() + 5
         while len(fetched) < DEPTH + 1 and time.monotonic() < deadline:
@@ -34,17 +27,10 @@ def test_items_come_in_order_and_few_are_fetched_ahead_by_another_thread():
     assert len(fetchers) == 1 and threading.current_thread() not in fetchers
 
 
-def test_what_fetching_raises_comes_after_the_items_before_it():
-    def source():
-        yield 1
-        raise OSError("the disk is gone")
-
-    with pytest.raises(OSError, match="disk is gone"), ahead(source()) as items:
+def test_what_fetching_raises_comes_after_the_items_before_it_and_leaving_early_ends_the_thread():
+    with pytest.raises(ZeroDivisionError), ahead(1 / n for n in (1, 0)) as items:
         assert next(items) == 1
         next(items)
-
-
-def test_leaving_early_ends_the_thread():
     with pytest.raises(KeyboardInterrupt), ahead(iter(int, 1)) as items:
         next(items)
         raise KeyboardInterrupt
@@ -70,15 +56,12 @@ def test_no_more_than_a_few_wait_for_the_other_thread():
     assert started == list(range(DEPTH + 1)) and threading.current_thread() not in workers
 
 
-def test_a_failure_stops_the_work_and_reaches_the_caller():
+def test_a_failure_stops_the_work_and_breaking_off_does_not():
     done = []
     with pytest.raises(ZeroDivisionError), behind(lambda item: done.append(1 / item)) as put:
         for number in (1, 0, 2, 3):
             put(number)
     assert done == [1]
-
-
-def test_what_was_put_is_done_in_order_even_when_the_block_breaks_off():
     done = []
     with pytest.raises(KeyboardInterrupt), behind(done.append) as put:
         for number in range(20):

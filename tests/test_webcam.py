@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -34,10 +35,8 @@ def stylizer():
 class FakeCamera:
     """Pictures one after the other, one every so many seconds."""
 
-    is_closed = False
-
     def __init__(self, pictures: list[np.ndarray], seconds: float = 0.0):
-        self.pictures, self.seconds = list(pictures), seconds
+        self.pictures, self.seconds, self.is_closed = list(pictures), seconds, False
 
     def read(self) -> np.ndarray | None:
         time.sleep(self.seconds)
@@ -87,12 +86,9 @@ def test_a_camera_that_falls_silent_or_fails_is_reported(monkeypatch):
 
 
 def test_opencv_reads_in_rgb(tmp_path):
-    red = np.zeros((48, 64, 3), np.uint8)
-    red[..., 0] = 200
-    path = make_clip(tmp_path / "red.mp4", [red] * 3)
-    capture = VideoCapture(str(path))
-    rgb = capture.read()
-    capture.close()
+    red = np.full((48, 64, 3), (200, 0, 0), np.uint8)
+    with closing(VideoCapture(str(make_clip(tmp_path / "red.mp4", [red] * 3)))) as capture:
+        rgb = capture.read()
     assert rgb.shape == red.shape and rgb[..., 0].mean() > 180 and rgb[..., 1:].mean() < 20
 
 
@@ -167,7 +163,10 @@ def test_a_virtual_camera_gets_pictures_of_its_size(monkeypatch):
     assert sent.shape == (720, 1280, 3) and sent[210:510].min() == 200 and sent[:190].max() == 0 == sent[530:].max()
 
 
-def test_what_is_missing_is_a_sentence(monkeypatch):
+def test_what_is_missing_is_a_sentence(monkeypatch, capfd):
+    with pytest.raises(InputError):
+        VideoCapture(99)
+    assert capfd.readouterr().err == "", "OpenCV keeps its warnings"
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(InputError, match="pip install pyvirtualcam"):
         VirtualCamera()
@@ -183,18 +182,13 @@ def test_cameras_are_told_from_files():
 
 
 def test_the_program_shows_the_camera(stylize, monkeypatch):
-    cameras, window = [], FakeScreen()
-
-    def capture(number):
-        cameras.append(FakeCamera([view(120 + i, 110) for i in range(5)], 0.05))
-        return cameras[-1]
-
-    monkeypatch.setattr("model.inference.live.VideoCapture", capture)
+    camera, window = FakeCamera([view(120 + i, 110) for i in range(5)], 0.05), FakeScreen()
+    monkeypatch.setattr("model.inference.live.VideoCapture", lambda number: camera)
     monkeypatch.setattr("model.inference.batch.open_screens", lambda virtual_camera: [window])
     code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
     assert (code, err) == (0, "")
     assert out == f"webcam:0: {len(window.pictures)} frames shown, {5 - len(window.pictures)} dropped\n"
-    assert window.pictures[0].shape == (*SIZE, 3) and window.closed and cameras[0].is_closed
+    assert window.pictures[0].shape == (*SIZE, 3) and window.closed and camera.is_closed
     assert not Path("output").exists()
 
 
@@ -212,9 +206,3 @@ def test_the_program_shows_the_camera(stylize, monkeypatch):
 )
 def test_what_cannot_work_is_one_sentence(stylize, arguments, told):
     assert_one_sentence(stylize("--content", *arguments), told)
-
-
-def test_opencv_keeps_its_warnings(capfd):
-    with pytest.raises(InputError):
-        VideoCapture(99)
-    assert capfd.readouterr().err == ""

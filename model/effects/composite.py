@@ -13,26 +13,17 @@ from model.faces.window import MovingWindow
 from model.parsing.matting import person_matte
 
 EDGE = 0.14  # width of the fade at the crop's edge, as a part of the crop's shorter side
-# The mask grows by this part of the crop's height, so that outlines and loose hair are in it, and is softened.
-GROW, SOFTEN = 0.02, 0.012
-# Where the matte is below the first, it is background; above the second, it is the person: half-sure patches of the
-# background would be seen as smudges, and outlines are in the mask all the same, as it grows.
-DOUBT = 0.5, 0.95
+GROW, SOFTEN = 0.02, 0.012  # of the mask, as parts of the crop's height, so that outlines and loose hair are in it
+DOUBT = 0.5, 0.95  # matte below it: background, above it: person; half-sure patches of the background would be smudges
 # Within this part of the shorter side, colours go over into those of the frame towards the crop's edge: a style that
 # lightens a dark coat would else leave a light patch on it.
 ADAPTED = 0.45
-# How far colours are taken along the seam, and how far into the person they are adapted, as a part of the height.
-SEAM = 0.07
+SEAM = 0.07  # how far colours are taken along the seam and into the person, as a part of the height
 STEADINESS = 0.75  # part of the mask that is taken over from the frame before
 
 
 class FullFrame:
-    """Puts the crops of one face back, frame after frame, into frames enlarged by `scale` (1, 2 or 4).
-
-    back = FullFrame(scale=2)
-    whole = back.enlarge(frame)
-    back(whole, crop, result, window)
-    """
+    """Puts the crops of one face back, frame after frame, into frames enlarged by `scale` (1, 2 or 4)."""
 
     def __init__(self, scale: int):
         self.scale = scale
@@ -51,13 +42,9 @@ class FullFrame:
     def __call__(
         self, whole: np.ndarray, crop: np.ndarray, result: np.ndarray, window: MovingWindow, share: float = 1.0
     ) -> None:
-        """Draw a stylised crop into `whole`.
+        """Draw `result`, the stylised crop uint8 `[k·h, k·w, 3]`, into `whole` `[scale·H, scale·W, 3]`, in place.
 
-        Args:
-            whole: the enlarged frame, uint8 `[scale·H, scale·W, 3]`; changed in place.
-            crop: what `window` shows of the frame, uint8 `[h, w, 3]`.
-            result: the stylised crop, uint8 `[k·h, k·w, 3]`.
-            share: opacity, from 0 to 1.
+        whole: from `enlarge`; crop: what `window` shows of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to 1.
         """
         frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
         mask = self.next_mask(crop) * edge_fade(window, frame_size)
@@ -123,8 +110,7 @@ def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = E
 def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
     """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
 
-    own_colours: float32 `[h, w]`, 1 where the inner parts of the person keep the colours of the style, 0 where they
-    take those of the frame.
+    own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's are taken.
     """
     height, width = crop.shape[:2]
     sigma = SEAM * height

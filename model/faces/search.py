@@ -8,9 +8,7 @@ from model.common.errors import InputError
 from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
 from model.media.frames import Frame, FrameSource
 
-# The first frames of a video are all searched for a face, then every second, third … one after as many more: an hour
-# without a face takes some hundred searches.
-SEARCH_DENSITY = 50
+SEARCH_DENSITY = 50  # frames that are all searched, then every second, third … of as many: some hundred in an hour
 THOROUGH_FRAMES = 6  # of a video without an easy face, on which the slow search is tried before giving up
 
 
@@ -22,16 +20,12 @@ def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
     """
     count, due = 0, 1
     for count, frame in enumerate(source, start=1):
-        if count < due:
-            continue
-        due = count + max(1, count // SEARCH_DENSITY)
-        landmarks = find_landmarks_quickly(frame.rgb)
-        if landmarks is not None:
-            return frame, landmarks
-    stride = max(1, -(-count // THOROUGH_FRAMES))
-    for frame in islice(source, 0, None, stride):
-        landmarks = find_landmarks(frame.rgb)
-        if landmarks is not None:
+        if count >= due:
+            due = count + max(1, count // SEARCH_DENSITY)
+            if (landmarks := find_landmarks_quickly(frame.rgb)) is not None:
+                return frame, landmarks
+    for frame in islice(source, 0, None, max(1, -(-count // THOROUGH_FRAMES))):
+        if (landmarks := find_landmarks(frame.rgb)) is not None:
             return frame, landmarks
     raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")
 

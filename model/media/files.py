@@ -8,13 +8,15 @@
 from pathlib import Path
 
 from model.common.errors import InputError
-from model.media.formats import HEIF_BRANDS, WRITTEN_PHOTOS, WRITTEN_VIDEOS
 from model.media.frames import Frame, FrameSink, FrameSource, unreadable
-from model.media.photos import PhotoSink, SequenceSource, is_pattern, open_photo
+from model.media.photos import WRITTEN_PHOTOS, PhotoSink, SequenceSource, is_pattern, open_photo
 from model.media.video_reader import VideoSource
 from model.media.video_writer import VideoSink
 
 __all__ = ["Frame", "FrameSink", "FrameSource", "open_frames", "open_sink"]
+
+# ISO base media brands of HEIF photos. Their tiles would open as a video of fragments.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def open_frames(path: str | Path) -> FrameSource:
@@ -48,9 +50,7 @@ def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
     `source` lends a video its clock and its sound. Raises InputError if nothing can be written at `path`.
     """
     path = Path(path)
-    if path.suffix.lower() in WRITTEN_VIDEOS:
-        return VideoSink(path, source)
-    if path.suffix.lower() in WRITTEN_PHOTOS:
-        return PhotoSink(path, source)
-    known = ", ".join((*WRITTEN_PHOTOS, *WRITTEN_VIDEOS))
-    raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {known}")
+    sinks = dict.fromkeys(WRITTEN_PHOTOS, PhotoSink) | {".mp4": VideoSink}
+    if sink := sinks.get(path.suffix.lower()):
+        return sink(path, source)
+    raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")

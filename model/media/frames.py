@@ -20,15 +20,11 @@ DEFAULT_RATE = Fraction(25)  # of anything that states none: photos, numbered pi
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture.
+    """One picture."""
 
-    rgb: [H, W, 3] uint8; time: seconds on the clock of the source, None for a photo; state: of results, what a run that
-    is continued after this frame has to know, as JSON can hold it.
-    """
-
-    rgb: np.ndarray
-    time: Fraction | None = None
-    state: dict[str, Any] | None = None
+    rgb: np.ndarray  # [H, W, 3] uint8
+    time: Fraction | None = None  # seconds on the clock of the source, None for a photo
+    state: dict[str, Any] | None = None  # of results: what a run that goes on after it has to know, for JSON
 
 
 class FrameSource(AbstractContextManager):
@@ -61,7 +57,7 @@ class FrameSource(AbstractContextManager):
 
     @abstractmethod
     def _read(self) -> Iterator[Frame]:
-        """Yields the frames from the first on, holding files open only while it runs."""
+        """Yield the frames from the first on, holding files open only while it runs."""
 
     def _loop(self) -> Iterator[Frame]:
         self.warning, self.finished = None, False
@@ -84,14 +80,12 @@ class FrameSource(AbstractContextManager):
 class FrameSink(AbstractContextManager):
     """Writes frames to `partial` next to `path`, and moves that to `path` once all went well.
 
-    Leaving the `with` block normally publishes the file. After Ctrl-C what was written stays as a playable file
-    under the partial name. After any other exception nothing stays. An older file at `path` is intact until then.
-
-    `done` tells how many frames an earlier run has written already, `state` is `Frame.state` of the last of them.
+    After Ctrl-C what was written stays as a playable file under the partial name; after any other exception nothing
+    stays. An older file at `path` is intact until all is written.
     """
 
-    done = 0
-    state: dict[str, Any] | None = None
+    done = 0  # how many frames an earlier run has written already
+    state: dict[str, Any] | None = None  # `Frame.state` of the last of them
 
     def __init__(self, path: Path, source: FrameSource):
         """Refuses a place that cannot be written before hours of work go into it."""
@@ -110,10 +104,7 @@ class FrameSink(AbstractContextManager):
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """Turns what the system says within the block into a sentence, and holds Ctrl-C back until it is through.
-
-        Between encoder and file Ctrl-C would lose a packet, and without the first one all the others show nothing.
-        """
+        """Turn what the system says within the block into a sentence, and hold Ctrl-C back until it is through."""
         try:
             with uninterrupted():
                 yield

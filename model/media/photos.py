@@ -5,7 +5,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,13 +13,16 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from model.common.errors import InputError
-from model.media.formats import ANIMATED_FORMATS, PHOTO_FORMATS, WRITTEN_PHOTOS
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over_white, unreadable
 
+# What Pillow may open: formats with a clear signature. Its others would also claim some videos and text files.
+PHOTO_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
+# Of these, further pictures are frames; in others (JPEG, TIFF) they are views, previews or pages.
+ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
+WRITTEN_PHOTOS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # suffix and Pillow's name of the format
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
-# Browsers show frames that ask for less than 20 ms for 100 ms, and old GIFs rely on it.
-SHORTEST_MS, FALLBACK_MS = 20, 100
+SHORTEST_MS, FALLBACK_MS = 20, 100  # browsers show frames that ask for less than 20 ms for 100, and old GIFs rely on it
 ANIMATION_TICK = Fraction(1, 90000)  # divides both hundredths of a second (GIF) and usual frame rates (APNG)
 JPEG_QUALITY = 95
 PATTERN = re.compile(r"%0?(\d*)d")
@@ -27,13 +30,10 @@ PATTERN = re.compile(r"%0?(\d*)d")
 
 def open_photo(path: Path) -> FrameSource | None:
     """A photo or animated picture, or None if the file is neither by its signature."""
-    with _reported(path):
-        try:
-            with _open(path) as image:
-                animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
-        except Image.UnidentifiedImageError:
-            return None
-    return AnimationSource(path) if animated else PhotoSource(path, read_photo(path))
+    with _reported(path), suppress(Image.UnidentifiedImageError), _open(path) as image:
+        is_animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
+        return AnimationSource(path) if is_animated else PhotoSource(path, read_photo(path))
+    return None
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -94,7 +94,10 @@ class SequenceSource(FrameSource):
     def __init__(self, pattern: Path):
         super().__init__(pattern)
         self.name = content_name(pattern)
-        self._files = _numbered_files(pattern)
+        before, digits, after = map(re.escape, PATTERN.split(pattern.name))
+        fits = re.compile(rf"{before}(\d{{{digits or 1},}}){after}")
+        files = [file for file in pattern.parent.glob("*") if fits.fullmatch(file.name)]
+        self._files = sorted(files, key=lambda file: int(fits.fullmatch(file.name)[1]))
         if not self._files:
             raise unreadable(pattern, "no file fits this pattern", "check the folder and the number of digits")
         self.expected_frames = len(self._files)
@@ -121,8 +124,8 @@ class PhotoSink(FrameSink):
         if self.written:
             raise ValueError(f"{self.path} is a photo and holds one frame only")
         data = io.BytesIO()  # on a full disk Pillow itself would not report the last bytes
-        format = WRITTEN_PHOTOS[self.path.suffix.lower()]
-        Image.fromarray(frame.rgb).save(data, format, quality=JPEG_QUALITY, subsampling="4:4:4")
+        kind = WRITTEN_PHOTOS[self.path.suffix.lower()]
+        Image.fromarray(frame.rgb).save(data, kind, quality=JPEG_QUALITY, subsampling="4:4:4")
         self.partial.write_bytes(data.getbuffer())
 
 
@@ -138,17 +141,9 @@ def content_name(path: Path) -> str:
     return path.stem
 
 
-def _numbered_files(pattern: Path) -> list[Path]:
-    before, digits, after = map(re.escape, PATTERN.split(pattern.name))
-    fits = re.compile(rf"{before}(\d{{{digits or 1},}}){after}")
-    files = [file for file in pattern.parent.glob("*") if fits.fullmatch(file.name)]
-    return sorted(files, key=lambda file: int(fits.fullmatch(file.name)[1]))
-
-
 def _open(path: Path) -> Image.Image:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
         # Pillow warns at half the size that it refuses; photos of 108 megapixels are real.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         Image.init()  # registers the formats this build of Pillow knows
         return Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
 

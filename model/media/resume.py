@@ -1,11 +1,6 @@
 """A video written in segments, so that an interrupted run goes on where the last whole segment ends.
 
-    sink = SegmentedSink(path, source, made_of)
-    with sink:
-        for frame in stylised(source, people, look, state=sink.state):
-            sink.write(frame)
-
-Each segment is a file of its own. Beside them stands what a run after them has to know (`Frame.state`). At the end
+Each segment is a file of its own; beside them stands what a run after them has to know (`Frame.state`). At the end
 their packets go into one file as they are.
 """
 
@@ -13,14 +8,11 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
 import av
-from av.container import OutputContainer
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from model.common.weight_files import write_whole
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
@@ -44,22 +36,15 @@ class Segment:
 class SegmentedSink(FrameSink):
     """As `VideoSink`, but whatever interrupts the work, the segments that are whole stay, and count the next time.
 
-    `done` tells how many frames they hold, `state` is the state of the last one (None for none).
-
-    Args:
-        path, source: as `open_sink` takes them.
-        made_of: what the result is made of, as JSON can hold it: where it has changed, the work begins anew.
+    `done` tells how many frames they hold, `state` is the state of the last one (None for none). made_of: what the
+    result is made of, as JSON can hold it: where it has changed, the work begins anew.
     """
 
     def __init__(self, path: Path, source: FrameSource, made_of: dict[str, Any]):
         super().__init__(path, source)
         self._folder = path.with_suffix(PARTS_SUFFIX)
         self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
-        self._segments: list[Segment] = []
-        for number, segment in enumerate(self._noted()):
-            if size_of(self._part(number)) != segment.size:
-                break
-            self._segments.append(segment)
+        self._segments = self._noted()
         self._segment: VideoSink | None = None
         self.done = self.written = sum(segment.frames for segment in self._segments)
         self.state = self._latest = self._segments[-1].state if self._segments else None
@@ -73,11 +58,15 @@ class SegmentedSink(FrameSink):
         return self._segments[-1].last if self._segments else None
 
     def _noted(self) -> list[Segment]:
-        try:
+        """The segments of an earlier run, up to the first whose file is not as it was."""
+        whole = []
+        with suppress(OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `_note` tells
             notes = json.loads((self._folder / NOTES).read_text(encoding="utf-8"))
-            return [Segment(**entry) for entry in notes["segments"]] if notes["made_of"] == self._made_of else []
-        except (OSError, ValueError, KeyError, TypeError):  # if the place can't be used at all, `_note` tells
-            return []
+            for number, entry in enumerate(notes["segments"] if notes["made_of"] == self._made_of else []):
+                if self._part(number).stat().st_size != entry["size"]:
+                    break
+                whole.append(Segment(**entry))
+        return whole
 
     def _note(self) -> None:
         """Write the notes; the folder is made. Raises InputError if that is not possible."""
@@ -112,14 +101,19 @@ class SegmentedSink(FrameSink):
         segment, self._segment = self._segment, None
         with segment:
             pass
-        size = size_of(self._part(len(self._segments)))
-        self._segments.append(Segment(segment.written, segment.last, size, self._latest))
+        self._segments.append(Segment(segment.written, segment.last, segment.path.stat().st_size, self._latest))
         self._note()
 
     def _finish(self, complete: bool) -> None:
         if self._segment is not None:
             self._end_segment()
-        join([self._part(number) for number in range(len(self._segments))], self.partial, self._source, self._last)
+        parts = [self._part(number) for number in range(len(self._segments))]
+        with (
+            av.open(str(parts[0].absolute())) as first,
+            closing(Film(self.partial, self._source, template=first.streams.video[0])) as film,
+        ):
+            film.add(joined(parts, film))
+            film.finish(self._last, self._source.finished)
 
     def _abandon(self) -> None:
         if self._segment is not None:
@@ -144,45 +138,14 @@ class SegmentedSink(FrameSink):
         return f"{self._source.path} is done up to {float(following):.1f} s: --resume goes on from there"
 
 
-def join(parts: list[Path], path: Path, source: FrameSource, last: int) -> None:
-    """Write the packets of `parts`, and the sound of `source`, into `path`.
-
-    last: when the last picture is shown, in ticks.
-    """
-    with av.open(str(parts[0].absolute())) as template:
-
-        def add_pictures(container: OutputContainer, tick: Fraction) -> VideoStream:
-            stream = container.add_stream_from_template(template.streams.video[0])
-            stream.time_base = tick
-            return stream
-
-        with closing(Film(path, source, add_pictures)) as film:
-            packets = joined(parts, film)
-            waiting = next(packets)
-            for packet in packets:
-                film.add([waiting])
-                waiting = packet
-            film.finish([waiting], last, source.finished)
-
-
 def joined(parts: list[Path], film: Film) -> Iterator[Packet]:
     """The packets of all parts in the order of decoding, for the pictures of `film`."""
     decoded = None
     for part in parts:
         with av.open(str(part.absolute())) as container:
             for packet in container.demux(video=0):
-                if not packet.size:
-                    continue
-                # An encoder that begins has not seen how uneven the frames before were, and may start too early.
-                packet.dts = packet.dts if decoded is None else max(packet.dts, decoded + 1)
-                decoded = packet.dts
-                packet.stream, packet.duration = film.pictures, film.step
-                yield packet
-
-
-def size_of(path: Path) -> int | None:
-    """Bytes of a file; None where it can't be read."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+                if packet.size:
+                    # An encoder that begins has not seen how uneven the frames before were, and may start too early.
+                    packet.dts = decoded = packet.dts if decoded is None else max(packet.dts, decoded + 1)
+                    packet.stream, packet.duration = film.pictures, film.step
+                    yield packet

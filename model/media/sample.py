@@ -25,17 +25,14 @@ TILT = 1.5  # degrees
 
 
 def sample_portrait() -> np.ndarray:
-    """Portrait of the astronaut Eileen Collins by NASA, public domain: RGB uint8 `[512, 512, 3]`.
-
-    scikit-image ships it inside its package, so that nothing is downloaded.
-    """
+    """The astronaut Eileen Collins by NASA, public domain, from inside scikit-image: RGB uint8 `[512, 512, 3]`."""
     from skimage.data import astronaut
 
     return np.ascontiguousarray(astronaut())
 
 
 class PanSource(FrameSource):
-    """A video of a photo `[H, W, 3]` uint8, of the same size, at 25 frames per second."""
+    """A video of a photo `[H, W, 3]` uint8, of the same size, at 25 frames per second; `path` names it."""
 
     rate = DEFAULT_RATE
 
@@ -46,11 +43,10 @@ class PanSource(FrameSource):
         self.first = next(self._read())
 
     def _read(self) -> Iterator[Frame]:
-        height, width = self._rgb.shape[:2]
-        settings = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
+        size, settings = self._rgb.shape[:2], {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
         for number in range(self.expected_frames):
-            view = view_at(number / self.expected_frames, (height, width))
-            yield Frame(cv2.warpAffine(self._rgb, view, (width, height), **settings), number / self.rate)
+            view = view_at(number / self.expected_frames, size)
+            yield Frame(cv2.warpAffine(self._rgb, view, size[::-1], **settings), number / self.rate)
         self.end = self.expected_frames / self.rate
 
 

@@ -18,25 +18,25 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from model.media.formats import CONTAINERS
 from model.media.frames import DEFAULT_RATE, Frame, FrameSource, over_white, unreadable
 
+# What FFmpeg may open. Its others are text, playlists of other files, or photos that Pillow found damaged.
+CONTAINERS = (
+    "asf", "avi", "av1", "dv", "flv", "h264", "hevc", "ivf", "m4v", "matroska", "mov", "mpeg", "mpegts",
+    "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
+)  # fmt: skip
 OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 # FFmpeg's own VP8 and VP9 decoders drop the alpha plane, libvpx keeps it.
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Matrix coefficients (ITU-T H.273) that swscale converts: BT.709, FCC, BT.470BG, SMPTE 170M, 240M, BT.2020.
 KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)
-# High dynamic range looks washed out unless it is brought to BT.709, which takes seconds to set up.
-HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
-# Unmarked video is BT.709 above the sizes of standard definition, BT.601 up to them, as players assume.
-SD_WIDTH, SD_HEIGHT = 1279, 576
+HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # washed out unless brought to BT.709, which is slow to set up
+SD_WIDTH, SD_HEIGHT = 1279, 576  # up to these, unmarked video is BT.601, above them BT.709, as players assume
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# Formats with oblong pixels stay well inside (anamorphic PAL is 64:45); beyond, the figure is garbage.
-MAX_PIXEL_ASPECT = 4
-# All in seconds:
-LATE_START = 1  # a clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound
-CLOCK_RESTART = 1  # a step back by more is a clock set anew (joined recordings); by less, jitter
-MISSING_TOLERANCE = Fraction(1, 2)  # how much less than it announces a video may hold before the user hears of it
+MAX_PIXEL_ASPECT = 4  # anamorphic PAL is 64:45; beyond, the figure is garbage
+LATE_START = 1  # s; a clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound
+CLOCK_RESTART = 1  # s; a step back by more is a clock set anew (joined recordings); by less, jitter
+MISSING_TOLERANCE = Fraction(1, 2)  # s; how much less than it announces a video may hold before the user hears of it
 
 
 class VideoSource(FrameSource):
@@ -79,14 +79,14 @@ class VideoSource(FrameSource):
                 self.end = time + (picture.duration * stream.time_base or step)
                 yield Frame(_oriented(to_rgb(picture, size, self._reformatter), display_matrix), time)
         if start is not None and self.end - start < self._announced - MISSING_TOLERANCE:
-            self.warning = (
-                f"{self.path} announces {float(self._announced):.1f} s, but its pictures end after "
-                f"{float(self.end - start):.1f} s: it may be cut off"
-            )
+            due, seen = float(self._announced), float(self.end - start)
+            self.warning = f"{self.path} announces {due:.1f} s, but its pictures end at {seen:.1f} s: it may be cut off"
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int | None]]:
         """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
-        decoder = _decoder(stream)
+        decoder, name = stream.codec_context, ALPHA_DECODERS.get(stream.codec_context.name)
+        if stream.metadata.get("alpha_mode") == "1" and name in av.codecs_available:
+            decoder = av.CodecContext.create(name, "r")
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
         trusts_pictures = container.format.name != "avi"
         stamps: deque[int | None] = deque()
@@ -158,13 +158,6 @@ def _main_stream(container: InputContainer, path: Path) -> VideoStream:
         raise unreadable(path, "it holds no pictures, or none that can be decoded", "pass a photo, or an H.264 video")
     best = container.streams.best("video")
     return best if best in videos else videos[0]
-
-
-def _decoder(stream: VideoStream) -> av.CodecContext:
-    name = ALPHA_DECODERS.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
-        return stream.codec_context
-    return av.CodecContext.create(name, "r")
 
 
 def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:

@@ -1,10 +1,6 @@
 """A live picture: a camera of which only the newest frame counts, and the screens it is shown on.
 
-    with closing(VideoCapture(0)) as camera, Window() as window, Latest(camera) as frames:
-        play(frames, [window])
-
-Nothing waits in a queue: while a frame is worked on, the camera's next ones replace each other, so that what is shown
-is never older than one frame's work.
+While a frame is worked on, the camera's next ones replace each other: nothing waits in a queue.
 """
 
 import queue
@@ -37,9 +33,8 @@ class VideoCapture:
         self._capture = cv2.VideoCapture(device)
         if not self._capture.isOpened() or self.read() is None:
             self._capture.release()
-            raise InputError(
-                f"The camera webcam:{device} cannot be opened: connect it, close what uses it, or name another number."
-            )
+            advice = "connect it, close what uses it, or name another number"
+            raise InputError(f"The camera webcam:{device} cannot be opened: {advice}.")
 
     def read(self) -> np.ndarray | None:
         """The next picture RGB uint8 `[H, W, 3]`, as soon as there is one; None when there are no more."""
@@ -163,9 +158,8 @@ class VirtualCamera(Screen):
         try:
             self._camera = pyvirtualcam.Camera(*VIRTUAL_SIZE, VIRTUAL_RATE)
         except RuntimeError as error:
-            raise InputError(
-                "No virtual camera was found: on Linux run sudo modprobe v4l2loopback, elsewhere install OBS."
-            ) from error
+            advice = "on Linux run sudo modprobe v4l2loopback, elsewhere install OBS"
+            raise InputError(f"No virtual camera was found: {advice}.") from error
 
     def show(self, rgb: np.ndarray, title: str) -> None:
         """Send a picture, as large as the camera's allows, between black bars."""

@@ -31,10 +31,7 @@ def description(crop: FaceCrop, radius: int) -> dict[str, Any]:
 
 
 class ParsingMaps(Sequence):
-    """The maps in a file, float16 `[19, H, W]` each, read one by one.
-
-    Raises InputError for another kind of file, and for a damaged map.
-    """
+    """The maps float16 `[19, H, W]` in a file, read one by one. InputError for other files, and for a damaged map."""
 
     def __init__(self, path: str | Path):
         self.path = path
@@ -57,10 +54,9 @@ class ParsingMaps(Sequence):
 
 
 class MapSink:
-    """Writes maps one by one into `path`.
+    """Writes maps one by one into `path`; until all are there, they are in `partial`, beside it.
 
-    Until all are written they are in `partial`, beside it. That stays after Ctrl-C, and with `resume` the `done` maps
-    in it need not be made again; any other exception removes it.
+    That stays after Ctrl-C, and with `resume` the `done` maps in it need not be made again; other exceptions remove it.
     """
 
     def __init__(self, path: Path, crop: FaceCrop, radius: int, resume: bool = False):
@@ -100,10 +96,9 @@ class MapSink:
 
 
 def open_maps(path: str | Path, channels: int, crop: FaceCrop) -> Iterable[np.ndarray]:
-    """The parsing maps of a clip `[channels, H, W]`, read one by one as they are used.
+    """The parsing maps of a clip `[channels, H, W]`, read as they are used. InputError if they are not of this crop.
 
-    The file is one of smooth_parsing_map.py, or an array `[N, channels, H, W]` in a .npy file as the published program
-    writes it. Raises InputError for maps that are not of this crop.
+    The file is one of smooth_parsing_map.py, or the published program's .npy with an array `[N, channels, H, W]`.
     """
     if zipfile.is_zipfile(path):
         maps = ParsingMaps(path)

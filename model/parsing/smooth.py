@@ -5,6 +5,7 @@ Both ways look at frames enlarged twofold and give logits at the frame's own siz
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -33,19 +34,15 @@ def enlarge(frames: Tensor) -> Tensor:
 
 
 def parse(parser: nn.Module, frames: Tensor) -> Tensor:
-    """Parsing logits of single frames, as the published inference predicts them.
-
-    frames: [B, 3, H, W], RGB in [-1, 1]; `parser`: a BiSeNet. Returns [B, 19, H, W].
-    """
+    """Parsing logits [B, 19, H, W] of single frames [B, 3, H, W], as the published inference predicts them."""
     logits = parser(PARSER_GAIN * enlarge(frames))
     return F.interpolate(logits, scale_factor=1 / ENLARGEMENT, mode="nearest")
 
 
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Sample images where the flow points.
+    """Sample images [B, C, H, W] where the flow [B, 2, H, W], (x, y) in pixels, points.
 
-    images: [B, C, H, W]; flow: [B, 2, H, W], (x, y) in pixels. Returns the warped images [B, C, H, W] and
-    valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
+    Returns the warped images [B, C, H, W] and valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
     """
     height, width = images.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0]
@@ -58,11 +55,10 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = RADIUS) -> Tensor:
-    """Smooth the logits of one frame with those of its neighbours, pulled along the optical flow.
+    """Smooth the logits [C, H, W] of one frame [3, H, W] with those of its neighbours, pulled along the optical flow.
 
-    frame: [3, H, W]; logits: [C, H, W]; of each neighbour, which are consumed one by one: frame, logits, the flow
-    [2, H, W] in pixels from `frame` to where the neighbour shows the same, and its distance in frames. The frame itself
-    enters unwarped with weight 1 and must not be among them. Returns [C, H, W].
+    neighbours: of each, frame, logits, the flow [2, H, W] in pixels from `frame` to where the neighbour shows the same,
+    and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W].
     """
     total, weights = logits, torch.ones_like(logits[:1])
     time_sigma = radius + 0.5
@@ -77,33 +73,27 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radiu
 
 
 def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
-    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius.
+    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius; all within that reach.
 
-    The first and the last `radius` frames of a clip are repeated before its start and after its end; all of the window
-    lies within `radius` frames of `index`, so a buffer of 2·radius + 1 frames serves a stream.
+    The first and the last `radius` frames of a clip are repeated before its start and after its end.
     """
     wanted = np.arange(index - radius, index + radius + 1)
     wanted += radius * (wanted < 0) - radius * (wanted >= count)
     return wanted.clip(0, count - 1).tolist()
 
 
+@dataclass
 class Smoother:
     """Parses the frames of a video and smooths the logits over time.
 
     Frame i is smoothed once frame i + radius is known, so that memory depends on the window, not on the length.
-
-    Args:
-        parser: BiSeNet, on `device`.
-        flow: RAFT, or anything that gives the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another.
-        dtype: number format of the parser, and on CUDA of the flow; sums are float32.
-        radius: frames on each side that take part.
     """
 
-    def __init__(
-        self, parser: nn.Module, flow: Callable[[Tensor, Tensor], Tensor], device: torch.device,
-        dtype: torch.dtype = torch.float32, radius: int = RADIUS,
-    ):  # fmt: skip
-        self.parser, self.flow, self.device, self.dtype, self.radius = parser, flow, device, dtype, radius
+    parser: nn.Module  # BiSeNet, on `device`
+    flow: Callable[[Tensor, Tensor], Tensor]  # RAFT: the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another
+    device: torch.device
+    dtype: torch.dtype = torch.float32  # of the parser, and on CUDA of the flow; sums are float32
+    radius: int = RADIUS  # frames on each side that take part
 
     @torch.no_grad()
     def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
@@ -140,10 +130,7 @@ class Smoother:
 
 
 def find_weights(path: str) -> Path:
-    """A file of weights: a bare name is in the checkpoint folder, and fetched where missing; other paths must exist.
-
-    Raises InputError where it can't be had.
-    """
+    """A file of weights: a bare name is in the checkpoint folder, or fetched; InputError where it can't be had."""
     is_name = len(Path(path).parts) == 1 and not Path(path).exists()
     return ensure_file(path if is_name else Path(path).absolute())
 
