@@ -1,6 +1,5 @@
 """The four drawn styles, their files, and what each of them promises for every face."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import cv2
@@ -12,13 +11,17 @@ from model.common.errors import InputError
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.raster import to_lab
-from model.training.drawn.styles import SHIPPED, load_style, style_names
+from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import Drawing, draw_full
 from model.training.drawn.warp import displace
 from tests.portrait import LANDMARKS
 from tests.portrait import PORTRAIT_SIZE as SIZE
 
 STYLE_NAMES = ["film", "ink", "painterly", "watercolour"]
+
+
+def changed(style, **values):
+    return DrawnStyle(**vars(style) | values)
 
 
 def scale_lightness(rgb, factor):
@@ -47,11 +50,11 @@ def test_the_four_styles_are_shipped():
 
 def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
     text = (SHIPPED / "ink.toml").read_text(encoding="utf-8")
-    assert replace(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
-    changed = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
+    assert changed(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
+    own = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
     film = load_style("film")
-    shape = replace(film.shape, eye_width=1.1)
-    assert changed == replace(film, name="mine", ink_colour=(9.0, 0.0, -5.0), shape=shape), "film is the default"
+    film.shape.eye_width = 1.1
+    assert own == changed(film, name="mine", ink_colour=[9, 0, -5]), "film is the default"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_night_faces_come_out_of_the_dark_and_not_grey(portrait, parsing):
 def test_ink_has_more_lines_than_film(portrait, parsing):
     def line_pixels(name):
         style = load_style(name)
-        drawn, bare = (draw_full(portrait[0], s, parsing).full for s in (style, replace(style, ink=0.0)))
+        drawn, bare = (draw_full(portrait[0], s, parsing).full for s in (style, changed(style, ink=0.0)))
         return (to_lab(bare)[..., 0] - to_lab(drawn)[..., 0] > 10).mean()
 
     assert line_pixels("ink") > 5 * line_pixels("film")
@@ -133,7 +136,7 @@ def test_paper_shows_in_the_corners_and_not_on_the_face():
     style = load_style("watercolour")
     far = align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.12)
     parsing = parse_portrait(*far)
-    with_paper, without = (draw_full(far[0], s, parsing).full.astype(int) for s in (style, replace(style, paper=0.0)))
+    with_paper, without = (draw_full(far[0], s, parsing).full.astype(int) for s in (style, changed(style, paper=0.0)))
     difference = (with_paper - without).sum(-1)
     middle = np.s_[SIZE // 2 - 20 : SIZE // 2 + 20]
     assert abs(difference[middle, middle]).max() <= 3
@@ -142,7 +145,7 @@ def test_paper_shows_in_the_corners_and_not_on_the_face():
 
 @pytest.mark.parametrize("step", ["brush_size", "outline", "rim_light", "pigment", "glow"])
 def test_steps_at_zero_change_nothing_and_otherwise_something(portrait, parsing, step):
-    plain = replace(load_style("film"), ink=0.5, glow=0.0)
+    plain = changed(load_style("film"), ink=0.5, glow=0.0)
     bare = draw_full(portrait[0], plain, parsing).full.astype(int)
     value = 0.05 if step == "brush_size" else 0.9
-    assert np.abs(draw_full(portrait[0], replace(plain, **{step: value}), parsing).full - bare).mean() > 0.05
+    assert np.abs(draw_full(portrait[0], changed(plain, **{step: value}), parsing).full - bare).mean() > 0.05

@@ -10,7 +10,6 @@ from model.common.tensors import pixel_grid
 from model.training.drawn.geometry import BROWS, EYES, MOUTH, face_frame, forehead_arc
 from model.training.drawn.raster import smoothstep
 
-
 GRID_STEP = 8  # pixels of the coarse grid that the warp is computed on, to be interpolated
 WARP_FULL, WARP_GONE = 2.5, 4.2  # eye distances up to which the warp is whole, and beyond which it is gone
 ANCHOR_RADIUS, ANCHOR_COUNT = 3.9, 16  # ring of points that the warp leaves where they are
