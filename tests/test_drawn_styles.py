@@ -43,12 +43,8 @@ def written(folder, text, name="mine.toml"):
     return path
 
 
-def test_the_four_styles_are_shipped():
-    assert style_names() == STYLE_NAMES
-    assert all(load_style(name).name == name for name in STYLE_NAMES)
-
-
 def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
+    assert style_names() == STYLE_NAMES
     text = (SHIPPED / "ink.toml").read_text(encoding="utf-8")
     assert changed(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
     own = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
@@ -66,8 +62,7 @@ def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
         ("shape = 1", r"mine\.toml: 'shape' must be a table, written \[shape\]"),
         ("ink = 'much'", r"mine\.toml: 'ink' must be a number, not 'much'"),
         ("ink = true", r"'ink' must be a number, not True"),
-        ("ink = nan", r"'ink' must lie between 0 and 1"),
-        ("ink = 1.5", r"mine\.toml: 'ink' must lie between 0 and 1, not 1\.5"),
+        ("ink = nan", r"mine\.toml: 'ink' must lie between 0 and 1, not nan"),
         ("[shape]\njaw_width = 0.1", r"'shape\.jaw_width' must lie between 0\.7 and 1\.2"),
         ("skin_tones = [1, 2]", r"'skin_tones' must be a list of 3 numbers"),
         ("skin_tones = [1, 2, 300]", r"'skin_tones' must lie between -40 and 30"),
@@ -80,14 +75,17 @@ def test_mistakes_in_a_style_are_named(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_styles_that_cannot_be_found_or_read_are_refused(tmp_path):
-    for style, said in (
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
         ("charcoal", r"no drawn style 'charcoal'.*film, ink, painterly, watercolour"),
-        (tmp_path / "none.toml", r"none\.toml cannot be read"),
-        (written(tmp_path, "", "My Style.toml"), "rename the file"),
-    ):
-        with pytest.raises(InputError, match=said):
-            load_style(style)
+        ("none.toml", r"none\.toml cannot be read"),
+        ("My Style.toml", "rename the file"),
+    ],
+)
+def test_styles_that_cannot_be_found_or_read_are_refused(style, said):
+    with pytest.raises(InputError, match=said):
+        load_style(style)
 
 
 def test_styles_differ_clearly(portrait, parsing):
@@ -122,14 +120,10 @@ def test_night_faces_come_out_of_the_dark_and_not_grey(portrait, parsing):
         assert np.hypot(after[:, 1], after[:, 2]).mean() > np.hypot(before[:, 1], before[:, 2]).mean()
 
 
-def test_ink_has_more_lines_than_film(portrait, parsing):
-    def line_pixels(name):
-        style = load_style(name)
-        drawn, bare = (draw_full(portrait[0], s, parsing).full for s in (style, changed(style, ink=0.0)))
-        return (to_lab(bare)[..., 0] - to_lab(drawn)[..., 0] > 10).mean()
-
-    assert line_pixels("ink") > 5 * line_pixels("film")
-    assert line_pixels("ink") > 0.01
+def test_ink_draws_dark_lines(portrait, parsing):
+    styles = load_style("ink"), changed(load_style("ink"), ink=0.0)
+    drawn, bare = (to_lab(draw_full(portrait[0], style, parsing).full)[..., 0] for style in styles)
+    assert (bare - drawn > 10).mean() > 0.01
 
 
 def test_paper_shows_in_the_corners_and_not_on_the_face():

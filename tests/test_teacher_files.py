@@ -30,14 +30,15 @@ def files(tmp_path, monkeypatch):
     np.save(tmp_path / "directions.npy", rng.normal(size=(4, config.w_layers, config.style_dim)))
     monkeypatch.setattr(checkpoints, "load_parser", lambda path: Parser())
 
+    names = {
+        ToonifyOptions: {"stylegan": "base.pt", "finetunegan": "fine.pt", "direction": "directions.npy"},
+        DualOptions: {"stylegan": "dual.pt", "exstyle": "codes.npy", "direction": "directions.npy"},
+    }
+
     def options(kind: type, **changes):
-        names, others = {"direction_path": "directions.npy"}, {"config": "tiny", "style_encoder_path": "none"}
-        if kind is DualOptions:
-            names |= {"stylegan_path": "dual.pt", "exstyle_path": "codes.npy"}
-            others["style_id"] = 1
-        else:
-            names |= {"stylegan_path": "base.pt", "finetunegan_path": "fine.pt"}
-        return kind(**{option: str(tmp_path / name) for option, name in names.items()} | others | changes).resolved()
+        paths = {f"{option}_path": str(tmp_path / name) for option, name in names[kind].items()}
+        others = {"config": "tiny", "style_encoder_path": "none"} | ({"style_id": 1} if kind is DualOptions else {})
+        return kind(**paths | others | changes).resolved()
 
     return options
 

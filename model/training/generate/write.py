@@ -91,7 +91,8 @@ def _note_settings(folder: Path, settings: dict, writes: bool) -> None:
 
 def _write_shards(shards: dict[Path, range], draw: Draw, is_first: bool) -> Counter[str]:
     """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
-    outcomes, bar = Counter(), tqdm(total=sum(map(len, shards.values())), unit="pair", disable=not (is_first and shards))
+    outcomes, total = Counter(), sum(map(len, shards.values()))
+    bar = tqdm(total=total, unit="pair", disable=not is_first or not shards)
     with closing(draw(list(shards.values()))) as results, bar:
 
         def members(count: int) -> Iterator[tuple[str, dict]]:
