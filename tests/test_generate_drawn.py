@@ -38,7 +38,7 @@ def test_generate_data_writes_pairs_and_goes_on_where_it_stopped(run, photo_fold
     pair, _ = index_pairs([out])
     photo, full, facts = pair.picture("photo"), pair.picture("full"), pair.facts()
     assert photo.shape == full.shape == (192, 192, 3) and np.abs(photo.astype(float) - full).mean() > 4
-    assert (facts["kind"], facts["source"], facts["style"]) == ("drawn", "a.png", "film") and 0.1 < facts["degree"] < 0.9
+    assert (pair.kind, pair.source, pair.style) == ("drawn", "a.png", "film") and 0.1 < facts["degree"] < 0.9
     assert np.shape(facts["landmarks"]) == np.shape(facts["landmarks_full"]) == (68, 2)
     assert (out / "preview.jpg").stat().st_size > 1000
 

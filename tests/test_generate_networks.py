@@ -19,7 +19,7 @@ COUNT, SHARDS = 7, ["pairs-00000.tar", "pairs-00001.tar", "pairs-00002.tar", "pa
 def teachers(monkeypatch):
     """The stand-ins that were loaded, in order."""
     loaded = []
-    monkeypatch.setattr(networks, "load_teacher", lambda options, *_: loaded.append(StandIn(options.seed)) or loaded[-1])
+    monkeypatch.setattr(networks, "load_teacher", lambda given, *_: loaded.append(StandIn(given.seed)) or loaded[-1])
     return loaded
 
 

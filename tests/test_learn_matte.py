@@ -21,20 +21,13 @@ def ellipse(number):
 
 @pytest.fixture
 def started(call, tmp_path):
-    """A function that runs the program for two steps on six photos, one of them in a subfolder; returns the exit code."""
+    """A function that runs the program for two steps on six photos, one of them in a subfolder."""
     for number in range(6):
         folder, (photo, label) = "sub" if number == 0 else ".", ellipse(number)
         for kind, picture, suffix in (("photos", photo[..., ::-1], "jpg"), ("mattes", label, "png")):
             (tmp_path / kind / folder).mkdir(parents=True, exist_ok=True)
             assert cv2.imwrite(str(tmp_path / kind / folder / f"{number}.{suffix}"), picture)
     arguments = ("--photos", tmp_path / "photos", "--mattes", tmp_path / "mattes", "--steps", 2)
-    return lambda *more: call(learn_matte.main, *arguments, "--out", tmp_path / "made" / "matte.pt", *more)
-
-
-@pytest.fixture
-def started(call, folders, tmp_path):
-    """A function that runs the program for two steps, with further arguments; returns the exit code."""
-    arguments = ("--photos", folders[0], "--mattes", folders[1], "--steps", 2)
     return lambda *more: call(learn_matte.main, *arguments, "--out", tmp_path / "made" / "matte.pt", *more)
 
 
