@@ -107,8 +107,8 @@ def main() -> None:
     if not options.pairs:
         raise InputError("--pairs is missing: give folders of generate_data.py --teacher drawn.")
     pairs = index_pairs(options.pairs)
-    if kind_of(pairs) != "drawn":
-        raise InputError(f"{options.pairs[0]} holds {kind_of(pairs)} pairs: give drawn ones.")
+    if (kind := kind_of(pairs)) != "drawn":
+        raise InputError(f"{options.pairs[0]} holds {kind} pairs: give drawn ones.")
     device = pick_device(options.device)
     network = checkpoints.load_vtoonify(options.ckpt).to(device)
     if not network.has_degree or network.config.parsing_channels:

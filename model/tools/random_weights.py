@@ -36,7 +36,6 @@ STYLE_GAIN = 2.0  # codes modulate features so much more than untrained weights 
 STRUCTURE_GAIN = 0.35  # size of what a ModRes block adds, relative to the feature
 COLOUR_CHANGE = 0.3  # random part of the layers that transform an exemplar's colours; the rest is the identity
 LOGIT_STD = 3.0  # standard deviation of parsing logits; those of trained parsers are a few units, too
-CALIBRATION = 16  # pictures that are looked at to set scales
 
 
 @dataclass
@@ -67,8 +66,8 @@ def make_photos() -> Generator:
 
 
 def _pictures(network: Generator) -> Tensor:
-    """Pictures of random truncated codes, `[16, 3, S, S]`."""
-    codes = TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
+    """Pictures of random truncated codes, `[16, 3, S, S]`, to set scales by."""
+    codes = TRUNCATION * network.mapping(torch.randn(16, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
     return network(codes, noise="random")
 
 

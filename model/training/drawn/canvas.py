@@ -59,9 +59,8 @@ class Canvas:
 
     def _glasses(self) -> np.ndarray:
         """Mask of dark lines around the eyes that are neither brow nor lid: the frames of glasses."""
-        size = int(0.07 * self.eye_distance) | 1
-        lightness = blur(self.photo[..., 0], 1.0)
-        lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
+        window = np.ones((int(0.07 * self.eye_distance) | 1,) * 2, np.uint8)
+        lines = cv2.morphologyEx(blur(self.photo[..., 0], 1.0), cv2.MORPH_BLACKHAT, window)
         x, y = np.moveaxis(self.position, -1, 0)
         zone = smoothstep(1.25, 1.05, abs(x)) * smoothstep(0.45, 0.3, abs(y + 0.12))
         return (smoothstep(10, 18, lines / self.exposure) * zone * (1 - self.hair)).astype(np.float32)

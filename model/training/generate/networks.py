@@ -35,12 +35,12 @@ class NetworkData(GenerateOptions):
     pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
     config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
 
-    training: ClassVar[type[TrainOptions]]  # the options of a training with this teacher
+    training: ClassVar[type[TrainOptions]]
 
     def as_training(self) -> TrainOptions:
         """The options of a training with this teacher, resolved."""
-        names = {field.name for field in fields(self.training)}
-        return self.training(**{name: value for name, value in vars(self).items() if name in names}).resolved()
+        names = vars(self).keys() & {field.name for field in fields(self.training)}
+        return self.training(**{name: getattr(self, name) for name in names}).resolved()
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
@@ -48,17 +48,18 @@ class NetworkData(GenerateOptions):
         self.as_training().check()
 
 
-def _network_data(training: type[TrainOptions], *names: str) -> type[NetworkData]:
+SHARED = "batch direction_path faceparsing_path style_encoder_path stylegan_path device precision"
+FIXED = "fix_style fix_degree fix_color"
+
+
+def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]:
     """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
-    known = [field for field in fields(training) if field.name in (*SHARED_FIELDS, *names)]
-    chosen = [(field.name, field.type, copy(field)) for field in known]
+    chosen = [(field.name, field.type, copy(field)) for field in fields(training) if field.name in names.split()]
     return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
 
 
-SHARED_FIELDS = "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
-DUAL_FIELDS = "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color"
-ToonifyData = _network_data(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight")
-DualstyleData = _network_data(DualOptions, "stylegan_path", *DUAL_FIELDS)
+ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
+DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:

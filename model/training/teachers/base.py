@@ -116,9 +116,11 @@ class NetworkTeacher(nn.Module):
 
     def moved_sample(self, latent: Latent, photo: Tensor, cartoon: Tensor, *labels: Tensor) -> Sample:
         """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed. `labels`
-        are `w_plus`, `degree` and `style` of a Sample."""
+        are `w_plus`, `degree` and `style` of a Sample. A third of all samples is not moved."""
         affine, offset = latent.draws.affine, latent.draws.offset
-        photo, cartoon = move_pictures(affine, photo, cartoon)
+        if moved := [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]:
+            both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved])
+            photo[moved], cartoon[moved] = both.clamp_(-1, 1).chunk(2, dim=1)  # the filter overshoots at edges
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, cartoon=cartoon, offset=offset)
 
     def feature_sample(self, latent: Latent, features: tuple[Tensor, Tensor], *labels: Tensor) -> Sample:
@@ -127,13 +129,3 @@ class NetworkTeacher(nn.Module):
         feature, skip = (tensor.to(self.precision) for tensor in features)
         affine = torch.eye(3).repeat(len(photo), 1, 1)
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, feature=feature, skip=skip)
-
-
-def move_pictures(affine: Tensor, photo: Tensor, cartoon: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply `affine [B, 3, 3]` to `photo` and `cartoon`, `[B, 3, S, S]` in [-1, 1], in place. The transform's filter
-    overshoots at edges: the result is clamped. A third of all samples is not moved."""
-    moved = [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]
-    if moved:
-        both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved]).clamp_(-1, 1)
-        photo[moved], cartoon[moved] = both[:, :3], both[:, 3:]
-    return photo, cartoon
