@@ -1,6 +1,7 @@
 """generate_data.py with the drawn teacher."""
 
 import tarfile
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -52,10 +53,7 @@ def test_generate_data_writes_pairs_and_goes_on_where_it_stopped(run, photo_fold
 
 
 def test_an_interrupted_shard_leaves_no_file(run, photo_folder, tmp_path, monkeypatch):
-    def interrupt(job):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(drawn, "draw", interrupt)
+    monkeypatch.setattr(drawn, "draw", Mock(side_effect=KeyboardInterrupt))
     assert run(photo_folder, tmp_path / "pairs") == 130
     assert not list((tmp_path / "pairs").glob("*.tar*"))
 
@@ -83,12 +81,9 @@ def test_impossible_options_exit_with_a_sentence(run, photo_folder, tmp_path, mo
 
 
 def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
-    def jobs(count):
-        return drawn.list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count))
-
-    assert [job.source for job in jobs(2)] == ["a.png", "b.jpg"]
-    assert [job.source for job in jobs(5)] == ["a.png", "b.jpg", "c.png", "a.png", "b.jpg"]
-    assert [job.variant for job in jobs(5)] == [0, 0, 0, 1, 1]
+    few, many = (drawn.list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count)) for count in (2, 5))
+    assert [(job.source[0], job.variant) for job in few] == [("a", 0), ("b", 0)]
+    assert [(job.source[0], job.variant) for job in many] == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)]
 
 
 @pytest.fixture

@@ -101,8 +101,7 @@ def test_a_stopped_run_goes_on_with_the_missing_shards(run, teachers, tmp_path, 
     monkeypatch.setattr(StandIn, "sample", interrupt)
     assert run(out) == 130
     assert "finished shards are kept, and the same command goes on" in capsys.readouterr().err
-    # The batch before the last one was being encoded: its shard was not begun.
-    assert sorted(contents(out)) == ["options.json", *SHARDS[:2]]
+    assert sorted(contents(out)) == ["options.json", *SHARDS[:2]], "the batch before the last was being encoded"
     monkeypatch.setattr(StandIn, "sample", sample)
     (out / SHARDS[0]).unlink()
     kept = (out / SHARDS[1]).stat().st_mtime_ns
