@@ -30,10 +30,7 @@ def pair_facts(degree: float, landmarks: np.ndarray, landmarks_full: np.ndarray)
 
 def write_drawn_pairs(folder: Path, size: int = 192) -> None:
     """One shard of three pairs: the portrait as it is, mirrored, and darker in another framing."""
-    rng = np.random.default_rng(0)
-    photo = skimage.data.astronaut()[:300, :400]
-    members = []
-    for key, rgb, mirrored in (("a", photo, False), ("b", photo, True), ("c", photo // 2 + 20, False)):
-        [parts] = draw_pairs(rgb, LANDMARKS, [load_style("film")], size, rng, mirrored, {})
-        members.append((key, parts))
-    write_shard(folder / "pairs-00000.tar", members)
+    rng, photo, film = np.random.default_rng(0), skimage.data.astronaut()[:300, :400], [load_style("film")]
+    photos = {"a": (photo, False), "b": (photo, True), "c": (photo // 2 + 20, False)}
+    pairs = {key: draw_pairs(rgb, LANDMARKS, film, size, rng, flip, {}) for key, (rgb, flip) in photos.items()}
+    write_shard(folder / "pairs-00000.tar", ((key, next(parts)) for key, parts in pairs.items()))

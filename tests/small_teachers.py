@@ -37,18 +37,18 @@ class Parser(nn.Module):
         return x[:, torch.arange(19) % 3] * torch.arange(1, 20).view(-1, 1, 1)
 
 
+@torch.no_grad()
 def spread(network: nn.Module, seed: int) -> nn.Module:
     """`network` with weights in which noise, styles and exemplars matter, in float64."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.normal_(generator=generator)
-            if "modulation.bias" in name:
-                parameter.add_(1)
-            if name.startswith(("style.", "generator.style.")) and name.endswith("weight"):
-                parameter.mul_(100)  # the learning-rate multiplier takes it back
-            if "to_rgb" in name and name.endswith("conv.weight"):
-                parameter.mul_(0.1)
+    for name, parameter in network.named_parameters():
+        parameter.normal_(generator=generator)
+        if "modulation.bias" in name:
+            parameter.add_(1)
+        if name.startswith(("style.", "generator.style.")) and name.endswith("weight"):
+            parameter.mul_(100)  # the learning-rate multiplier takes it back
+        if "to_rgb" in name and name.endswith("conv.weight"):
+            parameter.mul_(0.1)
     return network.double().eval()
 
 

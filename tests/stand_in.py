@@ -58,10 +58,8 @@ def write_samples(
     shard: Path, teacher: StandIn, numbers: Sequence[int], pretrain: bool = False, leave_out: str = "", **changed: bytes
 ) -> None:
     """A shard of `teacher`'s samples, perhaps without one part, or with others in place of them."""
-    sample = (teacher.sample_features if pretrain else teacher.sample)(numbers, None)
-    pairs = []
+    sample, pairs = (teacher.sample_features if pretrain else teacher.sample)(numbers, None), {}
     for i, number in enumerate(numbers):
-        parts = encode_sample(one_of(sample, i), teacher.styles, {"number": number}) | changed
-        parts.pop(leave_out, None)
-        pairs.append((f"{number:06d}", parts))
-    write_shard(shard, pairs)
+        pairs[f"{number:06d}"] = encode_sample(one_of(sample, i), teacher.styles, {"number": number}) | changed
+        pairs[f"{number:06d}"].pop(leave_out, None)
+    write_shard(shard, pairs.items())

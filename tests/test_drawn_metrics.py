@@ -20,16 +20,11 @@ def pairs(pair_folder):
     return index_pairs([pair_folder])
 
 
-@pytest.fixture
-def saved(tmp_path):
-    """A function that saves a small model with one exemplar and returns its path."""
-
-    def saved(style: str = "film", **model):
-        checkpoints.save_vtoonify(tmp_path / "model.pt", enlarging_network(**model))
-        checkpoints.save_exemplars(tmp_path / checkpoints.EXEMPLAR_FILE, {style: CODES["ink.jpg"]})
-        return tmp_path / "model.pt"
-
-    return saved
+def saved(folder, style="film", **model):
+    """Path of a small model with one exemplar."""
+    checkpoints.save_vtoonify(folder / "model.pt", enlarging_network(**model))
+    checkpoints.save_exemplars(folder / checkpoints.EXEMPLAR_FILE, {style: CODES["ink.jpg"]})
+    return folder / "model.pt"
 
 
 def test_known_pictures_have_known_metrics(pairs):
@@ -58,8 +53,8 @@ def test_there_is_one_row_for_each_style(pairs):
     assert np.isfinite([[row[name] for name in COLUMNS] for row in rows.values()]).all() and rows["film"]["l1"] > 1
 
 
-def test_the_program_prints_the_pairs_held_out(call, saved, pair_folder, capsys):
-    assert call(main, "--pairs", pair_folder, "--ckpt", saved(), "--device", "cpu", "--precision", "fp32") == 0
+def test_the_program_prints_the_pairs_held_out(call, tmp_path, pair_folder, capsys):
+    assert call(main, "--pairs", pair_folder, "--ckpt", saved(tmp_path), "--device", "cpu", "--precision", "fp32") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("| film | 1 |")
 
 
@@ -72,8 +67,8 @@ def test_the_program_prints_the_pairs_held_out(call, saved, pair_folder, capsys)
         ("drawn", ["--pairs", "x"], {"parsing_channels": 19}, "was not trained on drawn pairs"),
     ],
 )
-def test_what_does_not_fit_is_refused(call, saved, pairs, capsys, monkeypatch, kind, arguments, model, said):
+def test_what_does_not_fit_is_refused(call, tmp_path, pairs, capsys, monkeypatch, kind, arguments, model, said):
     monkeypatch.setattr(module, "index_pairs", lambda _: [replace(pair, kind=kind) for pair in pairs])
-    assert call(main, *arguments, "--ckpt", saved(**model), "--device", "cpu") == 2
+    assert call(main, *arguments, "--ckpt", saved(tmp_path, **model), "--device", "cpu") == 2
     message = capsys.readouterr().err
     assert said in message and message.count("\n") == 1

@@ -1,6 +1,5 @@
 """The four drawn styles, their files, and what each of them promises for every face."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import cv2
@@ -12,13 +11,17 @@ from model.common.errors import InputError
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import REGIONS, parse_portrait
 from model.training.drawn.raster import to_lab
-from model.training.drawn.styles import SHIPPED, load_style, style_names
+from model.training.drawn.styles import SHIPPED, DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import Drawing, draw_full
 from model.training.drawn.warp import displace
 from tests.portrait import LANDMARKS
 from tests.portrait import PORTRAIT_SIZE as SIZE
 
 STYLE_NAMES = ["film", "ink", "painterly", "watercolour"]
+
+
+def changed(style, **values):
+    return DrawnStyle(**vars(style) | values)
 
 
 def scale_lightness(rgb, factor):
@@ -40,18 +43,14 @@ def written(folder, text, name="mine.toml"):
     return path
 
 
-def test_the_four_styles_are_shipped():
-    assert style_names() == STYLE_NAMES
-    assert all(load_style(name).name == name for name in STYLE_NAMES)
-
-
 def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
+    assert style_names() == STYLE_NAMES
     text = (SHIPPED / "ink.toml").read_text(encoding="utf-8")
-    assert replace(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
-    changed = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
+    assert changed(load_style(written(tmp_path, text)), name="ink") == load_style("ink")
+    own = load_style(str(written(tmp_path, "ink_colour = [9, 0, -5]\n[shape]\neye_width = 1.1\n")))
     film = load_style("film")
-    shape = replace(film.shape, eye_width=1.1)
-    assert changed == replace(film, name="mine", ink_colour=(9.0, 0.0, -5.0), shape=shape), "film is the default"
+    film.shape.eye_width = 1.1
+    assert own == changed(film, name="mine", ink_colour=[9, 0, -5]), "film is the default"
 
 
 @pytest.mark.parametrize(
@@ -63,8 +62,7 @@ def test_a_copied_style_draws_the_same_until_it_is_changed(tmp_path):
         ("shape = 1", r"mine\.toml: 'shape' must be a table, written \[shape\]"),
         ("ink = 'much'", r"mine\.toml: 'ink' must be a number, not 'much'"),
         ("ink = true", r"'ink' must be a number, not True"),
-        ("ink = nan", r"'ink' must lie between 0 and 1"),
-        ("ink = 1.5", r"mine\.toml: 'ink' must lie between 0 and 1, not 1\.5"),
+        ("ink = nan", r"mine\.toml: 'ink' must lie between 0 and 1, not nan"),
         ("[shape]\njaw_width = 0.1", r"'shape\.jaw_width' must lie between 0\.7 and 1\.2"),
         ("skin_tones = [1, 2]", r"'skin_tones' must be a list of 3 numbers"),
         ("skin_tones = [1, 2, 300]", r"'skin_tones' must lie between -40 and 30"),
@@ -77,14 +75,17 @@ def test_mistakes_in_a_style_are_named(tmp_path, text, said):
     assert "\n" not in str(caught.value)
 
 
-def test_styles_that_cannot_be_found_or_read_are_refused(tmp_path):
-    for style, said in (
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
         ("charcoal", r"no drawn style 'charcoal'.*film, ink, painterly, watercolour"),
-        (tmp_path / "none.toml", r"none\.toml cannot be read"),
-        (written(tmp_path, "", "My Style.toml"), "rename the file"),
-    ):
-        with pytest.raises(InputError, match=said):
-            load_style(style)
+        ("none.toml", r"none\.toml cannot be read"),
+        ("My Style.toml", "rename the file"),
+    ],
+)
+def test_styles_that_cannot_be_found_or_read_are_refused(style, said):
+    with pytest.raises(InputError, match=said):
+        load_style(style)
 
 
 def test_styles_differ_clearly(portrait, parsing):
@@ -119,21 +120,17 @@ def test_night_faces_come_out_of_the_dark_and_not_grey(portrait, parsing):
         assert np.hypot(after[:, 1], after[:, 2]).mean() > np.hypot(before[:, 1], before[:, 2]).mean()
 
 
-def test_ink_has_more_lines_than_film(portrait, parsing):
-    def line_pixels(name):
-        style = load_style(name)
-        drawn, bare = (draw_full(portrait[0], s, parsing).full for s in (style, replace(style, ink=0.0)))
-        return (to_lab(bare)[..., 0] - to_lab(drawn)[..., 0] > 10).mean()
-
-    assert line_pixels("ink") > 5 * line_pixels("film")
-    assert line_pixels("ink") > 0.01
+def test_ink_draws_dark_lines(portrait, parsing):
+    styles = load_style("ink"), changed(load_style("ink"), ink=0.0)
+    drawn, bare = (to_lab(draw_full(portrait[0], style, parsing).full)[..., 0] for style in styles)
+    assert (bare - drawn > 10).mean() > 0.01
 
 
 def test_paper_shows_in_the_corners_and_not_on_the_face():
     style = load_style("watercolour")
     far = align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.12)
     parsing = parse_portrait(*far)
-    with_paper, without = (draw_full(far[0], s, parsing).full.astype(int) for s in (style, replace(style, paper=0.0)))
+    with_paper, without = (draw_full(far[0], s, parsing).full.astype(int) for s in (style, changed(style, paper=0.0)))
     difference = (with_paper - without).sum(-1)
     middle = np.s_[SIZE // 2 - 20 : SIZE // 2 + 20]
     assert abs(difference[middle, middle]).max() <= 3
@@ -142,7 +139,7 @@ def test_paper_shows_in_the_corners_and_not_on_the_face():
 
 @pytest.mark.parametrize("step", ["brush_size", "outline", "rim_light", "pigment", "glow"])
 def test_steps_at_zero_change_nothing_and_otherwise_something(portrait, parsing, step):
-    plain = replace(load_style("film"), ink=0.5, glow=0.0)
+    plain = changed(load_style("film"), ink=0.5, glow=0.0)
     bare = draw_full(portrait[0], plain, parsing).full.astype(int)
     value = 0.05 if step == "brush_size" else 0.9
-    assert np.abs(draw_full(portrait[0], replace(plain, **{step: value}), parsing).full - bare).mean() > 0.05
+    assert np.abs(draw_full(portrait[0], changed(plain, **{step: value}), parsing).full - bare).mean() > 0.05

@@ -1,5 +1,7 @@
 """Learning the person matte, on bright ellipses that stand for people."""
 
+from unittest.mock import Mock
+
 import cv2
 import numpy as np
 import pytest
@@ -20,20 +22,14 @@ def ellipse(number):
 
 
 @pytest.fixture
-def folders(tmp_path):
-    """Folders of six photos, one of them in a subfolder, and of their mattes."""
+def started(call, tmp_path):
+    """A function that runs the program for two steps on six photos, one of them in a subfolder."""
     for number in range(6):
         folder, (photo, label) = "sub" if number == 0 else ".", ellipse(number)
         for kind, picture, suffix in (("photos", photo[..., ::-1], "jpg"), ("mattes", label, "png")):
             (tmp_path / kind / folder).mkdir(parents=True, exist_ok=True)
             assert cv2.imwrite(str(tmp_path / kind / folder / f"{number}.{suffix}"), picture)
-    return tmp_path / "photos", tmp_path / "mattes"
-
-
-@pytest.fixture
-def started(call, folders, tmp_path):
-    """A function that runs the program for two steps, with further arguments; returns the exit code."""
-    arguments = ("--photos", folders[0], "--mattes", folders[1], "--steps", 2)
+    arguments = ("--photos", tmp_path / "photos", "--mattes", tmp_path / "mattes", "--steps", 2)
     return lambda *more: call(learn_matte.main, *arguments, "--out", tmp_path / "made" / "matte.pt", *more)
 
 
@@ -60,23 +56,20 @@ def test_views_keep_photo_and_matte_together():
 
 def test_the_file_serves_the_drawn_teacher_and_depends_on_the_seed_alone(started, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(learn_matte, "BATCH", 2)
-    files = [tmp_path / name for name in ("first.pt", "again.pt", "other.pt")]
-    for file, seed in zip(files, (0, 0, 1), strict=True):
+    file, made = tmp_path / "matte.pt", []
+    for seed in (1, 0, 0):
         assert started("--seed", seed, "--out", file) == 0
+        made.append(file.read_bytes())
     assert capsys.readouterr().out.startswith("1 held-out pictures: intersection over union 0.")
-    first, again, other = (file.read_bytes() for file in files)
-    assert first == again != other
+    assert made[0] != made[1] == made[2]
     shipped = matting.person_matte(ellipse(0)[0])
-    monkeypatch.setattr(matting, "_network", lambda: matting.load_matte(files[0]))
+    monkeypatch.setattr(matting, "_network", lambda: matting.load_matte(file))
     own = matting.person_matte(ellipse(0)[0])
     assert own.shape == shipped.shape and np.isfinite(own).all() and not np.allclose(own, shipped)
 
 
 def test_ctrl_c_leaves_no_file(started, tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(learn_matte, "random_view", interrupted)
+    monkeypatch.setattr(learn_matte, "random_view", Mock(side_effect=KeyboardInterrupt))
     assert started() == 130
     assert not (tmp_path / "made").exists()
 
@@ -109,7 +102,6 @@ def test_pictures_that_cannot_be_learnt_from(started, tmp_path, capsys, spoilt, 
         (("--mattes", "a", "b"), "--photos and --mattes don't match: give as many folders"),
         (("--out", "."), "--out names no file"),
         (("--steps", "0"), "--steps is 0"),
-        (("--seed", "-1"), "--seed is -1"),
     ],
 )
 def test_options_that_cannot_work(started, capsys, arguments, told):

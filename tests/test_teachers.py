@@ -1,5 +1,7 @@
 """Network teachers, against the formulas written down once more in the plainest way."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,6 @@ from torch import Tensor
 from model.ops import blur_downsample
 from model.training.data.augment import apply_affine
 from model.training.data.sampling import Sample, draw, layer_noise, moved_input, student_input
-from model.training.teachers.base import move_pictures
 from tests.small_teachers import DIRECTIONS, EXEMPLARS, ROWS, SMALL, STRUCTURE, Eye, Parser, dual, toonify
 
 NUMBERS = [7, 3, 11, 20, 21, 22]
@@ -63,15 +64,12 @@ def test_a_sample_does_not_depend_on_its_batch(make, method, progress):
     same(getattr(teacher, method)(NUMBERS, progress), whole, rtol=0, atol=0)
 
 
-def test_other_numbers_and_other_seeds_give_other_samples():
-    one, *others = draw(5, [1], SMALL), draw(5, [2], SMALL), draw(6, [1], SMALL)
-    assert all(not torch.equal(one.z, other.z) and one.noise_seeds != other.noise_seeds for other in others)
-
-
 def test_random_numbers_have_their_distributions():
     draws = draw(0, range(4000), SMALL)
     assert all(abs(codes.mean()) < 0.03 and abs(codes.std() - 1) < 0.03 for codes in (draws.z, draws.other_z))
     assert abs((draws.z * draws.other_z).mean()) < 0.03
+    for other in (draw(0, [1], SMALL), draw(1, [0], SMALL)):
+        assert not torch.equal(draws.z[:1], other.z) and draws.noise_seeds[:1] != other.noise_seeds
     for values in (draws.attribute, draws.style, draws.degree, draws.progress):
         np.testing.assert_allclose(np.quantile(values, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.03)
     assert abs((draws.affine == torch.eye(3)).all(2).all(1).double().mean() - 0.8**5) < 0.03
@@ -82,8 +80,7 @@ def test_noise_is_normal_and_differs_between_layers_and_samples():
     layers = layer_noise(SMALL, [1, 2], torch.device("cpu"))
     assert [layer.shape for layer in layers] == [(2, 1, s, s) for s in (4, 8, 8, 16, 16, 32, 32, 64, 64)]
     assert abs(layers[-1].std() - 1) < 0.03 and abs(layers[-1].mean()) < 0.03
-    for a, b in ((layers[-1][0], layers[-1][1]), (layers[-1][0], layers[-2][0])):
-        assert abs((a * b).mean()) < 0.05
+    assert max(abs((layers[-1][0] * other).mean()) for other in (layers[-1][1], layers[-2][0])) < 0.05
 
 
 @torch.no_grad()
@@ -151,20 +148,16 @@ def test_without_helpers_there_is_no_edit_no_map_and_the_code_is_the_one_that_wa
 def test_degrees_are_multiples_of_a_fifth_and_styles_are_all_taken():
     degree, style = dual().degree_and_style(draw(5, range(600), SMALL), 0.3)
     torch.testing.assert_close(degree.unique(), torch.linspace(0, 1, 6))
-    assert style.unique().tolist() == [0, 1, 2]
-    assert degree.unique(return_counts=True)[1].min() > 70 and style.bincount().min() > 150
+    assert degree.unique(return_counts=True)[1].min() > 70 and len(style.unique()) == 3 and style.bincount().min() > 150
 
 
 def test_the_first_step_and_fixed_choices_take_what_is_given():
     first = dual(style_degree=0.7).sample(NUMBERS, 0.0)
     assert first.degree.tolist() == pytest.approx([0.7] * 6) and first.style.tolist() == [1] * 6
-    later = dual(style_degree=0.7).sample(NUMBERS, 0.01)
-    assert len(set(later.degree.tolist())) > 1 and len(set(later.style.tolist())) > 1
-    for progress in (0.4, None):
-        fixed = dual(style_degree=0.7, fix_degree=True).sample(NUMBERS, progress)
-        assert fixed.degree.tolist() == pytest.approx([0.7] * 6) and len(set(fixed.style.tolist())) > 1
-        fixed = dual(style_degree=0.7, fix_style=True).sample(NUMBERS, progress)
-        assert len(set(fixed.degree.tolist())) > 1 and fixed.style.tolist() == [1] * 6
+    for progress, fixed in itertools.product((0.01, 0.4, None), ([], ["degree"], ["style"])):
+        later = dual(style_degree=0.7, **{f"fix_{name}": True for name in fixed}).sample(NUMBERS, progress)
+        assert (later.degree.tolist() == pytest.approx([0.7] * 6)) == ("degree" in fixed)
+        assert (later.style.tolist() == [1] * 6) == ("style" in fixed)
 
 
 def test_late_in_a_run_the_photo_and_nothing_else_changes_colour():
@@ -201,29 +194,6 @@ def test_in_pre_training_the_degree_is_zero_for_a_quarter_then_uniform():
     for progress in (0.0, 0.9, None):
         sample = fixed.sample_features(NUMBERS, progress)
         assert sample.degree.tolist() == pytest.approx([0.3] * 6) and sample.style.tolist() == [1] * 6
-
-
-@pytest.mark.parametrize("make", [toonify, dual])
-def test_photo_and_cartoon_share_their_noise(make):
-    """Where both generators are the same and the degree is 0, so are the pictures."""
-    if make is toonify:
-        teacher = toonify(style_encoder=None)
-        teacher.cartoons.load_state_dict(teacher.photos.state_dict())
-    else:
-        teacher = dual({"style_encoder": None}, fix_color=True, fix_degree=True, style_degree=0.0)
-    sample = teacher.sample(NUMBERS, 0.3)
-    torch.testing.assert_close(sample.photo, sample.cartoon, rtol=0, atol=1e-6)
-    quiet = teacher.photos(intrinsic(teacher, sample), "none")
-    assert (moved(quiet, sample) - sample.photo).abs().mean() > 0.01, "noise matters in these networks"
-
-
-def test_photo_and_cartoon_move_alike_and_what_does_not_move_is_left_alone():
-    affine = torch.stack([torch.eye(3), torch.tensor([[0.8, 0.3, 4], [-0.3, 0.8, -5], [0, 0, 1]])])
-    photo = torch.rand(2, 3, 64, 64)
-    still, wanted = photo[0].clone(), apply_affine(photo[1:], affine[1:]).clamp(-1, 1)
-    first, second = move_pictures(affine, photo.clone(), photo.clone())
-    assert torch.equal(first, second) and torch.equal(first[0], still)
-    torch.testing.assert_close(first[1:], wanted)
 
 
 def test_results_lie_in_their_range_the_photo_is_parsed_and_networks_are_frozen():

@@ -50,9 +50,8 @@ class Options:
 def compare(result: np.ndarray, pair: StoredPair) -> dict[str, float]:
     """The metrics of COLUMNS for one result at degree 1, RGB uint8 of the pair's size."""
     photo, target, facts = pair.picture("photo"), pair.picture("full"), pair.facts()
-    landmarks, drawn = (np.float32(facts[name]) for name in ("landmarks", "landmarks_full"))
+    drawn, bare = np.float32(facts["landmarks_full"]), cheek_lightness(photo, np.float32(facts["landmarks"]))
     eyes = feature_weights(drawn, len(photo)) > 0.9 * EYE_WEIGHT
-    bare = cheek_lightness(photo, landmarks)
     return {
         "l1": l1(result, target),
         "l1_photo": l1(photo, target),
@@ -85,8 +84,7 @@ def cheek_lightness(picture: np.ndarray, landmarks: np.ndarray) -> float:
 @torch.no_grad()
 def measure(network: VToonify, codes: dict[str, np.ndarray], pairs: Iterable[StoredPair], dtype: torch.dtype) -> dict:
     """Means of `compare` over `pairs`, by style: `{style: {metric: value}}`; `count` says over how many."""
-    device = next(network.parameters()).device
-    found: dict[str, list[dict[str, float]]] = {}
+    device, found = next(network.parameters()).device, {}
     for pair in pairs:
         if pair.style not in codes:
             raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(codes)}")
@@ -94,10 +92,8 @@ def measure(network: VToonify, codes: dict[str, np.ndarray], pairs: Iterable[Sto
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             y = network(student_view(pair.picture("photo"), network.config.scale).to(device), w_plus, 1.0)
         found.setdefault(pair.style, []).append(compare(to_uint8(y[0]).cpu().numpy(), pair))
-    return {
-        style: {name: fmean(one[name] for one in values) for name in COLUMNS} | {"count": len(values)}
-        for style, values in sorted(found.items())
-    }
+    means = {style: {name: fmean(one[name] for one in found[style]) for name in COLUMNS} for style in sorted(found)}
+    return {style: row | {"count": len(found[style])} for style, row in means.items()}
 
 
 def student_view(photo: np.ndarray, scale: int) -> Tensor:
@@ -111,18 +107,16 @@ def main() -> None:
     if not options.pairs:
         raise InputError("--pairs is missing: give folders of generate_data.py --teacher drawn.")
     pairs = index_pairs(options.pairs)
-    if kind_of(pairs) != "drawn":
-        raise InputError(f"{options.pairs[0]} holds {kind_of(pairs)} pairs: give drawn ones.")
+    if (kind := kind_of(pairs)) != "drawn":
+        raise InputError(f"{options.pairs[0]} holds {kind} pairs: give drawn ones.")
     device = pick_device(options.device)
     network = checkpoints.load_vtoonify(options.ckpt).to(device)
     if not network.has_degree or network.config.parsing_channels:
         raise InputError(f"{options.ckpt} was not trained on drawn pairs: give a model that was.")
     codes = checkpoints.load_exemplars(Path(options.ckpt).with_name(checkpoints.EXEMPLAR_FILE))
     found = measure(network, codes, split_held_out(pairs)[1], pick_precision(options.precision, device))
-    rows = []
-    for style, row in found.items():
-        values = (format(row[name], ".0%" if name == "gradient" else ".1f") for name in COLUMNS)
-        rows.append([style, row["count"], *values])
+    shown = {name: "{:.0%}" if name == "gradient" else "{:.1f}" for name in COLUMNS}
+    rows = [[style, row["count"], *(shown[name].format(row[name]) for name in COLUMNS)] for style, row in found.items()]
     print(markdown_table(["style", "pairs", *COLUMNS.values()], rows))
 
 

@@ -2,8 +2,8 @@
 
     python -m model.tools.random_weights --out selfmade
 
-The folder receives a StyleGAN2 of colourful patterns, a DualStyleGAN around it, exemplars, editing directions and a
-face parser, all of random weights in the layout of the published files.
+They are laid out as the published files: a StyleGAN2 of colourful patterns, a DualStyleGAN around it, exemplars,
+editing directions and a face parser.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,6 @@ STYLE_GAIN = 2.0  # codes modulate features so much more than untrained weights 
 STRUCTURE_GAIN = 0.35  # size of what a ModRes block adds, relative to the feature
 COLOUR_CHANGE = 0.3  # random part of the layers that transform an exemplar's colours; the rest is the identity
 LOGIT_STD = 3.0  # standard deviation of parsing logits; those of trained parsers are a few units, too
-CALIBRATION = 16  # pictures that are looked at to set scales
 
 
 @dataclass
@@ -59,15 +58,16 @@ def make_photos() -> Generator:
     for level, writer in enumerate(writers):
         writer.conv.weight.mul_(DETAIL**level)
     pictures = _pictures(network)
+    gain = PICTURE_STD / pictures.std()
     for writer in writers:
-        writer.conv.weight.mul_(PICTURE_STD / pictures.std())
-    writers[-1].bias.copy_(-pictures.mean((0, 2, 3), keepdim=True) * PICTURE_STD / pictures.std())
+        writer.conv.weight.mul_(gain)
+    writers[-1].bias.copy_(-pictures.mean((0, 2, 3), keepdim=True) * gain)
     return network
 
 
 def _pictures(network: Generator) -> Tensor:
-    """Pictures of random truncated codes, `[16, 3, S, S]`."""
-    codes = TRUNCATION * network.mapping(torch.randn(CALIBRATION, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
+    """Pictures of random truncated codes, `[16, 3, S, S]`, to set scales by."""
+    codes = TRUNCATION * network.mapping(torch.randn(16, 1, TINY.style_dim)).repeat(1, TINY.w_layers, 1)
     return network(codes, noise="random")
 
 
@@ -93,10 +93,9 @@ def make_parser(photos: Generator) -> BiSeNet:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the mean over all that was seen, here one batch
     network.train()(frames)
-    network.eval()
     for head in (network.conv_out, network.conv_out16, network.conv_out32):
         head.conv_out.weight.mul_(LOGIT_STD)
-    network.conv_out.conv_out.weight.mul_(LOGIT_STD / network(frames).std())
+    network.conv_out.conv_out.weight.mul_(LOGIT_STD / network.eval()(frames).std())
     return network
 
 
@@ -104,8 +103,7 @@ def make_parser(photos: Generator) -> BiSeNet:
 def write(out: Path, seed: int = 0) -> None:
     """Write all files below `out`. Raises InputError when that can't be done."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    shape = (TINY.w_layers, TINY.style_dim)
+    rng, shape = np.random.default_rng(seed), (TINY.w_layers, TINY.style_dim)
     photos = make_photos()
     # The layers of a real exemplar have much in common, for they describe one picture.
     codes = {name: rng.normal(size=(1, 1, TINY.style_dim)) + 0.3 * rng.normal(size=(1, *shape)) for name in EXEMPLARS}

@@ -31,8 +31,7 @@ class Canvas:
         """Warp a photo `[H, W, 3]` uint8 and its regions, and measure them."""
         field = warp.field(rgb.shape, 1.0)
         self.photo = to_lab(displace(rgb, field))  # to measure on
-        self.lab = self.photo.copy()  # the paint
-        self.shape = self.lab.shape
+        self.lab, self.shape = self.photo.copy(), self.photo.shape  # the paint
         self.landmarks = warp.landmarks_at(1.0)
         self.frame = face_frame(self.landmarks)
         self.eye_distance = unit = self.frame.eye_distance
@@ -44,8 +43,7 @@ class Canvas:
         parts = [brow_mask(self.shape, self.landmarks[brow], self.frame) for brow in BROWS]
         parts += [polygon(self.shape, curve(self.landmarks[eye], closed=True), 1.0) for eye in EYES]
         self.features = np.clip(np.max([*parts, *lip_masks(self.shape, self.landmarks)], axis=0), 0, 1)
-        self.hair = np.clip(region["hair"] * (1 - self.features), 0, 1)
-        self.face_skin = region["skin"] * (1 - self.features)
+        self.hair, self.face_skin = region["hair"] * (1 - self.features), region["skin"] * (1 - self.features)
         skin = self.face_skin + (region["neck"] + region["ears"]) * (1 - self.features)
         self.skin = blur(np.clip(skin, 0, 1), 1.5)
         self.background = _background_along_edges(region["background"], self.face_skin, self.photo, unit)
@@ -61,9 +59,8 @@ class Canvas:
 
     def _glasses(self) -> np.ndarray:
         """Mask of dark lines around the eyes that are neither brow nor lid: the frames of glasses."""
-        size = int(0.07 * self.eye_distance) | 1
-        lightness = blur(self.photo[..., 0], 1.0)
-        lines = cv2.morphologyEx(lightness, cv2.MORPH_BLACKHAT, np.ones((size, size), np.uint8))
+        window = np.ones((int(0.07 * self.eye_distance) | 1,) * 2, np.uint8)
+        lines = cv2.morphologyEx(blur(self.photo[..., 0], 1.0), cv2.MORPH_BLACKHAT, window)
         x, y = np.moveaxis(self.position, -1, 0)
         zone = smoothstep(1.25, 1.05, abs(x)) * smoothstep(0.45, 0.3, abs(y + 0.12))
         return (smoothstep(10, 18, lines / self.exposure) * zone * (1 - self.hair)).astype(np.float32)

@@ -1,9 +1,6 @@
-"""Eyes drawn anew: shaded white, iris in the photo's own hue, two catch-lights, a tapered lash line.
+"""Eyes drawn anew, each in a window around it: shaded white, iris in the photo's own hue, two catch-lights, lashes."""
 
-Each eye is painted in a window around it, in the window's own coordinates.
-"""
-
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 
@@ -26,6 +23,10 @@ DARK_SKIN = (50.0, 40.0)  # so do all in dark skin, where light spots are reflec
 WARM_TINT = (1.0, 6.0)  # irises are brown: their a
 BLUE_TINT = (-14.0, -8.0)  # they are not surely blue: their b
 MIRRORED_WARMTH = 1.5  # what skin and lashes mirrored in an iris add to its b
+
+# What both irises have in common: radius in pixels, gaze (offset from the eye's centre along right and up, in widths of
+# the eye), lightness, chroma, and hue as a unit vector (a, b).
+_Irises = namedtuple("_Irises", "radius gaze lightness chroma hue")
 
 
 class _Eye:
@@ -54,6 +55,9 @@ class _Eye:
         self.openness = smoothstep(*OPENING, self.height / (self.width + 1e-3))
         self.grid = pixel_grid(*self.lab.shape[:2])
         self.opening = polygon(self.lab.shape, np.vstack([self.upper, self.lower]), 0.8)
+        # 0..1: how dark the upper lid's edge is in the photo. Strong lashes are drawn only where there are some.
+        edge = values_at(blur(self.photo[..., 0], 0.8), self.upper + self.up * 0.02 * self.width).mean()
+        self.kohl = smoothstep(0.42, 0.78, (self.skin - edge) / max(self.skin, 20))
 
     def rise(self, origin: np.ndarray, unit: float) -> np.ndarray:
         """Height `[H, W]` above `origin` in units of `unit`."""
@@ -65,28 +69,17 @@ class _Eye:
         return np.hypot(offset[..., 0], offset[..., 1]) / unit
 
 
-class _Irises(NamedTuple):
-    """What both irises have in common."""
-
-    radius: float  # pixels
-    gaze: np.ndarray  # offset from the eye's centre along (right, up), in widths of the eye
-    lightness: float
-    chroma: float
-    hue: np.ndarray  # unit vector (a, b)
-
-
 def draw_eyes(canvas: Canvas, style: DrawnStyle) -> None:
     """Paint both eyes, or one of them in profile, or none behind sunglasses."""
     # Where the skin below both eyes is very dark, it must be sunglasses.
-    below = np.vstack([canvas.landmarks[part][4:6] for part in EYES])
+    below = canvas.landmarks[[40, 41, 46, 47]]
     below = np.vstack([below - canvas.frame.up * drop * canvas.eye_distance for drop in (0.06, 0.12)])
     around = np.median(values_at(canvas.photo[..., 0], below))
     seen = smoothstep(*BEHIND_GLASS, around / max(canvas.tone.lightness, 1))
     eyes = [eye for eye in (_Eye(canvas, part) for part in EYES) if eye.is_inside]
     if not eyes or seen <= 0:
         return
-    widest = max(eye.width for eye in eyes)
-    irises, kohl = _shared_irises(eyes, style), float(np.mean([_lash_darkness(eye) for eye in eyes]))
+    irises, widest, kohl = _shared_irises(eyes, style), max(eye.width for eye in eyes), np.mean([e.kohl for e in eyes])
     for eye in eyes:
         visible = seen * smoothstep(*FAR_EYE, eye.width / (widest + 1e-3))
         _draw_eyeball(eye, irises, style, visible * eye.openness)
@@ -99,20 +92,13 @@ def _shared_irises(eyes: list[_Eye], style: DrawnStyle) -> _Irises:
     weights = np.array([eye.width * (0.02 + eye.openness) for eye in eyes])
     weights /= weights.sum()
     width, height = weights @ [eye.width for eye in eyes], weights @ [eye.height for eye in eyes]
-    radius = max(0.215 * width * style.iris_size, 0.5 * height * min(1.0, style.iris_size))
-    radius = min(radius, 0.34 * width)
+    radius = min(max(0.215 * width * style.iris_size, 0.5 * height * min(1.0, style.iris_size)), 0.34 * width)
     gazes, samples = [], []
     for eye in eyes:
         centre = _iris_centre(eye)
         gazes.append(np.stack([eye.right, eye.up]) @ (centre - eye.centre) / (eye.width + 1e-3))
         samples.append(_iris_sample(eye, centre, radius))
     return _Irises(radius, weights @ gazes, *_iris_colour(weights @ samples, eyes[0].skin, style))
-
-
-def _lash_darkness(eye: _Eye) -> float:
-    """0..1: how dark the upper lid's edge is in the photo. Strong lashes are drawn only where there are some."""
-    dark = values_at(blur(eye.photo[..., 0], 0.8), eye.upper + eye.up * 0.02 * eye.width).mean()
-    return smoothstep(0.42, 0.78, (eye.skin - dark) / max(eye.skin, 20))
 
 
 def _iris_centre(eye: _Eye) -> np.ndarray:
@@ -144,8 +130,7 @@ def _iris_sample(eye: _Eye, centre: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[float, float, np.ndarray]:
-    """Lightness, chroma and hue (unit vector a, b) of the paint for an iris that has the Lab colour `sample` in the
-    photo, in a face with skin of lightness `skin`."""
+    """Lightness, chroma and hue of the paint for an iris that has the Lab colour `sample` in the photo."""
     lightness, tint = float(sample[0]), sample[1:] - np.float32([0, MIRRORED_WARMTH])
     chroma = float(np.hypot(*tint)) + 1e-3
     telling, hazel = smoothstep(*TELLING_CHROMA, chroma), smoothstep(*HAZEL_TINT, sample[2])
@@ -160,15 +145,24 @@ def _iris_colour(sample: np.ndarray, skin: float, style: DrawnStyle) -> tuple[fl
 
 
 def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) -> None:
-    centre, radius = eye.centre + eye.width * (irises.gaze[0] * eye.right + irises.gaze[1] * eye.up), irises.radius
+    radius, gaze, chroma, hue = irises.radius, irises.gaze, irises.chroma, irises.hue
+    centre = eye.centre + eye.width * (gaze[0] * eye.right + gaze[1] * eye.up)
     height = eye.rise(eye.centre, eye.height / 2)  # 1 at the upper lid
     inside = eye.photo[..., 0][eye.opening > 0.6]
     white = 0.35 * float(np.percentile(inside, 85)) if len(inside) else 24.5
     ball = np.empty_like(eye.lab)
     ball[..., 0] = np.clip(white + 58 + 0.15 * (eye.skin - 60), 64, 92) - 16 * smoothstep(-0.1, 1.1, height)
     ball[..., 1:] = 2, 3
-    distance = eye.distance(centre, radius)
-    paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), _iris(eye, centre, distance, irises, style))
+    # The iris is lit from below, as if light fell through it; then a dark rim and the pupil.
+    distance, rise = eye.distance(centre, radius), eye.rise(centre, radius)
+    level, lit = float(np.clip(irises.lightness + style.iris_lift, 20, 52)), smoothstep(0.2, -0.9, rise)
+    iris = np.empty_like(eye.lab)
+    iris[..., 0] = level + 12 * lit - 12 * smoothstep(-0.1, 1.0, rise)
+    iris[..., 1:] = (chroma * (1 + 0.35 * lit))[..., None] * hue
+    paint(iris, smoothstep(0.74, 1.0, distance), [max(level - 20, 6), *(0.65 * chroma * hue)], 0.8)
+    paint(iris, smoothstep(0.52, 0.40, distance), [6, 1, 1], 0.92)
+    paint(ball, smoothstep(1 + 1 / radius, 1 - 1 / radius, distance), iris)
+
     ball[..., 0] -= 12 * smoothstep(0.35, 1.05, height)  # the lid's shadow
     large = centre + (-0.30 * eye.right + 0.34 * eye.up) * radius
     paint(ball, disk(ball.shape, large, 0.33 * radius, 0.30 * radius, 0.8), [98, 0, 0], style.catch_lights)
@@ -177,42 +171,25 @@ def _draw_eyeball(eye: _Eye, irises: _Irises, style: DrawnStyle, seen: float) ->
     paint(eye.lab, eye.opening, ball, style.eyes * seen)
 
 
-def _iris(eye: _Eye, centre: np.ndarray, distance: np.ndarray, irises: _Irises, style: DrawnStyle) -> np.ndarray:
-    """Iris `[h, w, 3]`: lit from below as if light fell through it, dark rim, pupil."""
-    chroma, hue = irises.chroma, irises.hue
-    level = float(np.clip(irises.lightness + style.iris_lift, 20, 52))
-    height = eye.rise(centre, irises.radius)
-    lit = smoothstep(0.2, -0.9, height)
-    iris = np.empty_like(eye.lab)
-    iris[..., 0] = level + 12 * lit - 12 * smoothstep(-0.1, 1.0, height)
-    iris[..., 1:] = (chroma * (1 + 0.35 * lit))[..., None] * hue
-    paint(iris, smoothstep(0.74, 1.0, distance), [max(level - 20, 6), *(0.65 * chroma * hue)], 0.8)
-    paint(iris, smoothstep(0.52, 0.40, distance), [6, 1, 1], 0.92)
-    return iris
-
-
 def _draw_lashes(eye: _Eye, style: DrawnStyle, kohl: float, seen: float) -> None:
     """Upper lash line with a small wing, and a faint lower one."""
     lash, width, shape = style.lashes * (0.30 + 0.70 * kohl), eye.width, eye.lab.shape
     colour = np.float32([9, 5, 4] if eye.skin < 70 else [13, 7, 5])
     outer, inner = eye.points[[0, 3]] if eye.outer_first else eye.points[[3, 0]]
-    along = np.linspace(0, 1, len(eye.upper)) if not eye.outer_first else 1 - np.linspace(0, 1, len(eye.upper))
+    along = np.linspace(1, 0, len(eye.upper)) if eye.outer_first else np.linspace(0, 1, len(eye.upper))
     taper = 0.030 + 0.075 * np.sin(np.clip(0.85 * along + 0.12, 0, 1) * np.pi) ** 0.8 + 0.025 * along
     # As the eye closes, the upper lid comes down to the lower one.
     line = eye.upper + 0.6 * (1 - eye.openness) * (eye.lower[::-1] - eye.upper) + eye.up * 0.012 * width * eye.openness
     paint(eye.lab, stroke(shape, line, width * taper * (0.55 + 0.45 * lash)), colour, (0.60 + 0.35 * lash) * seen)
 
     outwards = (outer - inner) / width
-    wing = [outer + width * (out * outwards + rise * eye.up)
-            for out, rise in ((-0.05, 0.01), (0.05, 0.045), (0.12, 0.10))]  # fmt: skip
-    wing = curve(np.stack(wing), 5)
+    way = np.float32([[-0.05, 0.01], [0.05, 0.045], [0.12, 0.10]]) @ np.stack([outwards, eye.up])
+    wing = curve(outer + width * way, 5)
     thickness = np.linspace(0.075, 0.01, len(wing)) * width * (0.4 + 0.6 * lash)
     paint(eye.lab, stroke(shape, wing, thickness), colour, 0.75 * lash * (0.15 + 0.85 * kohl) * seen)
 
-    taper = 0.012 + 0.022 * along[::-1]
-    faint = colour * np.float32([2.2, 2, 2])
-    line = stroke(shape, eye.lower - eye.up * 0.008 * width, width * taper)
-    paint(eye.lab, line, faint, 0.42 * (0.4 + 0.6 * lash) * seen * eye.openness)
+    line = stroke(shape, eye.lower - eye.up * 0.008 * width, width * (0.012 + 0.022 * along[::-1]))
+    paint(eye.lab, line, colour * np.float32([2.2, 2, 2]), 0.42 * (0.4 + 0.6 * lash) * seen * eye.openness)
 
 
 def _draw_crease(eye: _Eye, canvas: Canvas, seen: float) -> None:

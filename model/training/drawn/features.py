@@ -51,10 +51,9 @@ def draw_lips(canvas: Canvas, style: DrawnStyle) -> None:
         return
     lab, unit = canvas.lab, canvas.eye_distance
     colour = np.median(lab[inside], 0)
-    target = np.empty_like(lab)
+    red = max(colour[1] * style.lip_saturation, canvas.tone.a * style.saturation + 6)
+    target = np.full_like(lab, (0, red, colour[2] * 1.02 + 1))
     target[..., 0] = colour[0] + 0.7 * (blur(lab[..., 0], 0.0125 * unit) - colour[0])
-    target[..., 1] = max(colour[1] * style.lip_saturation, canvas.tone.a * style.saturation + 6)
-    target[..., 2] = colour[2] * 1.02 + 1
     paint(lab, blur(lips, 0.0067 * unit), target, style.lips)
     lab[..., 0] -= 4 * style.lips * blur(upper, 0.01 * unit)
     # A highlight on the fuller part of the lower lip, along the mouth.
@@ -90,18 +89,16 @@ def draw_brows(canvas: Canvas, style: DrawnStyle) -> None:
     for index, brow in enumerate(BROWS):
         line = canvas.landmarks[brow]
         mask = brow_mask(canvas.shape, line, canvas.frame)
-        core = mask > 0.5
-        wide = cv2.dilate(mask, window, iterations=max(1, round(0.022 * unit)))
+        core, wide = mask > 0.5, cv2.dilate(mask, window, iterations=max(1, round(0.022 * unit)))
         around = np.clip(canvas.face_skin * (1 - cv2.dilate(wide, window)), 0, 1)
         if core.sum() < 15 or around.sum() < 15:
             continue
         skin = masked_blur(canvas.photo[..., 0], around, 0.075 * unit, 1e-4)
-        contrast = skin - combed
-        strength = float(np.percentile(contrast[core], 80))
+        strength = float(np.percentile((skin - combed)[core], 80))
         if strength <= VISIBLE_BROW[0]:
             continue
-        reach = max(strength, 7.0)
-        hairs = smoothstep(0.22 * reach, 0.72 * reach, contrast) * np.clip(1.5 * blur(wide, 0.0125 * unit), 0, 1)
+        hairs = smoothstep(0.22, 0.72, (skin - combed) / max(strength, 7.0))
+        hairs *= np.clip(1.5 * blur(wide, 0.0125 * unit), 0, 1)
         colour = np.median(canvas.lab[core & (combed <= np.median(combed[core]))], 0)
         # Fair brows stay fair.
         colour[0] = (0.92 - 0.20 * smoothstep(8, 30, strength)) * min(colour[0], skin[core].mean() - 3)
@@ -123,6 +120,5 @@ def draw_mouth_line(canvas: Canvas, style: DrawnStyle) -> None:
     # Landmarks of the corners lie a little outside the mouth when it smiles.
     corners = 0.65 * points[[48, 54]] + 0.35 * points[[60, 64]]
     line = curve(np.vstack([corners[0], middle, corners[1]]))
-    taper = 0.2 + 0.8 * np.sin(np.linspace(0, np.pi, len(line)))
-    width = taper * 0.020 * unit * (0.6 + 0.5 * style.lashes)
+    width = (0.2 + 0.8 * np.sin(np.linspace(0, np.pi, len(line)))) * 0.020 * unit * (0.6 + 0.5 * style.lashes)
     paint(canvas.lab, stroke(canvas.shape, line, width), [min(22.0, 0.45 * canvas.tone.lightness), 20, 10], 0.75)

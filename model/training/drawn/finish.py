@@ -21,9 +21,8 @@ NIGHT_SKIN, NIGHT_WHITE, NIGHT_LIFT = (26.0, 14.0), (70.0, 45.0), 8.0
 def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     """Lines where the difference of two Gaussians along the flow finds a dark ridge; few on skin and background.
     Outlines of person, face and hair are added where the photo has an edge."""
-    unit = canvas.eye_distance
+    unit, sigma = canvas.eye_distance, max(style.ink_width * canvas.eye_distance, 1.0)
     source = 0.55 * canvas.smooth[..., 0] + 0.45 * canvas.lab[..., 0]
-    sigma = max(style.ink_width * unit, 1.0)
     lines = np.dstack([blur(source, 1.6 * sigma) - blur(source, sigma), _outline(canvas, sigma)])
     ridge, outline = np.moveaxis(smooth_along(lines, canvas.flow, max(3, int(0.04 * unit)), 2.0), -1, 0)
     # Features get lines of their own; between the strands of fair hair every shadow would become a blot.
@@ -34,8 +33,7 @@ def draw_ink(canvas: Canvas, style: DrawnStyle) -> None:
     # Pieces shorter than this are speckle.
     length = 0.14 * unit
     _, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.15).astype(np.uint8))
-    long = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) > length
-    long &= stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2
+    long = (stats[:, 2:4].max(1) > length) & (stats[:, cv2.CC_STAT_AREA] > 0.4 * length**2)  # 2, 3: width, height
     long[0] = False  # the paper
     ink = blur(ink * blur(long[pieces].astype(np.float32), 0.6), 0.5)
     # Coloured lines: the local colour, darkened, mixed with the ink's; in hair mostly its own colour.
@@ -52,8 +50,8 @@ def _outline(canvas: Canvas, sigma: float) -> np.ndarray:
     border = np.maximum.reduce([_step(blur(mask, 2.5 * sigma), 2.5 * sigma) for mask in masks])
     contrast = _step(blur(canvas.photo[..., 0], sigma), sigma)
     crest = np.maximum(contrast - 0.85 * blur(contrast, 2.2 * sigma), 0) * 2.5
-    reach = max(1, int(0.03 * canvas.eye_distance))
-    features = cv2.dilate(canvas.features, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    size = 2 * max(1, int(0.03 * canvas.eye_distance)) + 1
+    features = cv2.dilate(canvas.features, np.ones((size, size), np.uint8))
     return smoothstep(*OUTLINE_CONTRAST, crest).astype(np.float32) * smoothstep(0.2, 0.6, border) * (1 - features)
 
 
@@ -89,17 +87,12 @@ def pool_pigment(canvas: Canvas, style: DrawnStyle) -> None:
     canvas.lab[..., 1:] *= (1 + 0.03 * pooled)[..., None]
 
 
-def hold_face(canvas: Canvas, style: DrawnStyle) -> None:
-    """`hold_skin` before the features are painted: the paint under them moves with the skin around."""
-    hold_skin(canvas, style, np.clip(canvas.skin + canvas.features, 0, 1))
-
-
-def hold_skin(canvas: Canvas, style: DrawnStyle, weight: np.ndarray | None = None) -> None:
+def hold_skin(canvas: Canvas, style: DrawnStyle, features: float = 0) -> None:
     """The mean lightness of the face's skin becomes the photo's plus the style's lift, and its saturation (chroma over
-    lightness) no less than the photo's: nobody is drawn paler, darker or greyer. `weight [H, W]`: default the skin."""
+    lightness) no less than the photo's: nobody is drawn paler, darker or greyer. `features`: 1 changes them alike."""
     if not canvas.shows_skin:
         return
-    weight = canvas.skin if weight is None else weight
+    weight = np.clip(canvas.skin + features * canvas.features, 0, 1)
     before, after = canvas.photo[canvas.face_pixels], canvas.lab[canvas.face_pixels]
     lightness = float(before[:, 0].mean())
     night = smoothstep(*NIGHT_SKIN, lightness) * smoothstep(*NIGHT_WHITE, canvas.white)

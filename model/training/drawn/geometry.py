@@ -17,7 +17,7 @@ EYES = (LEFT_EYE, RIGHT_EYE)
 MOUTH = slice(48, 68)
 
 BROW_SHIFTS = 0.02 * np.arange(-10, 4)  # how far brows may slide along the face's up axis, in eye distances
-LEAST_BROW_GAP = 0.13  # and how near to the lid
+LEAST_BROW_GAP = 0.13  # how near they may come to the lid
 # In grey levels: what it costs to come nearer to the lid, to slide one brow an eye distance further than the other,
 # and the difference that tells a good place from a bad one.
 LID_TOO_NEAR, UNEQUAL_BROWS, BROW_TEMPERATURE = 1e3, 90.0, 2.5
@@ -27,10 +27,8 @@ PROFILE_RATIO = 0.95
 # Eyes this far apart, as a fraction of the side; the smallest that keeps the square inside the photo is taken, because
 # what a border mirrors (ears, chins) would be drawn and learnt.
 EYE_FRACTIONS = np.arange(0.16, 0.34, 0.01)
-FRAMING_TRIES = 6
-MAX_OVERRUN = 0.015
-CENTRE, CENTRE_JITTER = (0.5, 0.47), (0.06, 0.05)
-ZOOM_JITTER = 1.12
+FRAMING_TRIES, MAX_OVERRUN = 6, 0.015
+CENTRE, CENTRE_JITTER, ZOOM_JITTER = (0.5, 0.47), (0.06, 0.05), 1.12
 ANGLE_JITTER = 0.05  # radians, standard deviation
 
 # Where each landmark goes when left and right change places: jaw, brows, nose, eyes, lips.
@@ -108,15 +106,13 @@ def _brow_costs(grey: np.ndarray, brow: np.ndarray, lid: np.ndarray, frame: Face
     unit, line = frame.eye_distance, curve(brow, 5)
     gap = (brow.mean(0) - lid) @ frame.up / unit
 
-    def brightness(shift: float) -> float:
-        return values_at(grey, line + frame.up * shift * unit).mean()
+    def brightness(shifts: np.ndarray) -> np.ndarray:
+        return np.array([values_at(grey, line + frame.up * shift * unit).mean() for shift in shifts])
 
     # Dark on the line, light just above and below it; a long slide has to be worth it, and none ends on the lid.
-    return np.array([
-        1.5 * brightness(s) - 0.9 * brightness(s + 0.11) - 0.6 * brightness(s - 0.09)
-        + 14 * abs(s) + (LID_TOO_NEAR if s < 0 and gap + s < LEAST_BROW_GAP else 0)
-        for s in BROW_SHIFTS
-    ])  # fmt: skip
+    shifts, too_near = BROW_SHIFTS, (BROW_SHIFTS < 0) & (gap + BROW_SHIFTS < LEAST_BROW_GAP)
+    dark = 1.5 * brightness(shifts) - 0.9 * brightness(shifts + 0.11) - 0.6 * brightness(shifts - 0.09)
+    return dark + 14 * abs(shifts) + LID_TOO_NEAR * too_near
 
 
 def alignment(landmarks: np.ndarray, size: int, eye_fraction: float, centre=CENTRE, angle: float = 0.0) -> np.ndarray:
@@ -145,8 +141,8 @@ def align_portrait(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn, scale and crop a photo `[H, W, 3]` uint8 to a square portrait with level eyes, see `alignment`.
 
-    Returns the portrait `[size, size, 3]` uint8 and its landmarks `[68, 2]` float32. What lies beyond the photo is
-    mirrored; `eye_fraction` of at least 0.27 keeps FFHQ-framed photos from growing a second ear there.
+    Returns the portrait and its landmarks `[68, 2]` float32. What lies beyond the photo is mirrored; `eye_fraction` of
+    at least 0.27 keeps FFHQ-framed photos from growing a second ear there.
     """
     matrix = alignment(landmarks, size, eye_fraction, centre, angle)
     aligned = landmarks @ matrix[:, :2].T + matrix[:, 2]

@@ -3,7 +3,7 @@
     python -m model.training.drawn.learn_matte --photos PHOTOS --mattes MATTES --out matte.pt
 
 The matte of PHOTOS/a/b.jpg is MATTES/a/b.png: grey, 0 for the background to 255 for the person, from any program that
-cuts out people. It takes minutes, so there is no --resume: the file is written at the end, whole or not at all.
+cuts out people. It takes minutes; there is no --resume.
 """
 
 import math
@@ -56,10 +56,11 @@ def find_pairs(options: Options) -> list[tuple[Path, Path]]:
         photos = pictures_below(folder)
         if not photos:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give another folder.")
-        pairs += [(path, mattes / path.relative_to(folder).with_suffix(".png")) for path in photos]
-    for photo, matte in pairs:
-        if not matte.is_file():
-            raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
+        for photo in photos:
+            matte = mattes / photo.relative_to(folder).with_suffix(".png")
+            if not matte.is_file():
+                raise InputError(f"{matte} does not exist: give {photo} its matte or remove the photo.")
+            pairs.append((photo, matte))
     if len(pairs) < 2:
         raise InputError(f"{pairs[0][0]} is the only picture: give at least two, for the first is held out.")
     return pairs
@@ -110,8 +111,8 @@ def learn(examples: list[Example], steps: int, batch: int, seed: int) -> MatteNe
             views = [random_view(rng, examples[n]) for n in rng.integers(len(examples), size=batch)]
             photos, mattes = (torch.from_numpy(np.stack(part)) for part in zip(*views, strict=True))
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-                logits = network(photos.permute(0, 3, 1, 2))
-            logits = logits.float()[:, 0]
+                logits = network(photos.permute(0, 3, 1, 2))[:, 0]
+            logits = logits.float()
             loss = F.binary_cross_entropy_with_logits(logits, mattes) + F.l1_loss(logits.sigmoid(), mattes)
             optimizer.zero_grad()
             loss.backward()

@@ -1,9 +1,6 @@
-"""A stand-in for face parsing: a small matte network, landmarks and colour mixtures.
-
-The network finds the person. Each pixel of the person is scored under Gaussian colour mixtures learnt from the picture
-itself (skin from the cheeks, hair from the ring around the forehead, cloth from below), and the soft result is carried
-to full size with a guided filter.
-"""
+"""A stand-in for face parsing: a small matte network finds the person, and each pixel of the person is scored under
+Gaussian colour mixtures learnt from the picture itself: skin from the cheeks, hair from around the forehead, cloth from
+below. The soft result is carried to full size with a guided filter."""
 
 from dataclasses import dataclass
 
@@ -77,20 +74,18 @@ def parse_portrait(rgb: np.ndarray, landmarks: np.ndarray) -> Parsing:
     guide = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     regions = np.clip(guided_filter(guide, cv2.resize(small, rgb.shape[1::-1]), 7, 4e-4), 0, 1) ** 2
     regions /= regions.sum(-1, keepdims=True) + 1e-6
-    skin, hair, lab = REGIONS.index("skin"), REGIONS.index("hair"), to_lab(rgb)
-    cheeks = regions[..., skin] * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
+    skin, hair, lab = regions[..., REGIONS.index("skin")], regions[..., REGIONS.index("hair")], to_lab(rgb)
+    cheeks = skin * polygon(rgb.shape, landmarks[[1, 2, 31, 28, 35, 14, 15, 27]], 0) > 0.5
     if cheeks.sum() >= 50:
         beard = beard_mask(lab, landmarks, face_frame(landmarks).eye_distance, np.median(lab[cheeks], 0))
-        regions[..., hair] += regions[..., skin] * beard
-        regions[..., skin] *= 1 - beard
+        hair += skin * beard
+        skin *= 1 - beard
     return Parsing(regions, landmarks)
 
 
 def _likelihood(colours: np.ndarray, lab: np.ndarray, count: int = 3) -> np.ndarray:
-    """Log-likelihood `[H, W]` of each pixel of `lab` under a mixture of Gaussians fitted to Lab `colours [N, 3]`.
-
-    It is no less than UNKNOWN, which it is everywhere when there are too few colours to learn from.
-    """
+    """Log-likelihood `[H, W]` of each pixel of `lab` under a mixture of Gaussians fitted to Lab `colours [N, 3]`, at
+    least UNKNOWN, which it is everywhere when there are too few colours to learn from."""
     total = np.full(lab.shape[:2], UNKNOWN, np.float32)
     if len(colours) < 10 * count:
         return total
@@ -117,10 +112,8 @@ def _skin_colours(lab: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         hull = cv2.convexHull(landmarks[part].astype(np.float32))[:, 0]
         inner &= cv2.dilate(polygon(lab.shape, hull, 0), window) < 0.3
     colours = lab[inner]
-    if not len(colours):
-        return colours
-    spread = np.abs(colours - np.median(colours, 0)) / (18.0, 6.0, 6.0)
-    return colours[spread.max(1) < 2]
+    middle = np.median(colours, 0) if len(colours) else 0
+    return colours[(np.abs(colours - middle) / (18.0, 6.0, 6.0)).max(1) < 2]
 
 
 def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: np.ndarray) -> np.ndarray:
@@ -129,11 +122,9 @@ def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: n
     def prior(mask: np.ndarray, weight: float) -> np.ndarray:
         return weight * np.log(np.clip(mask, 1e-3, 1))
 
-    across, up = layout.across, layout.up
-    face = cv2.GaussianBlur(layout.face, (0, 0), WORK_SIZE / 64)
-    below_brows, below_chin = smoothstep(0.72, 0.62, up), smoothstep(0.05, -0.12, up)
+    across, up, face = layout.across, layout.up, cv2.GaussianBlur(layout.face, (0, 0), WORK_SIZE / 64)
+    below_brows, below_chin, on_chest = (smoothstep(*step, up) for step in ((0.72, 0.62), (0.05, -0.12), (0.05, -0.2)))
     at_ears = (across > 0.42) & (across < 0.64) & (layout.above_root < 0.12) & (layout.above_root > -0.36)
-    on_chest = smoothstep(0.05, -0.20, up)
     # Low beside the face, hair falls close to it; what lies further out is a shoulder.
     on_shoulder = on_chest * smoothstep(0.55, 0.8, across)
     crown = (layout.face < 0.5) & (up > 0.6)
@@ -148,11 +139,8 @@ def _region_scores(layout: _Layout, skin: np.ndarray, hair: np.ndarray, cloth: n
 
 
 def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.ndarray) -> np.ndarray:
-    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`.
-
-    Beards of any colour differ from skin by their fine texture, dark ones by their lightness too, grey and white ones
-    by their lack of colour.
-    """
+    """Soft mask `[H, W]` of facial hair in `lab [H, W, 3]`, given the eye distance and the cheeks' colour `[3]`. Beards
+    differ from skin by their fine texture, dark ones by their lightness too, grey ones by their lack of colour."""
     lightness = lab[..., 0]
     zone = np.vstack([landmarks[2:15], landmarks[[35, 34, 33, 32, 31]] + (0, 0.08 * unit)])
     mask = polygon(lightness.shape, zone, 0.04 * unit)
@@ -162,11 +150,10 @@ def beard_mask(lab: np.ndarray, landmarks: np.ndarray, unit: float, cheek: np.nd
     # A fold is one strong edge, hair is many: clipping tells them apart. Lips, nostrils and the jaw's edge don't count.
     detail = np.minimum(np.abs(lightness - blur(lightness, 0.025 * unit)), 4.0)
     texture = masked_blur(detail, mask, 0.09 * unit)
-    level = blur(lightness, 0.04 * unit)
-    dark = smoothstep(0.72, 0.52, level / max(float(cheek[0]), 1.0)) * smoothstep(0.8, 1.4, texture)
-    rough = smoothstep(1.9, 2.6, texture)
-    colour = blur(np.hypot(lab[..., 1], lab[..., 2]), 0.04 * unit)
+    level = blur(lightness, 0.04 * unit) / max(float(cheek[0]), 1.0)
+    dark, rough = smoothstep(0.72, 0.52, level) * smoothstep(0.8, 1.4, texture), smoothstep(1.9, 2.6, texture)
     cheek_colour = float(np.hypot(cheek[1], cheek[2]))
-    grey = smoothstep(0.6, 0.42, colour / max(cheek_colour, 1.0)) * smoothstep(1.1, 1.7, texture)
+    colour = blur(np.hypot(lab[..., 1], lab[..., 2]), 0.04 * unit) / max(cheek_colour, 1.0)
+    grey = smoothstep(0.6, 0.42, colour) * smoothstep(1.1, 1.7, texture)
     grey *= smoothstep(LEAST_COLOUR, 1.5 * LEAST_COLOUR, cheek_colour)
     return (mask * np.maximum.reduce([dark, rough, grey])).astype(np.float32)

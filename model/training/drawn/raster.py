@@ -42,10 +42,9 @@ def masked_blur(image: np.ndarray, mask: np.ndarray, sigma: float, floor: float 
 
 def guided_filter(guide: np.ndarray, image: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
     """Guided filter (He et al. 2010): `image [H, W, C]` smoothed with the edges of `guide [H, W]`."""
-    size = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.blur(x, size, borderType=cv2.BORDER_REFLECT).reshape(x.shape)
+        return cv2.blur(x, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT).reshape(x.shape)
 
     deep = guide[..., None]
     mean_guide, mean_image = mean(deep), mean(image)
@@ -63,10 +62,8 @@ def edge_flow(lightness: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def smooth_along(image: np.ndarray, flow: np.ndarray, steps: int, stride: float = 1.0) -> np.ndarray:
-    """Line integral convolution: a Gaussian of `steps` samples each way along the stream lines of `flow [H, W, 2]`.
-
-    `image` has at most 4 channels.
-    """
+    """Line integral convolution of an image of at most 4 channels: a Gaussian of `steps` samples each way along the
+    stream lines of `flow [H, W, 2]`."""
     total, weight_sum = image.astype(np.float32), 1.0
     for side in (1, -1):
         position, direction = pixel_grid(*flow.shape[:2]), flow * side
@@ -96,11 +93,10 @@ def curve(points: np.ndarray, per_segment: int = 8, closed: bool = False) -> np.
 
 def polygon(shape: tuple[int, ...], points: np.ndarray, softness: float = 0.8) -> np.ndarray:
     """Mask of a filled polygon; `softness` is the sigma of its edge."""
-    mask = np.zeros(shape[:2], np.uint8)
     fixed = np.round(np.asarray(points) * 2**SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
-    soft = mask.astype(np.float32) / 255
-    return cv2.GaussianBlur(soft, (0, 0), softness) if softness > 0 else soft
+    mask = cv2.fillPoly(np.zeros(shape[:2], np.uint8), [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+    mask = mask.astype(np.float32) / 255
+    return cv2.GaussianBlur(mask, (0, 0), softness) if softness > 0 else mask
 
 
 def stroke(shape: tuple[int, ...], line: np.ndarray, width: np.ndarray) -> np.ndarray:

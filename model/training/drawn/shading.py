@@ -39,8 +39,7 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
     canvas.flow = edge_flow(blur(canvas.lab[..., 0], 1.0), 0.022 * unit)
     combed = smooth_along(flat, canvas.flow, int(style.flow_length * unit) + 1)
     paint(flat, np.clip(0.9 * canvas.hair + 0.35, 0, 1) * (1 - 0.8 * canvas.features), combed)
-    gloss = combed[..., 0] - blur(combed[..., 0], 0.03 * unit)
-    flat[..., 0] += style.hair_gloss * canvas.hair * gloss
+    flat[..., 0] += style.hair_gloss * canvas.hair * (combed[..., 0] - blur(combed[..., 0], 0.03 * unit))
     canvas.lab = flat
 
 
@@ -55,7 +54,7 @@ def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
     variance = np.maximum(blur(lab[..., 0] ** 2, 0.48 * size) - mean[..., 0] ** 2, 0)
     patches, grid = np.dstack([mean, variance]), pixel_grid(*lab.shape[:2])
     along, across = 1.6 * size * flow, 0.8 * size * flow[..., ::-1] * np.float32([-1, 1])
-    total, weight_sum = np.zeros_like(lab), np.zeros_like(lab[..., :1])
+    total, weight_sum = 0, 0
     for angle in np.arange(8) * np.pi / 4:
         place = grid + np.float32(np.cos(angle)) * along + np.float32(np.sin(angle)) * across
         patch = cv2.remap(patches, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
@@ -68,10 +67,9 @@ def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
 
 def clean_skin(canvas: Canvas, style: DrawnStyle) -> None:
     """Keep the modelling of skin and drop its blemishes; pull its colour towards the face's median."""
-    weak = np.float32([1.3, 1.5, 1.5])  # differences below this vanish
     low = masked_blur(canvas.lab, canvas.face_skin, 0.035 * canvas.eye_distance)
     detail = canvas.lab - low
-    kept = np.sign(detail) * np.maximum(np.abs(detail) - weak, 0) * np.float32([1.0, 0.9, 0.9])
+    kept = np.sign(detail) * np.maximum(np.abs(detail) - np.float32([1.3, 1.5, 1.5]), 0) * np.float32([1, 0.9, 0.9])
     weight = canvas.skin * (1 - canvas.details)
     paint(canvas.lab, weight, low + kept)
     paint(canvas.lab[..., 1:], weight, [canvas.tone.a, canvas.tone.b], 0.40)
@@ -108,8 +106,8 @@ def cel_hair(canvas: Canvas, style: DrawnStyle) -> None:
         return
     unit, lightness = canvas.eye_distance, canvas.lab[..., 0]
     # Half size is enough for strands this smooth.
-    pictures = canvas.lab[..., 0], canvas.photo[..., 0]
-    half, photo = (cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for part in pictures)
+    parts = lightness, canvas.photo[..., 0]
+    half, photo = (cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for part in parts)
     flow = edge_flow(blur(photo, 0.006 * unit), 0.02 * unit)
     strands = smooth_along(blur(half, 0.008 * unit), flow, int(0.07 * unit) + 1)
     strands = cv2.resize(strands, lightness.shape[::-1])
@@ -139,9 +137,8 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
     lightness[:] = darkest + lightness.clip(0) * (1 - darkest / 100)
 
     room = smoothstep(*COLOURFUL_SKIN, float(np.hypot(canvas.tone.a, canvas.tone.b)))
-    skin_gain = 1 + (style.skin_saturation - 1) * room
     face = np.clip(canvas.skin + canvas.features, 0, 1)
-    gain = style.saturation + face * (skin_gain - style.saturation)
+    gain = style.saturation + face * (1 + (style.skin_saturation - 1) * room - style.saturation)
     gain += canvas.hair * (style.hair_saturation - style.saturation)
     colour *= gain[..., None]
     chroma = np.hypot(colour[..., 0], colour[..., 1]) + 1e-3
@@ -157,8 +154,8 @@ def grade_colour(canvas: Canvas, style: DrawnStyle) -> None:
 def soften_background(canvas: Canvas, style: DrawnStyle) -> None:
     """Blur and tone what lies behind the person; less below the chin, where shoulders may pass for background."""
     far = masked_blur(canvas.lab, canvas.background, style.background_blur * canvas.eye_distance, 1e-2)
-    x = far[..., 0].clip(0, 100) / 100
     reach = smoothstep(*LIFTED_BACKGROUND, far[..., 0]) if style.background_lift > 0 else 1
+    x = far[..., 0].clip(0, 100) / 100
     far[..., 0] += style.background_lift * 4 * x * (1 - x) * reach
     far[..., 1:] += np.float32(style.background_tint)
     above_chin = canvas.position[..., 1] - canvas.frame.to_face(canvas.landmarks[8])[1]

@@ -1,6 +1,7 @@
 """The order of steps that makes a drawing out of a photo."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ STEPS = (
     (shading.cel_elsewhere, "other_cel"),
     (shading.grade_colour, None),
     (shading.soften_background, "background_mix"),
-    (finish.hold_face, None),
+    (partial(finish.hold_skin, features=1), None),  # not painted yet: what lies under them moves with the skin around
     (features.draw_blush, "blush"),
     (features.draw_lips, "lips"),
     (features.draw_teeth, "teeth"),
@@ -44,15 +45,14 @@ FULL_COLOUR_DEGREE = 0.75  # the colours are the drawing's from here on; the sha
 
 @dataclass(frozen=True)
 class Drawing:
-    """A photo and its drawing at degree 1, both `[H, W, 3]` uint8; every degree in between follows from the two."""
+    """A photo and its drawing at degree 1, both `[H, W, 3]` uint8; the degrees in between follow from the two."""
 
     photo: np.ndarray
     full: np.ndarray
     warp: Warp
 
     def at_degree(self, degree: float) -> np.ndarray:
-        """Picture `[H, W, 3]` uint8 at `degree` in [0, 1]: shapes linear in the degree, colours blended; 0 is the
-        photo, 1 the full drawing."""
+        """Picture `[H, W, 3]` uint8 at `degree`, from 0 (photo) to 1 (full): shapes linear in it, colours blended."""
         if degree in (0, 1):
             return (self.full if degree else self.photo).copy()
         shape = self.photo.shape

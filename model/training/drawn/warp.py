@@ -1,5 +1,7 @@
 """The thin-plate warp that exaggerates a face. Points are (x, y) in pixels, `[N, 2]`."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
@@ -7,7 +9,6 @@ from scipy.interpolate import RBFInterpolator
 from model.common.tensors import pixel_grid
 from model.training.drawn.geometry import BROWS, EYES, MOUTH, face_frame, forehead_arc
 from model.training.drawn.raster import smoothstep
-from model.training.drawn.styles import Exaggeration
 
 GRID_STEP = 8  # pixels of the coarse grid that the warp is computed on, to be interpolated
 WARP_FULL, WARP_GONE = 2.5, 4.2  # eye distances up to which the warp is whole, and beyond which it is gone
@@ -19,13 +20,13 @@ CHILD_FACE, CHILD_GROWTH = (1.65, 1.35), 0.6
 
 
 class Warp:
-    """The exaggeration of a face with `landmarks [68, 2]` to `shape` at degree 1.
+    """The exaggeration of a face with `landmarks [68, 2]` to the `shape` of a style at degree 1.
 
     `source` and `target`, `[81, 2]`, are control points (the landmarks and the forehead's arc) and where they go. The
-    displacement fields say, for each pixel of the result, where it comes from.
+    displacement fields `[H, W, 2]` say, for each pixel of the result, where it comes from.
     """
 
-    def __init__(self, landmarks: np.ndarray, shape: Exaggeration):
+    def __init__(self, landmarks: np.ndarray, shape: SimpleNamespace):
         frame = face_frame(landmarks)
         self.source = np.vstack([landmarks, forehead_arc(landmarks)])
         self.target = frame.to_image(_exaggerate(frame.to_face(self.source), shape)).astype(np.float32)
@@ -36,14 +37,14 @@ class Warp:
         return (self.source + degree * (self.target - self.source))[:68].astype(np.float32)
 
     def field(self, shape: tuple[int, ...], degree: float) -> np.ndarray:
-        """Displacement (source − result) in pixels, `[H, W, 2]`."""
+        """Displacement (source − result) in pixels."""
         return _dense(self._coarse_field(shape, degree)[1], shape)
 
     def field_from_full(self, shape: tuple[int, ...], degree: float) -> np.ndarray:
-        """Displacement `[H, W, 2]` that takes a picture drawn at degree 1 back to `degree`.
+        """Displacement that takes a picture drawn at degree 1 back to `degree`.
 
-        With f the maps into the photo, this is f_1^-1 ∘ f_degree, solved by fixed-point iteration: the
-        exaggeration stretches by much less than a factor of two, so each round at least halves the error.
+        With f the maps into the photo, this is f_1^-1 ∘ f_degree, solved by fixed-point iteration: the exaggeration
+        stretches by much less than a factor of two, so each round at least halves the error.
         """
         full = self.field(shape, 1.0)
         grid, field = self._coarse_field(shape, degree)
@@ -59,10 +60,8 @@ class Warp:
         ring = self.centre + ANCHOR_RADIUS * self.eye_distance * np.stack([np.cos(angle), np.sin(angle)], 1)
         # The inner lips would fold a closed mouth over itself; the outer ones carry them along.
         kept = np.r_[0:60, 68 : len(self.source)]
-        source, target = (
-            np.vstack([points[kept], *(points[eye].mean(0) for eye in EYES), ring])
-            for points in (self.source, self.target)
-        )
+        ends = self.source, self.target
+        source, target = (np.vstack([end[kept], *(end[eye].mean(0) for eye in EYES), ring]) for end in ends)
         target, unit = source + degree * (target - source), self.eye_distance
         spline = RBFInterpolator(target / unit, source - target, kernel="thin_plate_spline", smoothing=WARP_SMOOTHING)
         field = spline(grid.reshape(-1, 2) / unit).reshape(grid.shape).astype(np.float32)
@@ -81,7 +80,7 @@ def displace(image: np.ndarray, field: np.ndarray, interpolation: int = cv2.INTE
     return cv2.remap(image, place, None, interpolation, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _exaggerate(source: np.ndarray, shape: Exaggeration) -> np.ndarray:
+def _exaggerate(source: np.ndarray, shape: SimpleNamespace) -> np.ndarray:
     """Where control points `[81, 2]` go at degree 1; all in the face's own axes."""
     target = source.copy()
     towards_chin = 1 - np.abs(np.arange(17) - 8) / 8  # 0 at the ears, 1 at the chin
@@ -100,14 +99,13 @@ def _exaggerate(source: np.ndarray, shape: Exaggeration) -> np.ndarray:
     return source[29] + (target - source[29]) * shape.head_size
 
 
-def _move_eye(source: np.ndarray, target: np.ndarray, shape: Exaggeration, eye: slice, brow: slice) -> None:
+def _move_eye(source: np.ndarray, target: np.ndarray, shape: SimpleNamespace, eye: slice, brow: slice) -> None:
     centre = source[eye].mean(0)
     outwards = np.sign(centre[0] - source[27, 0]) * shape.eye_apart
     growth = 1 - (1 - CHILD_GROWTH) * smoothstep(*CHILD_FACE, source[27, 1] - source[8, 1])
     lids = np.linalg.norm(source[eye][[1, 2]] - source[eye][[5, 4]], axis=1).mean()
     openness = smoothstep(*LIDS, lids / (np.linalg.norm(source[eye][3] - source[eye][0]) + 1e-3))
-    width = 1 + growth * (shape.eye_width - 1)
-    height = 1 + growth * (shape.eye_height - 1) * (0.3 + 0.7 * openness)
+    width, height = 1 + growth * (shape.eye_width - 1), 1 + growth * (shape.eye_height - 1) * (0.3 + 0.7 * openness)
     target[eye] = centre + (outwards, shape.eye_rise) + (source[eye] - centre) * (width, height)
     lift = (source[eye, 1].max() - centre[1]) * (height - 1) + shape.eye_rise + shape.brow_rise
     middle = source[brow].mean(0)

@@ -1,13 +1,13 @@
 """Pairs of the drawn teacher: its options, which photos become which pairs, and the processes that draw them."""
 
-import json
 import multiprocessing
 import os
 import signal
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -26,25 +26,17 @@ from model.training.drawn.styles import DrawnStyle, load_style, style_names
 from model.training.drawn.teacher import draw_full
 from model.training.generate.write import GenerateOptions, fill_folder
 
-PARTIAL_DEGREES = (0.1, 0.9)
-"""Range of the degree in between: closer to 0 or 1 it would tell nothing new."""
+PARTIAL_DEGREES = (0.1, 0.9)  # range of the degree in between: closer to 0 or 1 it would tell nothing new
+STYLES = ", ".join(style_names())
 
 
 @dataclass
 class DrawnData(GenerateOptions):
     """The drawn teacher: cartoons of the user's photos, without a network."""
 
-    photos: list[Path] = option(
-        [], "folders of photos, one face each, searched with their subfolders", nargs="+", metavar="FOLDER"
-    )
-    style: list[str] = option(
-        ["film"], f"styles to draw each photo in: {', '.join(style_names())}, or .toml files of your own",
-        nargs="+", metavar="STYLE",
-    )  # fmt: skip
-    count: int = option(
-        0, "photos to draw; 0: each once; more than there are: again in other framings, mirrored; for each photo there "
-        "is a pair in every style", least=0,
-    )  # fmt: skip
+    photos: list[Path] = option([], "folders of photos, one face each, with subfolders", nargs="+", metavar="FOLDER")
+    style: list[str] = option(["film"], f"{STYLES}, or .toml files of your own", nargs="+", metavar="STYLE")
+    count: int = option(0, "photos to draw; 0: each once; beyond their number again, mirrored and reframed", least=0)
     size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
     workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
 
@@ -63,10 +55,7 @@ class Job:
 
 
 def generate_drawn(options: DrawnData) -> Counter[str]:
-    """Draw every missing shard; returns how many pairs were drawn or skipped, by outcome.
-
-    Raises InputError for options that cannot work.
-    """
+    """Draw every missing shard; returns how many pairs were drawn or skipped, by outcome. Raises InputError."""
     options.check()
     if not options.photos:
         raise InputError("--photos is missing: name a folder of pictures.")
@@ -75,7 +64,7 @@ def generate_drawn(options: DrawnData) -> Counter[str]:
     settings = {
         "photos": len(options.photos),
         "teacher": "drawn",
-        "styles": json.loads(json.dumps([asdict(style) for style in styles])),  # as it is read back: no tuples
+        "styles": [vars(style) | {"shape": vars(style.shape)} for style in styles],
         "count": len(jobs) * len(styles),
         "size": options.size,
         "seed": options.seed,
@@ -135,15 +124,12 @@ def draw(job: Job) -> list[Result]:
     """Read one photo, and draw it in each style."""
     rng = np.random.default_rng([job.seed, zlib.crc32(job.source.encode()), job.variant])
     facts, skipped = {"source": job.source, "seed": job.seed, "variant": job.variant}, "unreadable"
-    try:
+    with suppress(InputError):  # no picture, or the eyes coincide
         rgb = read_photo(job.path)
         skipped = "without a face"
-        landmarks = find_landmarks(rgb)
-        if landmarks is not None:
-            pairs = list(draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts))
+        if (landmarks := find_landmarks(rgb)) is not None:
+            pairs = draw_pairs(rgb, landmarks, job.styles, job.size, rng, job.variant % 2 == 1, facts)
             return [Result(key, parts) for key, parts in zip(job.keys, pairs, strict=True)]
-    except InputError:  # no picture, or the eyes coincide
-        pass
     return [Result(key, {}, skipped) for key in job.keys]
 
 
@@ -153,8 +139,7 @@ def draw_pairs(
 ) -> Iterator[dict[str, bytes]]:  # fmt: skip
     """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`.
 
-    Yields the parts of a stored pair in each style: all show the same framing, at partial degrees of their own.
-    facts: what the pairs tell beside what is known here.
+    Yields the parts of a stored pair in each style: one framing, partial degrees of their own, further `facts`.
     """
     photo, landmarks = frame_portrait(rgb, landmarks, size, rng)
     if mirrored:
@@ -163,11 +148,7 @@ def draw_pairs(
     for style in styles:
         drawing = draw_full(photo, style, parsing)
         degree = round(float(rng.uniform(*PARTIAL_DEGREES)), 4)
-        known = {
-            "kind": "drawn",
-            "style": style.name,
-            "degree": degree,
-            "landmarks": np.round(landmarks, 2).tolist(),
-            "landmarks_full": np.round(drawing.warp.landmarks_at(1.0), 2).tolist(),
-        }
+        known = {"kind": "drawn", "style": style.name, "degree": degree}
+        for name, points in (("landmarks", landmarks), ("landmarks_full", drawing.warp.landmarks_at(1.0))):
+            known[name] = np.round(points, 2).tolist()
         yield encode_pair(photo, drawing.full, drawing.at_degree(degree), known | facts)

@@ -22,12 +22,9 @@ from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOp
 from model.training.teachers.base import NetworkTeacher
 from model.training.teachers.load import load_teacher
 
-CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]
-"""Sizes that there are teacher networks for."""
-
+CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
+# Options that don't matter to the pairs, or are noted as what came of them. The batch changes no more than last bits.
 OF_NO_CONSEQUENCE = ("out", "batch", "device", "precision")
-"""Options that the pairs don't depend on, or that are noted as what came of them; files are noted by their contents.
-The batch is one: it changes the last bits of the results at most."""
 
 
 @dataclass
@@ -39,12 +36,11 @@ class NetworkData(GenerateOptions):
     config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
 
     training: ClassVar[type[TrainOptions]]
-    """Options of a training with this teacher."""
 
     def as_training(self) -> TrainOptions:
         """The options of a training with this teacher, resolved."""
-        names = {field.name for field in fields(self.training)}
-        return self.training(**{name: value for name, value in vars(self).items() if name in names}).resolved()
+        names = vars(self).keys() & {field.name for field in fields(self.training)}
+        return self.training(**{name: getattr(self, name) for name in names}).resolved()
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
@@ -52,24 +48,22 @@ class NetworkData(GenerateOptions):
         self.as_training().check()
 
 
-def _network_data(training: type[TrainOptions], *names: str) -> type[NetworkData]:
+SHARED = "batch direction_path faceparsing_path style_encoder_path stylegan_path device precision"
+FIXED = "fix_style fix_degree fix_color"
+
+
+def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]:
     """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
-    known = {field.name: field for field in fields(training)}
-    chosen = [(name, known[name].type, copy(known[name])) for name in (*SHARED_FIELDS, *names)]
+    chosen = [(field.name, field.type, copy(field)) for field in fields(training) if field.name in names.split()]
     return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
 
 
-SHARED_FIELDS = "batch", "direction_path", "faceparsing_path", "style_encoder_path", "device", "precision"
-DUAL_FIELDS = "exstyle_path", "style_id", "style_degree", "fix_style", "fix_degree", "fix_color"
-ToonifyData = _network_data(ToonifyOptions, "stylegan_path", "finetunegan_path", "weight")
-DualstyleData = _network_data(DualOptions, "stylegan_path", *DUAL_FIELDS)
+ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
+DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:
-    """Draw every missing shard; returns how many pairs were drawn.
-
-    Raises InputError for options and files that cannot work, before anything is written.
-    """
+    """Draw every missing shard; returns how many pairs were drawn. Raises InputError before anything is written."""
     options.check()
     device = pick_device(options.device)
     dtype = torch.bfloat16 if pick_precision(options.precision, device) == torch.bfloat16 else torch.float32
@@ -95,14 +89,14 @@ def _draw_shards(options: NetworkData, teacher: NetworkTeacher, shards: list[ran
     draw, batch = teacher.sample_features if options.pretrain else teacher.sample, options.as_training().batch
     # Batches begin with their shard, so that none depends on which shards are missing, or whose they are.
     batches = [shard[i : i + batch] for shard in shards for i in range(0, len(shard), batch)]
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = min(batch, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
     def encode(sample, number: int) -> Result:
         facts = {"teacher": options.teacher, "seed": options.seed, "number": number}
         return Result(f"{number:06d}", encode_sample(sample, teacher.styles, facts))
 
     started = []
-    with ThreadPoolExecutor(max(1, min(batch, (os.cpu_count() or 1) // processes))) as pool:
+    with ThreadPoolExecutor(max(1, threads)) as pool:
         for numbers in batches:
             try:
                 sample = draw(numbers, None)

@@ -21,21 +21,15 @@ from model.common.weight_files import write_whole
 from model.training.data.shards import PICTURES, Result, StoredPair, index_shard, write_shard
 from model.training.data.teacher_pairs import decode_sample
 
-Draw = Callable[[list[range]], Iterator[Result]]
-"""Draws the pairs of these numbers, in order: one range for each shard."""
-
-ROWS = 12
-"""Pairs in a preview, spread over the shards."""
+Draw = Callable[[list[range]], Iterator[Result]]  # draws the pairs of these numbers, in order: a range for each shard
+ROWS = 12  # pairs in a preview, spread over the shards
 
 
 @dataclass
 class GenerateOptions:
     """Options of generate_data.py that all teachers have in common."""
 
-    teacher: str = option(
-        "drawn", "what draws; each has options of its own: --teacher NAME --help",
-        choices=("drawn", "toonify", "dualstyle"),
-    )  # fmt: skip
+    teacher: str = option("drawn", "what draws, see --teacher NAME --help", choices=("drawn", "toonify", "dualstyle"))
     out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
     seed: int = option(0, "seed of all that is random", least=0)
     pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
@@ -50,11 +44,8 @@ class GenerateOptions:
 def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
     """Draw the missing shards of this process, and the preview once all are there.
 
-    Shard s is for process s modulo their number, so the result is the same however many share the work, and they need
-    not talk to each other.
-
-    Args:
-        settings: what the pairs depend on, with `count` and `pairs_per_shard`. They are noted in options.json.
+    Shard s is for process s modulo their number, so the result is the same however many share the work. `settings`, all
+    that the pairs depend on, with `count` and `pairs_per_shard`, are noted in options.json.
 
     Returns how many pairs were drawn or skipped, by outcome. Raises InputError for a folder with pairs of other
     settings, and when it can't be written.
@@ -75,11 +66,9 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
             cli.say(f"process {rank}: {error}", all_processes=True)
         raise
     # Whoever finishes last sees all shards; should several, they write the same.
-    if all(path.exists() for path in shards):
-        grid = preview_grid(list(shards))
-        if grid is not None:
-            data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
-            write_whole(folder / "preview.jpg", lambda partial: partial.write_bytes(data))
+    if all(path.exists() for path in shards) and (grid := preview_grid(list(shards))) is not None:
+        data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
+        write_whole(folder / "preview.jpg", lambda partial: partial.write_bytes(data))
     return outcomes
 
 
@@ -102,21 +91,18 @@ def _note_settings(folder: Path, settings: dict, writes: bool) -> None:
 
 def _write_shards(shards: dict[Path, range], draw: Draw, is_first: bool) -> Counter[str]:
     """Draw and write `shards`; the first process shows how far it is. Returns how many pairs there are, by outcome."""
-    outcomes: Counter[str] = Counter()
-    total = sum(map(len, shards.values()))
-    with (
-        closing(draw(list(shards.values()))) as results,
-        tqdm(total=total, unit="pair", disable=not is_first or not shards) as progress,
-    ):
+    outcomes, total = Counter(), sum(map(len, shards.values()))
+    bar = tqdm(total=total, unit="pair", disable=not is_first or not shards)
+    with closing(draw(list(shards.values()))) as results, bar:
 
-        def counted(number: int) -> Iterator[tuple[str, dict]]:
-            for result in islice(results, number):
+        def members(count: int) -> Iterator[tuple[str, dict]]:
+            for result in islice(results, count):
                 outcomes[result.skipped or "drawn"] += 1
-                progress.update()
+                bar.update()
                 yield result.key, result.parts
 
         for path, numbers in shards.items():
-            write_shard(path, counted(len(numbers)))
+            write_shard(path, members(len(numbers)))
     return outcomes
 
 
@@ -128,23 +114,17 @@ def preview_grid(shards: list[Path]) -> np.ndarray | None:
 
 
 def _columns_of(pair: StoredPair) -> list[Tensor]:
-    """Pictures `[1, 3, H, W]` in [-1, 1] that belong to one pair.
-
-    Drawn: photo, full and partial cartoon. Stylised: photo, cartoon, and where there is a parser the classes of the
-    photo in colours. For pre-training: photo, skip image.
-    """
+    """Pictures `[1, 3, H, W]` in [-1, 1] of one pair: of a stylised one with parsing also its classes in colours."""
     if pair.kind == "drawn":
         return [to_tensor(pair.picture(name))[None] for name in PICTURES]
     sample = decode_sample(pair, [pair.style])
     if pair.kind == "features":
         return [sample.photo, sample.skip]
-    parsing = [] if sample.logits is None else [class_colours(sample.logits)]
-    return [sample.photo, sample.cartoon, *parsing]
+    return [sample.photo, sample.cartoon] + ([] if sample.logits is None else [class_colours(sample.logits)])
 
 
 def class_colours(logits: Tensor) -> Tensor:
-    """The likeliest class of each pixel in `logits [..., C, h, w]` as a colour, `[..., 3, h, w]` in [-1, 1]; class 0 is
-    black."""
+    """The likeliest class of each pixel in `logits [..., C, h, w]` as a colour, `[..., 3, h, w]`; class 0 is black."""
     classes = logits.shape[-3]
     hsv = np.full((1, classes, 3), (0, 160, 230), np.uint8)
     hsv[0, :, 0] = np.arange(classes) * 180 // classes  # OpenCV counts a half turn of the colour circle

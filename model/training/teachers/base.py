@@ -20,8 +20,7 @@ from model.stylegan2 import Generator
 from model.training.data.augment import apply_affine
 from model.training.data.sampling import Draws, Sample, draw, layer_noise
 
-TRUNCATION = 0.5
-"""Codes are pulled towards zero by this: w ← 0.5·w."""
+TRUNCATION = 0.5  # codes are pulled towards zero: w ← 0.5·w
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class NetworkTeacher(nn.Module):
     """Frozen networks that turn random codes into samples; a subclass has `styles`, their names, and two methods:
     `sample(numbers, progress)` for distillation and `sample_features(numbers, progress)` for pre-training.
 
-    Photo and cartoon share one draw of the generator's noise. The published program draws it anew for each, so that the
-    cartoon's fine texture can't be told from the photo's; shared, it can be learnt.
+    Photo and cartoon share one draw of the generator's noise, so that the cartoon's fine texture can be learnt from the
+    photo's. The published program draws it anew for each.
 
     Args:
         photos, cartoons: the generators; the second is the one that students are put on.
@@ -50,15 +49,9 @@ class NetworkTeacher(nn.Module):
     """
 
     def __init__(
-        self,
-        photos: Generator,
-        cartoons: nn.Module,
-        seed: int,
-        style_encoder: nn.Module | None = None,
-        parser: nn.Module | None = None,
-        directions: np.ndarray | None = None,
-        dtype: torch.dtype = torch.float32,
-    ):
+        self, photos: Generator, cartoons: nn.Module, seed: int, *, style_encoder: nn.Module | None = None,
+        parser: nn.Module | None = None, directions: np.ndarray | None = None, dtype: torch.dtype = torch.float32,
+    ):  # fmt: skip
         super().__init__()
         self.photos, self.cartoons, self.style_encoder, self.parser = photos, cartoons, style_encoder, parser
         self.config, self.seed, self.dtype = photos.config, seed, dtype
@@ -79,6 +72,7 @@ class NetworkTeacher(nn.Module):
         return next(self.photos.parameters()).device
 
     def autocast(self) -> torch.autocast:
+
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def latent(self, numbers: Sequence[int]) -> Latent:
@@ -104,11 +98,8 @@ class NetworkTeacher(nn.Module):
         return pictures.to(self.precision).clamp_(-1, 1)
 
     def colour_code(self, w_plus: Tensor, photo: Tensor) -> Tensor:
-        """The w+ layers of colour `[B, 11, D]` that the style encoder sees in `photo [B, 3, S, S]`.
-
-        Without an encoder, as in small configurations, they are those of the code `w_plus [B, layers, D]` that the
-        photo was made from.
-        """
+        """The w+ layers of colour `[B, 11, D]` that the style encoder sees in `photo [B, 3, S, S]`; without an encoder
+        those of the code `w_plus [B, layers, D]` that the photo was made from."""
         if self.style_encoder is None:
             return w_plus[:, self.colour]
         with self.autocast():
@@ -124,12 +115,12 @@ class NetworkTeacher(nn.Module):
         return logits.to(self.precision)
 
     def moved_sample(self, latent: Latent, photo: Tensor, cartoon: Tensor, *labels: Tensor) -> Sample:
-        """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed.
-
-        labels: `w_plus`, `degree` and `style` of a Sample.
-        """
+        """Sample of distillation: photo and cartoon under the same affine transform, then the photo is parsed. `labels`
+        are `w_plus`, `degree` and `style` of a Sample. A third of all samples is not moved."""
         affine, offset = latent.draws.affine, latent.draws.offset
-        photo, cartoon = move_pictures(affine, photo, cartoon)
+        if moved := [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]:
+            both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved])
+            photo[moved], cartoon[moved] = both.clamp_(-1, 1).chunk(2, dim=1)  # the filter overshoots at edges
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, cartoon=cartoon, offset=offset)
 
     def feature_sample(self, latent: Latent, features: tuple[Tensor, Tensor], *labels: Tensor) -> Sample:
@@ -138,15 +129,3 @@ class NetworkTeacher(nn.Module):
         feature, skip = (tensor.to(self.precision) for tensor in features)
         affine = torch.eye(3).repeat(len(photo), 1, 1)
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, feature=feature, skip=skip)
-
-
-def move_pictures(affine: Tensor, photo: Tensor, cartoon: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply `affine [B, 3, 3]` to `photo` and `cartoon`, `[B, 3, S, S]` in [-1, 1], in place.
-
-    The transform's filter overshoots at edges: the result is clamped. A third of all samples is not moved.
-    """
-    moved = [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]
-    if moved:
-        both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved]).clamp_(-1, 1)
-        photo[moved], cartoon[moved] = both[:, :3], both[:, 3:]
-    return photo, cartoon

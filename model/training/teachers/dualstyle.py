@@ -22,15 +22,10 @@ def takes_photo_code(options: DualOptions) -> bool:
 
 
 class DualStyleTeacher(NetworkTeacher):
-    """A DualStyleGAN, whose inner StyleGAN makes the photos.
+    """A DualStyleGAN, whose inner StyleGAN makes the photos; `exemplars` are style codes in z+, `[1, layers, D]` each.
 
     Degree and style are drawn for each sample; the published program draws one degree for a batch, which makes no
     difference to the mean and would tie samples to their batch.
-
-    Args:
-        exemplars: style codes in z+ by name, `[1, layers, D]` each.
-        options: which styles, degrees and colours are asked for (`fix_*`, `style_*`), and the seed.
-        helpers: the further arguments of NetworkTeacher.
     """
 
     def __init__(self, dual: DualStyleGAN, exemplars: Mapping[str, np.ndarray], options: DualOptions, **helpers):
@@ -44,7 +39,7 @@ class DualStyleTeacher(NetworkTeacher):
         """Distillation: y' = Dual(0.5·w, w''), with the degree on layers 0-6 and colour transfer, or none, on 7-17.
 
         w'' = layers 0-6 of the exemplar and layers 7-17 of the photo G(0.5·w); all of the exemplar's when one style is
-        learnt with its colours. Only the intrinsic code is truncated. The photo that is shown may have other colours.
+        learnt with its colours. The photo that is shown may have other colours.
         """
         latent = self.latent(numbers)
         degree, style = self.degree_and_style(latent.draws, progress)
@@ -69,17 +64,15 @@ class DualStyleTeacher(NetworkTeacher):
         latent = self.latent(numbers)
         degree, style = self.degree_and_style(latent.draws, progress, pretrain=True)
         exemplar, weights = self.exemplars[style], degree[:, None].repeat(1, self.config.w_layers)
+        size = self.config.structure_size
         with self.autocast():
-            size = self.config.structure_size
             features = self.cartoons.features_at(latent.w_plus, exemplar, weights, size, latent.noise)
         return self.feature_sample(latent, features, exemplar, degree, style)
 
     def degree_and_style(self, draws: Draws, progress: float | None, pretrain: bool = False) -> tuple[Tensor, Tensor]:
-        """Degree, float32, and index of the exemplar, int64, `[B]`: at random, or as the options fix them.
-
-        In distillation the first step takes what they give, too; then the degree is a multiple of 0.2. In pre-training
-        it is 0 in the first quarter, then uniform.
-        """
+        """Degree, float32, and index of the exemplar, int64, `[B]`: at random, or as the options fix them; the first
+        step of distillation takes what they give. The degree is a multiple of 0.2 there, in pre-training 0 in the first
+        quarter, then uniform."""
         first = progress == 0 and not pretrain
         degree, style = np.floor(draws.degree * DEGREES) / (DEGREES - 1), draws.style * len(self.styles)
         if pretrain:
@@ -89,15 +82,13 @@ class DualStyleTeacher(NetworkTeacher):
             degree = np.full_like(degree, self.options.style_degree)
         if self.options.fix_style or first:
             style = np.full_like(style, self.options.style_id)
-        degree, style = torch.from_numpy(degree).float(), torch.from_numpy(style.astype(np.int64))
-        return degree.to(self.device), style.to(self.device)
+        return torch.tensor(degree, dtype=torch.float32, device=self.device), torch.tensor(style).long().to(self.device)
 
     def _jittered(self, latent: Latent, progress: float | None) -> tuple[list[int], Tensor]:
         """Which samples are shown in other colours, and the code `[B, layers, D]` that photos are shown from.
 
         In the second half of a run, where any style and colour are learnt, layers 7-17 are mixed with another code's,
-        in proportion to progress. The published program takes that code from the batch before; here it is drawn with
-        the sample, from the same distribution, so that no state is kept between batches.
+        in proportion to progress. The published program takes that code from the batch before, not one of its own.
         """
         reached = latent.draws.progress if progress is None else np.full(len(latent.attribute), progress)
         share = np.maximum((reached - JITTER_START) / (1 - JITTER_START), 0.0)

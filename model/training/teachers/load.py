@@ -15,26 +15,21 @@ from model.training.teachers.dualstyle import DualStyleTeacher, takes_photo_code
 from model.training.teachers.toonify import ToonifyTeacher, blend_state_dicts
 from model.vtoonify import VToonify
 
-NO_FILE = "none"
-"""What is given in place of the path of a file that a teacher can do without."""
+NO_FILE = "none"  # given in place of the path of a file that a teacher can do without
 
 
 def load_teacher(
     options: ToonifyOptions | DualOptions, device: torch.device | str, dtype: torch.dtype = torch.float32
 ) -> NetworkTeacher:
-    """The teacher of variant T or D; `options` resolved, `dtype` as for `NetworkTeacher`.
-
-    Raises InputError for files that are missing, damaged or of other sizes.
-    """
+    """The teacher of variant T or D; `options` resolved, `dtype` as for `NetworkTeacher`. Raises InputError for files
+    that are missing, damaged or of other sizes."""
     if isinstance(options, ToonifyOptions):
         return ToonifyTeacher(*_toonify_generators(options), options, **_load_helpers(options), dtype=dtype).to(device)
     generator, exemplars = options.recipe.network.generator, checkpoints.load_exemplars(options.exstyle_path)
     shape, wanted = next(iter(exemplars.values())).shape, (1, generator.w_layers, generator.style_dim)
     if shape != wanted:
-        raise InputError(
-            f"{options.exstyle_path} holds style codes of shape {list(shape)}, "
-            f"but --config {options.config} takes {list(wanted)}: give codes of its generator."
-        )
+        found = f"{options.exstyle_path} holds style codes of shape {list(shape)}"
+        raise InputError(f"{found}, but --config {options.config} takes {list(wanted)}: give codes of its generator.")
     if not 0 <= options.style_id < len(exemplars):
         last = len(exemplars) - 1
         raise InputError(f"--style_id is {options.style_id}: {options.exstyle_path} has styles 0 to {last}.")
@@ -43,20 +38,16 @@ def load_teacher(
 
 
 def load_backbone(options: ToonifyOptions | DualOptions) -> dict[str, Tensor]:
-    """Weights for `fill_backbone`, from no more files than they are in: for training on stored pairs.
-
-    Raises InputError for files that are missing, damaged or of other sizes.
-    """
+    """Weights for `fill_backbone`, from no more files than they are in: for training on stored pairs. Raises InputError
+    as `load_teacher` does."""
     if isinstance(options, ToonifyOptions):
         return _toonify_generators(options)[1].state_dict()
     return checkpoints.load_dualstylegan(options.stylegan_path, options.recipe.network.generator).state_dict()
 
 
 def fill_backbone(network: VToonify, generator_state: Mapping[str, Tensor]) -> None:
-    """Put a teacher's generator of cartoons into `network`, in variant D also its ModRes blocks beside the encoder's.
-
-    generator_state: of the blended Generator (T) or the DualStyleGAN (D), of the sizes of `network`.
-    """
+    """Put a teacher's generator of cartoons, a blended Generator (T) or a DualStyleGAN (D) of the sizes of `network`,
+    into it; in variant D also its ModRes blocks beside the encoder's."""
     network.generator.load_state_dict(generator_state)
     if network.has_degree:
         for block, trained in zip(network.res, network.generator.res, strict=False):
@@ -74,18 +65,16 @@ def _toonify_generators(options: ToonifyOptions) -> tuple[Generator, Generator]:
 
 def _load_helpers(options: ToonifyOptions | DualOptions) -> dict[str, object]:
     """Style encoder, parser and editing directions, where they are used, by their names in `NetworkTeacher`."""
-    network, generator, helpers = options.recipe.network, options.recipe.network.generator, {}
+    generator, helpers = options.recipe.network.generator, {}
+    sizes = generator.w_layers, generator.style_dim
     needs_encoder = not options.pretrain and (isinstance(options, ToonifyOptions) or takes_photo_code(options))
     if needs_encoder and options.style_encoder_path != NO_FILE:
-        if (generator.w_layers, generator.style_dim) != (CODE_COUNT, CODE_SIZE):
-            raise InputError(
-                f"--style_encoder_path is {options.style_encoder_path}: codes of {CODE_COUNT} x {CODE_SIZE} numbers "
-                f"don't fit --config {options.config}, so give {NO_FILE}."
-            )
+        if sizes != (CODE_COUNT, CODE_SIZE):
+            misfit = f"codes of {CODE_COUNT} x {CODE_SIZE} numbers don't fit --config {options.config}"
+            raise InputError(f"--style_encoder_path is {options.style_encoder_path}: {misfit}, so give {NO_FILE}.")
         helpers["style_encoder"] = checkpoints.load_style_encoder(options.style_encoder_path)
-    if network.parsing_channels:
+    if options.recipe.network.parsing_channels:
         helpers["parser"] = checkpoints.load_parser(options.faceparsing_path)
     if options.direction_path != NO_FILE:
-        sizes = generator.w_layers, generator.style_dim
         helpers["directions"] = checkpoints.load_directions(options.direction_path, *sizes)
     return helpers

@@ -11,15 +11,11 @@ from model.training.data.sampling import Sample
 from model.training.options import ToonifyOptions
 from model.training.teachers.base import NetworkTeacher
 
-SHARED_PARTS = ("style.", "input.", "noises.")
-"""Mapping network, constant input and noise stay the base generator's."""
+SHARED_PARTS = ("style.", "input.", "noises.")  # mapping network, constant input and noise stay the base generator's
 
 
 class ToonifyTeacher(NetworkTeacher):
-    """A generator of photos G0 and a blended one of cartoons G1. One style, at degree 1.
-
-    `helpers` are the further arguments of NetworkTeacher.
-    """
+    """A generator of photos G0 and a blended one of cartoons G1: one style, at degree 1."""
 
     def __init__(self, photos: Generator, cartoons: Generator, options: ToonifyOptions, **helpers):
         super().__init__(photos, cartoons, options.seed, **helpers)
@@ -50,10 +46,9 @@ class ToonifyTeacher(NetworkTeacher):
 def blend_state_dicts(
     base: Mapping[str, Tensor], fine: Mapping[str, Tensor], weights: Sequence[float]
 ) -> dict[str, Tensor]:
-    """Blend two StyleGAN2 generators layer by layer: weight·fine + (1 - weight)·base.
+    """Blend two StyleGAN2 generators layer by layer: weight·fine + (1 - weight)·base, as a new state dict.
 
-    `weights` holds one number per layer of w+, so a convolution takes the weight of the w+ layer that styles it; what
-    none styles is taken from `base`. Returns a new state dict with the names of `base`.
+    A convolution takes the weight of the w+ layer that styles it, one of `weights`; what none styles is the base's.
     """
     shared = {name: value.clone() for name, value in base.items() if name.startswith(SHARED_PARTS)}
     styled = {name: value for name, value in base.items() if name not in shared}

@@ -1,118 +1,61 @@
 """Drawn styles: nothing but named numbers, one TOML file each. Copy `film.toml`, change it, and draw with its path.
 
-Lengths are in units of the eye distance, lightness and colour in CIE Lab (L in 0..100), strengths in 0..1. A strength
-of 0 leaves its step out. What a file does not mention is as in `film.toml`.
+`film.toml` says what each number means, and stands in for what another file does not mention.
 """
 
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any
 
 from model.common.errors import InputError
 
 SHIPPED = Path(__file__).parent
-SUFFIX = ".toml"
 PLAIN_NAME = re.compile(r"[a-z0-9_-]+")
+STRENGTH = (0, 1)  # the range of whatever is not named in RANGES
+RANGES = {
+    (-60, 100): "ink_colour",
+    (-40, 40): "background_lift background_tint split_light split_shadow",
+    (-40, 30): "skin_tones",
+    (-30, 30): "shadow_tint terminator_tint",
+    (-20, 30): "iris_lift",
+    (-20, 20): "exposure_lift warmth",
+    (-10, 10): "skin_lift",
+    (-0.2, 0.2): "shape.forehead_rise",
+    (-0.15, 0.15): "shape.chin_rise",
+    (-0.1, 0.1): "shape.brow_rise shape.eye_apart shape.eye_rise shape.mouth_rise",
+    (0, 0.15): "brush_size",
+    (0, 0.2): "flow_length",
+    (0, 0.3): "background_blur",
+    (0, 2): "hair_gloss",
+    (0, 3): "hair_saturation lip_saturation saturation skin_saturation",
+    (0, 4): "iris_saturation pigment",
+    (0, 40): "darkest",
+    (0.004, 0.05): "ink_width",
+    (0.005, 0.1): "texture_scale",
+    (0.05, 20): "ink_threshold",
+    (0.1, 20): "ink_softness",
+    (0.5, 2): "contrast",
+    (0.5, 20): "tone_softness",
+    (0.6, 1.3): "shape.nose_width",
+    (0.7, 1.2): "shape.jaw_width",
+    (0.7, 1.3): "shape.mouth_size shape.nose_length",
+    (0.8, 1.6): "iris_size shape.eye_width",
+    (0.8, 1.8): "shape.eye_height",
+    (0.9, 1.2): "shape.head_size",
+    (1, 20): "skin_threshold",
+}  # range of a number, or of each number of a list
 
 
-def within(low: float, high: float) -> Any:
-    """A number, or a tuple of numbers, from `low` to `high`."""
-    return field(metadata={"range": (low, high)})
-
-
-def strength() -> Any:
-    return within(0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Exaggeration:
-    """How far the face is reshaped at degree 1. Factors are relative to the photo, shifts in eye distances."""
-
-    eye_width: float = within(0.8, 1.6)
-    eye_height: float = within(0.8, 1.8)
-    eye_apart: float = within(-0.1, 0.1)  # each eye moves outwards
-    eye_rise: float = within(-0.1, 0.1)
-    brow_rise: float = within(-0.1, 0.1)  # on top of what the taller eye pushes it
-    jaw_width: float = within(0.7, 1.2)
-    chin_rise: float = within(-0.15, 0.15)
-    forehead_rise: float = within(-0.2, 0.2)
-    mouth_size: float = within(0.7, 1.3)
-    mouth_rise: float = within(-0.1, 0.1)
-    nose_width: float = within(0.6, 1.3)
-    nose_length: float = within(0.7, 1.3)
-    head_size: float = within(0.9, 1.2)
-
-
-@dataclass(frozen=True)
-class DrawnStyle:
-    """What one style is made of."""
-
-    name: str
-    shape: Exaggeration
-    # Exposure and abstraction.
-    exposure_lift: float = within(-20, 20)  # lightness added to the midtones of every picture
-    texture_scale: float = within(0.005, 0.1)  # detail finer than this is painted over
-    flow_length: float = within(0, 0.2)  # how far colour is dragged along edges, each way
-    brush_size: float = within(0, 0.15)  # width of visible brush strokes
-    photo_detail: float = strength()  # fine detail of the photo laid over the paint
-    hair_gloss: float = within(0, 2)  # strands sharpened across the flow
-    # Cel tones: shadow, middle and light relative to the median lightness of the skin.
-    skin_tones: tuple[float, float, float] = within(-40, 30)
-    tone_softness: float = within(0.5, 20)  # half width of the step between tones, in L
-    skin_cel: float = strength()
-    hair_cel: float = strength()
-    other_cel: float = strength()
-    shadow_tint: tuple[float, float] = within(-30, 30)  # a, b added in the shadows of skin
-    terminator_tint: tuple[float, float] = within(-30, 30)  # a, b added where light turns to shadow
-    # Tone and colour.
-    contrast: float = within(0.5, 2)  # of lightness, around the middle
-    darkest: float = within(0, 40)  # lightness of the darkest paint
-    saturation: float = within(0, 3)
-    skin_saturation: float = within(0, 3)
-    hair_saturation: float = within(0, 3)
-    warmth: float = within(-20, 20)  # b added, mostly to skin
-    split_shadow: tuple[float, float] = within(-40, 40)  # a, b of dark parts (split toning)
-    split_light: tuple[float, float] = within(-40, 40)  # a, b of light parts
-    skin_lift: float = within(-10, 10)  # how much lighter than the photo's the skin is on average, in L
-    # Background.
-    background_blur: float = within(0, 0.3)
-    background_mix: float = strength()
-    background_lift: float = within(-40, 40)  # lightness added to it; lifting spares what is dark
-    background_tint: tuple[float, float] = within(-40, 40)  # a, b added to it
-    # Make-up.
-    blush: float = strength()
-    nose_shine: float = strength()
-    lips: float = strength()
-    lip_saturation: float = within(0, 3)
-    brows: float = strength()
-    teeth: float = strength()
-    # Ink.
-    ink: float = strength()
-    ink_width: float = within(0.004, 0.05)  # finest line
-    ink_threshold: float = within(0.05, 20)  # contrast in L from which a line is drawn
-    ink_softness: float = within(0.1, 20)  # contrast in L over which it grows to full strength
-    ink_colour: tuple[float, float, float] = within(-60, 100)
-    skin_threshold: float = within(1, 20)  # how many times that contrast a line on skin needs
-    outline: float = strength()  # around person, face and hair, where the photo has an edge
-    # Eyes.
-    eyes: float = strength()
-    iris_size: float = within(0.8, 1.6)
-    iris_saturation: float = within(0, 4)
-    iris_lift: float = within(-20, 30)
-    lashes: float = strength()
-    catch_lights: float = strength()
-    # Light and paper.
-    rim_light: float = strength()  # cool light along one side of the person
-    glow: float = strength()
-    pigment: float = within(0, 4)  # paint pooling on both sides of an edge
-    paper: float = strength()  # bare paper towards the corners
+class DrawnStyle(SimpleNamespace):
+    """What one style is made of: its `name`, the values of film.toml by their names, and in `shape` those of its table
+    [shape], which reshape the face."""
 
 
 def style_names() -> list[str]:
     """Names of the styles that come with the project."""
-    return sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
 def load_style(name_or_path: str | Path) -> DrawnStyle:
@@ -122,18 +65,18 @@ def load_style(name_or_path: str | Path) -> DrawnStyle:
     """
     path = Path(name_or_path)
     if str(name_or_path) in style_names():
-        path = SHIPPED / f"{name_or_path}{SUFFIX}"
-    elif path.suffix != SUFFIX:
+        path = SHIPPED / f"{name_or_path}.toml"
+    elif path.suffix != ".toml":
         names = ", ".join(style_names())
-        raise InputError(f"There is no drawn style {str(name_or_path)!r}: take one of {names}, or a {SUFFIX} file.")
+        raise InputError(f"There is no drawn style {str(name_or_path)!r}: take one of {names}, or a .toml file.")
     if not PLAIN_NAME.fullmatch(path.stem):
         raise InputError(f"{path} cannot name a style: rename the file to small letters, digits, _ and - only.")
-    film, own = _read(SHIPPED / f"film{SUFFIX}"), _read(path)
+    film, own = _read(SHIPPED / "film.toml"), _read(path)
     shape = own.pop("shape", {})
     if not isinstance(shape, dict):
         raise InputError(f"{path}: 'shape' must be a table, written [shape], not {shape!r}.")
-    shape = Exaggeration(**_checked(Exaggeration, film.pop("shape") | shape, path, "shape."))
-    return DrawnStyle(name=path.stem, shape=shape, **_checked(DrawnStyle, film | own, path))
+    shape = SimpleNamespace(**_merged(film.pop("shape"), shape, path, "shape."))
+    return DrawnStyle(name=path.stem, shape=shape, **_merged(film, own, path))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -145,14 +88,14 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a TOML file ({error}): mend it, or copy a shipped style.") from error
 
 
-def _checked(kind: type, table: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
-    """The values of `table` if the dataclass `kind` can take them; `prefix` is the table's name in messages."""
-    known, values = {item.name: item for item in fields(kind) if item.metadata}, {}
-    for key, value in table.items():
-        what = f"{path}: {prefix + key!r}"
-        if key not in known:
-            raise InputError(f"{path} has an unknown key {prefix + key!r}: take one of {', '.join(known)}.")
-        count, (low, high) = len(get_args(known[key].type)), known[key].metadata["range"]
+def _merged(film: dict[str, Any], own: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    """A table of film.toml with the values of one's `own` file; `prefix` is the table's name in messages."""
+    ranges = {name: limits for limits, names in RANGES.items() for name in names.split()}
+    for key, value in own.items():
+        name, what = prefix + key, f"{path}: {prefix + key!r}"
+        if key not in film:
+            raise InputError(f"{path} has an unknown key {name!r}: take one of {', '.join(film)}.")
+        count, (low, high) = isinstance(film[key], list) and len(film[key]), ranges.get(name, STRENGTH)
         if count and not (isinstance(value, list) and len(value) == count):
             raise InputError(f"{what} must be a list of {count} numbers, not {value!r}.")
         for number in value if count else [value]:
@@ -160,5 +103,4 @@ def _checked(kind: type, table: dict[str, Any], path: Path, prefix: str = "") ->
                 raise InputError(f"{what} must be a number, not {number!r}.")
             if not low <= number <= high:
                 raise InputError(f"{what} must lie between {low:g} and {high:g}, not {number:g}.")
-        values[key] = tuple(value) if count else value
-    return values
+    return film | own
