@@ -84,10 +84,8 @@ class PSPEncoder(nn.Module):
         self.register_buffer("latent_avg", torch.zeros(CODE_COUNT, CODE_SIZE), persistent=False)
 
     def forward(self, face: Tensor) -> Tensor:
-        """Codes relative to the mean code: `[B, 18, 512]`.
-
-        `face`: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ. Raises InputError for another size.
-        """
+        """Codes `[B, 18, 512]` relative to the mean code, of `face [B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
+        Raises InputError for another size."""
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
             raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
         x, features = self.input_layer(face), []
@@ -96,16 +94,12 @@ class PSPEncoder(nn.Module):
             if index in FEATURE_BLOCKS:
                 features.append(x)
         fine, middle, coarse = features
-        middle = _enlarge_to(coarse, middle) + self.latlayer1(middle)
-        fine = _enlarge_to(middle, fine) + self.latlayer2(fine)
+        corners = {"mode": "bilinear", "align_corners": True}  # as the published weights were trained with
+        middle = F.interpolate(coarse, middle.shape[-2:], **corners) + self.latlayer1(middle)
+        fine = F.interpolate(middle, fine.shape[-2:], **corners) + self.latlayer2(fine)
         pyramid = {16: coarse, 32: middle, 64: fine}
         return torch.stack([head(pyramid[size]) for head, size in zip(self.styles, HEAD_SIZES, strict=True)], dim=1)
 
     def style_codes(self, face: Tensor) -> Tensor:
         """Codes in z+, the mean code added; arguments and shape as for `forward`."""
         return self(face) + self.latent_avg
-
-
-def _enlarge_to(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear resize to the size of `like`, corners on corners, as the published weights were trained with."""
-    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)

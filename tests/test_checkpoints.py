@@ -74,7 +74,7 @@ def test_files_of_torch_before_1_6_are_read(tmp_path):
 def test_generators_of_other_sizes_come_back(tmp_path):
     config = GeneratorConfig(size=64, style_dim=8, mapping_layers=1, channels=dict.fromkeys((4, 8, 16, 32, 64), 4))
     network = Generator(config)
-    checkpoints.save_generator(tmp_path / "generator.pt", network)
+    checkpoints.save_weights(tmp_path / "generator.pt", network)
     loaded = checkpoints.load_generator(tmp_path / "generator.pt", config)
     w_plus = torch.randn(1, config.w_layers, 8)
     assert torch.equal(loaded(w_plus, noise="fixed"), network(w_plus, noise="fixed"))
@@ -116,7 +116,7 @@ def test_pretrained_encoder_goes_into_a_network(tmp_path):
     source, target = small_network(), small_network()
     with torch.no_grad():
         source.encoder[0][0].weight.add_(1)
-    checkpoints.save_encoder_pretrain(tmp_path / "pretrain.pt", source)
+    checkpoints.save_weights(tmp_path / "pretrain.pt", source.encoder)
     checkpoints.load_encoder_pretrain(tmp_path / "pretrain.pt", target)
     assert torch.equal(render(source), render(target))
     wide = VToonify(replace(small_config(), stem_channels=8))

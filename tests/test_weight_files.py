@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model import checkpoints
+from model.common import weight_files as files
 from model.common.errors import InputError
 from tests.runs import assert_same
 from tests.small_models import small_network
@@ -127,14 +128,14 @@ def test_directions_have_the_shape_of_the_codes(tmp_path):
 
 def test_states_come_back_in_their_own_precision_and_what_could_not_be_read_back_is_not_written(tmp_path):
     state = {"step": 3, "rng": torch.get_rng_state(), "half": torch.ones(2, dtype=torch.bfloat16), "losses": [0.5, 1.0]}
-    checkpoints.save_state(tmp_path / "state.pt", state)
+    files.write_contents(tmp_path / "state.pt", state)
     with pytest.raises(TypeError, match="numpy"):
-        checkpoints.save_state(tmp_path / "state.pt", {"step": np.float32(2)})
+        files.write_contents(tmp_path / "state.pt", {"step": np.float32(2)})
     assert_same(checkpoints.load_state(tmp_path / "state.pt"), state)
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    checkpoints.save_state(tmp_path / "state.pt", {"step": 1})
+    files.write_contents(tmp_path / "state.pt", {"step": 1})
 
     def fail_half_way(contents, file):
         file.write(b"half")
@@ -142,7 +143,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", fail_half_way)
     with pytest.raises(InputError, match=r"state\.pt can't be written: No space left"):
-        checkpoints.save_state(tmp_path / "state.pt", {"step": 2})
+        files.write_contents(tmp_path / "state.pt", {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     assert checkpoints.load_state(tmp_path / "state.pt") == {"step": 1}
 
@@ -152,5 +153,5 @@ def test_places_that_cannot_be_written_get_a_sentence(tmp_path):
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "model.pt", tmp_path / "folder"):
         with pytest.raises(InputError, match="can't be written"):
-            checkpoints.save_state(path, {})
+            files.write_contents(path, {})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
