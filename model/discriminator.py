@@ -37,8 +37,7 @@ class ResidualDown(nn.Module):
 
 
 def minibatch_stddev(x: Tensor) -> Tensor:
-    """Append to `x [B, C, H, W]` one channel: the mean standard deviation over groups of 4 pictures, or fewer where that
-    does not divide the batch."""
+    """Append to `x [B, C, H, W]` the mean deviation over groups of 4 pictures (fewer where 4 does not divide B)."""
     batch, channels, height, width = x.shape
     group = max(n for n in range(1, STDDEV_GROUP + 1) if batch % n == 0)
     groups = x.view(group, batch // group, channels, height, width)

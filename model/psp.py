@@ -39,13 +39,9 @@ class ResidualBlock(nn.Module):
         if channels != out:
             self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, out, 3, 1, 1, bias=False),
-            nn.PReLU(out),
-            nn.Conv2d(out, out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out),
-            SqueezeExcite(out),
-        )
+            nn.BatchNorm2d(channels), nn.Conv2d(channels, out, 3, 1, 1, bias=False), nn.PReLU(out),
+            nn.Conv2d(out, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), SqueezeExcite(out),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut_layer(x) + self.res_layer(x)
@@ -84,8 +80,10 @@ class PSPEncoder(nn.Module):
         self.register_buffer("latent_avg", torch.zeros(CODE_COUNT, CODE_SIZE), persistent=False)
 
     def forward(self, face: Tensor) -> Tensor:
-        """Codes `[B, 18, 512]` relative to the mean code, of `face [B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
-        Raises InputError for another size."""
+        """Codes `[B, 18, 512]` relative to the mean code; InputError for another size.
+
+        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
+        """
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
             raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
         x, features = self.input_layer(face), []
