@@ -244,7 +244,7 @@ class VToonify(nn.Module):
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
         """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
-        # Before sub-pixel convolutions there is none: it would close before the network has a use for the finest detail.
+        # Before sub-pixel convolutions there is none: it would close before the finest detail is of use.
         x, content, *mask = self.fusion_out[k](x, content, degree if k < self.config.decoder_levels else None)
         return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *mask
 
