@@ -65,7 +65,8 @@ def test_code_in_a_file_is_not_run(tmp_path, load):
     torch.save({"g_ema": Payload(tmp_path / "trace")}, tmp_path / "model.pt")
     np.save(tmp_path / "codes.npy", {"a": Payload(tmp_path / "trace")}, allow_pickle=True)
     is_array = load in (checkpoints.load_exemplars, checkpoints.load_directions)
-    with pytest.raises(InputError, match="is not a file of editing" if load is checkpoints.load_directions else "refers to code"):
+    told = "is not a file of editing" if load is checkpoints.load_directions else "refers to code"
+    with pytest.raises(InputError, match=told):
         load(tmp_path / ("codes.npy" if is_array else "model.pt"))
     assert not (tmp_path / "trace").exists()
     np.load(tmp_path / "codes.npy", allow_pickle=True)
