@@ -8,9 +8,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, ResNet
 
 CLASSES = 19
-# Pictures in [-1, 1] are multiplied by this, which approximates the normalisation that the parser expects: ImageNet's,
-# (x - mean) / std with std near 1/4 of [0, 1].
-PARSER_GAIN = 2.0
+PARSER_GAIN = 2.0  # times a picture in [-1, 1]: nearly the normalisation of ImageNet, which the parser expects
 
 
 class ResNet18Features(ResNet):

@@ -6,28 +6,18 @@ Loading is strict; an `InputError` says what is wrong with a file.
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.bisenet import BiSeNet
+from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.hub import ensure_vgg
-from model.common.weight_files import (
-    fill,
-    load_network,
-    named_tensors,
-    not_one,
-    read_array,
-    read_contents,
-    read_pickled_arrays,
-    stored,
-    write_contents,
-    write_whole,
-)
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.perceptual import Perceptual
@@ -48,64 +38,60 @@ EXEMPLAR_FILE = "exstyle_code.npy"  # beside a VToonify-D model, the codes of it
 def load_vtoonify(path: str | Path) -> VToonify:
     """A VToonify model, float32, on the CPU, in evaluation mode.
 
-    The file is `{"g_ema": state_dict}` as published, where the parameter names tell the variant, or has its sizes
-    beside it under "config" (`VToonifyConfig` as a dictionary).
+    File: `{"g_ema": state_dict}` as published, whose names tell the variant; ours may have a `VToonifyConfig`, as a
+    dictionary, beside it under "config".
     """
     config = read_vtoonify_config(path)
-    return load_network(lambda: VToonify(config), path, VTOONIFY, EMA_KEY)
+    return files.load_network(lambda: VToonify(config), path, VTOONIFY, EMA_KEY)
 
 
 def fill_vtoonify(path: str | Path, network: VToonify) -> None:
     """Fill `network` from a VToonify model of the same variant and sizes; InputError for another one."""
-    fill(network, load_vtoonify(path).state_dict(), path, f"{VTOONIFY} of this size")
+    files.fill(network, load_vtoonify(path).state_dict(), path, f"{VTOONIFY} of this size")
 
 
 def read_vtoonify_config(path: str | Path) -> VToonifyConfig:
     """Variant and sizes of the VToonify model in `path`; its weights stay on disk where the format allows."""
-    contents = read_contents(path, VTOONIFY, lazily=True)
+    contents = files.read_contents(path, VTOONIFY, lazily=True)
     if not isinstance(contents.get(EMA_KEY), Mapping):
-        raise not_one(path, VTOONIFY, f"it holds no parameters under '{EMA_KEY}'")
+        raise files.not_one(path, VTOONIFY, f"it holds no parameters under '{EMA_KEY}'")
     if CONFIG_KEY not in contents:
         is_dual = any(str(name).startswith(BACKBONE_MARK) for name in contents[EMA_KEY])
         return VToonifyConfig(backbone="dualstylegan" if is_dual else "toonify")
     try:
         sizes = dict(contents[CONFIG_KEY])
         sizes |= {"generator": GeneratorConfig(**sizes["generator"]), "dilations": tuple(sizes["dilations"])}
-        config = _checked(VToonifyConfig(**sizes))
+        config = VToonifyConfig(**sizes)
+        if not _in_range(config):
+            raise ValueError("a number is out of range")
         with torch.device("meta"):  # sizes that don't fit together fail here, at no cost
             VToonify(config)
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
-        reason = f"its '{CONFIG_KEY}' describes no network ({type(error).__name__}: {error})"
-        raise not_one(path, VTOONIFY, reason) from error
+        raise files.not_one(path, VTOONIFY, f"its '{CONFIG_KEY}' describes no network ({error})") from error
     return config
 
 
-def _checked(config: VToonifyConfig) -> VToonifyConfig:
-    """`config`; ValueError where no network can be built of it."""
+def _in_range(config: VToonifyConfig) -> bool:
+    """Whether every number in `config` is one that a network can be built of."""
     generator = config.generator
-    powers = (generator.size, generator.structure_size, config.subpixel)
-    widths = (generator.style_dim, config.stem_channels, *generator.channels.values(), *config.dilations)
-    counts = (generator.mapping_layers, generator.first_level, config.parsing_channels)
-    for size in (*powers, *widths, *counts):
-        if type(size) is not int or not 0 <= size <= LARGEST_SIZE:
-            raise ValueError(f"{size!r} is no size")
-    if 0 in widths or any(size.bit_count() != 1 for size in powers):
-        raise ValueError(f"one of {widths} is 0, or one of {powers} no power of two")
-    if config.backbone not in get_args(Backbone) or not 0 < config.eye_distance <= LARGEST_SIZE:
-        raise ValueError(f"backbone is {config.backbone!r}, eye_distance is {config.eye_distance!r}")
-    return config
+    powers = generator.size, generator.structure_size, config.subpixel
+    widths = generator.style_dim, config.stem_channels, *generator.channels.values(), *config.dilations
+    counts = generator.mapping_layers, generator.first_level, config.parsing_channels
+    if not all(type(size) is int and 0 <= size <= LARGEST_SIZE for size in (*powers, *widths, *counts)):
+        return False
+    whole = 0 not in widths and all(size.bit_count() == 1 for size in powers)
+    return whole and config.backbone in get_args(Backbone) and 0 < config.eye_distance <= LARGEST_SIZE
 
 
 def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra: dict | None = None) -> None:
     """Write `network` in the published layout; its sizes go along only where they differ from the published ones.
 
-    half: store weights as float16 (they are read as float32 again); extra: further entries of the file, which are plain
-    containers, numbers, strings and tensors.
+    half: store weights as float16; extra: further entries, which are plain containers, numbers, strings and tensors.
     """
-    contents = {**(extra or {}), EMA_KEY: stored(network, half)}
+    contents = {**(extra or {}), EMA_KEY: files.stored(network, half)}
     if network.config != VToonifyConfig(backbone=network.config.backbone):
         contents[CONFIG_KEY] = asdict(network.config)
-    write_contents(path, contents)
+    files.write_contents(path, contents)
 
 
 def load_style_encoder(path: str | Path) -> PSPEncoder:
@@ -116,74 +102,67 @@ def load_style_encoder(path: str | Path) -> PSPEncoder:
         return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
     with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
-        network = load_network(PSPEncoder, path, expected, "state_dict", encoder_only)
-        mean_code = {"latent_avg": read_contents(path, expected, lazily=True).get("latent_avg")}
-    mean_code, shape = named_tensors(mean_code, path, expected)["latent_avg"], network.latent_avg.shape
+        network = files.load_network(PSPEncoder, path, expected, "state_dict", encoder_only)
+        mean_code = {"latent_avg": files.read_contents(path, expected, lazily=True).get("latent_avg")}
+    mean_code, shape = files.named_tensors(mean_code, path, expected)["latent_avg"], network.latent_avg.shape
     if mean_code.shape != shape:
-        raise not_one(path, expected, f"latent_avg has shape {list(mean_code.shape)}, not {list(shape)}")
+        raise files.not_one(path, expected, f"latent_avg has shape {list(mean_code.shape)}, not {list(shape)}")
     network.latent_avg = mean_code.clone()
     return network
 
 
 def load_parser(path: str | Path) -> BiSeNet:
     """The face parser. File: its state dict."""
-    return load_network(BiSeNet, path, "a BiSeNet face parser")
+    return files.load_network(BiSeNet, path, "a BiSeNet face parser")
 
 
 def load_optical_flow(path: str | Path) -> RAFT:
     """RAFT. File: its state dict, with the names of raft-things.pth or torchvision's."""
-    return load_network(RAFT, path, "a RAFT (large) optical flow model", rename=to_torchvision_names)
+    return files.load_network(RAFT, path, "a RAFT (large) optical flow model", rename=to_torchvision_names)
 
 
 def load_perceptual() -> Perceptual:
-    """LPIPS with trained weights; at first use VGG-16 is fetched, see `ensure_vgg`.
-
-    Raises InputError when the file can't be had or is another one.
-    """
+    """LPIPS with trained weights; at first use VGG-16 is fetched. InputError when it can't be had or is another."""
     path, expected, network = ensure_vgg(), "torchvision's VGG-16", Perceptual()
     try:
-        weights = named_tensors(read_contents(path, expected), path, expected)
+        weights = files.named_tensors(files.read_contents(path, expected), path, expected)
         features = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
-        fill(network, features, path, expected)
+        files.fill(network, features, path, expected)
     except InputError as error:
-        reason = str(error).rstrip(".")
+        reason = f"{error}".rstrip(".")
         raise InputError(f"{reason}; delete it, and it is fetched again, or go on with --perc_loss 0.") from error
     return network
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:
     """A StyleGAN2 generator (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
-    return load_network(lambda: Generator(config), path, "a StyleGAN2 generator", EMA_KEY)
-
-
-def save_generator(path: str | Path, generator: Generator) -> None:
-    """Write what `load_generator` reads."""
-    write_contents(path, {EMA_KEY: stored(generator)})
+    return files.load_network(lambda: Generator(config), path, "a StyleGAN2 generator", EMA_KEY)
 
 
 def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminator | None:
     """The discriminator that comes with a StyleGAN2 generator of these sizes; None where the file has none."""
     expected = "a StyleGAN2 with its discriminator"
-    if DISCRIMINATOR_KEY not in read_contents(path, expected, lazily=True):
+    if DISCRIMINATOR_KEY not in files.read_contents(path, expected, lazily=True):
         return None
-    return load_network(lambda: Discriminator(None, config.size, config.channels), path, expected, DISCRIMINATOR_KEY)
+    build = partial(Discriminator, None, config.size, config.channels)
+    return files.load_network(build, path, expected, DISCRIMINATOR_KEY)
 
 
 def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None) -> DualStyleGAN:
     """A DualStyleGAN (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
-    return load_network(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator", EMA_KEY)
+    return files.load_network(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator", EMA_KEY)
 
 
 def load_encoder_pretrain(path: str | Path, network: VToonify) -> None:
     """Fill `network.encoder` from a pre-training file, `{"g_ema": state dict of that module}`."""
     expected = "a pre-trained VToonify encoder"
-    weights = named_tensors(read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
-    fill(network.encoder, weights, path, expected)
+    weights = files.named_tensors(files.read_contents(path, expected).get(EMA_KEY), path, expected, EMA_KEY)
+    files.fill(network.encoder, weights, path, expected)
 
 
-def save_encoder_pretrain(path: str | Path, network: VToonify) -> None:
-    """Write what `load_encoder_pretrain` reads."""
-    write_contents(path, {EMA_KEY: stored(network.encoder)})
+def save_weights(path: str | Path, network: nn.Module) -> None:
+    """Write a file that `load_generator` or, for a VToonify's encoder, `load_encoder_pretrain` reads."""
+    files.write_contents(path, {EMA_KEY: files.stored(network)})
 
 
 def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
@@ -191,39 +170,34 @@ def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
 
     File: a dictionary that `numpy.save` pickled, such as exstyle_code.npy and refined_exstyle_code.npy.
     """
-    codes = read_pickled_arrays(path, EXEMPLARS)
+    codes = files.read_pickled_arrays(path, EXEMPLARS)
     if not codes:
-        raise not_one(path, EXEMPLARS, "it is an empty dictionary")
+        raise files.not_one(path, EXEMPLARS, "it is an empty dictionary")
     first = next(iter(codes.values())).shape
     for name, code in codes.items():
         if code.ndim != 3 or len(code) != 1 or code.shape != first or not np.isfinite(code).all():
-            reason = f"{name!r} of shape {list(code.shape)} is no finite array [1, layers, dim] like the others"
-            raise not_one(path, EXEMPLARS, reason)
+            what = f"{name!r} of shape {list(code.shape)}"
+            raise files.not_one(path, EXEMPLARS, f"{what} is no finite array [1, layers, dim] like the others")
     return {name: np.array(code, dtype=np.float32, order="C") for name, code in codes.items()}
 
 
 def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     """Write what `load_exemplars` reads; the published programs read it too."""
     plain = {str(name): np.asarray(code, dtype=np.float32) for name, code in codes.items()}
-    write_whole(path, lambda partial: np.save(partial, np.array(plain, dtype=object), allow_pickle=True))
+    files.write_whole(path, lambda partial: np.save(partial, np.array(plain, dtype=object), allow_pickle=True))
 
 
 def load_directions(path: str | Path, w_layers: int = 18, dim: int = 512) -> np.ndarray:
     """Editing directions in w+, float32 `[N, w_layers, dim]`, N > 0. File: directions.npy, published `[5, 18, 512]`."""
-    array = read_array(path, DIRECTIONS)
+    array = files.read_array(path, DIRECTIONS)
     if array.dtype.kind != "f" or array.ndim != 3 or array.shape[1:] != (w_layers, dim):
         found = f"it holds {array.dtype} of shape {list(array.shape)}"
-        raise not_one(path, DIRECTIONS, f"{found}, not float of shape [N, {w_layers}, {dim}]")
+        raise files.not_one(path, DIRECTIONS, f"{found}, not float of shape [N, {w_layers}, {dim}]")
     if not len(array) or not np.isfinite(array).all():
-        raise not_one(path, DIRECTIONS, "it holds none, or numbers that are not finite")
+        raise files.not_one(path, DIRECTIONS, "it holds none, or numbers that are not finite")
     return array.astype(np.float32)
 
 
-def save_state(path: str | Path, state: dict[str, Any]) -> None:
-    """Write a training state of plain containers and tensors; an older file stays until the new one is complete."""
-    write_contents(path, state)
-
-
 def load_state(path: str | Path) -> dict[str, Any]:
-    """Read what `save_state` wrote; tensors come back on the CPU in their own precision."""
-    return read_contents(path, "a training state")
+    """A training state that `write_contents` wrote; tensors come back on the CPU in their own precision."""
+    return files.read_contents(path, "a training state")

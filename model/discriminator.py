@@ -37,10 +37,7 @@ class ResidualDown(nn.Module):
 
 
 def minibatch_stddev(x: Tensor) -> Tensor:
-    """Append one channel with the mean standard deviation over groups of pictures: `[B, C, H, W]` → `[B, C+1, H, W]`.
-
-    A group is 4 pictures, or fewer where that does not divide the batch.
-    """
+    """Append to `x [B, C, H, W]` the mean deviation over groups of 4 pictures (fewer where 4 does not divide B)."""
     batch, channels, height, width = x.shape
     group = max(n for n in range(1, STDDEV_GROUP + 1) if batch % n == 0)
     groups = x.view(group, batch // group, channels, height, width)
@@ -62,8 +59,7 @@ class Discriminator(nn.Module):
         self.num_styles = num_styles
         if num_styles is not None:
             act, dim = nn.LeakyReLU(LEAK), CONDITION_DIM
-            layers = nn.Linear(1, dim), act, nn.Linear(dim, dim), act, nn.Linear(dim, dim)
-            self.label_mapper = nn.Sequential(*layers)
+            self.label_mapper = nn.Sequential(nn.Linear(1, dim), act, nn.Linear(dim, dim), act, nn.Linear(dim, dim))
             self.style_mapper = nn.Embedding(num_styles, dim)
         self.final_conv = conv_layer(widths[4] + 1, widths[4], 3)
         out_dim = 1 if num_styles is None else 2 * CONDITION_DIM
@@ -83,11 +79,8 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges each patch of 54 px of a drawing, given its photo, style and degree (pix2pix: Isola et al., 2017).
-
-    It sees lines and strokes at full resolution, at a small cost. The photo joins in at a quarter of the drawing's
-    size, which is the size that the student gets it in.
-    """
+    """Judges each patch of 54 px of a drawing, given its photo, style and degree (pix2pix: Isola et al., 2017): sees
+    strokes at full resolution, at a small cost. The photo joins in at the size that the student gets it in."""
 
     def __init__(self, num_styles: int, width: int = 24):
         super().__init__()

@@ -1,8 +1,7 @@
 """DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path.
 
 Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's w+ layers are
-transformed and mixed with the intrinsic ones (colour). `interp_weights` holds one weight for each w+ layer: 0 = photo,
-1 = exemplar.
+transformed and mixed with the intrinsic ones (colour). `interp_weights`: one a w+ layer, 0 = photo, 1 = exemplar.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,7 @@ from model.ops import BiasedLeakyReLU
 from model.stylegan2 import EqualConv2d, EqualLinear, FeatureAndSkip, Generator, GeneratorConfig, Noise, mapping_network
 
 Weights = Sequence[float] | Tensor
-
-# ModRes blocks begin as nearly nothing, so that training starts from the plain generator. It is the second convolution
-# that is scaled: what the first one makes is normalised again.
-RESIDUAL_INIT = 0.01
+RESIDUAL_INIT = 0.01  # ModRes blocks begin as nearly nothing, so that training starts from the plain generator
 NORM_EPS = 1e-5  # added to the variance in instance norms
 
 
@@ -51,9 +47,8 @@ class ModRes(nn.Module):
             nn.Sequential(EqualConv2d(channels, channels, 3, 1, dilation, dilation), BiasedLeakyReLU(channels))
             for _ in range(2)
         )
-        self.norm = AdaptiveInstanceNorm(channels, style_dim)
-        self.norm2 = AdaptiveInstanceNorm(channels, style_dim)
-        self.conv2[0].weight.data.mul_(RESIDUAL_INIT)
+        self.norm, self.norm2 = (AdaptiveInstanceNorm(channels, style_dim) for _ in range(2))
+        self.conv2[0].weight.data.mul_(RESIDUAL_INIT)  # what the first one makes is normalised again
 
     def forward(self, x: Tensor, style: Tensor, weight: Tensor | float) -> Tensor:
         """Add the residual to `x [B, C, H, W]`; `style [B or 1, style_dim]`, `weight` a number or `[B]`."""
@@ -102,8 +97,7 @@ class DualStyleGAN(nn.Module):
         if exemplar is None:
             return self.generator.features_at(w_plus, size, noise)
         structure = self.config.structure_layers
-        weights = torch.as_tensor(interp_weights, dtype=w_plus.dtype, device=w_plus.device)
-        weights = weights.view(-1, self.config.w_layers)
+        weights = torch.as_tensor(interp_weights).to(w_plus).view(-1, self.config.w_layers)
         styles = self.style(exemplar[:, :structure])
         # The exemplar's colour layers are mixed in; of the layers of structure none.
         colour = torch.cat([torch.zeros_like(weights[:, :structure]), weights[:, structure:]], dim=1)[:, :, None]

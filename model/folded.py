@@ -1,8 +1,7 @@
 """A VToonify with style and degree built in: what is the same for every frame is computed once, not once a frame.
 
-Modulation and demodulation (StyleGAN2, eq. 1-3), equalised learning rates, biases, the gain of the leaky ReLUs, ModRes'
-degree and the conditions of the adaptive norms all become numbers in the weights of plain convolutions. What is left
-depends on the frame alone, so it can be compiled, captured and exported.
+Modulation (StyleGAN2, eq. 1-3), equalised weights, the gain of the leaky ReLUs and the conditions of the adaptive
+norms become weights of plain convolutions. What is left depends on the frame alone: it can be compiled and exported.
 """
 
 import copy
@@ -25,7 +24,6 @@ HALO = 8  # feature pixels above and below a strip; two levels and sub-pixel con
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
-    """A copy without gradients."""
     return copy.deepcopy(module).requires_grad_(False)
 
 
@@ -54,8 +52,8 @@ def modulated(conv: ModulatedConv2d, w: Tensor) -> Tensor:
 def upsampling_weight(weight: Tensor, blur: Tensor) -> Tensor:
     """Weights `[4·out, in, 3, 3]` that give the four pixels of each output square, in the order of `pixel_shuffle`.
 
-    Twofold upsampling is a transposed convolution with `weight [out, in, 3, 3]` and stride 2, then the filter `blur
-    [4, 4]`: together a transposed convolution with 6×6 weights, of which each output pixel meets every second one.
+    Upsampling is a transposed convolution with `weight [out, in, 3, 3]` and stride 2, then the filter `blur [4, 4]`:
+    together a transposed convolution with 6×6 weights, of which each output pixel meets every second one.
     """
     out_channels, in_channels = weight.shape[:2]
     wide = F.conv2d(weight.reshape(-1, 1, 3, 3), blur[None, None].to(weight).flip(2, 3), padding=3)
@@ -74,8 +72,7 @@ class FixedNorm(nn.Module):
         self.register_buffer("gain", gain.clone())
         self.register_buffer("bias", bias.clone())
 
-    def _apply(self, fn, recurse=True):
-        # Gain and bias stay float32, whatever dtype the network is converted to.
+    def _apply(self, fn, recurse=True):  # both stay float32, whatever dtype the network is converted to
         return super()._apply(lambda value: fn(value).float(), recurse)
 
     def forward(self, x: Tensor, _style: Any) -> Tensor:
@@ -91,10 +88,8 @@ def fold_block(block: ModRes, style: Tensor) -> ModRes:
     """ModRes for one style `[1, D]`; the degree stays an argument."""
     folded = frozen_copy(block)
     folded.norm, folded.norm2 = FixedNorm(block.norm, style), FixedNorm(block.norm2, style)
-    folded.conv, folded.conv2 = (
-        activated(conv.weight * conv.scale, activation.bias, conv.dilation)
-        for conv, activation in (block.conv, block.conv2)
-    )
+    pairs = block.conv, block.conv2
+    folded.conv, folded.conv2 = (activated(c.weight * c.scale, act.bias, c.dilation) for c, act in pairs)
     return folded
 
 
@@ -108,16 +103,10 @@ def fold_level(up: StyledConv, styled: StyledConv, to_rgb: ToRGB, w: Tensor) -> 
 
 
 class FoldedVToonify(VToonify):
-    """A network that stylises frames in one style, at one degree: the pictures of `network` (within 1e-4), faster.
+    """The pictures of `network` (within 1e-4) in one style, at one degree, faster: its layers ignore the code.
 
-    It goes the ways of VToonify, with layers that take no notice of the code.
-
-    Args:
-        network: the VToonify to be folded; it stays as it is, and shares nothing with the result.
-        w_plus: `[1, w_layers, D]` style code in w+.
-        degree: style degree in [0, 1]; variant D only.
-
-    Raises ValueError for several codes at once, and in variant D without a degree.
+    network: stays as it is, and shares nothing with the result; w_plus: `[1, w_layers, D]` style code in w+; degree: in
+    [0, 1], variant D only. Raises ValueError for several codes at once, and in variant D without a degree.
     """
 
     degree = None
@@ -169,9 +158,8 @@ class FoldedVToonify(VToonify):
     def in_strips(self, x: Tensor, height: int = STRIP_HEIGHT) -> Iterator[Tensor]:
         """The pictures of `forward` from top to bottom, `height` input pixels at a time: `[B, 3, 4·height, 4W]` each.
 
-        Encoder and fusions, whose norms are over all pixels, are computed once for the whole frame. The rest, which
-        makes large pictures and needs most of the memory, looks `HALO` beyond each strip, farther than its receptive
-        field: the strips fit without a seam.
+        Encoder and fusions, whose norms are over all pixels, see the whole frame. The rest, which needs most of the
+        memory, looks `HALO` beyond each strip, farther than its receptive field: the strips fit without a seam.
         """
         whole = x.shape[2]
         x, skip, _ = self._fuse_levels(self.encode(x), None, self.degree)

@@ -1,8 +1,4 @@
-"""Filters and activations shared by the networks, in plain PyTorch.
-
-Conventions follow StyleGAN2 (Karras et al., 2020, appendix B): images are `[B, C, H, W]`, filters are two-dimensional
-and normalised, padding is counted after zero insertion, and a negative padding crops.
-"""
+"""Filters and activations of all networks, in plain PyTorch, as in StyleGAN2 (Karras et al., 2020, app. B)."""
 
 import math
 
@@ -22,10 +18,9 @@ def make_kernel(gain: float = 1.0) -> Tensor:
 
 
 def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
-    """Insert `up - 1` zeros after each pixel, pad, convolve with `kernel`, keep every `down`-th pixel.
+    """Insert `up - 1` zeros after each pixel, pad, convolve with `kernel [n, m]`, keep every `down`-th pixel.
 
-    x: `[B, C, H, W]`; `kernel [n, m]`: a true convolution filter (it is flipped here, as convolution demands); pad:
-    pixels before and after, on both axes; negative values crop. Returns
+    x: `[B, C, H, W]`; pad: pixels before and after, on both axes, negative ones crop. Returns
     `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`.
     """
     batch, channels, height, width = x.shape

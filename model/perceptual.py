@@ -1,7 +1,4 @@
-"""LPIPS (Zhang et al., CVPR 2018) on VGG-16: how far two pictures are apart to the eye.
-
-VGG-16 is torchvision's; the weights that were learnt for the comparison are those in the `lpips` package.
-"""
+"""LPIPS (Zhang et al., CVPR 2018): how far two pictures are apart to the eye; VGG-16 with the weights of `lpips`."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -32,11 +29,8 @@ class Perceptual(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances `[B]` between `a` and `b`, `[B, 3, H, W]`, RGB in [-1, 1], H, W at least 16."""
-        distance = 0
-        for i, (one, other) in enumerate(zip(self._compared(a), self._compared(b), strict=True)):
-            weighted = (one - other).square() * getattr(self, f"linear{i}")
-            distance = distance + weighted.sum(1).mean((1, 2))
-        return distance
+        pairs = enumerate(zip(self._compared(a), self._compared(b), strict=True))
+        return sum(((x - y).square() * getattr(self, f"linear{i}")).sum(1).mean((1, 2)) for i, (x, y) in pairs)
 
     def _compared(self, picture: Tensor) -> Iterator[Tensor]:
         """Features of the compared layers, each pixel's vector scaled to length 1."""

@@ -39,13 +39,9 @@ class ResidualBlock(nn.Module):
         if channels != out:
             self.shortcut_layer = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
         self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, out, 3, 1, 1, bias=False),
-            nn.PReLU(out),
-            nn.Conv2d(out, out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out),
-            SqueezeExcite(out),
-        )
+            nn.BatchNorm2d(channels), nn.Conv2d(channels, out, 3, 1, 1, bias=False), nn.PReLU(out),
+            nn.Conv2d(out, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), SqueezeExcite(out),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut_layer(x) + self.res_layer(x)
@@ -84,9 +80,9 @@ class PSPEncoder(nn.Module):
         self.register_buffer("latent_avg", torch.zeros(CODE_COUNT, CODE_SIZE), persistent=False)
 
     def forward(self, face: Tensor) -> Tensor:
-        """Codes relative to the mean code: `[B, 18, 512]`.
+        """Codes `[B, 18, 512]` relative to the mean code; InputError for another size.
 
-        `face`: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ. Raises InputError for another size.
+        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
         """
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
             raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
@@ -96,16 +92,12 @@ class PSPEncoder(nn.Module):
             if index in FEATURE_BLOCKS:
                 features.append(x)
         fine, middle, coarse = features
-        middle = _enlarge_to(coarse, middle) + self.latlayer1(middle)
-        fine = _enlarge_to(middle, fine) + self.latlayer2(fine)
+        corners = {"mode": "bilinear", "align_corners": True}  # as the published weights were trained with
+        middle = F.interpolate(coarse, middle.shape[-2:], **corners) + self.latlayer1(middle)
+        fine = F.interpolate(middle, fine.shape[-2:], **corners) + self.latlayer2(fine)
         pyramid = {16: coarse, 32: middle, 64: fine}
         return torch.stack([head(pyramid[size]) for head, size in zip(self.styles, HEAD_SIZES, strict=True)], dim=1)
 
     def style_codes(self, face: Tensor) -> Tensor:
         """Codes in z+, the mean code added; arguments and shape as for `forward`."""
         return self(face) + self.latent_avg
-
-
-def _enlarge_to(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear resize to the size of `like`, corners on corners, as the published weights were trained with."""
-    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)

@@ -31,8 +31,6 @@ PUBLISHED_NAMES = (
     (r"^update_block\.mask\.0\.", "mask_predictor.convrelu.0."),
     (r"^update_block\.mask\.2\.", "mask_predictor.conv."),
 )
-# The published file holds the normalisation of a shortcut twice, as `norm3` and as `downsample.1`.
-DUPLICATE_NAME = re.compile(r"\.layer\d\.\d\.norm3\.")
 
 
 class RAFT(optical_flow.RAFT):
@@ -43,9 +41,9 @@ class RAFT(optical_flow.RAFT):
         self.iterations = iterations
 
     def forward(self, image1: Tensor, image2: Tensor) -> Tensor:
-        """Optical flow: `image1` at p shows what `image2` shows at p + flow(p).
+        """Flow `[B, 2, H, W]`, (x, y) in pixels: `image1` at p shows what `image2` shows at p + flow(p).
 
-        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size. Returns `[B, 2, H, W]`, (x, y) in pixels.
+        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size, but one.
         """
         if image1.shape != image2.shape:
             raise InputError(f"optical flow takes images of one shape, not {[*image1.shape]} and {[*image2.shape]}.")
@@ -56,14 +54,11 @@ class RAFT(optical_flow.RAFT):
 
 
 def to_torchvision_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of raft-things.pth (with or without the prefix `module.`) to torchvision's names.
-
-    Names that are torchvision's already stay as they are; unknown names stay too, for a strict load to report.
-    """
+    """Rename the parameters of raft-things.pth, with or without the prefix `module.`; other names stay as they are."""
     renamed = {}
     for name, value in state_dict.items():
-        if DUPLICATE_NAME.search(name):
-            continue
+        if re.search(r"\.layer\d\.\d\.norm3\.", name):
+            continue  # the published file holds the normalisation of a shortcut again, as `downsample.1`
         for pattern, replacement in PUBLISHED_NAMES:
             name = re.sub(pattern, replacement, name)
         renamed[name] = value

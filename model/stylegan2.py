@@ -27,20 +27,15 @@ MAPPING_LEARNING_RATE = 0.01  # learning-rate multiplier of the mapping network
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Sizes of a generator; the defaults are those of the published 1024 px files.
+    """Sizes of a generator; the defaults are those of the published 1024 px files."""
 
-    `noise_buffers`: the file holds the fixed noise, as published ones do. `first_level`: levels below it are not built,
-    because an encoder takes their place. `structure_size`: up to this size, in pixels, DualStyleGAN has its ModRes
-    blocks, and VToonify's encoder replaces the generator.
-    """
-
-    size: int = 1024
+    size: int = 1024  # pixels a side
     style_dim: int = 512
     mapping_layers: int = 8
-    channels: dict[int, int] = field(default_factory=lambda: dict(PUBLISHED_CHANNELS))
-    noise_buffers: bool = True
-    first_level: int = 0
-    structure_size: int = 32
+    channels: dict[int, int] = field(default_factory=PUBLISHED_CHANNELS.copy)
+    noise_buffers: bool = True  # the file holds the fixed noise, as published ones do
+    first_level: int = 0  # levels below it are not built, because an encoder takes their place
+    structure_size: int = 32  # up to here there are ModRes blocks, and VToonify replaces the generator by its encoder
 
     @property
     def levels(self) -> int:
@@ -100,8 +95,7 @@ class EqualConv2d(nn.Module):
 class ModulatedConv2d(nn.Module):
     """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3).
 
-    The style scales the input and the normalisation scales the output, which is the same sum in another order and
-    lets one ordinary convolution serve a whole batch of different styles.
+    Input and output are scaled in their place: the same sum, in which one convolution serves a batch of styles.
     """
 
     def __init__(self, in_channels, out_channels, kernel, style_dim, demodulate=True, upsample=False):

@@ -136,22 +136,17 @@ def build_encoder(config: VToonifyConfig) -> nn.ModuleList:
 
 
 def enlarge(skip: Tensor, factor: int) -> Tensor:
-    """`[B, 3, H, W]` to `[B, 3, factor·H, factor·W]`, doubled until it is large enough; `factor` is a power of two.
-
-    Bilinear enlargement is StyleGAN2's filter, without its dark edge: beyond the border it repeats the picture.
-    """
+    """`[B, 3, H, W]` to `[B, 3, factor·H, factor·W]`, factor a power of two, by StyleGAN2's filter, without dark edges:
+    bilinear doubling repeats the picture beyond the border."""
     for _ in range(int(math.log2(factor))):
         skip = F.interpolate(skip, scale_factor=2, mode="bilinear", align_corners=False)
     return skip
 
 
 class VToonify(nn.Module):
-    """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files.
+    """Encoder, fusion and the high-resolution half of a generator. Parameter names are those of the published files."""
 
-    `checkpointing` saves memory in training: activations are not kept but computed again in the backward pass.
-    """
-
-    checkpointing = False
+    checkpointing = False  # True saves memory in training: activations are computed again in the backward pass
 
     def __init__(self, config: VToonifyConfig | None = None):
         super().__init__()
@@ -176,10 +171,7 @@ class VToonify(nn.Module):
             self.subpixel = nn.Sequential(wide, nn.LeakyReLU(LEAK, inplace=True), last)
 
     def start_as_pass_through(self) -> None:
-        """Make fusion begin as the identity on the decoder's own feature and skip image (VToonify, Sec. 4.3).
-
-        Fusion weights are scaled by 0.01 and identity is added on the first input channels.
-        """
+        """Make fusion begin as nearly the identity on the decoder's own feature and skip image (VToonify, Sec. 4.3)."""
         for module in [*self.fusion_out, *self.fusion_skip]:
             weight = (module.conv if isinstance(module, MaskedFusion) else module).weight.data
             weight.mul_(PASS_THROUGH_SCALE)
@@ -252,8 +244,7 @@ class VToonify(nn.Module):
 
     def _fuse(self, k: int, x: Tensor, skip: Tensor, content: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
         """Join the encoder's feature `content` into `x` and `skip` of level k; in variant D the mask comes along."""
-        # The fusion before sub-pixel convolutions has none: it would close at high degrees for good, before the network
-        # has found a use for the finest detail.
+        # Before sub-pixel convolutions there is none: it would close before the finest detail is of use.
         x, content, *mask = self.fusion_out[k](x, content, degree if k < self.config.decoder_levels else None)
         return x, self.fusion_skip[k](torch.cat([skip, content], dim=1)), *mask
 

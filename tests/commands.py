@@ -30,6 +30,5 @@ def assert_one_sentence(outcome: tuple[int, str, str], *told: str) -> None:
     assert re.fullmatch(r"program\.py: [^\n]+\.\n", err), err
     assert "Traceback" not in err and "Error" not in err
     assert re.match(r"program\.py: (A|An|Cannot|No|The|There) ", err) is None, "the first letter is small"
-    for words in told:
-        assert words in err
+    assert all(words in err for words in told), err
     assert results() == []

@@ -36,10 +36,7 @@ Inputs = Outputs = dict[str, Tensor | np.ndarray]
 
 
 def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str, np.ndarray]) -> Outputs:
-    """Make the call of a row; the result holds it under its name, and whatever else the same work gave.
-
-    Float outputs are tensors [B, ...], images uint8 arrays [H, W, 3]. A call that is not known is not in the result.
-    """
+    """What the call of a row gives by name, tensors [B, ...] or uint8 images [H, W, 3]; nothing for an unknown call."""
     name, params = row["call"], row.get("params", {})
     match network:
         case None:
@@ -109,11 +106,8 @@ def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> T
     """
     smoothed = []
     for index, sources in enumerate(window(i, len(frames), radius) for i in range(len(frames))):
-        neighbours = [
-            (frames[source], logits[source], flows[index, place], place - radius)
-            for place, source in enumerate(sources)
-            if place != radius
-        ]
+        others = [(place, source) for place, source in enumerate(sources) if place != radius]
+        neighbours = [(frames[s], logits[s], flows[index, place], place - radius) for place, s in others]
         smoothed.append(smooth_one(frames[index], logits[index], neighbours, radius))
     return blur_downsample(torch.stack(smoothed))
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from model import checkpoints
 from model.common.errors import InputError
-from model.common.weight_files import write_contents
+from model.common.weight_files import read_contents, write_contents
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator, GeneratorConfig
 from model.training import finetune as program
@@ -45,7 +45,7 @@ def frequent_penalty(monkeypatch):
 def files(tmp_path) -> Path:
     """A folder with a generator, stylegan.pt, and six pictures, faces/: a tan disc on teal."""
     torch.manual_seed(0)
-    checkpoints.save_generator(tmp_path / "stylegan.pt", Generator(SMALL))
+    checkpoints.save_weights(tmp_path / "stylegan.pt", Generator(SMALL))
     (tmp_path / "faces" / "more").mkdir(parents=True)
     for i in range(6):
         picture = np.full((40, 40, 3), TEAL, np.uint8)
@@ -92,7 +92,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, f
     one = state_of(whole)
     assert one["step"] == 6 and one["optimizer"]["state"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
-    assert_same(*(checkpoints.read_contents(run.out, "a generator") for run in (whole, parted)))
+    assert_same(*(read_contents(run.out, "a generator") for run in (whole, parted)))
     lines = log_of(parted)
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1] == log_of(whole)[-1]
     assert lines[0].keys() == {"step", "discriminator", "penalty", "generator"}
@@ -211,7 +211,7 @@ def test_the_discriminator_of_the_file_goes_on(trainer, files):
     fresh = trainer().discriminator.state_dict()
     torch.manual_seed(7)
     trained = Discriminator(None, 16, SMALL.channels).state_dict()
-    base = checkpoints.read_contents(files / "stylegan.pt", "a generator")
+    base = read_contents(files / "stylegan.pt", "a generator")
     write_contents(files / "stylegan.pt", base | {"d": trained})
     taken = trainer().discriminator
     assert_same(dict(taken.state_dict()), dict(trained))
@@ -247,7 +247,7 @@ def test_a_run_goes_on_with_its_own_options_only_and_nothing_is_overwritten(opti
     finetune(run)
     written = Path(run.out).read_bytes()
     torch.manual_seed(1)
-    checkpoints.save_generator(files / "other.pt", Generator(SMALL))
+    checkpoints.save_weights(files / "other.pt", Generator(SMALL))
     again = {"resume": True, "iter": 2}
     for changes, sentence in (
         ({"seed": 1} | again, "was started with --seed 0, not 1"),

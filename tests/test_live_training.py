@@ -12,7 +12,7 @@ import train_vtoonify_t
 from model import checkpoints
 from model.checkpoints import EMA_KEY
 from model.common.errors import InputError
-from model.common.weight_files import write_contents
+from model.common.weight_files import read_contents, write_contents
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
 from model.training.options import DualOptions, ToonifyOptions
@@ -62,7 +62,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, variant)
         assert state_of(parted)["step"] == 3
         parted_file = train(replace(parted, resume=True))
         assert_same_states(whole, parted)
-        assert_same(*(checkpoints.read_contents(file, "a model") for file in (whole_file, parted_file)))
+        assert_same(*(read_contents(file, "a model") for file in (whole_file, parted_file)))
         assert whole_file.name == name
 
 
@@ -88,7 +88,7 @@ def test_only_encoder_and_fusion_learn(options, teachers):
     for name, value in result.generator.state_dict().items():
         shared = name.startswith(("style.", "input.", "noises."))
         torch.testing.assert_close(value, base[name] if shared else 0.25 * fine[name] + 0.75 * base[name])
-    encoder = checkpoints.read_contents(Path(options().output, "trial", "pretrain.pt"), "")[EMA_KEY]
+    encoder = read_contents(Path(options().output, "trial", "pretrain.pt"), "")[EMA_KEY]
     assert not torch.equal(result.encoder.state_dict()["0.0.weight"], encoder["0.0.weight"])
 
 

@@ -70,24 +70,17 @@ def test_blended_generator_takes_each_layer_by_its_row(golden):
     assert not expected["values"]
 
 
-def test_runner_prints_one_line_per_key_and_exits_0_when_all_agree(function_files, capsys):
+@pytest.mark.parametrize(
+    ("figure", "change"),
+    [("down.out", lambda x: x + 0.01 * np.abs(x).max() * (np.arange(x.size) == 99).reshape(x.shape)),
+     ("down.out.stat", lambda x: x * [1, 1, 1.01]),
+     ("preprocess.0.3", lambda x: x ^ 4 * (np.arange(x.size) == 0).reshape(x.shape)), ("smooth.parsing", None)],
+)  # fmt: skip
+def test_runner_exits_1_and_names_the_row_whose_figure_differs_or_is_missing(function_files, capsys, figure, change):
     folder, rows, figures = function_files
     assert run_parity(folder, figures) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[: len(rows)]] == [row["key"] for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("figure", "change"),
-    [
-        ("down.out", lambda x: x + 0.01 * np.abs(x).max() * (np.arange(x.size) == 99).reshape(x.shape)),
-        ("down.out.stat", lambda x: x * [1, 1, 1.01]),
-        ("preprocess.0.3", lambda x: x ^ 4 * (np.arange(x.size) == 0).reshape(x.shape)),
-        ("smooth.parsing", None),
-    ],
-)
-def test_runner_exits_1_and_names_the_row_whose_figure_differs_or_is_missing(function_files, capsys, figure, change):
-    folder, _, figures = function_files
     value = figures.pop(figure)
     if change is not None:
         figures[figure] = change(value).astype(value.dtype)

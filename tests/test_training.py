@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train_vtoonify_d
 from model import checkpoints
 from model.common.errors import InputError
+from model.common.weight_files import read_contents, write_contents
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
@@ -67,7 +68,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options):
     one = state_of(whole)
     assert one["step"] == 4 and one["discriminator"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
-    assert_same(checkpoints.read_contents(whole_file, "a model"), checkpoints.read_contents(parted_file, "a model"))
+    assert_same(read_contents(whole_file, "a model"), read_contents(parted_file, "a model"))
 
 
 def test_the_losses_fall_and_others_join_in_halfway(options):
@@ -129,7 +130,7 @@ def test_a_run_is_resumed_with_its_own_options_only(options):
         with pytest.raises(InputError, match=message):
             train(options(**{"iter": 2, "resume": True} | changes))
     assert options().state_file.read_bytes() == before
-    checkpoints.save_state(options().state_file, {"step": 3})
+    write_contents(options().state_file, {"step": 3})
     with pytest.raises(InputError, match="of another version"):
         train(options(resume=True))
 
@@ -164,7 +165,7 @@ def test_all_processes_together_take_the_same_samples(processes, accumulate, bat
 
 def test_checkpointed_activations_change_nothing_and_weights_are_kept_from_save_begin_on(options):
     runs = [options(name=name, checkpointing=name == "again", save_every=1, save_begin=2) for name in ("kept", "again")]
-    assert_same(*(checkpoints.read_contents(train(run), "a model") for run in runs))
+    assert_same(*(read_contents(train(run), "a model") for run in runs))
     kept = sorted(file.name for file in runs[0].result_folder.iterdir())
     assert kept == ["exstyle_code.npy", "vtoonify_s_d.pt", "vtoonify_s_d_00002.pt", "vtoonify_s_d_00003.pt"]
 

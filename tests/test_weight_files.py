@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model import checkpoints
+from model.common import weight_files as files
 from model.common.errors import InputError
 from tests.runs import assert_same
 from tests.small_models import small_network
@@ -59,20 +60,14 @@ def test_files_of_other_kinds_get_one_sentence_that_names_them(tmp_path, load):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value), path.name
 
 
-@pytest.mark.parametrize("load", [checkpoints.load_vtoonify, checkpoints.load_parser, checkpoints.load_state])
-def test_code_in_a_torch_file_is_not_run(tmp_path, load):
+@pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+def test_code_in_a_file_is_not_run(tmp_path, load):
     torch.save({"g_ema": Payload(tmp_path / "trace")}, tmp_path / "model.pt")
-    with pytest.raises(InputError, match="refers to code"):
-        load(tmp_path / "model.pt")
-    assert not (tmp_path / "trace").exists()
-
-
-def test_code_in_a_file_of_codes_is_not_run(tmp_path):
     np.save(tmp_path / "codes.npy", {"a": Payload(tmp_path / "trace")}, allow_pickle=True)
-    with pytest.raises(InputError, match="refers to code"):
-        checkpoints.load_exemplars(tmp_path / "codes.npy")
-    with pytest.raises(InputError):
-        checkpoints.load_directions(tmp_path / "codes.npy")
+    is_array = load in (checkpoints.load_exemplars, checkpoints.load_directions)
+    told = "is not a file of editing" if load is checkpoints.load_directions else "refers to code"
+    with pytest.raises(InputError, match=told):
+        load(tmp_path / ("codes.npy" if is_array else "model.pt"))
     assert not (tmp_path / "trace").exists()
     np.load(tmp_path / "codes.npy", allow_pickle=True)
     assert (tmp_path / "trace").exists()  # the payload is a real one
@@ -91,13 +86,9 @@ def test_exemplars_of_every_numpy_are_read(tmp_path, dtype, protocol):
     for (name, code), (wanted_name, wanted) in zip(loaded.items(), codes.items(), strict=True):
         assert name == wanted_name and code.dtype == np.float32 and code.flags.writeable
         np.testing.assert_array_equal(code, wanted.astype(np.float32))
-
-
-def test_saved_exemplars_are_read_here_and_by_numpy(tmp_path):
-    path, code = tmp_path / "codes.npy", np.arange(12.0).reshape(1, 3, 4)
-    checkpoints.save_exemplars(path, {"ink": code})
-    for loaded in (checkpoints.load_exemplars(path), np.load(path, allow_pickle=True).item()):
-        np.testing.assert_array_equal(loaded["ink"], code)
+    checkpoints.save_exemplars(tmp_path / "codes.npy", loaded)
+    saved = np.load(tmp_path / "codes.npy", allow_pickle=True).item()
+    np.testing.assert_equal(saved, loaded)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +118,14 @@ def test_directions_have_the_shape_of_the_codes(tmp_path):
 
 def test_states_come_back_in_their_own_precision_and_what_could_not_be_read_back_is_not_written(tmp_path):
     state = {"step": 3, "rng": torch.get_rng_state(), "half": torch.ones(2, dtype=torch.bfloat16), "losses": [0.5, 1.0]}
-    checkpoints.save_state(tmp_path / "state.pt", state)
+    files.write_contents(tmp_path / "state.pt", state)
     with pytest.raises(TypeError, match="numpy"):
-        checkpoints.save_state(tmp_path / "state.pt", {"step": np.float32(2)})
+        files.write_contents(tmp_path / "state.pt", {"step": np.float32(2)})
     assert_same(checkpoints.load_state(tmp_path / "state.pt"), state)
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    checkpoints.save_state(tmp_path / "state.pt", {"step": 1})
+    files.write_contents(tmp_path / "state.pt", {"step": 1})
 
     def fail_half_way(contents, file):
         file.write(b"half")
@@ -142,7 +133,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", fail_half_way)
     with pytest.raises(InputError, match=r"state\.pt can't be written: No space left"):
-        checkpoints.save_state(tmp_path / "state.pt", {"step": 2})
+        files.write_contents(tmp_path / "state.pt", {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
     assert checkpoints.load_state(tmp_path / "state.pt") == {"step": 1}
 
@@ -152,5 +143,5 @@ def test_places_that_cannot_be_written_get_a_sentence(tmp_path):
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "model.pt", tmp_path / "folder"):
         with pytest.raises(InputError, match="can't be written"):
-            checkpoints.save_state(path, {})
+            files.write_contents(path, {})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]

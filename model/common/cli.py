@@ -1,11 +1,4 @@
-"""Command lines derived from dataclasses: one field owns a name, a type, a default and its help.
-
-    @dataclass
-    class Options:
-        style_degree: float = option(0.5, "style degree in [0, 1]")
-
-    options = parse(Options, "Stylise photos.")
-"""
+"""Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help."""
 
 import argparse
 import dataclasses
@@ -20,31 +13,27 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from model.common.errors import InputError
-from model.common.interrupts import as_ctrl_c, handled
 
 OptionsType = TypeVar("OptionsType")
 
 # What a shell reports for programs that Ctrl-C ended, and whose reader, such as `head`, went away: 130 and 141.
 EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
-ARGPARSE_KEYS = ("choices", "metavar", "nargs")
 # First words that are lower case after the program's name; any other first word may be a file's.
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
 
 
-def option(
-    default: Any, help: str, *, least=-math.inf, most=math.inf, choices=None, needs=None, free=False, **for_argparse
-) -> Any:
+def option(default: Any, help: str, *, least=-math.inf, most=math.inf, needs=None, free=False, **for_argparse) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
 
     Args:
         least, most: range of a number, or of each number of a list.
         needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
         free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
-        choices, for_argparse: as `add_argument` takes `choices`, `metavar` and `nargs`.
+        for_argparse: `choices`, `metavar` and `nargs` of `add_argument`.
     """
-    limits = {"least": least, "most": most, "choices": choices, "needs": needs, "free": free}
+    limits = {"least": least, "most": most, "needs": needs, "free": free}
     default = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
-    return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse})
+    return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse, "argparse": for_argparse})
 
 
 def check_ranges(options: Any) -> None:
@@ -100,9 +89,8 @@ def parse(options: type[OptionsType], description: str, argv: Sequence[str] | No
             continue
         if default not in (None, []):
             help += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
-        settings = {key: value for key, value in field.metadata.items() if key in ARGPARSE_KEYS and value is not None}
-        settings |= {"type": _value_type(hints[field.name]), "default": default, "help": help}
-        parser.add_argument(f"--{field.name}", **settings)
+        settings = {"type": _value_type(hints[field.name]), "default": default, "help": help}
+        parser.add_argument(f"--{field.name}", **settings, **field.metadata["argparse"])
     return options(**vars(parser.parse_args(argv)))
 
 
@@ -118,25 +106,20 @@ def processes() -> tuple[int, int]:
 
 
 def say(message: object, all_processes: bool = False) -> None:
-    """Print one sentence about the work to stderr, after the program's name; of many processes, the first speaks.
-
-    all_processes: it is about this process's share of the work alone.
-    """
+    """Print one sentence to stderr, after the program's name; of many processes the first speaks, or all do."""
     if all_processes or processes()[0] == 0:
         print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` as a program: what a user can mend is one sentence and exit code 2, Ctrl-C is exit code 130.
-
-    The first is every `InputError`, and what the system says about files and memory where nobody foresaw it.
-    """
+    """Call `main` as a program: what a user can mend (`InputError`, and what the system says about files and memory) is
+    one sentence and exit code 2, Ctrl-C is exit code 130."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` does what Ctrl-C does
     code, message = 0, None
     try:
-        with handled(as_ctrl_c, signal.SIGTERM):
-            main()
+        main()
         sys.stdout.flush()
     except InputError as error:
         code, message = EXIT_BAD_INPUT, error

@@ -11,10 +11,8 @@ PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device `name`; `auto` takes CUDA, then MPS, then the CPU. Raises InputError when it is not there.
-
-    Of several processes on a machine (torchrun), each one gets another GPU.
-    """
+    """The device `name`; `auto`: CUDA, then MPS, then the CPU; under torchrun, each process gets another GPU.
+    Raises InputError when the device is not there."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device in present if present[device])

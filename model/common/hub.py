@@ -17,11 +17,9 @@ ANSWER_WITHIN = 5.0  # seconds for a server to answer; both libraries would try 
 def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     """Path of checkpoint/NAME, which is fetched first, with a progress bar, if it is not on disk.
 
-    name: path below `folder`, such as "vtoonify_d_cartoon/vtoonify_s_d.pt"; an absolute path must exist. Raises
-    InputError, with where to get the file and where to put it, when it can't be had.
+    name: path below `folder`; an absolute path must exist. Raises InputError, with where to get and put the file.
     """
-    folder = Path(folder)
-    target = folder / name
+    folder, target = Path(folder), Path(folder, name)
     if target.is_file():
         return target
     if not target.is_relative_to(folder):
@@ -80,14 +78,14 @@ def ensure_vgg() -> Path:
 def _not_fetched(what: str, error: Exception, url: str, target: Path, otherwise: str = "") -> InputError:
     """A clause about the failure in place of the message of urllib, torch.hub or huggingface_hub, and what to do."""
     status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
-    reason = "no connection to the server"
     if "HF_HUB_OFFLINE" in str(error):
         reason = "HF_HUB_OFFLINE is set"
     elif isinstance(status, int):
         reason = f"the server answered {status}"
     elif isinstance(error, RuntimeError):  # torch.hub compares the beginning of the hash
         reason = "what came was damaged"
-    elif not isinstance(error, ConnectionError | TimeoutError):
-        reason = getattr(error, "strerror", None) or reason
+    else:
+        own = None if isinstance(error, ConnectionError | TimeoutError) else getattr(error, "strerror", None)
+        reason = own or "no connection to the server"
     missing = f"{what} is not on this machine and could not be fetched ({reason})"
     return InputError(f"{missing}: download {url} and put it at {target}{otherwise}.")

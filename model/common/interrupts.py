@@ -1,34 +1,22 @@
-"""Ctrl-C and SIGTERM: work that must be saved first notes them, and `kill` does what Ctrl-C does."""
+"""Ctrl-C and SIGTERM, held back while something is written or a training step is computed."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-
-@contextmanager
-def handled(handler: Callable[..., Any], *numbers: int) -> Iterator[None]:
-    """Within the block, `handler` acts on these signals."""
-    previous = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
 
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
     """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
     seen: list[int] = []
-    with handled(lambda number, _: seen.append(number), signal.SIGINT, signal.SIGTERM):
+    numbers = signal.SIGINT, signal.SIGTERM
+    previous = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    try:
         yield seen
-
-
-def as_ctrl_c(*_: object) -> None:
-    """Handler that does what Ctrl-C does, so that a half-written file is finished in the same way."""
-    raise KeyboardInterrupt
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
 
 
 @contextmanager

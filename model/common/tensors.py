@@ -1,7 +1,4 @@
-"""Pictures and tensors. The only place where one becomes the other.
-
-Pictures are RGB uint8 `[H, W, 3]`, tensors RGB in [-1, 1], `[3, H, W]`.
-"""
+"""The only place where pictures (RGB uint8 `[H, W, 3]`) become tensors (RGB in [-1, 1], `[3, H, W]`) and back."""
 
 from collections.abc import Sequence
 
@@ -28,13 +25,11 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def image_grid(columns: Sequence[Tensor], cell: int = GRID_CELL) -> np.ndarray:
-    """Pictures side by side: a row for each sample, a column for each of `columns [B, 1 or 3, h, w]` in [-1, 1].
-
-    Every picture is scaled to `cell` pixels a side. Returns RGB uint8 `[B·cell, len(columns)·cell, 3]`.
-    """
+    """A row for each sample, a column for each of `columns [B, 1 or 3, h, w]` in [-1, 1], pictures scaled to `cell`
+    pixels a side: RGB uint8 `[B·cell, len(columns)·cell, 3]`."""
     scaled = [F.interpolate(column.float().clamp(-1, 1), (cell, cell), mode="area") for column in columns]
-    rows = [torch.cat(row, dim=2) for row in zip(*(c.expand(-1, 3, -1, -1).cpu() for c in scaled), strict=True)]
-    return to_uint8(torch.cat(rows, dim=1)).numpy()
+    wide = torch.cat([column.expand(-1, 3, -1, -1).cpu() for column in scaled], dim=3)
+    return to_uint8(torch.cat([*wide], dim=1)).numpy()
 
 
 def pixel_grid(height: int, width: int) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Files of tensors and arrays: read without executing anything in them, loaded strictly, written whole or not at all.
-
-`model.checkpoints` says which file holds which network. Whatever is wrong with a file ends in an `InputError` whose
-sentence names it, what was expected, and for a wrong network the first parameter that differs.
+An `InputError` names a wrong file, what was expected, and for a wrong network the first parameter that differs.
 """
 
 import contextlib
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,18 +19,14 @@ from torch import Tensor, nn
 from model.common.errors import InputError
 
 Network = TypeVar("Network", bound=nn.Module)
-
 FLOAT_CODES = ("f2", "f4", "f8")  # kinds of numbers that a pickled array may hold
 
 
 def read_contents(path: str | Path, expected: str, lazily: bool = False) -> dict[str, Any]:
-    """The dictionary in a torch file: tensors on the CPU and plain containers.
+    """The dictionary of tensors (on the CPU) and plain containers in a torch file; InputError for any other file.
 
-    Args:
-        expected: what the file should be ("a VToonify model"), for the message.
-        lazily: leave tensors on disk until they are used, where the file's format allows.
-
-    Raises InputError for a file that is missing, no torch file, damaged, refers to code, or holds no dictionary.
+    expected: what it should be ("a VToonify model"), for the message. lazily: leave tensors on disk until they are
+    used, where the format allows.
     """
     with _sentences(path, expected):
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
@@ -92,18 +87,15 @@ class _Pickled:
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickler that knows numpy arrays and Python's own containers and nothing else."""
 
-    STAND_INS = {
-        ("numpy", "ndarray"): _Pickled,
-        ("numpy", "dtype"): _Pickled,
-        ("numpy.core.multiarray", "_reconstruct"): _Pickled,
-        ("numpy._core.multiarray", "_reconstruct"): _Pickled,  # since numpy 2
-        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how protocol 2 writes bytes
-    }
+    # The third one is `_core` since numpy 2.
+    ARRAYS = re.compile(r"numpy\.(ndarray|dtype|_?core\.multiarray\._reconstruct)")
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.STAND_INS:
+        if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
+            return lambda text, _: text.encode("latin1")
+        if not self.ARRAYS.fullmatch(f"{module}.{name}"):
             raise pickle.UnpicklingError(f"global {module}.{name} is not a part of arrays")
-        return self.STAND_INS[module, name]
+        return _Pickled
 
 
 def _numbers(array: _Pickled) -> np.ndarray:
@@ -133,8 +125,8 @@ def load_network(
 ) -> Network:
     """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`.
 
-    It is built without memory and takes the file's tensors over: random starting weights would take longer than
-    reading. So every buffer has to be in the file, or be set by the caller.
+    It is built without memory and takes the file's tensors over, which is faster than random starting weights. So every
+    buffer has to be in the file, or be set by the caller.
     """
     contents = read_contents(path, expected)
     weights = named_tensors(contents.get(key) if key else contents, path, expected, key)
@@ -150,28 +142,21 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, ex
     for name, value in own.items():
         if name not in weights:
             raise not_one(path, expected, f"parameter {name} is missing")
-        if weights[name].shape != value.shape:
-            shapes = f"{list(weights[name].shape)}, not {list(value.shape)}"
-            raise not_one(path, expected, f"parameter {name} has shape {shapes}")
-    for name in weights:
-        if name not in own:
-            raise not_one(path, expected, f"parameter {name} is unexpected")
+        if (shape := list(weights[name].shape)) != list(value.shape):
+            raise not_one(path, expected, f"parameter {name} has shape {shape}, not {list(value.shape)}")
+    if surplus := [name for name in weights if name not in own]:
+        raise not_one(path, expected, f"parameter {surplus[0]} is unexpected")
     network.load_state_dict(weights, assign=assign)
 
 
 def stored(network: nn.Module, half: bool = False) -> dict[str, Tensor]:
     """The state dict as it is written: on the CPU, contiguous, with `half` in float16."""
-    return {
-        name: value.detach().to("cpu", torch.float16 if half and value.is_floating_point() else None).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    return {name: value.half() if half and value.is_floating_point() else value for name, value in state.items()}
 
 
 def write_contents(path: str | Path, contents: dict[str, Any]) -> None:
-    """Write a torch file of tensors and plain containers, whole or not at all.
-
-    Raises TypeError for contents that `read_contents` would refuse, before an older file is lost.
-    """
+    """Write a torch file, whole or not at all; TypeError for contents that `read_contents` would refuse."""
 
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
@@ -185,7 +170,7 @@ def write_contents(path: str | Path, contents: dict[str, Any]) -> None:
 def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file beside `path`, then move it there: until then an older file stays as it is.
 
-    Folders are made. Raises InputError when the disk is full, the place can't be written, and so on.
+    Folders are made. Raises InputError when the disk is full or the place can't be written.
     """
     path = Path(path)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")

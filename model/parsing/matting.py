@@ -1,7 +1,5 @@
-"""The person in a portrait, cut out by a small network: for the drawn teacher and for `--full_frame`.
-
-Its weights ship with the project; checkpoint/drawn/README.md says how they came about.
-"""
+"""The person in a portrait, cut out by a small network (checkpoint/drawn/README.md), for the drawn teacher and for
+`--full_frame`."""
 
 from functools import cache
 from pathlib import Path

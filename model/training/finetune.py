@@ -201,7 +201,7 @@ class GANTrainer(Trainer):
 
     def publish(self) -> Path:
         """Write the average; returns its path."""
-        checkpoints.save_generator(self.options.out, self.ema)
+        checkpoints.save_weights(self.options.out, self.ema)
         return Path(self.options.out)
 
 

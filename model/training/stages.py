@@ -49,7 +49,7 @@ class Pretraining(VToonifyTrainer):
         return f"pretrain-{suffix}.pt" if suffix else "pretrain.pt"
 
     def write_weights(self, path: Path) -> None:
-        checkpoints.save_encoder_pretrain(path, self.ema)
+        checkpoints.save_weights(path, self.ema.encoder)
 
 
 class Judge(nn.Module):

@@ -18,6 +18,7 @@ from model import checkpoints
 from model.common.cli import free_options
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
+from model.common.weight_files import write_contents
 from model.training.options import RunOptions
 
 EMA_HALF_LIFE = 10_000  # pictures after which an old weight counts half in the average (StyleGAN2, as VToonify)
@@ -150,7 +151,7 @@ class Trainer(ABC):
     def save(self) -> None:
         """Write the state; the last one is replaced when it is complete."""
         if self.accelerator.is_main_process:
-            checkpoints.save_state(self.options.state_file, self.state())
+            write_contents(self.options.state_file, self.state())
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
