@@ -65,7 +65,7 @@ def test_a_window_that_nobody_saw_does_not_glide(stylizer):
         for i in range(1, 60):
             presence.update(None, i / RATE)
         presence.update(far, 3.0)
-    stays, jumps = (presence.window.x - portrait.crop.left / portrait.crop.scale for presence in lands)
+    stays, jumps = (presence._path.window.x - portrait.crop.left / portrait.crop.scale for presence in lands)
     assert stays < 15 and jumps > 60
 
 

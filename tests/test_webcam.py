@@ -190,7 +190,7 @@ def test_the_program_shows_the_camera(stylize, monkeypatch):
         return cameras[-1]
 
     monkeypatch.setattr("model.inference.live.VideoCapture", capture)
-    monkeypatch.setattr("model.inference.batch.open_screens", lambda virtual_camera: [window])
+    monkeypatch.setattr("model.inference.live.open_screens", lambda virtual_camera: [window])
     code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
     assert (code, err) == (0, "")
     assert out == f"webcam:0: {len(window.pictures)} frames shown, {5 - len(window.pictures)} dropped\n"

@@ -20,8 +20,7 @@ from model.inference.stylizer import with_parsing
 from model.media.frames import Frame
 from model.styles.base import Pending, in_batches
 
-MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
-"""Parsing maps `[C, H, W]`, one for each of the crops uint8 `[H, W, 3]` that are given."""
+MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]  # crops uint8 [H, W, 3] -> parsing maps [C, H, W]
 
 
 def stylised(

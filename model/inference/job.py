@@ -12,10 +12,9 @@ from model.common import cli
 from model.common.errors import InputError
 from model.faces.search import find_people
 from model.inference.clip import MapsOf, stylised
-from model.inference.manifest import facts_of
 from model.inference.options import Options
 from model.inference.people import People, Person
-from model.inference.stylizer import Portrait, Stylizer
+from model.inference.stylizer import Stylizer
 from model.media.files import open_sink
 from model.media.frames import Frame, FrameSink, FrameSource
 from model.media.photos import PhotoSource
@@ -72,7 +71,7 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    several = options.most_faces != 1
+    several, is_film = options.most_faces != 1, source.is_video and not options.preview
     look = replace(options, crop=options.crop if source.is_video else "fixed")
     look.lost = look.lost or ("pass" if several else "keep")
     people = People(stylizer, look, options.choices, partial(load_other, stylizer, options))
@@ -81,17 +80,23 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
         if not look.follows:  # nobody joins them
             check_all_seen(options, source, len(faces))
     else:
-        shown, face = stylizer.find_face(source, not options.no_scale_image)
-        faces = [face]
+        shown, *faces = stylizer.find_face(source, not options.no_scale_image)
     persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
-    path = result_path(stylizer, source, name, options)
-    sink = sink_for(path, source, options)
+    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
+    path = Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{'.mp4' if is_film else '.jpg'}"
+    if options.resume and is_film:
+        sink = SegmentedSink(path, source, options.facts(str(source.path)))
+    else:
+        sink = open_sink(path, source)
     maps_of = parsing_maps(persons[0], source, options, sink.done)
     joining = {"newcomer": people.newcomer, "most": options.most_faces} if several else {}
     cartoon = partial(stylised, people=persons, look=look, maps_of=maps_of, state=sink.state, **joining)
     deliver(source, sink, cartoon, shown if options.preview else None)
     if not several:
-        write_input(path.with_name(f"{name}_input.jpg"), source, shown, persons[0].portrait)
+        crop = persons[0].portrait.crop
+        picture = crop.trim(crop.apply(shown.rgb), factor=1)
+        with open_sink(path.with_name(f"{name}_input.jpg"), PhotoSource(source.path, picture)) as photo:
+            photo.write(Frame(picture))
     elif not options.preview:
         try:
             check_all_seen(options, source, people.count)
@@ -105,23 +110,6 @@ def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
     missing = [number for number in options.choices if number > count]
     if missing:
         raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
-
-
-def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
-    """Where the result goes."""
-    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
-    suffix = ".mp4" if source.is_video and not options.preview else ".jpg"
-    return Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{suffix}"
-
-
-def sink_for(path: Path, source: FrameSource, options: Options) -> FrameSink:
-    """What a result is written to. With --resume, videos go on where the same was interrupted.
-
-    Raises InputError as `open_sink` does.
-    """
-    if options.resume and source.is_video and not options.preview:
-        return SegmentedSink(path, source, facts_of(str(source.path), options))
-    return open_sink(path, source)
 
 
 def deliver(
@@ -157,10 +145,3 @@ def parsing_maps(person: Person, source: FrameSource, options: Options, done: in
         return None
     flow = load_flow(options.raft_path, style.device)
     return Smoother(style.parser, flow, style.device, style.dtype, options.window_size).maps
-
-
-def write_input(path: Path, source: FrameSource, frame: Frame, portrait: Portrait) -> None:
-    """Write what the style was given of `frame`."""
-    crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
-    with open_sink(path, PhotoSource(source.path, crop)) as sink:
-        sink.write(Frame(crop))

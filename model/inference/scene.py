@@ -18,8 +18,7 @@ from model.inference.people import Person
 from model.media.frames import Frame
 from model.styles.base import Crop
 
-Newcomer = Callable[[int, Frame, np.ndarray], Person]
-"""Makes a person of their number, the frame, and their landmarks in it; as `People.newcomer`."""
+Newcomer = Callable[[int, Frame, np.ndarray], Person]  # of a number, frame and landmarks; as `People.newcomer`
 
 
 class TrackedPerson:
@@ -51,7 +50,7 @@ class TrackedPerson:
         self.size = 0.0 if landmarks is None else face_size(landmarks)
         self.presence = None
         if look.follows:
-            self.presence = Presence(self.portrait.crop, landmarks, look.full_frame > 0, look.fades, fades_in)
+            self.presence = Presence(self.portrait.crop, landmarks, look.full_frame > 0, look.lost == "pass", fades_in)
 
     def state(self) -> dict[str, Any]:
         """Where the window is, and how the person came, as JSON can hold it."""
@@ -80,8 +79,7 @@ class View:
     window: FaceCrop | MovingWindow
     crop: Crop
     share: float
-    size: float
-    """Of the face, in pixels of the frame."""
+    size: float  # of the face, in pixels of the frame
 
 
 @dataclass(frozen=True, eq=False)

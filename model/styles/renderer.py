@@ -17,8 +17,7 @@ LARGE_FRAME = 1_000_000  # pixels of a crop from which on strips are rendered un
 LARGEST_BATCH = 16  # frames at a time that are chosen at most: more give no more speed
 MEMORY_SHARE = 0.8  # part of the free memory that a batch may take
 
-PendingPictures = Callable[[], np.ndarray]
-"""Waits for pictures RGB uint8 `[B, h, w, 3]`."""
+PendingPictures = Callable[[], np.ndarray]  # waits for pictures RGB uint8 [B, h, w, 3]
 
 
 class Renderer:
@@ -62,19 +61,16 @@ class Renderer:
         done = 0
         while done < len(crops):
             some = slice(done, done + self.batch)
-            fits = True
             try:
                 parts.append(self._draw(crops[some], None if logits is None else logits[some]))
+                done = some.stop
             except RuntimeError as error:
                 if not any(words in str(error) for words in OUT_OF_MEMORY):
                     raise
-                fits = False
-            if fits:
-                done += self.batch
-                if self._measures:  # after the first frame: as many at a time as its need of memory allows
-                    self._measures, self.batch = False, frames_that_fit(*cuda_memory(self.device))
-            else:  # outside of the handler, where the failed call's tensors are freed
+            if done != some.stop:  # outside of the handler, where the failed call's tensors are freed
                 self._use_less_memory(crops)
+            elif self._measures:  # after the first frame: as many at a time as its need of memory allows
+                self._measures, self.batch = False, frames_that_fit(*cuda_memory(self.device))
         return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
     def _draw(self, crops: np.ndarray, logits: Tensor | None) -> PendingPictures:
@@ -104,11 +100,8 @@ class Renderer:
         elif not self.strips and not self.compiled:
             self.strips = True
         else:
-            height, width = crops.shape[1:3]
-            raise InputError(
-                f"There is not enough memory for a frame of {width} x {height} pixels: "
-                "choose a smaller padding or picture, or let the face be scaled."
-            )
+            size = f"{crops.shape[2]} x {crops.shape[1]} pixels"
+            raise InputError(f"There is not enough memory for a frame of {size}: choose a smaller padding or picture.")
 
 
 def frames_that_fit(free: int, one: int) -> int:
@@ -155,8 +148,7 @@ def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[
             return compiled(x)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"--compile does not work here ({reason}): install a C++ compiler (g++), or leave it out."
-            ) from error
+            mend = "install a C++ compiler (g++), or leave it out"
+            raise InputError(f"--compile does not work here ({reason}): {mend}.") from error
 
     return call
