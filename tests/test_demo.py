@@ -14,8 +14,7 @@ from app import Options
 from model.common.errors import InputError
 from model.demo import studio as studio_module
 from model.demo.gallery import Gallery, list_entries
-from model.demo.studio import Stopped, Studio
-from model.demo.visits import IDLE, Visits
+from model.demo.studio import IDLE, Stopped, Studio, Visits
 from model.inference.look import Look
 from model.inference.stylizer import Stylizer
 from model.styles.network import _Fold
