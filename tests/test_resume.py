@@ -23,7 +23,7 @@ from model.media.frames import Frame
 from model.styles import network
 from model.styles.network import VToonifyRenderer
 from tests.clips import make_clip, sound_packets, video_times
-from tests.small_models import ColourParser, cartoon, dual, face_picture, levels_apart, save_model
+from tests.small_models import ColourParser, dual, face_picture, levels_apart, save_model
 from tests.test_people import arriving
 from tests.test_scene import clip
 
@@ -65,18 +65,6 @@ def test_the_frames_after_a_state_are_as_if_all_were_rendered(look, done, monkey
     model, frames = dual(), clip(7)
     people = [Person(model, model.fit(frames[0], (64, 64, 64, 64)), look)]
     assert_goes_on(frames, people, look, done, monkeypatch)
-
-
-def test_without_the_state_the_window_would_jump():
-    """Else the test above could not fail."""
-    model, frames = dual(), clip(12)
-    look = LOOKS["follow"]
-    portrait = model.fit(frames[0], (64, 64, 64, 64))
-    wanted = list(cartoon(model, frames, portrait, look))
-    anew = next(cartoon(model, frames[8:], portrait, look))
-    resumed = next(cartoon(model, frames, portrait, look, state=wanted[7].state))
-    apart = [levels_apart(one.rgb, wanted[8].rgb).mean() for one in (resumed, anew)]
-    assert apart[0] < 0.2 * apart[1]
 
 
 def test_people_go_on_with_their_numbers_and_styles(monkeypatch):
@@ -193,14 +181,6 @@ def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatc
     moving_clip(count=11)
     assert stylize("--content", "clip.mp4", "--resume", *options)[0] == 0
     assert len(video_times(Path("output/clip_vtoonify_d.mp4"))) == 11
-
-
-def test_without_resume_a_playable_part_is_left(stylize, break_off):
-    moving_clip()
-    break_off(5)
-    code, _, err = stylize("--content", "clip.mp4")
-    assert code == 130 and "clip_vtoonify_d.partial.mp4" in err
-    assert len(video_times(Path("output/clip_vtoonify_d.partial.mp4"))) == 5
 
 
 def test_photos_and_previews_have_no_segments(stylize):
