@@ -45,9 +45,6 @@ def people_of(stylizer, frame: np.ndarray, *looks: Look) -> list[Person]:
     return [Person(stylizer, stylizer.fit(frame, CLOSE, True, face), look) for face, look in pairs]
 
 
-# ---- who is who
-
-
 def test_all_faces_are_found_the_main_one_first():
     faces = find_all_landmarks(group())
     assert len(faces) == 2 and middle(faces[0])[0] > 200 > 120 > middle(faces[1])[0]
@@ -67,9 +64,6 @@ def test_people_keep_their_numbers_while_they_move_and_while_one_is_gone():
     for _ in range(5):
         right, left = tracker.update(group())
     assert middle(left)[0] < 140 and middle(right)[0] > 190
-
-
-# ---- what is drawn
 
 
 def test_each_person_has_their_own_style(stylizer):
@@ -92,9 +86,6 @@ def test_the_nearer_one_covers_the_other(stylizer):
     people = people_of(stylizer, frame, Look(style_id="0", style_degree=1.0), Look(style_id="1", style_degree=1.0))
     either = [next(stylised([Frame(frame)], order, WHOLE)).rgb for order in (people, people[::-1])]
     assert np.array_equal(*either), "the order in which they are named does not matter"
-
-
-# ---- the command line
 
 
 def test_styles_are_read():
@@ -150,9 +141,6 @@ def test_wrong_options_are_a_sentence(stylize, arguments, told):
     Image.fromarray(face_picture()).save("me.jpg")
     code, _, err = stylize("--content", "me.jpg", *arguments)
     assert code == 2 and told in err and err.count("\n") == 1
-
-
-# ---- who comes and goes
 
 
 def arriving(count: int) -> list[Frame]:

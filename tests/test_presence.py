@@ -26,9 +26,6 @@ def shares(seen: list[bool], visibility: Visibility | None = None, start: int = 
     return [visibility.update(is_seen, (start + i) / RATE) for i, is_seen in enumerate(seen)]
 
 
-# ---- how much is seen
-
-
 def test_a_hand_before_the_face_changes_nothing():
     hidden = round(GRACE * RATE) - 1
     assert set(shares([True] * 3 + [False] * hidden + [True] * 3)) == {1.0}
@@ -39,6 +36,8 @@ def test_a_face_that_stays_away_fades_out_and_fades_in_when_it_is_back():
     steps = np.diff(found)
     assert found[0] == 1 and found[round(GRACE * RATE)] == 1 and found[30] == 0 and found[-1] == 1
     assert np.abs(steps).max() <= 1 / (FADE * RATE) + 1e-9, "nothing pops"
+    newcomer = shares([True] * 10, Visibility(is_new=True), start=140)
+    assert newcomer[0] == 0 and 0 < newcomer[1] < 0.5 and newcomer[-1] == 1
 
 
 def test_the_first_frame_and_cuts_decide_at_once():
@@ -47,12 +46,6 @@ def test_the_first_frame_and_cuts_decide_at_once():
     shares([True] * 5, visibility)
     assert visibility.update(False, 5 / RATE, is_cut=True) == 0
     assert visibility.update(True, 6 / RATE, is_cut=True) == 1
-
-
-def test_who_comes_in_fades_in():
-    newcomer = Visibility(is_new=True)
-    found = [newcomer.update(True, 7 + i / RATE) for i in range(10)]
-    assert found[0] == 0 and 0 < found[1] < 0.5 and found[-1] == 1
 
 
 def test_a_window_that_nobody_saw_does_not_glide(stylizer):
@@ -77,9 +70,6 @@ def test_a_face_that_was_lost_at_the_edge_has_left(stylizer, x, share):
     for i in range(1, 9):
         _, found = presence.update(None, i / RATE)
     assert found == pytest.approx(share, abs=1e-6)
-
-
-# ---- what is drawn
 
 
 def hiding() -> list[Frame]:

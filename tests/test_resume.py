@@ -33,7 +33,6 @@ CLOSE = ("--padding", 48, 48, 48, 48)  # as the fixture `stylize` has it
 ROOT = Path(__file__).parents[1]
 
 
-# ---- a clip that goes on from a state
 
 LOOKS = {
     "crop": Look(),
@@ -75,9 +74,6 @@ def test_people_go_on_with_their_numbers_and_styles(monkeypatch):
     first = people.person(1, frames[0], find_all_landmarks(frames[0].rgb)[0])
     for done in (2, 20):
         assert_goes_on(frames, [first], look, done, monkeypatch, newcomer=people.newcomer, most=None)
-
-
-# ---- the program
 
 
 @pytest.fixture(autouse=True)
@@ -153,18 +149,11 @@ def test_stored_parsing_maps_go_on_where_the_frames_do(stylize, break_off, monke
     arguments += ["--faceparsing_path", "parser.pth", "--parsing_map_path", "maps.npy", "--resume"]
     break_off(5)
     assert stylize(*arguments)[0] == 130
-    for folder in ("output", "whole"):
-        assert stylize(*arguments, "--output_path", folder)[0] == 0
-    assert_alike(*(Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole")))
-
-
-def test_the_bar_begins_at_what_is_done(stylize, break_off, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    moving_clip()
-    break_off(7)
-    stylize("--content", "clip.mp4", "--resume")
-    _, _, err = stylize("--content", "clip.mp4", "--resume")
-    assert " 6/10 " in err and " 10/10 " in err and " 0/10 " not in err
+    for folder, begin in (("output", 3), ("whole", 0)):
+        code, _, err = stylize(*arguments, "--output_path", folder)
+        assert code == 0 and f" {begin}/8 " in err and " 8/8 " in err and (begin == 0 or " 0/8 " not in err)
+    assert_alike(*(Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole")))
 
 
 def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatch):

@@ -19,9 +19,6 @@ from tests.test_frames_failures import files_no_larger_than
 
 pytest_plugins = ("tests.commands_plugin",)
 
-# ---- bad input
-
-
 @pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "text.mp4", "text.jpg", "gone.jpg", "n" * 300])
 def test_unreadable_contents(stylize, name, monkeypatch):
     monkeypatch.setattr(batch, "make_stylizer", lambda options: pytest.fail("loaded for nothing"))
@@ -118,9 +115,6 @@ def test_malicious_exemplar_codes(stylize, naked):
     outcome = stylize("--content", "me.jpg", "--exstyle_path", "codes.npy")
     assert_one_sentence(outcome, "codes.npy is not a file of exemplar style codes: ")
     assert not Path("exploded").exists()
-
-
-# ---- full disks, Ctrl-C and the unforeseen
 
 
 @pytest.mark.parametrize("name", ["me.jpg", "clip.mp4"])

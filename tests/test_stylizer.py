@@ -40,9 +40,6 @@ def whole(stylizer):
     return stylizer.fit(noises(1)[0], scale_image=False)
 
 
-# ---- results
-
-
 @pytest.mark.parametrize("parsing_channels", [0, 19])
 def test_a_batch_equals_its_items(parsing_channels):
     stylizer, frames = dual(parsing_channels), noises(5)
@@ -103,9 +100,6 @@ def test_a_frame_of_another_size_is_refused(stylizer, whole):
         next(results)
 
 
-# ---- style and degree
-
-
 def test_degrees_from_0_to_1_differ_and_others_are_refused_at_once(stylizer, whole):
     ends = [next(stylizer.render(noises(1), whole, degree=degree)) for degree in (0, 1, None)]
     assert levels_apart(ends[0], ends[1]).max() > 1
@@ -158,9 +152,6 @@ def test_each_portrait_keeps_its_own_style_code():
     assert encoder.calls == 2, "once for a portrait, not for a frame"
 
 
-# ---- faces
-
-
 def test_a_photo_without_a_face_is_named(stylizer):
     with pytest.raises(InputError, match="somewhere/hill.jpg"):
         stylizer.fit_source(PhotoSource(Path("somewhere/hill.jpg"), GREY[:17, :17]))
@@ -184,9 +175,6 @@ def test_no_face_is_searched_where_none_is_needed(stylizer, monkeypatch):
     assert stylizer.fit_source(PhotoSource(Path("hill.jpg"), GREY), scale_image=False).crop.height == 192
 
 
-# ---- parsing maps
-
-
 def test_stored_parsing_maps_take_the_place_of_the_parser():
     stylizer, frames = dual(19), noises(3)
     portrait = stylizer.fit(frames[0], scale_image=False)
@@ -197,9 +185,6 @@ def test_stored_parsing_maps_take_the_place_of_the_parser():
     stylizer.style.parser = None
     without = list(stylizer.render(frames, portrait, parsing_maps=maps, batch_size=2))
     assert np.array_equal(stored, without)
-
-
-# ---- loading and resources
 
 
 def test_from_preset_takes_a_path(tmp_path):

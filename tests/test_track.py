@@ -38,9 +38,6 @@ def middle(landmarks: np.ndarray) -> np.ndarray:
     return sum(eye_centres(landmarks)) / 2
 
 
-# ---- landmarks
-
-
 def test_a_moving_face_is_followed_with_one_search():
     searches = []
     tracker = FaceTracker(lambda rgb: searches.append(1) or find_landmarks_quickly(rgb))
@@ -94,9 +91,6 @@ def test_a_cut_is_noticed_and_the_face_found_elsewhere():
     assert not tracker.is_cut
 
 
-# ---- the filter
-
-
 def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
     rng = np.random.default_rng(0)
     still, quick = OneEuro(0.8, 2.0), OneEuro(0.8, 2.0)
@@ -105,9 +99,6 @@ def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
     assert calm[10:].std() < 0.5 * noise[10:].std()
     moving = [quick(np.array([4 * i / 25, 0.0]), i / 25)[0] for i in range(25)]
     assert 4 * 24 / 25 - moving[-1] < 0.4
-
-
-# ---- the window
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.7])

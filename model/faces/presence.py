@@ -49,12 +49,9 @@ class Visibility:
 
 
 class Presence:
-    """The window around one person, and how much of their cartoon is seen in it.
+    """The window around one person (see `WindowPath`), and how much of their cartoon is seen in it.
 
-    Args:
-        crop, landmarks, anchored: as `WindowPath` takes them.
-        fades: without a face the cartoon fades out; else it stays, in the window where the face was last.
-        is_new: the person appeared in the midst of a shot.
+    fades: without a face the cartoon fades out; else it stays, in the window where the face was last.
     """
 
     def __init__(

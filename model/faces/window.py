@@ -88,11 +88,9 @@ class WindowPath:
     window glides there; at a cut it jumps.
 
     Args:
-        crop: the first window.
-        landmarks: `[68, 2]` of the frame that `crop` was fitted to.
-        anchored: let the window go in whole steps over one grid of pixels. What stands still in the frame is then
-            sampled alike in every frame and does not shimmer; where the result is put back into the frame, the steps
-            are not seen.
+        crop, landmarks: the first window, and the landmarks `[68, 2]` that it was fitted to.
+        anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
+            The steps are not seen where the result is put back into the frame.
     """
 
     CUTOFF, BETA = 0.8, 2.0  # of the 1€ filter for the position, in eye distances

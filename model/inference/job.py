@@ -77,8 +77,8 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     people = People(stylizer, look, options.choices, partial(load_other, stylizer, options))
     if several:
         shown, faces = find_people(source, options.most_faces)
-        if not look.follows:  # nobody joins them
-            check_all_seen(options, source, len(faces))
+        if not look.follows and (told := unseen(options, source, len(faces))):  # nobody joins them
+            raise InputError(told)
     else:
         shown, *faces = stylizer.find_face(source, not options.no_scale_image)
     persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
@@ -97,29 +97,22 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
         picture = crop.trim(crop.apply(shown.rgb), factor=1)
         with open_sink(path.with_name(f"{name}_input.jpg"), PhotoSource(source.path, picture)) as photo:
             photo.write(Frame(picture))
-    elif not options.preview:
-        try:
-            check_all_seen(options, source, people.count)
-        except InputError as unseen:  # the result is there
-            cli.say(unseen)
+    elif not options.preview and (told := unseen(options, source, people.count)):
+        cli.say(told)  # but the result is there
     return path
 
 
-def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
-    """Raise InputError where --styles names a person beyond the `count` that were seen."""
+def unseen(options: Options, source: FrameSource, count: int) -> str | None:
+    """A sentence where --styles names a person beyond the `count` that were seen."""
     missing = [number for number in options.choices if number > count]
-    if missing:
-        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
+    return f"--styles names person {missing[0]}, but {source.path} shows {count}." if missing else None
 
 
 def deliver(
     source: FrameSource, sink: FrameSink, cartoon: Callable[[Iterator[Frame]], Iterator[Frame]],
     preview: Frame | None = None,
 ) -> None:  # fmt: skip
-    """Write the cartoon of the frames of a source, or of the one frame `preview`, with a progress bar.
-
-    Reading, computing and writing go on at the same time. What an interruption leaves is told.
-    """
+    """Write the cartoon of a source, or of the one frame `preview`, with a bar; what Ctrl-C leaves is told."""
     hidden = None if source.is_video and preview is None else True  # None: where stderr is no terminal
     bar = {"desc": source.name, "total": source.expected_frames, "initial": sink.done, "unit": "frame"}
     try:
@@ -133,10 +126,7 @@ def deliver(
 
 
 def parsing_maps(person: Person, source: FrameSource, options: Options, done: int) -> MapsOf | None:
-    """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone.
-
-    done: how many frames are passed over.
-    """
+    """Maps for the frames after the first `done`: from a file or smoothed on the way; None: each is parsed alone."""
     style = person.stylizer.style
     if options.parsing_map_path:
         maps = open_maps(options.parsing_map_path, style.network.config.parsing_channels, person.portrait.crop)

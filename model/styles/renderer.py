@@ -25,11 +25,9 @@ class Renderer:
 
     Args:
         parser: the face parser for models that take parsing maps.
-        batch: frames at a time; None: one on the CPU and on MPS, and as many as fit on CUDA, found with the first.
-        strips: render pictures strip by strip, which needs less memory and gives the same; large ones are anyway.
+        batch: frames at a time; None: as many as fit on CUDA, else one. Halved when the memory does not suffice.
+        strips: render strip by strip, with less memory and the same result, as large frames always are.
         compiled: compile the network for the crop's size and the batch.
-
-    `batch` is halved when the memory does not suffice; at one frame, `strips` is the last resort.
     """
 
     def __init__(
@@ -135,10 +133,7 @@ def fetch(pictures: Tensor) -> PendingPictures:
 
 
 def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The network through torch.compile, with CUDA graphs on CUDA; each shape is compiled when it is first seen.
-
-    Calls raise InputError where there is no compiler: on the CPU torch needs g++ or clang++, on a GPU Triton.
-    """
+    """The network through torch.compile, for each shape anew. Calls raise InputError where there is no compiler."""
     from torch._dynamo.exc import TorchDynamoException  # here: it takes a second to import
 
     compiled = torch.compile(network, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else "default")
