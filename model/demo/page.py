@@ -1,7 +1,6 @@
 """The handlers behind the page's controls. All that is rendered, `Studio` renders.
 
-A handler gets the name of the visitor's session and, by name, the values it works on. It yields what the parts of the
-page are to show, by their names.
+A handler gets the visitor's session and, by name, the values it works on; it yields what the page's parts are to show.
 """
 
 import html

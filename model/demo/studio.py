@@ -100,10 +100,7 @@ class Studio:
             return self._load(preset)
 
     def bring(self, path: str | Path | None = None) -> Content:
-        """Open what a visitor uploaded (None: the sample portrait) and find the faces in it.
-
-        Raises InputError, in words for the visitor, for anything that cannot be stylised here.
-        """
+        """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
         if path is None:
             source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
             return Content(source, "the sample portrait", *find_people(source))
@@ -119,9 +116,8 @@ class Studio:
             raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
 
     def _check_length(self, name: str, seconds: float) -> None:
-        if seconds > self.max_seconds + LENGTH_TOLERANCE:
-            most = f"this page takes up to {self.max_seconds:g}"
-            raise InputError(f"{name} lasts {seconds:.0f} seconds, and {most}: cut out a part of it.")
+        if seconds > (most := self.max_seconds) + LENGTH_TOLERANCE:
+            raise InputError(f"{name} lasts {seconds:.0f} seconds; this page takes up to {most:g}: cut out a part.")
 
     def person(self, content: Content, preset: str, face: int, look: Look) -> Person:
         """Number `face` of the shown frame, encoded once for a preset. InputError if nothing is left of the crop."""
@@ -176,8 +172,8 @@ def reduced(rgb: np.ndarray, side: int) -> Image.Image:
 def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
     height, width = map(int, size)
     if height * width > MAX_PIXELS[kind]:
-        most = f"this page allows {MAX_PIXELS[kind] / 1e6:.0f} megapixels"
-        raise InputError(f"{what} has {width} × {height} pixels, and {most}: make it smaller.")
+        most = f"{MAX_PIXELS[kind] / 1e6:.0f} megapixels"
+        raise InputError(f"{what} has {width} × {height} pixels; this page allows {most}: make it smaller.")
 
 
 @dataclass(eq=False)

@@ -79,10 +79,7 @@ class FaceTracker:
         self._since_confirmed = 0
         picture, box, _ = _upright(rgb, landmarks)
         self._doubts = 0 if shows_face(picture, box) else self._doubts + 1
-        if self._doubts < DOUBTS:
-            return landmarks
-        self._doubts = 0
-        return None
+        return landmarks if self._doubts < DOUBTS else None
 
     def _search(self, rgb: np.ndarray) -> np.ndarray | None:
         due = self._landmarks is not None or self.is_cut or self._since_searched % SEARCH_EVERY == 0
@@ -95,9 +92,8 @@ class FaceTracker:
 class CrowdTracker:
     """Follows one or several faces, each by a `FaceTracker`; no two of them take the same face.
 
-    One face alone is looked for everywhere once it is lost. Of several, a lost face is looked for among those that
-    belong to nobody, and goes to the person who was last seen nearest to it. With `most`, all faces of the frame are
-    detected now and then: one that belongs to nobody, twice in a row, is that of a newcomer.
+    One face alone is looked for everywhere once it is lost. Of several, a face that belongs to nobody goes to the lost
+    person who was last seen nearest to it. With `most`, one that belongs to nobody twice in a row is a newcomer's.
 
     Args:
         faces: landmarks `[68, 2]` of each person in one frame; people keep their numbers.
@@ -168,8 +164,7 @@ class CrowdTracker:
         pairs = zip(self._found, self.last_seen, strict=True)
         return all(_apart(face, last) >= (self.NEAR if found is None else 1) for found, last in pairs)
 
-    def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:
-        """All faces of the frame, which are searched once."""
+    def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:  # all faces of the frame, which is searched once
         if self._all is None:
             self._all = find_all_landmarks(rgb)
         return self._all

@@ -45,20 +45,15 @@ def run(options: Options) -> None:
         raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
     if len(contents) == 1:
         open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
-    make_folder(results)
-    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
-    number, count = cli.processes()
-    stylize_all(make_stylizer(options), jobs[number::count], options)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder for the results."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is in its place" if in_the_way else error.strerror
-        raise InputError(f"cannot make the folder {folder}: {reason}; choose another --output_path") from error
+        raise InputError(f"cannot make the folder {results}: {reason}; choose another --output_path") from error
+    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
+    number, count = cli.processes()
+    stylize_all(make_stylizer(options), jobs[number::count], options)
 
 
 def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options: Options) -> None:
@@ -133,16 +128,14 @@ def _find_content(name: str, results: Path) -> list[str]:
         return list(map(str, inside))
     if path.exists() or not any(sign in name for sign in "*?["):
         return [name]
-    matches = sorted(m for m in glob(name, recursive=True) if is_content(Path(m)))  # noqa: PTH207 - may be absolute
+    matches = sorted(m for m in glob(name, recursive=True) if _is_content(Path(m)))  # noqa: PTH207 - may be absolute
     if not matches:
         raise InputError(f"No file matches {name}: check the pattern.")
     return matches
 
 
-def is_content(path: Path) -> bool:
-    """Whether it is a file, and no part of an unfinished result (see `media.resume`)."""
-    folder = path.parent
-    return path.is_file() and not (folder.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(folder.stem))
+def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished result (see `media.resume`)
+    return path.is_file() and not (path.parent.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(path.parent.stem))
 
 
 def result_names(contents: list[str], results: Path) -> list[str]:

@@ -107,14 +107,14 @@ class Options(Look):
         """Raise InputError for values that cannot work, before anything is loaded."""
         super().check()
         self._check_exclusions()
-        if self.camera is None and self.virtual_camera:
+        is_live, unfit = self.camera is not None, [name for name in NOT_LIVE if getattr(self, name)]
+        if not is_live and self.virtual_camera:
             raise InputError("--virtual_camera is for --content webcam: leave one of them out.")
-        if self.camera is None and self.lost and not self.follows:
+        if not is_live and self.lost and not self.follows:
             raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
-        unfit = [name for name in NOT_LIVE if getattr(self, name)]
-        if self.camera is not None and unfit:
+        if is_live and unfit:
             raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
-        if self.camera is not None and self.most_faces != 1:
+        if is_live and self.most_faces != 1:
             raise InputError(f"--faces {self.faces} is for files: a webcam shows one person in style.")
         self._check_people()
 

@@ -20,31 +20,24 @@ PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
 
 @dataclass(frozen=True)
 class Preset:
-    """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
-
-    `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
-    to choose from, where known; `style_names` are theirs, where they tell something, and `mark` tells them from styles
-    of the same names in another model. With `colour_transfer` the result takes the exemplar's colours, too. With
-    `steady`, noise is taken out of videos before they are rendered; published models get their frames as they are.
-    With `keeps_grey`, black-and-white photos stay so: no style of the model has a colour of its own to give.
-    """
+    """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute."""
 
     name: str
     backbone: Backbone
     file: str
     exemplars: str | None = None
-    styles: int | None = None
-    style_names: tuple[str, ...] = ()
-    mark: str = ""
-    style: int | None = None
-    degree: float | None = None
-    colour_transfer: bool = False
+    styles: int | None = None  # how many exemplars there are to choose from, where known
+    style_names: tuple[str, ...] = ()  # of the exemplars, where they tell something
+    mark: str = ""  # tells its styles from those of the same names in another model
+    style: int | None = None  # the only one that the model was trained for
+    degree: float | None = None  # the only one that the model was trained for
+    colour_transfer: bool = False  # whether the result takes the exemplar's colours, too
     style_encoder: str | None = "encoder.pt"
     parser: str | None = "faceparsing.pth"
     default_style: int = 26
     default_degree: float = 0.5
-    steady: bool = False
-    keeps_grey: bool = False
+    steady: bool = False  # whether noise is taken out of videos first; published models get frames as they are
+    keeps_grey: bool = False  # whether black-and-white photos stay so: no style has a colour of its own to give
     licence: str = AUTHORS_LICENCE
 
     @property
