@@ -34,8 +34,7 @@ class Options:
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
     @property
-    def visitors(self) -> list[tuple[str, ...]] | None:
-        """Names and passwords; None when everybody may come in."""
+    def visitors(self) -> list[tuple[str, ...]] | None:  # names and passwords; None when everybody may come in
         return [tuple(text.split(":", 1)) for text in self.auth] or None
 
     def check(self) -> None:

@@ -53,8 +53,8 @@ def smooth(source: FrameSource, options: Options) -> Path:
     if not options.no_scale_image:
         crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
     device = pick_device(options.device)
-    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
     dtype = pick_precision(options.precision, device)
+    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
     smoother = Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
     path = Path(options.output_path) / f"{source.name}_parsingmap.npz"
     sink = MapSink(path, crop, options.window_size, options.resume)

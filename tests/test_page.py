@@ -28,8 +28,7 @@ DEGREE, UPLOAD = "#degree input[type=range]", "#upload input[type=file]"
 
 
 @pytest.fixture(scope="module")
-def temporary(tmp_path_factory):
-    """Where the server makes its temporary files."""
+def temporary(tmp_path_factory):  # where the server makes its temporary files
     return tmp_path_factory.mktemp("server")
 
 

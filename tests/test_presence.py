@@ -11,7 +11,7 @@ from model.media.frames import Frame
 from model.styles.network import VToonifyRenderer
 from tests.small_models import cartoon, dual, levels_apart
 from tests.test_scene import CLOSE
-from tests.test_track import SIZE, empty, middle, view
+from tests.test_track import empty, middle, view
 
 RATE = 20
 
@@ -26,9 +26,6 @@ def shares(seen: list[bool], visibility: Visibility | None = None, start: int = 
     return [visibility.update(is_seen, (start + i) / RATE) for i, is_seen in enumerate(seen)]
 
 
-# ---- how much is seen
-
-
 def test_a_hand_before_the_face_changes_nothing():
     hidden = round(GRACE * RATE) - 1
     assert set(shares([True] * 3 + [False] * hidden + [True] * 3)) == {1.0}
@@ -39,6 +36,8 @@ def test_a_face_that_stays_away_fades_out_and_fades_in_when_it_is_back():
     steps = np.diff(found)
     assert found[0] == 1 and found[round(GRACE * RATE)] == 1 and found[30] == 0 and found[-1] == 1
     assert np.abs(steps).max() <= 1 / (FADE * RATE) + 1e-9, "nothing pops"
+    newcomer = shares([True] * 10, Visibility(is_new=True), start=140)
+    assert newcomer[0] == 0 and 0 < newcomer[1] < 0.5 and newcomer[-1] == 1
 
 
 def test_the_first_frame_and_cuts_decide_at_once():
@@ -47,12 +46,6 @@ def test_the_first_frame_and_cuts_decide_at_once():
     shares([True] * 5, visibility)
     assert visibility.update(False, 5 / RATE, is_cut=True) == 0
     assert visibility.update(True, 6 / RATE, is_cut=True) == 1
-
-
-def test_who_comes_in_fades_in():
-    newcomer = Visibility(is_new=True)
-    found = [newcomer.update(True, 7 + i / RATE) for i in range(10)]
-    assert found[0] == 0 and 0 < found[1] < 0.5 and found[-1] == 1
 
 
 def test_a_window_that_nobody_saw_does_not_glide(stylizer):
@@ -64,8 +57,8 @@ def test_a_window_that_nobody_saw_does_not_glide(stylizer):
         presence.update(portrait.landmarks, 0.0)
         for i in range(1, 60):
             presence.update(None, i / RATE)
-        presence.update(far, 3.0)
-    stays, jumps = (presence.window.x - portrait.crop.left / portrait.crop.scale for presence in lands)
+    windows = [presence.update(far, 3.0)[0] for presence in lands]
+    stays, jumps = (window.x - portrait.crop.left / portrait.crop.scale for window in windows)
     assert stays < 15 and jumps > 60
 
 
@@ -77,9 +70,6 @@ def test_a_face_that_was_lost_at_the_edge_has_left(stylizer, x, share):
     for i in range(1, 9):
         _, found = presence.update(None, i / RATE)
     assert found == pytest.approx(share, abs=1e-6)
-
-
-# ---- what is drawn
 
 
 def hiding() -> list[Frame]:
@@ -94,8 +84,11 @@ def looked(stylizer, **settings) -> tuple[list[Frame], list[Frame]]:
     return frames, list(cartoon(stylizer, frames, stylizer.fit(frames[0], CLOSE), look))
 
 
-def test_frames_without_a_face_come_through_as_they_are(stylizer):
-    frames, results = looked(stylizer, full_frame=1, lost="pass")
+def test_frames_without_a_face_come_through_as_they_are_and_are_not_rendered(stylizer, monkeypatch):
+    rendered, start = [], VToonifyRenderer.start
+    monkeypatch.setattr(VToonifyRenderer, "start", lambda self, crops: rendered.extend(crops) or start(self, crops))
+    frames, results = looked(stylizer, full_frame=1, lost="pass", batch_size=4)
+    assert len(rendered) < len(frames) - 8
     assert [frame.time for frame in results] == [frame.time for frame in frames]
     changes = [levels_apart(result.rgb, frame.rgb).mean() for result, frame in zip(results, frames, strict=True)]
     assert min(changes[0], changes[2], changes[-1]) > 0.3
@@ -111,12 +104,3 @@ def test_without_the_whole_frame_the_crop_comes_through_enlarged(stylizer):
     assert len({frame.rgb.shape for frame in passed}) == 1 and passed[0].rgb.shape == kept[0].rgb.shape
     assert np.array_equal(passed[2].rgb, kept[2].rgb)
     assert np.abs(passed[18].rgb.astype(int) - 120).max() == 0 < levels_apart(kept[18].rgb, passed[18].rgb).mean()
-
-
-def test_frames_without_a_face_are_not_rendered(stylizer, monkeypatch):
-    rendered = []
-    start = VToonifyRenderer.start
-    monkeypatch.setattr(VToonifyRenderer, "start", lambda self, crops: rendered.extend(crops) or start(self, crops))
-    frames, results = looked(stylizer, full_frame=2, lost="pass", batch_size=4)
-    assert len(results) == len(frames) and len(rendered) < len(frames) - 8
-    assert results[0].rgb.shape == (2 * SIZE[0], 2 * SIZE[1], 3)

@@ -2,17 +2,15 @@
 
 import shutil
 
-import numpy as np
 import pytest
 import torch
 
 from model.common.errors import InputError
 from model.folded import FoldedVToonify
 from model.styles import renderer as renderer_module
-from model.styles.renderer import Renderer, frames_that_fit
+from model.styles.renderer import frames_that_fit
 from tests.small_models import dual, levels_apart, noises
 
-CPU = torch.device("cpu")
 FULL = "CUDA out of memory. Tried to allocate 90.00 GiB"
 
 
@@ -40,7 +38,8 @@ def memory_for(monkeypatch, frames: int) -> list[int]:
     return asked
 
 
-# ---- memory
+def assert_alike(wanted, found) -> None:
+    assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
 
 
 def test_batches_are_halved_until_they_fit(stylizer, whole, monkeypatch):
@@ -49,7 +48,7 @@ def test_batches_are_halved_until_they_fit(stylizer, whole, monkeypatch):
     asked = memory_for(monkeypatch, frames=2)
     found = list(stylizer.render(frames, whole, batch_size=8))
     assert asked == [8, 4, 2, 2, 2, 2, 2, 2, 1], "once found, the size stays"
-    assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
+    assert_alike(wanted, found)
 
 
 def test_one_frame_that_does_not_fit_is_rendered_in_strips(stylizer, whole, monkeypatch):
@@ -57,25 +56,21 @@ def test_one_frame_that_does_not_fit_is_rendered_in_strips(stylizer, whole, monk
     asked = memory_for(monkeypatch, frames=0)
     found = list(stylizer.render(noises(3), whole))
     assert asked == [1], "strips from then on"
-    assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
+    assert_alike(wanted, found)
 
 
-def test_too_little_memory_for_strips_is_a_sentence(stylizer, whole, monkeypatch):
+@pytest.mark.parametrize(
+    ("message", "error", "told"),
+    [("can't allocate memory: you tried to allocate 9000000000 bytes.", InputError, "frame of 32 x 24 pixels"),
+     ("mat1 and mat2 shapes cannot be multiplied", RuntimeError, "shapes")],
+)  # fmt: skip
+def test_too_little_memory_is_a_sentence_and_other_failures_are_not(stylizer, whole, monkeypatch, message, error, told):
     def fail(*_):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9000000000 bytes.")
+        raise RuntimeError(message)
 
     monkeypatch.setattr(FoldedVToonify, "encode", fail)
-    with pytest.raises(InputError, match="frame of 32 x 24 pixels"):
+    with pytest.raises(error, match=told):
         list(stylizer.render(noises(1), whole, batch_size=4))
-
-
-def test_other_failures_are_not_taken_for_memory(stylizer, whole, monkeypatch):
-    def fail(*_):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    monkeypatch.setattr(FoldedVToonify, "forward", fail)
-    with pytest.raises(RuntimeError, match="shapes"):
-        list(stylizer.render(noises(1), whole))
 
 
 @pytest.mark.parametrize(
@@ -83,9 +78,6 @@ def test_other_failures_are_not_taken_for_memory(stylizer, whole, monkeypatch):
 )
 def test_a_batch_fills_the_free_memory(free, one, frames):
     assert frames_that_fit(int(free), int(one)) == frames
-
-
-# ---- strips
 
 
 @pytest.mark.parametrize("parsing_channels", [0, 19])
@@ -106,9 +98,6 @@ def test_large_frames_are_rendered_in_strips(stylizer, whole, monkeypatch):
     assert len(list(stylizer.render(noises(2), whole))) == 2 and not asked
 
 
-# ---- compiling
-
-
 def test_tiles_and_compiling_exclude_each_other():
     with pytest.raises(InputError, match="--tile and --compile"):
         type(dual()).from_preset("starter", tile=True, compile=True)
@@ -121,7 +110,7 @@ def test_the_last_frames_of_a_clip_are_filled_up_for_a_compiled_network(stylizer
     asked = memory_for(monkeypatch, frames=3)
     found = list(stylizer.render(noises(5), whole, batch_size=3))
     assert asked == [3, 3] and len(found) == 5
-    assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
+    assert_alike(wanted, found)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
@@ -129,7 +118,7 @@ def test_the_compiled_network_gives_the_same_pictures(stylizer, whole):
     wanted = list(stylizer.render(noises(2), whole))
     stylizer.style.compile = True
     found = list(stylizer.render(noises(2), whole))
-    assert max(levels_apart(*pair).max() for pair in zip(wanted, found, strict=True)) <= 1
+    assert_alike(wanted, found)
 
 
 def test_no_compiler_is_a_sentence(stylizer, whole, monkeypatch, tmp_path):
@@ -141,10 +130,3 @@ def test_no_compiler_is_a_sentence(stylizer, whole, monkeypatch, tmp_path):
     stylizer.style.compile = True
     with pytest.raises(InputError, match="--compile does not work here"):
         list(stylizer.render(noises(1), whole))
-
-
-def test_more_crops_than_a_batch_are_rendered_in_parts(stylizer):
-    folded = stylizer.style.fold(stylizer.style.style_code(None), 0.5)
-    renderer = Renderer(None, CPU, torch.float32, batch=2)
-    renderer.use(folded)
-    assert renderer.start(np.stack(noises(3)))().shape == (3, 96, 128, 3)

@@ -23,7 +23,7 @@ from model.media.frames import Frame
 from model.styles import network
 from model.styles.network import VToonifyRenderer
 from tests.clips import make_clip, sound_packets, video_times
-from tests.small_models import ColourParser, cartoon, dual, face_picture, levels_apart, save_model
+from tests.small_models import ColourParser, dual, face_picture, levels_apart, save_model
 from tests.test_people import arriving
 from tests.test_scene import clip
 
@@ -33,7 +33,6 @@ CLOSE = ("--padding", 48, 48, 48, 48)  # as the fixture `stylize` has it
 ROOT = Path(__file__).parents[1]
 
 
-# ---- a clip that goes on from a state
 
 LOOKS = {
     "crop": Look(),
@@ -67,18 +66,6 @@ def test_the_frames_after_a_state_are_as_if_all_were_rendered(look, done, monkey
     assert_goes_on(frames, people, look, done, monkeypatch)
 
 
-def test_without_the_state_the_window_would_jump():
-    """Else the test above could not fail."""
-    model, frames = dual(), clip(12)
-    look = LOOKS["follow"]
-    portrait = model.fit(frames[0], (64, 64, 64, 64))
-    wanted = list(cartoon(model, frames, portrait, look))
-    anew = next(cartoon(model, frames[8:], portrait, look))
-    resumed = next(cartoon(model, frames, portrait, look, state=wanted[7].state))
-    apart = [levels_apart(one.rgb, wanted[8].rgb).mean() for one in (resumed, anew)]
-    assert apart[0] < 0.2 * apart[1]
-
-
 def test_people_go_on_with_their_numbers_and_styles(monkeypatch):
     model = dual()
     frames = arriving(24)
@@ -87,9 +74,6 @@ def test_people_go_on_with_their_numbers_and_styles(monkeypatch):
     first = people.person(1, frames[0], find_all_landmarks(frames[0].rgb)[0])
     for done in (2, 20):
         assert_goes_on(frames, [first], look, done, monkeypatch, newcomer=people.newcomer, most=None)
-
-
-# ---- the program
 
 
 @pytest.fixture(autouse=True)
@@ -165,18 +149,11 @@ def test_stored_parsing_maps_go_on_where_the_frames_do(stylize, break_off, monke
     arguments += ["--faceparsing_path", "parser.pth", "--parsing_map_path", "maps.npy", "--resume"]
     break_off(5)
     assert stylize(*arguments)[0] == 130
-    for folder in ("output", "whole"):
-        assert stylize(*arguments, "--output_path", folder)[0] == 0
-    assert_alike(*(Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole")))
-
-
-def test_the_bar_begins_at_what_is_done(stylize, break_off, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    moving_clip()
-    break_off(7)
-    stylize("--content", "clip.mp4", "--resume")
-    _, _, err = stylize("--content", "clip.mp4", "--resume")
-    assert " 6/10 " in err and " 10/10 " in err and " 0/10 " not in err
+    for folder, begin in (("output", 3), ("whole", 0)):
+        code, _, err = stylize(*arguments, "--output_path", folder)
+        assert code == 0 and f" {begin}/8 " in err and " 8/8 " in err and (begin == 0 or " 0/8 " not in err)
+    assert_alike(*(Path(folder) / "clip_vtoonify_d.mp4" for folder in ("output", "whole")))
 
 
 def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatch):
@@ -193,14 +170,6 @@ def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatc
     moving_clip(count=11)
     assert stylize("--content", "clip.mp4", "--resume", *options)[0] == 0
     assert len(video_times(Path("output/clip_vtoonify_d.mp4"))) == 11
-
-
-def test_without_resume_a_playable_part_is_left(stylize, break_off):
-    moving_clip()
-    break_off(5)
-    code, _, err = stylize("--content", "clip.mp4")
-    assert code == 130 and "clip_vtoonify_d.partial.mp4" in err
-    assert len(video_times(Path("output/clip_vtoonify_d.partial.mp4"))) == 5
 
 
 def test_photos_and_previews_have_no_segments(stylize):

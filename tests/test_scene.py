@@ -7,7 +7,7 @@ import pytest
 
 from model.inference.look import Look
 from model.media.frames import Frame
-from tests.small_models import cartoon, dual, levels_apart, noises
+from tests.small_models import cartoon, dual, levels_apart
 from tests.test_track import SIZE, view
 
 CLOSE = (64, 64, 64, 64)
@@ -29,13 +29,6 @@ def test_the_fixed_crop_is_what_the_stylizer_renders(stylizer):
     wanted = list(stylizer.render(frames, portrait, degree=0.7, style=1))
     assert [frame.time for frame in found] == [frame.time for frame in wanted]
     assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(found, wanted, strict=True))
-
-
-def test_frames_of_any_size_without_a_face_crop_keep_their_size(stylizer):
-    frames = [Frame(rgb) for rgb in noises(2, 61, 83)]
-    portrait = stylizer.fit(frames[0], scale_image=False)
-    for frame in cartoon(stylizer, frames, portrait, Look()):
-        assert frame.rgb.shape == (244, 332, 3)
 
 
 def test_the_crop_that_follows_shows_the_face_where_it_was(stylizer):

@@ -9,9 +9,9 @@ import pytest
 from skimage.data import astronaut
 
 from model.faces.crop import FaceCrop
-from model.faces.detect import find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.detect import find_landmarks_quickly
 from model.faces.landmarks import eye_centres
-from model.faces.track import FaceTracker, _box
+from model.faces.track import FaceTracker
 from model.faces.window import OneEuro, WindowPath
 from model.inference.look import Look
 from model.inference.people import Person
@@ -21,8 +21,7 @@ from model.media.frames import Frame
 from tests.small_models import dual
 
 SIZE = (240, 320)
-SCALE = 0.5
-"""Of the face in the clips: 21 pixels between the eyes."""
+SCALE = 0.5  # of the face in the clips: 21 pixels between the eyes
 
 
 def view(x: float, y: float, scale: float = SCALE) -> np.ndarray:
@@ -39,28 +38,15 @@ def middle(landmarks: np.ndarray) -> np.ndarray:
     return sum(eye_centres(landmarks)) / 2
 
 
-# ---- landmarks
-
-
-def test_a_moving_face_is_followed():
-    tracker = FaceTracker()
+def test_a_moving_face_is_followed_with_one_search():
+    searches = []
+    tracker = FaceTracker(lambda rgb: searches.append(1) or find_landmarks_quickly(rgb))
     for i in range(12):
         x, y = 110 + 6 * i, 90 + 2 * i
         found = tracker.update(view(x, y))
         assert found is not None and not tracker.is_cut
         wanted = find_landmarks_quickly(view(x, y))
         assert np.linalg.norm(middle(found) - middle(wanted)) < 2
-
-
-def test_most_frames_need_no_search(monkeypatch):
-    searches = []
-    search = find_landmarks_quickly
-    monkeypatch.setattr(
-        "model.faces.track.find_landmarks_quickly", lambda rgb: searches.append(1) or search(rgb)
-    )
-    tracker = FaceTracker()
-    for i in range(20):
-        tracker.update(view(110 + 3 * i, 100))
     assert len(searches) == 1
 
 
@@ -105,17 +91,6 @@ def test_a_cut_is_noticed_and_the_face_found_elsewhere():
     assert not tracker.is_cut
 
 
-def test_landmarks_need_only_the_rectangle():
-    landmarks = find_landmarks_quickly(view(150, 100))
-    again = landmarks_in(view(150, 100), _box(landmarks))
-    assert np.linalg.norm(again - landmarks, axis=1).mean() < 2.5
-    assert shows_face(view(150, 100), _box(landmarks)) and not shows_face(empty(), _box(landmarks))
-    assert not shows_face(view(150, 100), (-50, -50, -10, -10))
-
-
-# ---- the filter
-
-
 def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
     rng = np.random.default_rng(0)
     still, quick = OneEuro(0.8, 2.0), OneEuro(0.8, 2.0)
@@ -124,9 +99,6 @@ def test_the_filter_calms_a_still_value_and_keeps_up_with_a_fast_one():
     assert calm[10:].std() < 0.5 * noise[10:].std()
     moving = [quick(np.array([4 * i / 25, 0.0]), i / 25)[0] for i in range(25)]
     assert 4 * 24 / 25 - moving[-1] < 0.4
-
-
-# ---- the window
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.7])
@@ -150,24 +122,23 @@ def test_the_matrix_of_a_crop_tells_where_its_pixels_lie(scale):
     assert np.abs(np.array([xs.mean(), ys.mean()]) - wanted).max() < 0.5
 
 
-def path_of(x: float, y: float) -> tuple[WindowPath, FaceCrop]:
+def path_of(x: float, y: float, anchored: bool = False) -> tuple[WindowPath, FaceCrop, np.ndarray]:
+    """The path of a window around the face at (x, y), its first crop, and the landmarks."""
     landmarks = find_landmarks_quickly(view(x, y))
     crop = FaceCrop.from_landmarks(landmarks, SIZE, (128, 128, 96, 128), eye_distance=32.0)
-    return WindowPath(crop, landmarks), crop
+    return WindowPath(crop, landmarks, anchored), crop, landmarks
 
 
 def test_the_face_keeps_its_place_and_size_in_the_window():
-    path, crop = path_of(130, 110)
+    _, crop, landmarks = path_of(130, 110)
     frames = [Frame(view(130 + 2 * i, 110 + i / 2, SCALE * 1.004**i), Fraction(i, 25)) for i in range(25)]
-    landmarks = find_landmarks_quickly(frames[0].rgb)
     places, sizes = [], []
     scene = Scene([Person(dual(), Portrait(crop, None, landmarks), Look())], Look(crop="follow"), None, 0)
     for frame in frames:
         (shown,) = scene.see(frame).views
-        picture = shown.crop.rgb
-        assert np.abs(middle(shown.crop.landmarks) - middle(find_landmarks_quickly(picture))).max() < 2
-        assert picture.shape == (crop.height, crop.width, 3)
-        found = find_landmarks_quickly(picture)
+        found = find_landmarks_quickly(shown.crop.rgb)
+        assert np.abs(middle(shown.crop.landmarks) - middle(found)).max() < 2
+        assert shown.crop.rgb.shape == (crop.height, crop.width, 3)
         places.append(middle(found))
         sizes.append(math.dist(*eye_centres(found)))
     away = np.linalg.norm(np.array(places) - places[0], axis=1)
@@ -175,8 +146,7 @@ def test_the_face_keeps_its_place_and_size_in_the_window():
 
 
 def test_the_window_rests_on_a_still_face_although_landmarks_jitter():
-    path, _ = path_of(150, 110)
-    landmarks = find_landmarks_quickly(view(150, 110))
+    path, _, landmarks = path_of(150, 110)
     rng = np.random.default_rng(0)
     jitter = [landmarks + rng.normal(0, 0.5, landmarks.shape) for _ in range(40)]
     windows = [path.update(one, i / 25) for i, one in enumerate(jitter)]
@@ -186,9 +156,7 @@ def test_the_window_rests_on_a_still_face_although_landmarks_jitter():
 
 
 def test_an_anchored_window_goes_in_whole_steps_and_keeps_the_face_inside():
-    landmarks = find_landmarks_quickly(view(130, 110))
-    crop = FaceCrop.from_landmarks(landmarks, SIZE, (128, 128, 96, 128), eye_distance=32.0)
-    path = WindowPath(crop, landmarks, anchored=True)
+    path, crop, landmarks = path_of(130, 110, anchored=True)
     rng = np.random.default_rng(0)
     still = [path.update(landmarks + rng.normal(0, 0.5, landmarks.shape), i / 25) for i in range(25)]
     assert len(set(still[3:])) == 1, "nothing moves"
@@ -206,8 +174,8 @@ def test_an_anchored_window_goes_in_whole_steps_and_keeps_the_face_inside():
 
 
 def test_without_a_face_the_window_stays_then_glides_and_at_a_cut_it_jumps():
-    path, _ = path_of(110, 110)
-    first, far = (find_landmarks_quickly(view(x, 110)) for x in (110, 210))
+    path, _, first = path_of(110, 110)
+    far = find_landmarks_quickly(view(210, 110))
     start = path.update(first, 0.0)
     assert path.update(None, 0.04) == start and path.update(None, 2.0) == start
     steps = [path.update(far, 2.04 + i / 25) for i in range(60)]
@@ -218,8 +186,7 @@ def test_without_a_face_the_window_stays_then_glides_and_at_a_cut_it_jumps():
 
 
 def test_the_window_stays_in_the_frame_where_it_fits():
-    path, crop = path_of(150, 110)
-    landmarks = find_landmarks_quickly(view(150, 110))
+    path, _, landmarks = path_of(150, 110)
     for i, shift in enumerate((-200, 200)):
         window = path.update(landmarks + np.float32((shift, shift)), float(i), is_cut=True)
         assert window.x >= 0 and window.y >= 0

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from model.common import cli
@@ -21,17 +22,13 @@ PICTURES = ".pictures"  # folder of the checkpoint folder that keeps the picture
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the gallery: a model, or one style of it.
+    """One picture of the gallery: a model, or one style of it."""
 
-    key: its name for the API, unique; style: the exemplar, or None where it is the model's own or there is a choice;
-    on_disk: whether nothing has to be fetched.
-    """
-
-    key: str
+    key: str  # its name for the API, unique
     title: str
     preset: Preset
-    style: str | None
-    on_disk: bool
+    style: str | None  # the exemplar; None where it is the model's own or there is a choice
+    on_disk: bool  # whether nothing has to be fetched
 
 
 def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
@@ -55,14 +52,11 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
 
 
 class Gallery:
-    """Pictures of the entries, made when there is time and kept in the checkpoint folder `folder`.
-
-    load: gives the model of a preset's file.
-    """
+    """Pictures of the entries, kept in the checkpoint folder `folder`; `load` gives the model of a preset's file."""
 
     def __init__(self, entries: Sequence[Entry], load: Callable[[str], Stylizer], folder: Path = CHECKPOINTS):
         self.entries, self._load, self._folder = list(entries), load, folder
-        faint = ImageOps.grayscale(_thumbnail(Image.fromarray(sample_portrait()[:360])))
+        faint = ImageOps.grayscale(_thumbnail(sample_portrait()[:360]))
         self._placeholder = faint.point(lambda level: 94 + 0.35 * level).convert("RGB")
         self._pictures: dict[str, Image.Image] = {}
         for entry in self.entries:
@@ -71,10 +65,10 @@ class Gallery:
 
     def entry(self, key: str) -> Entry:
         """The entry of that key. Raises InputError when there is none."""
-        for entry in self.entries:
-            if entry.key == key:
-                return entry
-        raise InputError(f"There is no style {key!r}: choose one of {', '.join(entry.key for entry in self.entries)}.")
+        entries = {entry.key: entry for entry in self.entries}
+        if key not in entries:
+            raise InputError(f"There is no style {key!r}: choose one of {', '.join(entries)}.")
+        return entries[key]
 
     def pictures(self) -> list[tuple[Image.Image, str]]:
         """A picture of 256 × 256 pixels and a caption for each entry; grey where it has not been drawn yet."""
@@ -94,7 +88,7 @@ class Gallery:
             return
         stylizer, sample = self._load(entry.preset.file), sample_portrait()
         (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
-        picture = self._pictures[entry.key] = _thumbnail(Image.fromarray(cartoon))
+        picture = self._pictures[entry.key] = _thumbnail(cartoon)
         with suppress(OSError):  # of a folder that cannot be written
             file = self._file(entry)
             file.parent.mkdir(exist_ok=True)
@@ -110,6 +104,5 @@ class Gallery:
                     cli.say(error)
 
 
-def _thumbnail(picture: Image.Image) -> Image.Image:
-    """The upper middle square."""
-    return ImageOps.fit(picture, (SIDE, SIDE), centering=(0.5, 0))
+def _thumbnail(rgb: np.ndarray) -> Image.Image:  # the upper middle square
+    return ImageOps.fit(Image.fromarray(rgb), (SIDE, SIDE), centering=(0.5, 0))

@@ -11,8 +11,7 @@ from model.demo.page import FIELDS, OPTIONS, PADDINGS, Page, Updates, failure, t
 LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
 SWEEPS = 600, 3600  # seconds between sweeps of the files that the server sent or received, and how long they stay
 
-Parts = dict[str, gr.blocks.Block]
-"""Components by name; the names are those in the handlers' answers, and in the page's HTML."""
+Parts = dict[str, gr.blocks.Block]  # by name, as in the handlers' answers and in the page's HTML
 
 CSS = """
 #message { padding: 0; }
@@ -24,6 +23,7 @@ CSS = """
 #message progress { width: 100%; height: .8em; accent-color: #f97316; }
 """
 
+# What screen readers say: Gradio's picture slider has no alternative texts, its thumbnails are mere numbers.
 NAMES = """
 () => new MutationObserver(() => {
   document.querySelectorAll("#result img").forEach((picture, number) => {
@@ -34,15 +34,12 @@ NAMES = """
   });
 }).observe(document.body, {subtree: true, childList: true})
 """
-"""What screen readers say: Gradio's picture slider has no alternative texts, its thumbnails are mere numbers."""
 
 
 def serve(page: Page, on_cuda: bool, server_name: str, server_port: int | None, **settings: Any) -> None:
     """Serve the page until Ctrl-C. on_cuda: whether the models run there; the others are Gradio's (`launch`).
 
-    Light or dark as the visitor's system is, in the system's fonts: nothing is fetched from elsewhere.
-
-    Raises InputError when nothing can be served at that address and port.
+    The fonts are the system's: nothing is fetched from elsewhere. InputError when the address or port can't be used.
     """
     with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=SWEEPS) as blocks:
         gr.Markdown("# VToonify\nTurn a portrait photo or a talking-head video into a cartoon.")
@@ -179,7 +176,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
 def _guarded(handler: Callable[..., Updates], parts: Parts, click: bool) -> Callable:
     """`handler` as gradio calls it, with the updates for `parts`; an error becomes a message in the page.
 
-    What depends on a handler that failed is not called (gradio's `success`): gradio is told, but not to show it again.
+    Gradio is told of it, so that what depends on the handler (`success`) is not called, but not to show it again.
     """
 
     def call(request: gr.Request, **values: Any) -> Updates:

@@ -1,7 +1,6 @@
 """The handlers behind the page's controls. All that is rendered, `Studio` renders.
 
-A handler gets the name of the visitor's session and, by name, the values it works on. It yields what the parts of the
-page are to show, by their names.
+A handler gets the visitor's session and, by name, the values it works on; it yields what the page's parts are to show.
 """
 
 import html
@@ -21,8 +20,7 @@ from tqdm import tqdm
 from model.common.errors import InputError
 from model.common.hub import fetched_bytes
 from model.demo.gallery import Gallery
-from model.demo.studio import Content, Stopped, Studio, reduced
-from model.demo.visits import Visit, Visits
+from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.faces.crop import DEFAULT_PADDING
 from model.inference.look import Look
 from model.inference.people import Person
@@ -31,13 +29,10 @@ from model.media.files import Frame, open_sink
 Updates = Iterator[dict[str, Any]]
 
 FIELDS = {field.name: field for field in fields(Look)}
-
+# Controls that set an option of `Look`, and which; default, range, choices and help stand with its field.
 OPTIONS = {"degree": "style_degree"} | {name: name for name in ("color_transfer", "crop", "full_frame", "compare")}
-"""Controls that set an option of `Look`, and which; default, range, choices and help stand with its field."""
-
+# Controls that set `Look.padding`, and their defaults.
 PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
-"""Controls that set `Look.padding`, and their defaults."""
-
 SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
 SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it
 TELL_EVERY = 0.3  # seconds between two messages about the progress of something
@@ -179,10 +174,8 @@ class Page:
         visit.stop.set()  # the one before, should it still be running
         stop = visit.stop = threading.Event()
         path = visit.fresh("video") / f"{content.source.name}_vtoonify.mp4"
-        waiting = told("Waiting for the first frame …")
-        yield NO_FILM | {
-            "message": waiting, "run": gr.update(interactive=False), "cancel": gr.update(visible=True)
-        }  # fmt: skip
+        buttons = {"run": gr.update(interactive=False), "cancel": gr.update(visible=True)}
+        yield NO_FILM | buttons | {"message": told("Waiting for the first frame …")}
         begun, told_at, total = time.monotonic(), 0.0, content.source.expected_frames
         try:
             for done in self.studio.video(content, self._person(content, **controls), path, stop.is_set):

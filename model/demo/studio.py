@@ -1,13 +1,16 @@
 """What the demo does for its visitors: take in a photo or video, show the crop, render a picture, render a video.
 
-It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Content`.
+It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Visit`.
 """
 
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import cv2
@@ -27,11 +30,12 @@ from model.media.photos import PhotoSource
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
 
+IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
 KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
 MAX_SECONDS = 60.0  # of a video, unless the server's owner says otherwise
 LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
+# Photos of 24 megapixel cameras fit, videos in 4K, and results in which such a photo is not enlarged much.
 MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}
-"""Photos of 24 megapixel cameras fit, videos in 4K, and results in which such a photo is not enlarged much."""
 NAMES_SHOWN = 40  # letters of a file's name that a message shows: the last ones
 
 VIEW_SIDE = 900  # the frame is shown with so many pixels on its longer side at most
@@ -46,21 +50,16 @@ class Stopped(InputError):
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A photo or video that was found to be usable.
-
-    name: as the visitor knows it. shown: its first frame with a face. faces: landmarks `[68, 2]` in pixels of `shown`,
-    the most prominent face first. codes: what styles know of the faces (`Style.encode`), by preset and number.
-    """
+    """A photo or video that was found to be usable."""
 
     source: FrameSource
-    name: str
-    shown: Frame
-    faces: list[np.ndarray]
-    codes: dict[tuple[str, int], Any] = field(default_factory=dict)
+    name: str  # as the visitor knows it
+    shown: Frame  # the first frame with a face
+    faces: list[np.ndarray]  # landmarks [68, 2] in pixels of `shown`, the most prominent face first
+    codes: dict[tuple[str, int], Any] = field(default_factory=dict)  # from `Style.encode`, by preset and number
 
     @property
-    def view_scale(self) -> float:
-        """Size of `crop_view` relative to the frame."""
+    def view_scale(self) -> float:  # size of `crop_view` relative to the frame
         return min(1.0, VIEW_SIDE / max(self.source.size))
 
     def crop_view(self, face: int, crop: FaceCrop) -> Image.Image:
@@ -88,10 +87,7 @@ class Content:
 
 
 class Studio:
-    """The networks that all visitors share.
-
-    device, precision: as `Stylizer.from_preset` takes them; max_seconds: the longest video that is taken.
-    """
+    """The networks that all visitors share; `device` and `precision` as in `Stylizer.from_preset`."""
 
     def __init__(self, device: str = "auto", precision: str = "auto", max_seconds: float = MAX_SECONDS):
         self.max_seconds = max_seconds
@@ -104,10 +100,7 @@ class Studio:
             return self._load(preset)
 
     def bring(self, path: str | Path | None = None) -> Content:
-        """Open what a visitor uploaded (None: the sample portrait) and find the faces in it.
-
-        Raises InputError, in words for the visitor, for anything that cannot be stylised here.
-        """
+        """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
         if path is None:
             source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
             return Content(source, "the sample portrait", *find_people(source))
@@ -123,15 +116,11 @@ class Studio:
             raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
 
     def _check_length(self, name: str, seconds: float) -> None:
-        if seconds > self.max_seconds + LENGTH_TOLERANCE:
-            most = f"this page takes up to {self.max_seconds:g}"
-            raise InputError(f"{name} lasts {seconds:.0f} seconds, and {most}: cut out a part of it.")
+        if seconds > (most := self.max_seconds) + LENGTH_TOLERANCE:
+            raise InputError(f"{name} lasts {seconds:.0f} seconds; this page takes up to {most:g}: cut out a part.")
 
     def person(self, content: Content, preset: str, face: int, look: Look) -> Person:
-        """Person number `face` of the shown frame, with model, crop and look. Their code is found once for a preset.
-
-        Raises InputError when the padding leaves nothing of the crop.
-        """
+        """Number `face` of the shown frame, encoded once for a preset. InputError if nothing is left of the crop."""
         stylizer, frame, landmarks = self.stylizer(preset), content.shown, content.faces[face]
         crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], look.padding)
         if (preset, face) not in content.codes:
@@ -158,11 +147,9 @@ class Studio:
         return tuple(cv2.resize(rgb, size * person.stylizer.scale) for rgb in (crop, drawn.rgb))
 
     def video(self, content: Content, person: Person, path: Path, is_stopped: Callable[[], bool]) -> Iterator[int]:
-        """Render all of a video (or photo) into `path`, with its sound; yields how many frames are done, after each.
+        """Render a video (or photo) into `path`, with its sound; yields how many frames are done, after each.
 
-        Nothing is left of it when it is stopped.
-
-        Raises Stopped, InputError when it turns out longer than allowed, and InputError as `stylised` does.
+        Raises Stopped, after which nothing is left of it; InputError where it is too long, and as `stylised` does.
         """
         _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
         source = content.source
@@ -185,5 +172,57 @@ def reduced(rgb: np.ndarray, side: int) -> Image.Image:
 def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
     height, width = map(int, size)
     if height * width > MAX_PIXELS[kind]:
-        most = f"this page allows {MAX_PIXELS[kind] / 1e6:.0f} megapixels"
-        raise InputError(f"{what} has {width} × {height} pixels, and {most}: make it smaller.")
+        most = f"{MAX_PIXELS[kind] / 1e6:.0f} megapixels"
+        raise InputError(f"{what} has {width} × {height} pixels; this page allows {most}: make it smaller.")
+
+
+@dataclass(eq=False)
+class Visit:
+    """One open page: what is shown on it, and a folder of the visitor's own that goes when they go."""
+
+    folder: Path  # its name can't be guessed
+    content: Content | None = None
+    newest: dict[str, Any] | None = None  # the controls of what was asked for last; what is older may be given up
+    stop: threading.Event = field(default_factory=threading.Event)  # set to end the video that is being rendered
+    last_seen: float = field(default_factory=time.monotonic)
+
+    def fresh(self, kind: str) -> Path:
+        """A new folder for files of this kind, of another name, as browsers keep what has the same.
+
+        Older ones go, but for the one of the content that is still shown.
+        """
+        for old in self.folder.glob(f"{kind}-*"):
+            if self.content is None or old not in self.content.source.path.parents:
+                shutil.rmtree(old, ignore_errors=True)
+        folder = self.folder / f"{kind}-{token_urlsafe(8)}"
+        folder.mkdir()
+        return folder
+
+
+class Visits:
+    """The visits by the name of the browser's session, their folders all under `root`."""
+
+    def __init__(self, root: Path):
+        self._root, self._visits = root, {}
+
+    def of(self, session: str) -> Visit:
+        """The visit of a session, begun if it is new. Visits that were idle for long end."""
+        visit = self._visits.setdefault(session, Visit(self._root / token_urlsafe(16)))
+        visit.folder.mkdir(parents=True, exist_ok=True)
+        visit.last_seen = time.monotonic()
+        for name, other in list(self._visits.items()):
+            if time.monotonic() - other.last_seen > IDLE:
+                self.end(name)
+        return visit
+
+    def known(self, session: str) -> Visit | None:
+        """The visit of a session, if it goes on: what is late must not begin a new one."""
+        if visit := self._visits.get(session):
+            visit.last_seen = time.monotonic()
+        return visit
+
+    def end(self, session: str) -> None:
+        """The visitor left: stop what is going on, and remove the folder."""
+        if visit := self._visits.pop(session, None):
+            visit.stop.set()
+            shutil.rmtree(visit.folder, ignore_errors=True)

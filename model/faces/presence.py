@@ -17,13 +17,12 @@ FADE = 0.3  # seconds from a cartoon that is fully seen to one that is not, and 
 
 
 class Visibility:
-    """How much of one cartoon is seen, frame after frame, from 0 to 1.
+    """How much of one cartoon is seen, from 0 to 1. At the first frame and at cuts it depends on the face alone.
 
-    At the first frame and at cuts nothing fades: there it depends on the face alone.
+    is_new: the face appeared in the midst of a shot, so that its cartoon has to fade in.
     """
 
     def __init__(self, is_new: bool = False):
-        """is_new: the face appeared in the midst of a shot, so that its cartoon has to fade in."""
         self.share = 0.0
         self._begins = not is_new
         self._time: float | None = None
@@ -50,12 +49,9 @@ class Visibility:
 
 
 class Presence:
-    """The window around one person, and how much of their cartoon is seen in it.
+    """The window around one person (see `WindowPath`), and how much of their cartoon is seen in it.
 
-    Args:
-        crop, landmarks, anchored: as `WindowPath` takes them.
-        fades: without a face the cartoon fades out; else it stays, in the window where the face was last.
-        is_new: the person appeared in the midst of a shot.
+    fades: without a face the cartoon fades out; else it stays, in the window where the face was last.
     """
 
     def __init__(
@@ -63,14 +59,9 @@ class Presence:
     ):
         self._path = WindowPath(crop, landmarks, anchored)
         self._visibility = Visibility(is_new) if fades else None
-        self._frame_size = crop.frame_size
+        self._frame_size = np.array(crop.frame_size)
         self._grace = GRACE
         self.share = 1.0
-
-    @property
-    def window(self) -> MovingWindow:
-        """Where the person is."""
-        return self._path.window
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on after this frame, as JSON can hold it."""
@@ -86,14 +77,11 @@ class Presence:
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> tuple[MovingWindow, float]:
         """The window, and the share of the cartoon from 0 to 1, in the frame at `time` in seconds."""
         # Where nothing was drawn, nobody would see the window glide: it is where the face is at once.
-        self._path.update(landmarks, time, is_cut or self.share == 0)
+        window = self._path.update(landmarks, time, is_cut or self.share == 0)
         if landmarks is not None:
-            self._grace = 0.0 if self._is_leaving(landmarks) else GRACE
+            eyes, reach = eye_midpoint(landmarks), EDGE * face_size(landmarks)
+            is_leaving = (eyes < reach).any() or (eyes > self._frame_size[::-1] - reach).any()
+            self._grace = 0.0 if is_leaving else GRACE
         if self._visibility is not None:
             self.share = self._visibility.update(landmarks is not None, time, is_cut, self._grace)
-        return self.window, self.share
-
-    def _is_leaving(self, landmarks: np.ndarray) -> bool:
-        eyes, reach = eye_midpoint(landmarks), EDGE * face_size(landmarks)
-        height, width = self._frame_size
-        return bool((eyes < reach).any() or (eyes > np.array([width, height]) - reach).any())
+        return window, self.share

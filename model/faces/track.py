@@ -25,17 +25,15 @@ THUMBNAIL, CUT = 32, 40.0  # side of the pictures that are compared to find cuts
 
 
 class FaceTracker:
-    """Follows one face. `update` is called with every frame in order."""
+    """Follows one face, which `find` looks for in a frame. `update` is called with every frame in order."""
 
     def __init__(self, find: Callable[[np.ndarray], np.ndarray | None] | None = None):
-        """find: looks for the face in a frame, as `find_landmarks_quickly`, which is asked unless told otherwise."""
         self._find = find or find_landmarks_quickly
         self._landmarks: np.ndarray | None = None
         self._grey: np.ndarray | None = None
         self._thumbnail: np.ndarray | None = None
         self._since_confirmed = self._doubts = self._since_searched = 0
-        self.is_cut = False
-        """Whether the last frame began a new shot."""
+        self.is_cut = False  # whether the last frame began a new shot
 
     def update(self, rgb: np.ndarray, known: np.ndarray | None = None) -> np.ndarray | None:
         """Landmarks float32 `[68, 2]` in the next frame RGB uint8 `[H, W, 3]`; None where no face is seen.
@@ -43,7 +41,9 @@ class FaceTracker:
         known: the landmarks in this frame, where a slower search than the tracker's has found them.
         """
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        self.is_cut = self._begins_shot(grey)
+        thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
+        self.is_cut = self._thumbnail is not None and float(np.abs(thumbnail - self._thumbnail).mean()) > CUT
+        self._thumbnail = thumbnail
         if self.is_cut:
             self._landmarks = None
         found = self._carry(rgb, grey) if known is None else known
@@ -55,11 +55,6 @@ class FaceTracker:
             found = self._search(rgb)
         self._landmarks, self._grey = found, grey
         return found
-
-    def _begins_shot(self, grey: np.ndarray) -> bool:
-        thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
-        before, self._thumbnail = self._thumbnail, thumbnail
-        return before is not None and float(np.abs(thumbnail - before).mean()) > CUT
 
     def _carry(self, rgb: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
         """The landmarks of the frame before, moved along and corrected; None when they were lost on the way."""
@@ -84,10 +79,7 @@ class FaceTracker:
         self._since_confirmed = 0
         picture, box, _ = _upright(rgb, landmarks)
         self._doubts = 0 if shows_face(picture, box) else self._doubts + 1
-        if self._doubts < DOUBTS:
-            return landmarks
-        self._doubts = 0
-        return None
+        return landmarks if self._doubts < DOUBTS else None
 
     def _search(self, rgb: np.ndarray) -> np.ndarray | None:
         due = self._landmarks is not None or self.is_cut or self._since_searched % SEARCH_EVERY == 0
@@ -100,9 +92,8 @@ class FaceTracker:
 class CrowdTracker:
     """Follows one or several faces, each by a `FaceTracker`; no two of them take the same face.
 
-    One face alone is looked for everywhere once it is lost. Of several, a lost face is looked for among those that
-    belong to nobody, and goes to the person who was last seen nearest to it. With `most`, all faces of the frame are
-    detected now and then: one that belongs to nobody, twice in a row, is that of a newcomer.
+    One face alone is looked for everywhere once it is lost. Of several, a face that belongs to nobody goes to the lost
+    person who was last seen nearest to it. With `most`, one that belongs to nobody twice in a row is a newcomer's.
 
     Args:
         faces: landmarks `[68, 2]` of each person in one frame; people keep their numbers.
@@ -114,8 +105,7 @@ class CrowdTracker:
 
     def __init__(self, faces: Sequence[np.ndarray], most: int | None = 0):
         self._most = most
-        self.last_seen: list[np.ndarray] = []
-        """Landmarks `[68, 2]` of each person where they were seen last."""
+        self.last_seen: list[np.ndarray] = []  # landmarks [68, 2] of each person where they were seen last
         self._trackers: list[FaceTracker] = []
         self._found: list[np.ndarray | None] = []
         self._all: list[np.ndarray] | None = None
@@ -132,8 +122,7 @@ class CrowdTracker:
         return tracker
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the last frame began a new shot."""
+    def is_cut(self) -> bool:  # whether the last frame began a new shot
         return any(tracker.is_cut for tracker in self._trackers)
 
     def update(
@@ -175,17 +164,13 @@ class CrowdTracker:
         pairs = zip(self._found, self.last_seen, strict=True)
         return all(_apart(face, last) >= (self.NEAR if found is None else 1) for found, last in pairs)
 
-    def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:
-        """All faces of the frame, which are searched once."""
+    def _everybody(self, rgb: np.ndarray) -> list[np.ndarray]:  # all faces of the frame, which is searched once
         if self._all is None:
             self._all = find_all_landmarks(rgb)
         return self._all
 
     def _find(self, number: int, rgb: np.ndarray) -> np.ndarray | None:
-        """Any face for one person alone; else the free one nearest to where person `number` was last seen.
-
-        Unless it is nearer to another lost person.
-        """
+        """Any face for one person alone; else the free one nearest to where they were, unless another is nearer."""
         if len(self._trackers) == 1 and not self._room:
             return find_landmarks_quickly(rgb)
         others = [face for k, face in enumerate(self._found) if k != number and face is not None]

@@ -33,14 +33,11 @@ class MovingWindow:
 
     def apply(self, rgb: np.ndarray) -> np.ndarray:
         """The window's picture uint8 `[height, width, 3]` of a frame uint8 `[H, W, 3]`."""
-        size = (self.width, self.height)
-        return cv2.warpAffine(
-            blurred_for(rgb, self.scale), self.matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        fine, size = blurred_for(rgb, self.scale), (self.width, self.height)
+        return cv2.warpAffine(fine, self.matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
-        """As `FaceCrop.trim`: nothing was added."""
-        return result
+        return result  # nothing was added, as for a `FaceCrop` at the frame's edge
 
 
 class OneEuro:
@@ -57,7 +54,7 @@ class OneEuro:
         self.cutoff, self.beta = cutoff, beta
         self._value: np.ndarray | None = None
         self._speed: np.ndarray | None = None
-        self._time = 0.0
+        self.time = 0.0  # of the value before; set it where nothing was seen, and the time that was missed won't count
 
     def state(self) -> list[list[float]]:
         """Value and speed, as JSON can hold them."""
@@ -65,22 +62,18 @@ class OneEuro:
 
     def restore(self, state: list[list[float]], time: float) -> None:
         """Go on from `state` at `time` in seconds."""
-        self._value, self._speed, self._time = np.array(state[0]), np.array(state[1]), time
+        self._value, self._speed, self.time = np.array(state[0]), np.array(state[1]), time
 
     def __call__(self, value: np.ndarray, time: float) -> np.ndarray:
         """The filtered value `[n]` at `time` in seconds."""
         if self._value is None:
-            self._value, self._speed, self._time = value, np.zeros_like(value), time
+            self._value, self._speed, self.time = value, np.zeros_like(value), time
             return value
-        step = max(time - self._time, 1e-3)
+        step = max(time - self.time, 1e-3)
         self._speed = self._mix(self._speed, (value - self._value) / step, self.SPEED_CUTOFF, step)
         cutoff = self.cutoff + self.beta * float(np.linalg.norm(self._speed))
-        self._value, self._time = self._mix(self._value, value, cutoff, step), time
+        self._value, self.time = self._mix(self._value, value, cutoff, step), time
         return self._value
-
-    def wait(self, time: float) -> None:
-        """Nothing was seen until `time`: the next value is not to be weighted by all the time that was missed."""
-        self._time = time
 
     @staticmethod
     def _mix(old: np.ndarray, new: np.ndarray, cutoff: float, step: float) -> np.ndarray:
@@ -95,11 +88,9 @@ class WindowPath:
     window glides there; at a cut it jumps.
 
     Args:
-        crop: the first window.
-        landmarks: `[68, 2]` of the frame that `crop` was fitted to.
-        anchored: let the window go in whole steps over one grid of pixels. What stands still in the frame is then
-            sampled alike in every frame and does not shimmer; where the result is put back into the frame, the steps
-            are not seen.
+        crop, landmarks: the first window, and the landmarks `[68, 2]` that it was fitted to.
+        anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
+            The steps are not seen where the result is put back into the frame.
     """
 
     CUTOFF, BETA = 0.8, 2.0  # of the 1€ filter for the position, in eye distances
@@ -145,7 +136,7 @@ class WindowPath:
             self._glides = self._place is not None
             self._time = time
             for one_filter in self._filters:
-                one_filter.wait(time)
+                one_filter.time = time
             return self.window
         place = self._filters[0](eye_midpoint(landmarks) / self._first_size, time)
         log_growth = np.array([math.log(face_size(landmarks) / self._first_size)])

@@ -1,35 +1,31 @@
 """All contents of one call: photos, videos, folders and patterns, shared between processes; or the webcam."""
 
+import json
 import os
 import re
-from dataclasses import replace
-from functools import partial
 from glob import glob
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from model.common import cli
 from model.common.errors import InputError
 from model.inference.job import make_stylizer, stylize
 from model.inference.live import show_camera
-from model.inference.manifest import Manifest
 from model.inference.options import Options
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
-from model.media.frames import FrameSource
 from model.media.photos import PhotoSource, content_name
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
-from model.media.webcam import open_screens
 
 MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is recognised from its content
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
 }  # fmt: skip
 
+# What a file that this program writes is called, without its suffix; the group is the name of its content.
 RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
-"""What a file that this program writes is called, without its suffix; the group is the name of its content."""
-
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
 
@@ -40,9 +36,7 @@ def run(options: Options) -> None:
     if results.suffix.lower() in MEDIA_SUFFIXES and not results.is_dir():
         raise InputError(f"--output_path {results} is the name of a file: name the folder for the results.")
     if options.camera is not None:
-        look = replace(options, crop="follow", lost=options.lost or "pass", batch_size=1)
-        screens = partial(open_screens, options.virtual_camera)
-        print(show_camera(options.camera, screens, lambda: make_stylizer(options), look))
+        show_camera(options)
         return
     contents = find_contents(options.content, results)
     if options.parsing_map_path and len(contents) > 1:
@@ -51,25 +45,15 @@ def run(options: Options) -> None:
         raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
     if len(contents) == 1:
         open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
-    make_folder(results)
-    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
-    number, count = cli.processes()
-    stylize_all(make_stylizer(options), jobs[number::count], options)
-
-
-def open_content(content: str | None) -> FrameSource:
-    """Open a file, or the sample portrait where none was named."""
-    return open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait())
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder for the results."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
         reason = "a file is in its place" if in_the_way else error.strerror
-        raise InputError(f"cannot make the folder {folder}: {reason}; choose another --output_path") from error
+        raise InputError(f"cannot make the folder {results}: {reason}; choose another --output_path") from error
+    jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
+    number, count = cli.processes()
+    stylize_all(make_stylizer(options), jobs[number::count], options)
 
 
 def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options: Options) -> None:
@@ -77,20 +61,24 @@ def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options:
 
     Raises InputError if there was one.
     """
-    manifest = Manifest(Path(options.output_path)) if options.resume else None
+    manifest = Path(options.output_path) / "manifest.jsonl"
+    done = read_manifest(manifest) if options.resume else {}
     failures = 0
     for content, result_name in jobs:
         name = content or "the sample portrait"
         try:
-            if manifest is not None and manifest.has(content, options):
+            known = done.get(content)
+            is_same = known is not None and known.items() >= options.facts(content).items()
+            if is_same and (manifest.parent / known["result"]).is_file():
                 continue
-            with open_content(content) as source:
+            with open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait()) as source:
                 path = stylize(stylizer, source, result_name, options)
                 if source.warning:
                     cli.say(source.warning, all_processes=True)
             print(f"{name} → {path}")
-            if manifest is not None:
-                manifest.add(content, options, path)
+            if options.resume:  # several processes may add lines
+                with manifest.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(options.facts(content) | {"result": path.name}) + "\n")
         except InputError as error:
             told = str(error) if name in str(error) else f"{name}: {cli.sentence(error)}"
             if len(jobs) == 1:
@@ -99,6 +87,18 @@ def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options:
             cli.say(told, all_processes=True)
     if failures:
         raise InputError(f"{failures} of {len(jobs)} contents could not be stylised; see above.")
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest notes as done, by content: `Options.facts`, and the name of the result."""
+    done: dict[str, dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+            done[entry["content"]] = entry
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that was being written when the power went
+    return done
 
 
 def find_contents(names: list[str], results: Path) -> list[str]:
@@ -128,27 +128,20 @@ def _find_content(name: str, results: Path) -> list[str]:
         return list(map(str, inside))
     if path.exists() or not any(sign in name for sign in "*?["):
         return [name]
-    matches = sorted(m for m in glob(name, recursive=True) if is_content(Path(m)))  # noqa: PTH207 - may be absolute
+    matches = sorted(m for m in glob(name, recursive=True) if _is_content(Path(m)))  # noqa: PTH207 - may be absolute
     if not matches:
         raise InputError(f"No file matches {name}: check the pattern.")
     return matches
 
 
-def is_content(path: Path) -> bool:
-    """Whether it is a file, and no part of an unfinished result (see `media.resume`)."""
-    folder = path.parent
-    return path.is_file() and not (folder.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(folder.stem))
-
-
-def overwritten_names(contents: list[str], results: Path) -> set[str]:
-    """Names, in lower case, whose results would overwrite a content that lies in the folder `results`."""
-    there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
-    return {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
+def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished result (see `media.resume`)
+    return path.is_file() and not (path.parent.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(path.parent.stem))
 
 
 def result_names(contents: list[str], results: Path) -> list[str]:
-    """A name of its own for the results of each content, the same whoever stylises it."""
-    taken = overwritten_names(contents, results)
+    """A name of its own for the results of each content, the same in all processes; none overwrites a content."""
+    there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
+    taken = {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
     return [unique_name(content_name(Path(content)), taken) for content in contents]
 
 

@@ -6,7 +6,7 @@ crop is a window that doesn't move; a photo is a clip of one frame. Command line
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import tee
+from itertools import islice, tee
 from typing import Any
 
 import cv2
@@ -20,8 +20,7 @@ from model.inference.stylizer import with_parsing
 from model.media.frames import Frame
 from model.styles.base import Pending, in_batches
 
-MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]
-"""Parsing maps `[C, H, W]`, one for each of the crops uint8 `[H, W, 3]` that are given."""
+MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]  # crops uint8 [H, W, 3] -> parsing maps [C, H, W]
 
 
 def stylised(
@@ -43,17 +42,14 @@ def stylised(
     """
     scene = Scene(people, look, newcomer, most)
     shots = _shots(scene, frames, state)
-    if maps_of is not None:
-        shots = _with_maps(shots, maps_of)
-    return _rendered(scene, shots, look)
+    return _rendered(scene, shots if maps_of is None else _with_maps(shots, maps_of), look)
 
 
 def _shots(scene: Scene, frames: Iterable[Frame], state: dict[str, Any] | None) -> Iterator[Shot]:
-    for count, frame in enumerate(frames):
-        if state is not None and count < state["frames"]:
-            scene.pass_over(frame, state)
-        else:
-            yield scene.see(frame)
+    frames = iter(frames)
+    for frame in islice(frames, state["frames"] if state else 0):
+        scene.pass_over(frame, state)
+    yield from map(scene.see, frames)
 
 
 def _with_maps(shots: Iterator[Shot], maps_of: MapsOf) -> Iterator[Shot]:
@@ -75,10 +71,7 @@ def _rendered(scene: Scene, shots: Iterator[Shot], look: Look) -> Iterator[Frame
 
 
 def _start(shots: list[Shot]) -> Pending[list[np.ndarray | None]]:
-    """Begin to render everybody in some shots; the pending results are pictures of each shot's views.
-
-    Where nothing of a cartoon would be seen it is not rendered, and the picture is None.
-    """
+    """Begin to render the views of some shots; the pending results are pictures, None where they would not be seen."""
     wanted: dict[Any, list[View]] = {}
     for view in (view for shot in shots for view in shot.views if view.share > 0):
         wanted.setdefault(view.person, []).append(view)
@@ -111,8 +104,7 @@ def _faded(crop: np.ndarray, picture: np.ndarray | None, share: float, scale: in
     """As much of a crop's cartoon as is seen, over the crop enlarged: uint8 `[scale·h, scale·w, 3]`."""
     if share == 1:
         return picture
-    height, width = crop.shape[:2]
-    plain = cv2.resize(crop, (scale * width, scale * height), interpolation=cv2.INTER_CUBIC)
+    plain = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return plain if picture is None else cv2.addWeighted(picture, share, plain, 1 - share, 0)
 
 

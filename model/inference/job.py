@@ -12,10 +12,9 @@ from model.common import cli
 from model.common.errors import InputError
 from model.faces.search import find_people
 from model.inference.clip import MapsOf, stylised
-from model.inference.manifest import facts_of
 from model.inference.options import Options
 from model.inference.people import People, Person
-from model.inference.stylizer import Portrait, Stylizer
+from model.inference.stylizer import Stylizer
 from model.media.files import open_sink
 from model.media.frames import Frame, FrameSink, FrameSource
 from model.media.photos import PhotoSource
@@ -72,66 +71,48 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
-    several = options.most_faces != 1
+    several, is_film = options.most_faces != 1, source.is_video and not options.preview
     look = replace(options, crop=options.crop if source.is_video else "fixed")
     look.lost = look.lost or ("pass" if several else "keep")
     people = People(stylizer, look, options.choices, partial(load_other, stylizer, options))
     if several:
         shown, faces = find_people(source, options.most_faces)
-        if not look.follows:  # nobody joins them
-            check_all_seen(options, source, len(faces))
+        if not look.follows and (told := unseen(options, source, len(faces))):  # nobody joins them
+            raise InputError(told)
     else:
-        shown, face = stylizer.find_face(source, not options.no_scale_image)
-        faces = [face]
+        shown, *faces = stylizer.find_face(source, not options.no_scale_image)
     persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
-    path = result_path(stylizer, source, name, options)
-    sink = sink_for(path, source, options)
+    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
+    path = Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{'.mp4' if is_film else '.jpg'}"
+    if options.resume and is_film:
+        sink = SegmentedSink(path, source, options.facts(str(source.path)))
+    else:
+        sink = open_sink(path, source)
     maps_of = parsing_maps(persons[0], source, options, sink.done)
     joining = {"newcomer": people.newcomer, "most": options.most_faces} if several else {}
     cartoon = partial(stylised, people=persons, look=look, maps_of=maps_of, state=sink.state, **joining)
     deliver(source, sink, cartoon, shown if options.preview else None)
     if not several:
-        write_input(path.with_name(f"{name}_input.jpg"), source, shown, persons[0].portrait)
-    elif not options.preview:
-        try:
-            check_all_seen(options, source, people.count)
-        except InputError as unseen:  # the result is there
-            cli.say(unseen)
+        crop = persons[0].portrait.crop
+        picture = crop.trim(crop.apply(shown.rgb), factor=1)
+        with open_sink(path.with_name(f"{name}_input.jpg"), PhotoSource(source.path, picture)) as photo:
+            photo.write(Frame(picture))
+    elif not options.preview and (told := unseen(options, source, people.count)):
+        cli.say(told)  # but the result is there
     return path
 
 
-def check_all_seen(options: Options, source: FrameSource, count: int) -> None:
-    """Raise InputError where --styles names a person beyond the `count` that were seen."""
+def unseen(options: Options, source: FrameSource, count: int) -> str | None:
+    """A sentence where --styles names a person beyond the `count` that were seen."""
     missing = [number for number in options.choices if number > count]
-    if missing:
-        raise InputError(f"--styles names person {missing[0]}, but {source.path} shows {count}.")
-
-
-def result_path(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
-    """Where the result goes."""
-    kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
-    suffix = ".mp4" if source.is_video and not options.preview else ".jpg"
-    return Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{suffix}"
-
-
-def sink_for(path: Path, source: FrameSource, options: Options) -> FrameSink:
-    """What a result is written to. With --resume, videos go on where the same was interrupted.
-
-    Raises InputError as `open_sink` does.
-    """
-    if options.resume and source.is_video and not options.preview:
-        return SegmentedSink(path, source, facts_of(str(source.path), options))
-    return open_sink(path, source)
+    return f"--styles names person {missing[0]}, but {source.path} shows {count}." if missing else None
 
 
 def deliver(
     source: FrameSource, sink: FrameSink, cartoon: Callable[[Iterator[Frame]], Iterator[Frame]],
     preview: Frame | None = None,
 ) -> None:  # fmt: skip
-    """Write the cartoon of the frames of a source, or of the one frame `preview`, with a progress bar.
-
-    Reading, computing and writing go on at the same time. What an interruption leaves is told.
-    """
+    """Write the cartoon of a source, or of the one frame `preview`, with a bar; what Ctrl-C leaves is told."""
     hidden = None if source.is_video and preview is None else True  # None: where stderr is no terminal
     bar = {"desc": source.name, "total": source.expected_frames, "initial": sink.done, "unit": "frame"}
     try:
@@ -145,10 +126,7 @@ def deliver(
 
 
 def parsing_maps(person: Person, source: FrameSource, options: Options, done: int) -> MapsOf | None:
-    """Where smoothed parsing maps come from: a file, or they are made on the way; None: each frame is parsed alone.
-
-    done: how many frames are passed over.
-    """
+    """Maps for the frames after the first `done`: from a file or smoothed on the way; None: each is parsed alone."""
     style = person.stylizer.style
     if options.parsing_map_path:
         maps = open_maps(options.parsing_map_path, style.network.config.parsing_channels, person.portrait.crop)
@@ -157,10 +135,3 @@ def parsing_maps(person: Person, source: FrameSource, options: Options, done: in
         return None
     flow = load_flow(options.raft_path, style.device)
     return Smoother(style.parser, flow, style.device, style.dtype, options.window_size).maps
-
-
-def write_input(path: Path, source: FrameSource, frame: Frame, portrait: Portrait) -> None:
-    """Write what the style was given of `frame`."""
-    crop = portrait.crop.trim(portrait.crop.apply(frame.rgb), factor=1)
-    with open_sink(path, PhotoSource(source.path, crop)) as sink:
-        sink.write(Frame(crop))

@@ -1,6 +1,6 @@
 """The cartoon of what a webcam sees."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
@@ -8,27 +8,25 @@ from itertools import chain
 from model.effects.composite import FullFrame
 from model.faces.detect import find_landmarks_quickly
 from model.inference.clip import beside, stylised
+from model.inference.job import make_stylizer
 from model.inference.look import Look
+from model.inference.options import Options
 from model.inference.people import People
 from model.inference.stylizer import Stylizer
 from model.media.frames import Frame
-from model.media.webcam import Latest, Screen, VideoCapture, play
+from model.media.webcam import Latest, VideoCapture, open_screens, play
 
 
-def show_camera(
-    number: int, open_screens: Callable[[], Sequence[Screen]], load: Callable[[], Stylizer], look: Look
-) -> str:
-    """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C; tells how it went.
-
-    Camera and screens are opened before `load` gives the model: what is missing is reported without delay.
-    """
-    with ExitStack() as opened:
-        camera = opened.enter_context(closing(VideoCapture(number)))
-        screens = [opened.enter_context(screen) for screen in open_screens()]
-        stylizer = load()
+def show_camera(options: Options) -> None:
+    """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C."""
+    look = replace(options, crop="follow", lost=options.lost or "pass", batch_size=1)
+    with ExitStack() as opened:  # camera and screens first: if one is missing, that is reported without delay
+        camera = opened.enter_context(closing(VideoCapture(options.camera)))
+        screens = [opened.enter_context(screen) for screen in open_screens(options.virtual_camera)]
+        stylizer = make_stylizer(options)
         frames = opened.enter_context(Latest(camera))
         shown = play(live(stylizer, frames, look), screens)
-    return f"webcam:{number}: {shown} frames shown, {frames.dropped} dropped"
+    print(f"webcam:{options.camera}: {shown} frames shown, {frames.dropped} dropped")
 
 
 def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Frame]:

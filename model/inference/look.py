@@ -1,16 +1,16 @@
 """How a result is to look: the options that command line, page and programs share, and what a style degree may be."""
 
 import re
-from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
+
+import numpy as np
 
 from model.common.cli import check_ranges, option
 from model.common.errors import InputError
 from model.faces.crop import DEFAULT_PADDING
 
 STEP = 0.01  # degrees on a curve are multiples of this, so that frames of one degree are rendered together
-
 _POINT = re.compile(r"([^@]+)@([^@]+?)s?")
 
 
@@ -32,17 +32,14 @@ class Look:
     color_transfer: bool = option(False, "take the colours of the style, too (D models)", needs="exemplars code")
     no_scale_image: bool = option(False, "take the whole frame at its own size instead of a crop around the face")
     padding: list[int] = option(
-        list(DEFAULT_PADDING),
-        "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
+        list(DEFAULT_PADDING), "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
         nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
     )  # fmt: skip
     crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
     lost: str | None = option(
-        None,
-        "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
-        "nothing: keep, with --faces pass",
-        choices=["keep", "pass"],
-    )
+        None, "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
+        "nothing: keep, with --faces pass", choices=["keep", "pass"],
+    )  # fmt: skip
     full_frame: int = option(
         0, "put the crop back into the whole frame, enlarged so many times; 0: the crop alone", choices=[0, 1, 2, 4]
     )
@@ -63,11 +60,6 @@ class Look:
         """Whether the crop moves with the face."""
         return self.crop == "follow"
 
-    @property
-    def fades(self) -> bool:
-        """Whether the cartoon fades out where no face is seen."""
-        return self.lost == "pass"
-
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
         self.degree  # noqa: B018 - read for its errors
@@ -86,12 +78,7 @@ class DegreeCurve:
 
     def __call__(self, time: float | Fraction) -> float:
         """The degree at `time`, in seconds of the video."""
-        after = bisect_right(self.points, float(time), key=lambda point: point[0])
-        if after in (0, len(self.points)):
-            degree = self.points[min(after, len(self.points) - 1)][1]
-        else:
-            (start, low), (end, high) = self.points[after - 1 : after + 1]
-            degree = low + (high - low) * (float(time) - start) / (end - start)
+        degree = float(np.interp(float(time), *zip(*self.points, strict=True)))
         return round(degree / STEP) * STEP
 
 

@@ -1,16 +1,20 @@
 """What style_transfer.py can be told. One dataclass owns each default; the command line is derived from its fields."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from model.common.cli import option
+from model.common.cli import free_options, option
 from model.common.devices import DEVICES, PRECISIONS
 from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
 from model.inference.look import Look
 from model.inference.people import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
+from model.styles.presets import choose_preset
 
+# Options that a webcam has no use for.
 NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
-"""Options that a webcam has no use for."""
 
 
 @dataclass
@@ -82,18 +86,35 @@ class Options(Look):
         """What --styles says of each person, by number. Raises InputError for anything else."""
         return parse_styles(self.styles) if self.styles else {}
 
+    def facts(self, content: str) -> dict[str, Any]:
+        """All that the result of a file depends on, as JSON can hold it: the file, the look, the models' files.
+
+        Raises InputError where the state of a file can't be read.
+        """
+        free = free_options(type(self))
+        given = {name: value for name, value in asdict(self).items() if name not in free}
+        files = [value for name, value in given.items() if name.endswith("_path") and value]
+        for preset in {self.ckpt, *(choice.preset for choice in self.choices.values())} - {None}:
+            files += [CHECKPOINTS / file for file in choose_preset(preset).files]
+        return {
+            "content": content,
+            "state": _state_of(content),  # numbered photos have none: their names are what is known
+            "look": given,
+            "files": {str(file): _state_of(file) for file in sorted(map(str, files))},
+        }
+
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
         super().check()
         self._check_exclusions()
-        if self.camera is None and self.virtual_camera:
+        is_live, unfit = self.camera is not None, [name for name in NOT_LIVE if getattr(self, name)]
+        if not is_live and self.virtual_camera:
             raise InputError("--virtual_camera is for --content webcam: leave one of them out.")
-        if self.camera is None and self.lost and not self.follows:
+        if not is_live and self.lost and not self.follows:
             raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
-        unfit = [name for name in NOT_LIVE if getattr(self, name)]
-        if self.camera is not None and unfit:
+        if is_live and unfit:
             raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
-        if self.camera is not None and self.most_faces != 1:
+        if is_live and self.most_faces != 1:
             raise InputError(f"--faces {self.faces} is for files: a webcam shows one person in style.")
         self._check_people()
 
@@ -111,18 +132,27 @@ class Options(Look):
             raise InputError(f"--cpu and --device {self.device} contradict each other: give one of them.")
 
     def _check_people(self) -> None:
-        choices, most = self.choices, self.most_faces
+        most = self.most_faces
         if most == 1:
             if self.styles:
-                raise InputError(
-                    "--styles is for several people: add --faces all, or give --style_id and --style_degree."
-                )
+                raise InputError("--styles is for several people: add --faces all, or give --style_id instead.")
             return
         if not self.full_frame:
             raise InputError(f"--faces {self.faces} needs --full_frame 1, 2 or 4: several crops are no picture.")
         unfit = [name for name in ("parsing_map_path", "smooth", "compile") if getattr(self, name)]
         if unfit:
             raise InputError(f"--{unfit[0]} is for one face: leave it or --faces {self.faces} out.")
-        last = max(choices, default=0)
+        last = max(self.choices, default=0)
         if most is not None and last > most:
             raise InputError(f"--styles names person {last}, but --faces is {self.faces}: raise that number.")
+
+
+def _state_of(path: str | Path) -> list[int] | None:
+    """Size in bytes and time of the last change in ns; None where there is no such file. InputError if none is told."""
+    try:
+        state = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the permissions.") from error
+    return [state.st_size, state.st_mtime_ns]

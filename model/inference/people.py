@@ -27,9 +27,8 @@ def parse_styles(text: str) -> dict[int, Choice]:
     for part in text.split(","):
         number, equals, wanted = part.strip().partition("=")
         if not (equals and number.isdigit() and int(number) > 0 and wanted):
-            raise InputError(
-                f"--styles has the part {part.strip()!r}: write PERSON=STYLE@DEGREE, as in 1=film@0.5,2=ink."
-            )
+            wanted = "write PERSON=STYLE@DEGREE, as in 1=film@0.5,2=ink"
+            raise InputError(f"--styles has the part {part.strip()!r}: {wanted}.")
         if int(number) in choices:
             raise InputError(f"--styles names person {number} twice: give each one style.")
         name, _, degree = wanted.partition("@")
@@ -54,10 +53,9 @@ class People:
     """Gives each numbered person of a clip a model and a look.
 
     Args:
-        stylizer, look: for everybody of whom `choices` says nothing.
-        choices: what is said of some, by number from 1.
-        load: gives the models of other presets. They are loaded at once; a style that one of them lacks is an
-            InputError at once.
+        stylizer, look: for everybody without a choice.
+        choices: what is asked for some, by number from 1. InputError for a style that their model lacks.
+        load: gives the models of other presets, which are loaded at once.
     """
 
     def __init__(
@@ -66,8 +64,7 @@ class People:
     ):  # fmt: skip
         self._usual = stylizer, look
         self._chosen: dict[int, tuple[Stylizer, Look]] = {}
-        self.count = 0
-        """The highest number that was asked for."""
+        self.count = 0  # the highest number that was asked for
         models: dict[str | None, Stylizer] = {None: stylizer}
         for number, choice in (choices or {}).items():
             if choice.preset not in models:

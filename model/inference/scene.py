@@ -18,18 +18,13 @@ from model.inference.people import Person
 from model.media.frames import Frame
 from model.styles.base import Crop
 
-Newcomer = Callable[[int, Frame, np.ndarray], Person]
-"""Makes a person of their number, the frame, and their landmarks in it; as `People.newcomer`."""
+Newcomer = Callable[[int, Frame, np.ndarray], Person]  # of a number, frame and landmarks; as `People.newcomer`
 
 
 class TrackedPerson:
     """One person while a clip is rendered: their renderer, window, and all that depends on the frames before.
 
-    Args:
-        person: model, portrait, and the look that tells style and degree.
-        look: of the clip.
-        arrived, first_seen: of newcomers: the number of the frame in which they came, and their landmarks in it.
-        fades_in: whether a newcomer's cartoon fades in.
+    Newcomers have `arrived` and `first_seen`, the frame's number and their landmarks there; their cartoon may fade in.
     """
 
     def __init__(
@@ -51,11 +46,11 @@ class TrackedPerson:
         self.size = 0.0 if landmarks is None else face_size(landmarks)
         self.presence = None
         if look.follows:
-            self.presence = Presence(self.portrait.crop, landmarks, look.full_frame > 0, look.fades, fades_in)
+            self.presence = Presence(self.portrait.crop, landmarks, look.full_frame > 0, look.lost == "pass", fades_in)
 
     def state(self) -> dict[str, Any]:
         """Where the window is, and how the person came, as JSON can hold it."""
-        first_seen = None if self.first_seen is None else self.first_seen.tolist()
+        first_seen = self.first_seen if self.first_seen is None else self.first_seen.tolist()
         return self.presence.state() | {"arrived": self.arrived, "first_seen": first_seen}
 
     def view(self, frame: Frame, landmarks: np.ndarray | None, is_cut: bool) -> "View":
@@ -80,8 +75,7 @@ class View:
     window: FaceCrop | MovingWindow
     crop: Crop
     share: float
-    size: float
-    """Of the face, in pixels of the frame."""
+    size: float  # of the face, in pixels of the frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +91,7 @@ class Scene:
 
     def __init__(self, people: Sequence[Person], look: Look, newcomer: Newcomer | None, most: int | None):
         self.people = [TrackedPerson(person, look) for person in people]
-        self._look, self._newcomer, self._most = look, newcomer, most if newcomer else 0
-        self._count = 0
+        self._look, self._newcomer, self._most, self._count = look, newcomer, most if newcomer else 0, 0
         self._first = [person.portrait for person in people]
         self._tracker: CrowdTracker | None = None
         if look.follows or any(person.needs_landmarks for person in self.people):
@@ -135,10 +128,7 @@ class Scene:
         }
 
     def pass_over(self, frame: Frame, state: dict[str, Any]) -> None:
-        """Take notice of a frame up to which the work is done; `state` is that of the last one of them.
-
-        Newcomers are fitted to the frame in which they came; tracker and windows go on from where they were.
-        """
+        """Take notice of a frame that is done already; `state` is that of the last one of them."""
         self._count += 1
         entries = state["people"]
         while len(self.people) < len(entries) and entries[len(self.people)]["arrived"] == self._count:

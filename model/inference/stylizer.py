@@ -82,13 +82,13 @@ class Stylizer:
         Raises InputError when there is no face, and the style or the crop needs one.
         """
         rgb = rgb_of(frame)
-        if landmarks is None and self._needs_face(scale_image):
+        if landmarks is None and (scale_image or self.style.needs_code):
             landmarks = find_landmarks(rgb)
             if landmarks is None:
                 raise InputError("No face was found in the picture: choose one with a visible face.")
         size = rgb.shape[:2]
         crop = self.crop_around(landmarks, size, padding) if scale_image else FaceCrop.whole_frame(size)
-        return Portrait(crop, self.style.encode(rgb, landmarks), landmarks, _time_of(frame))
+        return Portrait(crop, self.style.encode(rgb, landmarks), landmarks, getattr(frame, "time", None))
 
     def crop_around(
         self, landmarks: np.ndarray, frame_size: tuple[int, int], padding: Padding = DEFAULT_PADDING
@@ -104,14 +104,8 @@ class Stylizer:
         return self.fit(frame, padding, scale_image, landmarks)
 
     def find_face(self, source: FrameSource, scale_image: bool = True) -> tuple[Frame, np.ndarray | None]:
-        """The first frame of `source` with a face, and its landmarks `[68, 2]`; the very first where none is needed.
-
-        Raises InputError when there is no face.
-        """
-        return search_face(source) if self._needs_face(scale_image) else (source.first, None)
-
-    def _needs_face(self, scale_image: bool) -> bool:
-        return scale_image or self.style.needs_code
+        """The first frame with a face, and its landmarks `[68, 2]`; the very first if none is needed. May be an InputError."""
+        return search_face(source) if scale_image or self.style.needs_code else (source.first, None)
 
     def render(
         self, frames: Iterable[FrameLike], portrait: Portrait, *, style: int | str | None = None, degree: Degree = None,
@@ -137,14 +131,15 @@ class Stylizer:
         renderer = self.style.renderer(
             portrait.code, exemplar=style, degree=degree, color_transfer=color_transfer, batch_size=batch_size
         )
-        crops = ((frame, Crop(portrait.crop.apply(rgb_of(frame)), time=_time_of(frame))) for frame in frames)
+        crop = portrait.crop
+        crops = ((frame, Crop(crop.apply(rgb_of(frame)), time=getattr(frame, "time", None))) for frame in frames)
         if parsing_maps is not None:
             crops = with_parsing(crops, parsing_maps)
         results = in_batches(
             crops, lambda: renderer.batch, lambda pairs: renderer.start([crop for _, crop in pairs]),
             self.style.in_flight,
         )  # fmt: skip
-        trimmed = ((frame, portrait.crop.trim(picture, self.scale)) for (frame, _), picture in results)
+        trimmed = ((frame, crop.trim(picture, self.scale)) for (frame, _), picture in results)
         return (replace(frame, rgb=rgb) if isinstance(frame, Frame) else rgb for frame, rgb in trimmed)
 
 
@@ -154,10 +149,6 @@ def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"frames are RGB uint8 [H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
     return rgb
-
-
-def _time_of(frame: Frame | np.ndarray) -> Fraction | None:
-    return frame.time if isinstance(frame, Frame) else None
 
 
 def with_parsing(crops: Iterable[tuple[Any, Crop]], parsing_maps: Iterable[np.ndarray]) -> Iterator[tuple[Any, Crop]]:

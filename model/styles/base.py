@@ -13,12 +13,8 @@ import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-Pending = Callable[[], Sequence[Result]]
-"""Pending results: calling it waits until they are there."""
-
-Degree = float | Callable[[Fraction], float] | None
-"""A style degree in [0, 1], a function that gives it for a time in seconds, or None for the style's own."""
+Pending = Callable[[], Sequence[Result]]  # results that are being computed: calling it waits until they are there
+Degree = float | Callable[[Fraction], float] | None  # in [0, 1], or a function of seconds; None: the style's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +30,7 @@ class Crop:
 class CropRenderer(Protocol):
     """Renders the crops of one person in one style."""
 
-    batch: int
-    """How many crops `start` takes best at a time; it may change from call to call."""
+    batch: int  # how many crops `start` takes best at a time; it may change from call to call
 
     def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
         """Begin to render crops; the pending results are RGB uint8 `[scale·h, scale·w, 3]`, in order.
@@ -66,17 +61,11 @@ class Style(ABC):
 
     @abstractmethod
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
-        """The full name of an exemplar (index, name, None: the default); None where there is no choice.
-
-        Raises InputError for one that does not exist.
-        """
+        """Full name of an exemplar (index, name; None: the default), None without a choice. InputError if unknown."""
 
     @abstractmethod
     def degree(self, degree: float | None = None) -> float | None:
-        """The degree that is rendered when `degree` is asked for; None where the style has none.
-
-        Raises InputError outside [0, 1].
-        """
+        """The degree that `degree` stands for; None where the style has none. InputError outside [0, 1]."""
 
     @abstractmethod
     def renderer(

@@ -52,9 +52,8 @@ class VToonifyStyle(Style):
         self.denoises = preset.steady
         self.needs_code = style_encoder is not None
         self.in_flight = int(self.device.type == "cuda")
-        parts = {"degree": network.has_degree, "exemplars": network.has_degree,
-                 "code": style_encoder is not None, "parser": parser is not None}  # fmt: skip
-        self.uses = frozenset(name for name, is_there in parts.items() if is_there)
+        uses = ["degree", "exemplars"] * network.has_degree + ["code"] * self.needs_code + ["parser"] * bool(parser)
+        self.uses = frozenset(uses)
 
     @classmethod
     def load(
@@ -112,13 +111,12 @@ class VToonifyStyle(Style):
             raise InputError(f"The style degree is {degree}: give a number from 0 (photo) to 1 (full style).")
         return degree
 
-    @torch.no_grad()
     def style_code(
         self, photo_code: Tensor | None, exemplar: int | str | None = None, color_transfer: bool = False
     ) -> Tensor:
         """The w+ code `[1, layers, D]` that a person is rendered with."""
         name = self.exemplar_name(exemplar)
-        code = None if name is None else torch.from_numpy(self.exemplars[name])
+        code = None if name is None else self.exemplars[name]
         return mix_codes(self.network, photo_code, code, color_transfer or self.preset.colour_transfer)
 
     def renderer(
@@ -176,8 +174,7 @@ class VToonifyRenderer:
             return pending
         return lambda: [keep_grey(result, crop.rgb) for result, crop in zip(pending(), crops, strict=True)]
 
-    def _parsing(self, crops: list[Crop]) -> Tensor | None:
-        """The parsing maps of the crops, float32 `[B, C, h, w]`; None where they have none."""
+    def _parsing(self, crops: list[Crop]) -> Tensor | None:  # [B, C, h, w]; None where the crops have none
         if not self._channels or crops[0].parsing is None:
             return None
         for crop in crops:
@@ -209,15 +206,15 @@ def mix_codes(
         exemplar: code of the exemplar in z+, `[1, layers, D]`; it goes through the mapping network layer by layer.
     """
     generator, weight = network.config.generator, next(network.parameters())
-    if not network.has_degree:
-        if photo is None:
-            return network.zplus_to_wplus(weight.new_zeros(1, generator.w_layers, generator.style_dim))
+    if not network.has_degree and photo is not None:
         return photo
+    if not network.has_degree:
+        return network.zplus_to_wplus(weight.new_zeros(1, generator.w_layers, generator.style_dim))
     if exemplar is None:
         raise InputError("A model of variant D needs exemplar style codes (--exstyle_path).")
     z_plus = torch.as_tensor(exemplar, dtype=weight.dtype, device=weight.device)
-    if z_plus.shape != (1, generator.w_layers, generator.style_dim):
-        wanted = [1, generator.w_layers, generator.style_dim]
+    wanted = [1, generator.w_layers, generator.style_dim]
+    if list(z_plus.shape) != wanted:
         raise InputError(f"The exemplar style code has shape {list(z_plus.shape)}, but the model takes {wanted}.")
     w_plus = network.zplus_to_wplus(z_plus)
     if color_transfer or photo is None:

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
@@ -14,38 +14,30 @@ from model.stylegan2 import GeneratorConfig
 from model.vtoonify import Backbone
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
-
+# How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer.
 PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
-"""How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute.
-
-    `style` and `degree` are those of a model that was trained for one only, else None; `styles` counts the exemplars
-    to choose from, where known; `style_names` are theirs, where they tell something, and `mark` tells them from styles
-    of the same names in another model. With `colour_transfer` the result takes the exemplar's colours, too. With
-    `steady`, noise is taken out of videos before they are rendered; published models get their frames as they are.
-    With `keeps_grey`, black-and-white photos stay so: no style of the model has a colour of its own to give.
-    """
+    """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute."""
 
     name: str
     backbone: Backbone
     file: str
     exemplars: str | None = None
-    styles: int | None = None
-    style_names: tuple[str, ...] = ()
-    mark: str = ""
-    style: int | None = None
-    degree: float | None = None
-    colour_transfer: bool = False
+    styles: int | None = None  # how many exemplars there are to choose from, where known
+    style_names: tuple[str, ...] = ()  # of the exemplars, where they tell something
+    mark: str = ""  # tells its styles from those of the same names in another model
+    style: int | None = None  # the only one that the model was trained for
+    degree: float | None = None  # the only one that the model was trained for
+    colour_transfer: bool = False  # whether the result takes the exemplar's colours, too
     style_encoder: str | None = "encoder.pt"
     parser: str | None = "faceparsing.pth"
     default_style: int = 26
     default_degree: float = 0.5
-    steady: bool = False
-    keeps_grey: bool = False
+    steady: bool = False  # whether noise is taken out of videos first; published models get frames as they are
+    keeps_grey: bool = False  # whether black-and-white photos stay so: no style has a colour of its own to give
     licence: str = AUTHORS_LICENCE
 
     @property
@@ -104,10 +96,8 @@ PRESETS = (
 )  # fmt: skip
 """The starters, and the models that the authors of VToonify published."""
 
+# Collections without a model for all styles: what their plain name means.
 SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}
-"""Collections without a model for all styles: what their plain name means."""
-
-
 BY_NAME = {preset.name: preset for preset in PRESETS}
 BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
 
@@ -122,16 +112,16 @@ def choose_preset(ckpt: str) -> Preset:
     path = Path(ckpt)
     if path.exists():
         return describe_checkpoint(path)
-    for preset in PRESETS:
-        if path == Path(preset.file) or _is_file_of(preset, path):
-            return preset
+    if preset := _preset_of(path) or _preset_of(CHECKPOINTS / path):
+        return preset
     if path.suffix or len(path.parts) > 1:
         raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
     raise InputError(f"There is no preset {ckpt!r}{_did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
 
 
-def _is_file_of(preset: Preset, path: Path) -> bool:
-    return path.resolve() == (CHECKPOINTS / preset.file).resolve()
+def _preset_of(path: Path) -> Preset | None:
+    """The preset whose file belongs at this path."""
+    return next((preset for preset in PRESETS if path.resolve() == (CHECKPOINTS / preset.file).resolve()), None)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -143,9 +133,8 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
     """Table of all presets for `--list_styles`; `folder` is the checkpoint folder."""
     rows = [("preset", "variant", "style", "degree", "colours", "files")]
     for preset in PRESETS:
-        if preset.backbone == "toonify":
-            choices = ("T", "collection", "-", "-")
-        else:
+        choices = ("T", "collection", "-", "-")
+        if preset.backbone != "toonify":
             last = f"0-{preset.styles - 1}" if preset.styles else "any"
             several = ", ".join(preset.style_names) or f"{last} ({preset.default_style})"
             style = several if preset.style is None else f"{preset.style} only"
@@ -160,33 +149,26 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
 def describe_checkpoint(path: str | Path) -> Preset:
     """A preset for the VToonify model in `path`.
 
-    Variant and sizes come from the file. What it was trained for alone can only be told from its name, if that
-    follows `PUBLISHED_NAME`.
+    Variant and sizes come from the file; what it was trained for alone, from a name that follows `PUBLISHED_NAME`.
     """
     path = Path(path).absolute()
     config = read_vtoonify_config(path)
-    for preset in PRESETS:
-        if _is_file_of(preset, path):
-            return preset
+    if preset := _preset_of(path):
+        return preset
     is_dual = config.backbone == "dualstylegan"
     named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
     style, degree, colour = named.groups() if named else (None, None, None)
     published = GeneratorConfig()
     codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
-    preset = Preset(
-        path.stem,
-        config.backbone,
-        str(path),
+    return Preset(
+        path.stem, config.backbone, str(path),
         exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
-        style=int(style) if style else None,
-        degree=float(degree) if degree else None,
-        colour_transfer=colour is not None,
+        style=int(style) if style else None, default_style=int(style or Preset.default_style),
+        degree=float(degree) if degree else None, colour_transfer=colour is not None,
         style_encoder="encoder.pt" if codes_fit else None,
         parser="faceparsing.pth" if config.parsing_channels else None,
-        steady=not config.parsing_channels,
-        licence="of whoever trained it",
-    )
-    return preset if preset.style is None else replace(preset, default_style=preset.style)
+        steady=not config.parsing_channels, licence="of whoever trained it",
+    )  # fmt: skip
 
 
 def resolve_style(names: Iterable[str], style_id: int | str) -> str:

@@ -17,8 +17,7 @@ LARGE_FRAME = 1_000_000  # pixels of a crop from which on strips are rendered un
 LARGEST_BATCH = 16  # frames at a time that are chosen at most: more give no more speed
 MEMORY_SHARE = 0.8  # part of the free memory that a batch may take
 
-PendingPictures = Callable[[], np.ndarray]
-"""Waits for pictures RGB uint8 `[B, h, w, 3]`."""
+PendingPictures = Callable[[], np.ndarray]  # waits for pictures RGB uint8 [B, h, w, 3]
 
 
 class Renderer:
@@ -26,11 +25,9 @@ class Renderer:
 
     Args:
         parser: the face parser for models that take parsing maps.
-        batch: frames at a time; None: one on the CPU and on MPS, and as many as fit on CUDA, found with the first.
-        strips: render pictures strip by strip, which needs less memory and gives the same; large ones are anyway.
+        batch: frames at a time; None: as many as fit on CUDA, else one. Halved when the memory does not suffice.
+        strips: render strip by strip, with less memory and the same result, as large frames always are.
         compiled: compile the network for the crop's size and the batch.
-
-    `batch` is halved when the memory does not suffice; at one frame, `strips` is the last resort.
     """
 
     def __init__(
@@ -62,19 +59,16 @@ class Renderer:
         done = 0
         while done < len(crops):
             some = slice(done, done + self.batch)
-            fits = True
             try:
                 parts.append(self._draw(crops[some], None if logits is None else logits[some]))
+                done = some.stop
             except RuntimeError as error:
                 if not any(words in str(error) for words in OUT_OF_MEMORY):
                     raise
-                fits = False
-            if fits:
-                done += self.batch
-                if self._measures:  # after the first frame: as many at a time as its need of memory allows
-                    self._measures, self.batch = False, frames_that_fit(*cuda_memory(self.device))
-            else:  # outside of the handler, where the failed call's tensors are freed
+            if done != some.stop:  # outside of the handler, where the failed call's tensors are freed
                 self._use_less_memory(crops)
+            elif self._measures:  # after the first frame: as many at a time as its need of memory allows
+                self._measures, self.batch = False, frames_that_fit(*cuda_memory(self.device))
         return parts[0] if len(parts) == 1 else lambda: np.concatenate([part() for part in parts])
 
     def _draw(self, crops: np.ndarray, logits: Tensor | None) -> PendingPictures:
@@ -104,11 +98,8 @@ class Renderer:
         elif not self.strips and not self.compiled:
             self.strips = True
         else:
-            height, width = crops.shape[1:3]
-            raise InputError(
-                f"There is not enough memory for a frame of {width} x {height} pixels: "
-                "choose a smaller padding or picture, or let the face be scaled."
-            )
+            size = f"{crops.shape[2]} x {crops.shape[1]} pixels"
+            raise InputError(f"There is not enough memory for a frame of {size}: choose a smaller padding or picture.")
 
 
 def frames_that_fit(free: int, one: int) -> int:
@@ -142,10 +133,7 @@ def fetch(pictures: Tensor) -> PendingPictures:
 
 
 def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The network through torch.compile, with CUDA graphs on CUDA; each shape is compiled when it is first seen.
-
-    Calls raise InputError where there is no compiler: on the CPU torch needs g++ or clang++, on a GPU Triton.
-    """
+    """The network through torch.compile, for each shape anew. Calls raise InputError where there is no compiler."""
     from torch._dynamo.exc import TorchDynamoException  # here: it takes a second to import
 
     compiled = torch.compile(network, dynamic=False, mode="reduce-overhead" if device.type == "cuda" else "default")
@@ -155,8 +143,7 @@ def compile_network(network: FoldedVToonify, device: torch.device) -> Callable[[
             return compiled(x)
         except TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"--compile does not work here ({reason}): install a C++ compiler (g++), or leave it out."
-            ) from error
+            mend = "install a C++ compiler (g++), or leave it out"
+            raise InputError(f"--compile does not work here ({reason}): {mend}.") from error
 
     return call

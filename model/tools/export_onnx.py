@@ -30,6 +30,7 @@ from model.common.weight_files import write_whole
 from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
+from model.media.photos import PhotoSource
 from model.media.sample import sample_portrait
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -68,11 +69,8 @@ def fold(options: Options) -> tuple[nn.Module, int]:
     stylizer = Stylizer.from_preset(options.ckpt, device="cpu", precision="fp32")
     style = stylizer.style
     degree = style.degree(options.style_degree)  # first: a wrong one is told before faces are looked for
-    if options.content:
-        with open_frames(options.content) as source:
-            portrait = stylizer.fit_source(source, scale_image=style.needs_code)
-    else:
-        portrait = stylizer.fit(sample_portrait())
+    with open_frames(options.content) if options.content else PhotoSource(Path("sample"), sample_portrait()) as source:
+        portrait = stylizer.fit_source(source, scale_image=style.needs_code)
     code = style.style_code(portrait.code, options.style_id, options.color_transfer)
     return FoldedVToonify(style.network, code, degree), 3 + style.network.config.parsing_channels
 

@@ -87,20 +87,11 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
     return np.array(_recogniser().compute_face_descriptor(np.ascontiguousarray(rgb), dlib_points(landmarks)))
 
 
-def distances(pictures: Sequence[np.ndarray]) -> list[float]:
-    """How far each picture's face is from that of the first; NaN for the first, and without a face in both."""
-    if len(pictures) == 1:
-        return [np.nan]
-    first, *others = map(descriptor, pictures)
-    return [np.nan, *(np.linalg.norm(first - face) for face in others)]
-
-
 def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
     """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time.
 
-    Returns `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Flicker is against the
-    frame before; sharpness is measured at the size of the first video; identity is the distance to the first video's
-    face. Raises InputError where the two don't show the same.
+    Returns `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured
+    at the size of the first video. Raises InputError where the two don't show the same.
     """
     found, before = [], None
     for number, moment in enumerate(moments):
@@ -111,12 +102,11 @@ def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
             raise InputError(f"The videos show different parts ({sizes}): use --full_frame or --no_scale_image.")
         alike = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in pictures]
         nothing = [np.nan] * len(pictures)
-        found.append([
-            [float(moment[0].time)] * len(pictures),
-            flicker_between(before, pictures) if before else nothing,
-            [sharpness(picture) for picture in alike],
-            nothing if number % IDENTITY_EVERY else distances(pictures),
-        ])  # fmt: skip
+        identity = nothing
+        if len(pictures) > 1 and number % IDENTITY_EVERY == 0:
+            identity = [np.nan, np.linalg.norm(np.subtract(*map(descriptor, pictures)))]
+        flicker = flicker_between(before, pictures) if before else nothing
+        found.append([[float(moment[0].time)] * len(pictures), flicker, [*map(sharpness, alike)], identity])
         before = pictures
     return np.array(found).transpose(2, 0, 1)
 
@@ -154,7 +144,7 @@ def open_video(path: str) -> FrameSource:
 
 
 def measure_files(paths: Sequence[str], count: int | None) -> dict[str, np.ndarray]:
-    """Metrics of a video, or of two of which the second was made of the first, by path; of `count` frames at most."""
+    """Metrics of a video, or of one and what was made of it, by path; of `count` frames at most."""
     with ExitStack() as stack:
         first, *others = (stack.enter_context(open_video(path)) for path in paths)
         bar = tqdm(first, desc=first.name, total=first.expected_frames, disable=None)
