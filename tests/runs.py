@@ -5,6 +5,8 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,13 +35,25 @@ def terminated_in(step: int) -> Iterator[None]:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """In the block no file can become larger than `size` bytes: the disk is full."""
+    """In the block no file can become larger than `size` bytes."""
     previous = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, previous[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+
+
+def assert_stopped_and_resumed_is_whole(train, whole: RunOptions, parted: RunOptions, step: int) -> tuple[Path, Path]:
+    """`parted`, stopped in `step`, goes on and leaves what `whole` leaves; returns the weight files of both."""
+    first = train(whole)
+    with terminated_in(step):
+        train(parted)
+    assert state_of(parted)["step"] == step
+    second = train(replace(parted, resume=True))
+    assert_same_states(whole, parted)
+    assert_same(*(checkpoints.read_contents(file, "weights") for file in (first, second)))
+    return first, second
 
 
 def state_of(options: RunOptions) -> dict:

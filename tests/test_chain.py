@@ -17,7 +17,7 @@ from model import checkpoints
 from model.tools import random_weights
 from model.training import finetune, losses
 from model.training.data.shards import index_pairs, list_styles
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES
 from model.training.sources import open_pairs
 from tests.clips import make_clip
 from tests.small_models import face_picture

@@ -20,9 +20,9 @@ from model.stylegan2 import Generator, GeneratorConfig
 from model.training import finetune as program
 from model.training.data.pictures import PictureFolder
 from model.training.finetune import GANTrainer, Options, finetune, gradient_penalty, main, mixed_codes
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES
 from model.training.trainer import make_accelerator
-from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
+from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
 
 SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
 TEAL, TAN = (30, 120, 140), (220, 180, 140)
@@ -82,17 +82,10 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, f
     # Steps 0 and 4 have a gradient penalty: one before the stop, one after it.
     settings = {"iter": 6, "batch": 2, "accumulate": 2, "log_every": 2}
     whole, parted = (options(name=name, out=str(files / f"{name}.pt"), **settings) for name in ("whole", "parted"))
-    finetune(whole)
-    with terminated_in(step=3):
-        finetune(parted)
-    assert state_of(parted)["step"] == 3 and not Path(parted.out).exists()
-
-    finetune(replace(parted, resume=True))
-    assert_same_states(whole, parted)
+    assert_stopped_and_resumed_is_whole(finetune, whole, parted, step=3)
     one = state_of(whole)
     assert one["step"] == 6 and one["optimizer"]["state"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
-    assert_same(*(checkpoints.read_contents(run.out, "a generator") for run in (whole, parted)))
     lines = log_of(parted)
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1] == log_of(whole)[-1]
     assert lines[0].keys() == {"step", "discriminator", "penalty", "generator"}
@@ -203,7 +196,7 @@ def test_codes_are_those_of_one_or_two_pictures(trainer):
 def test_the_published_sizes_learn_from_32_pictures_a_step():
     options = Options(data="faces").resolved()
     options.check()
-    assert options.batch * options.accumulate == 32 and options.generator == GeneratorConfig()
+    assert options.batch * options.accumulate == 32 and options.recipe.network.generator == GeneratorConfig()
     assert (options.iter, options.lr, options.r1) == (600, 0.002, 10)
 
 

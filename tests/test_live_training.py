@@ -15,10 +15,9 @@ from model.common.errors import InputError
 from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
-from model.training.options import DualOptions, ToonifyOptions
-from model.training.recipes import RECIPES, TINY
+from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.train import train
-from tests.runs import assert_same, assert_same_states, largest_file, state_of, terminated_in
+from tests.runs import assert_stopped_and_resumed_is_whole, largest_file, state_of
 
 FIXED = {"config": "tiny", "batch": 1, "device": "cpu", "precision": "fp32", "style_encoder_path": "none"}
 
@@ -56,14 +55,8 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, variant)
     """Both stages; the last steps of the second one have all losses but LPIPS."""
     for pretrain, name in ((True, "pretrain.pt"), (False, {"t": "vtoonify.pt", "d": "vtoonify_s_d_c.pt"}[variant])):
         whole, parted = (options(variant, name=name, pretrain=pretrain) for name in ("whole", "parted"))
-        whole_file = train(whole)
-        with terminated_in(step=3):
-            train(parted)
-        assert state_of(parted)["step"] == 3
-        parted_file = train(replace(parted, resume=True))
-        assert_same_states(whole, parted)
-        assert_same(*(checkpoints.read_contents(file, "a model") for file in (whole_file, parted_file)))
-        assert whole_file.name == name
+        file, _ = assert_stopped_and_resumed_is_whole(train, whole, parted, step=3)
+        assert file.name == name
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import checkpoints
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.stylegan2 import Generator
-from model.training import stages
-from model.training.options import DualOptions, ToonifyOptions
-from model.training.recipes import RECIPES, TINY
+from model.training import losses
+from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.stages import Distillation, Pretraining
 from model.training.student import VToonifyTrainer
 from model.training.trainer import make_accelerator
 
-SIDE, WINDOW = 32, 24
-"""Pixels of the input and of the moved camera's; results are four times as large."""
-
+SIDE, WINDOW = 32, 24  # pixels of the input and of the moved camera's; results are four times as large
+# Of 4 steps the last two are taken: the flicker loss is 0 in step 2 and has half its weight in step 3.
 BATCH, STEPS, FIRST = 4, 4, 2
-"""Of 4 steps the last two are taken: the flicker loss is 0 in step 2 and has half its weight in step 3."""
-
 STYLES = ["ink", "clay", "film"]
 LR, BETA1, BETA2, EPSILON, HALF_LIFE = 1e-3, 0.9, 0.99, 1e-8, 10_000
 ADV, REC, PERC, MSK, TMP = 0.01, 0.1, 0.01, 0.0005, 1.0
@@ -52,7 +49,7 @@ class Distance(nn.Module):
 @pytest.fixture
 def make_run(monkeypatch):
     """A function that makes a run of variant T or D on a random generator, averaged as at the published size."""
-    monkeypatch.setattr(stages, "load_perceptual", Distance)
+    monkeypatch.setattr(checkpoints, "load_perceptual", Distance)
     averaging = {"young_average": RECIPES["published"].young_average}
     monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], **averaging))
 
@@ -250,3 +247,27 @@ def test_two_batches_of_four_are_as_one_of_eight(make_run, adversarial):
     (found, weights), (wanted, wanted_weights) = states
     assert_close(found, wanted)
     assert_close(weights, wanted_weights)
+
+
+def test_absolute_losses_of_drawn_pairs():
+    """Weighted L1, and L1 of differences in both directions, summed over three scales."""
+    result, target = torch.rand(2, BATCH, 3, 16, 24) * 2 - 1
+    weight, found = torch.rand(BATCH, 1, 16, 24) * 7 + 1, {}
+    found["l1"] = losses.weighted_l1(result, target, weight)
+    found["gradient"] = losses.gradient_l1(result, target, weight)
+    wanted = ((result - target).abs() * weight).mean()
+    assert_close(found, {"l1": wanted, "gradient": by_scale(result - target, weight)})
+
+
+def by_scale(difference: Tensor, weight: Tensor) -> Tensor:
+    total = 0.0
+    for side in (16, 8, 4):
+        total += ((difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]).mean()
+        total += ((difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]).mean()
+        halves = (tensor.unflatten(-1, (-1, 2)).unflatten(-3, (side // 2, 2)) for tensor in (difference, weight))
+        difference, weight = (tensor.mean((-3, -1)) for tensor in halves)
+    return total
+
+
+def test_the_flicker_loss_rises_over_the_second_half():
+    assert [losses.flicker_ramp(step, 100) for step in (0, 49, 50, 75, 100)] == [0, 0, 0, 0.5, 1]

@@ -50,8 +50,8 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
     if accelerator.is_main_process:
         for name, value in asdict(options).items():
             print(f"{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
-        print(f"on: {accelerator.num_processes} x {accelerator.device}, precision {accelerator.mixed_precision}")
-        sys.stdout.flush()
+        hardware = f"{accelerator.num_processes} x {accelerator.device}, precision {accelerator.mixed_precision}"
+        print(f"on: {hardware}", flush=True)
     if options.dry_run:
         return None
     trainer = make_trainer(accelerator)
@@ -62,18 +62,15 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
             go_through(trainer, board)
     except torch.OutOfMemoryError as error:
         also = ", or add --checkpointing" if hasattr(options, "checkpointing") else ""
-        raise InputError(
-            f"The memory of {accelerator.device} is too small for --batch {options.batch}: give a smaller one with a "
-            f"larger --accumulate{also}."
-        ) from error
+        small = f"The memory of {accelerator.device} is too small for --batch {options.batch}"
+        raise InputError(f"{small}: give a smaller one with a larger --accumulate{also}.") from error
     return trainer.publish()
 
 
 def measure(trainer: Trainer, count: int) -> None:
-    """Print the speed and the peak memory of `count` steps, after one to warm up. Nothing is written.
+    """Print speed and peak memory of the run's last `count` steps, which have all losses, after one to warm up.
 
-    They are the last steps of the run, in which all losses take part. On a GPU memory is what tensors took, on the CPU
-    what the whole process took.
+    On a GPU memory is what tensors took, on the CPU what the whole process took. Nothing is written.
     """
     device, options = trainer.accelerator.device, trainer.options
     trainer.step = options.iter - count - 1
