@@ -31,12 +31,8 @@ TINY = [f"--{name}={value}" for name, value in FIXED.items()]
 @pytest.fixture
 def options(pair_folder, tmp_path):
     """A function that makes options for short runs below a temporary folder."""
-
-    def options(**changes) -> DualOptions:
-        folders = {"pairs": [str(pair_folder)], "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
-        return DualOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
-
-    return options
+    folders = {"pairs": [str(pair_folder)], "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
+    return lambda **changes: DualOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
 
 
 @pytest.fixture

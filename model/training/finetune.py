@@ -189,7 +189,7 @@ class GANTrainer(Trainer):
 
 
 def finetune(options: Options) -> Path | None:
-    """Take all steps; returns the file with the average of the generator. Interrupts and errors as for `run`."""
+    """Take all steps; results, interrupts and errors as for `run`."""
     options = options.resolved()
     if cli.processes()[1] > 1:
         raise InputError("Fine-tuning runs in one process: start it without torchrun, with a larger --accumulate.")

@@ -53,15 +53,10 @@ def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) 
 
 
 def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Parameter]:
-    """Parameters to be trained: the encoder; with fusion in distillation; all that is used when from scratch.
-
-    Generator, ModRes blocks, parser and pSp stay as they are (VToonify, Sec. 4.1.2).
-    """
+    """The encoder; with fusion in distillation (VToonify, Sec. 4.1.2); all that is used when from scratch."""
     if not options.recipe.from_scratch:
-        yield from network.encoder.parameters()
-        if not options.pretrain:
-            yield from network.fusion_out.parameters()
-            yield from network.fusion_skip.parameters()
+        fusion = [] if options.pretrain else [network.fusion_out, network.fusion_skip]
+        yield from nn.ModuleList([network.encoder, *fusion]).parameters()
         return
     # What takes no part would get no gradient, which training on several GPUs takes for a mistake.
     levels, used = network.config.decoder_levels, network.config.fusions
@@ -81,7 +76,6 @@ class OneCall(nn.Module):
         self.network, self.passes = network, passes
 
     def forward(self, *inputs):
-        """What `passes` returns."""
         return self.passes(self.network, *inputs)
 
 
@@ -148,7 +142,7 @@ class VToonifyTrainer(Trainer):
         return mean_losses(found)
 
     def save(self) -> None:
-        """Write the state; from --save_begin on, the weights of each state are kept."""
+        """Write the state; from --save_begin on, the weights of each are kept."""
         super().save()
         if self.accelerator.is_main_process and self.options.save_begin <= self.step < self.options.iter:
             self.write_weights(self.options.result_folder / self.file_name(f"{self.step:05d}"))

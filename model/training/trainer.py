@@ -40,8 +40,6 @@ def make_accelerator(options: RunOptions) -> Accelerator:
 
 def any_process(accelerator: Accelerator, wish: bool) -> bool:
     """Whether any process wishes it; all must ask."""
-    if accelerator.num_processes == 1:
-        return wish
     return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
 
 
@@ -66,7 +64,7 @@ class Trainer(ABC):
         self.in_state = self.learning  # the weights that a state holds; the others come from files
         frozen = [value for value in network.parameters() if not value.requires_grad]
         self.ema = copy.deepcopy(network, {id(value): value for value in frozen}).requires_grad_(False).eval()
-        # A number that tells one frozen generator from another.
+        # This tells one frozen generator from another.
         self.frozen_sum = math.fsum(value.abs().sum(dtype=torch.float64).item() for value in frozen)
 
     @abstractmethod
@@ -123,15 +121,14 @@ class Trainer(ABC):
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """What is in the state as a whole, by name."""
-        parts = {name: getattr(self, name) for name in ("optimizer", "discriminator", "discriminator_optimizer")}
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("optimizer", "discriminator", "discriminator_optimizer")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def state(self) -> dict:
         """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
-        network, ema = self.network.state_dict(), self.ema.state_dict()
+        weights = {"network": self.network.state_dict(), "ema": self.ema.state_dict()}
         return {
-            "network": {name: network[name] for name in self.in_state},
-            "ema": {name: ema[name] for name in self.in_state},
+            **{part: {name: values[name] for name in self.in_state} for part, values in weights.items()},
             "step": self.step,
             "options": asdict(self.options),
             "global_batch": self.pictures_per_step,
