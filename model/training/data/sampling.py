@@ -14,8 +14,6 @@ from model.ops import BLUR_TAPS, blur_downsample
 from model.stylegan2 import GeneratorConfig
 from model.training.data.augment import random_affine_matrix
 
-WINDOW_SHARE = 7 / 8  # side of the moved camera's window by that of the target: 896 of 1024 px (VToonify, Sec. 4.1.3)
-
 
 class Batch(TypedDict, total=False):
     """B samples as the loop sees them: S is the side of the target, h = S/4 the input's, C the parser's classes.
@@ -113,8 +111,8 @@ def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.dev
 
 
 def window_side(size: int) -> int:
-    """Side of the moved camera's window for targets of `size` px."""
-    return round(size * WINDOW_SHARE)
+    """Side of the moved camera's window for targets of `size` px: 896 of 1024 (VToonify, Sec. 4.1.3)."""
+    return round(size * 7 / 8)
 
 
 def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:
