@@ -5,18 +5,31 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from model import checkpoints
+from model.common.weight_files import read_contents
 from model.training.options import RunOptions
 from model.training.trainer import Trainer
 
 
 @contextmanager
-def terminated_in(step: int) -> Iterator[None]:
-    """The run in the block receives SIGTERM during `step`, saves its state and says how to go on."""
+def largest_file(size: int) -> Iterator[None]:
+    """In the block no file can become larger than `size` bytes."""
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, previous[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+
+
+def assert_stopped_and_resumed_is_whole(train, whole: RunOptions, parted: RunOptions, step: int) -> tuple[Path, Path]:
+    """`parted`, stopped by SIGTERM in `step`, goes on and leaves what `whole` leaves; returns both weight files."""
     advance = Trainer.advance
 
     def advance_and_signal(trainer):
@@ -28,18 +41,14 @@ def terminated_in(step: int) -> Iterator[None]:
     stopped = pytest.raises(KeyboardInterrupt, match=rf"stopped at step {step}; --resume goes on from .*state\.pt")
     with pytest.MonkeyPatch.context() as patch, stopped:
         patch.setattr(Trainer, "advance", advance_and_signal)
-        yield
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """In the block no file can become larger than `size` bytes: the disk is full."""
-    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, previous[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+        train(parted)
+    assert state_of(parted)["step"] == step
+    files = train(whole), train(replace(parted, resume=True))
+    assert_same(*(read_contents(file, "weights") for file in files))
+    # All that was left but for the options; the style of variant T has the run's name.
+    states = [{k: v for k, v in state_of(run).items() if k not in ("options", "styles")} for run in (whole, parted)]
+    assert_same(*states)
+    return files
 
 
 def state_of(options: RunOptions) -> dict:
@@ -62,10 +71,3 @@ def assert_same(a, b) -> None:
             assert_same(one, other)
     else:
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-
-
-def assert_same_states(one: RunOptions, other: RunOptions) -> None:
-    """Compare all that two runs left but for their options; the style of variant T has the run's name."""
-    first, second = state_of(one), state_of(other)
-    for key in first.keys() - {"options", "styles"}:
-        assert_same(first[key], second[key])

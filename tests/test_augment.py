@@ -8,22 +8,27 @@ import torch
 
 from model.training.data.augment import apply_affine, random_affine_matrix
 
-# The wavelet's delay is not exactly half a fine pixel: mirrored and turned pictures lie about a tenth of a pixel off.
-SLOPE = 0.1  # of `smooth_picture`, per pixel
-OFFSET = 0.25 * SLOPE
+# The wavelet's delay is not exactly half a fine pixel: mirrored and turned pictures lie about a tenth of a pixel off,
+# and the slope of `smooth_picture` is 0.1 a pixel.
+OFFSET = 0.25 * 0.1
 
 
 def noise(batch: int = 1, height: int = 40, width: int = 56) -> torch.Tensor:
     return torch.randn(batch, 6, height, width, generator=torch.Generator().manual_seed(batch))
 
 
-def smooth_picture(height: int = 40, width: int = 56) -> torch.Tensor:
-    ys, xs = torch.meshgrid(torch.linspace(0, 2, height), torch.linspace(0, 3, width), indexing="ij")
+def smooth_picture() -> torch.Tensor:
+    ys, xs = torch.meshgrid(torch.linspace(0, 2, 48), torch.linspace(0, 3, 48), indexing="ij")
     return torch.stack([torch.sin(xs + ys), torch.cos(2 * xs), ys * xs])[None]
 
 
 def inverse(*rows: list[float]) -> torch.Tensor:
     return torch.tensor([[*rows, [0.0, 0.0, 1.0]]])
+
+
+def drawn(count: int, seed: int, height: int = 64, width: int = 64, **settings) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.stack([random_affine_matrix(rng, height, width, **settings) for _ in range(count)])
 
 
 def test_identity_leaves_even_noise_as_it_is_and_a_far_transform_stays_finite():
@@ -50,7 +55,7 @@ def test_shift_by_whole_pixels_is_lossless_and_reflects_at_the_border():
     ids=["mirrored", "turned"],
 )
 def test_pictures_are_mirrored_and_turned_about_the_centre(transform, expected):
-    picture, inner = smooth_picture(48, 48), (..., slice(4, -4), slice(4, -4))
+    picture, inner = smooth_picture(), (..., slice(4, -4), slice(4, -4))
     found = apply_affine(picture, transform)[inner]
     assert torch.allclose(found, expected(picture)[inner], atol=OFFSET)
     assert not torch.allclose(found, picture[inner], atol=0.1)
@@ -60,13 +65,7 @@ def test_shrinking_a_fine_checkerboard_gives_grey_not_a_pattern():
     ys, xs = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     board = (1 - 2 * ((xs + ys) % 2)).float()[None, None]
     shrunk = apply_affine(board, inverse([1.7, 0.0, 0.0], [0.0, 1.7, 0.0]))
-    assert board.abs().mean() == 1
     assert shrunk.abs().mean() < 0.1
-
-
-def drawn(count: int, seed: int, height: int = 64, width: int = 64, **settings) -> torch.Tensor:
-    rng = np.random.default_rng(seed)
-    return torch.stack([random_affine_matrix(rng, height, width, **settings) for _ in range(count)])
 
 
 def test_a_batch_equals_its_items():
@@ -76,19 +75,13 @@ def test_a_batch_equals_its_items():
     assert torch.allclose(together, torch.cat(alone), atol=1e-3)
 
 
-def test_the_same_generator_state_gives_the_same_matrices():
-    first = drawn(8, 3)
-    assert torch.equal(first, drawn(8, 3)) and not torch.equal(first, drawn(8, 5))
-    assert first.shape == (8, 3, 3) and first.dtype == torch.float32
-
-
 def test_five_transforms_happen_independently_with_probability_one_fifth():
     matrices = drawn(4000, 0)
-    untouched = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean().item()
-    assert untouched == pytest.approx(0.8**5, abs=0.03)
-    flipped = (torch.linalg.det(matrices) < 0).float().mean().item()
-    assert flipped == pytest.approx(0.2, abs=0.03)
-    assert (drawn(5, 0, probability=0.0) == torch.eye(3)).all()
+    untouched, flipped = (matrices == torch.eye(3)).flatten(1).all(dim=1), torch.linalg.det(matrices) < 0
+    assert untouched.float().mean().item() == pytest.approx(0.8**5, abs=0.03)
+    assert flipped.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert torch.equal(matrices[:8], drawn(8, 0)) and not torch.equal(matrices[:8], drawn(8, 5))
+    assert matrices.shape == (4000, 3, 3) and matrices.dtype == torch.float32
 
 
 def test_rotation_and_shift_stay_within_their_limits():
@@ -98,5 +91,5 @@ def test_rotation_and_shift_stay_within_their_limits():
     assert turn.max() <= math.pi / 4 + 1e-4 and turn.max() > 0.7
     only_shifted = (matrices[:, :2, :2] == torch.eye(2)).flatten(1).all(dim=1)
     shifts = matrices[only_shifted, :2, 2].abs()
-    assert (shifts <= torch.tensor([16.0, 8.0])).all()
-    assert shifts[:, 0].max() > 14 and shifts[:, 1].max() > 7
+    limits = torch.tensor([16.0, 8.0])
+    assert (shifts <= limits).all() and (shifts.amax(0) > 0.87 * limits).all()

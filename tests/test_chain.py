@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 import generate_data
 import style_transfer
@@ -17,13 +18,12 @@ from model import checkpoints
 from model.tools import random_weights
 from model.training import finetune, losses
 from model.training.data.shards import index_pairs, list_styles
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES
 from model.training.sources import open_pairs
 from tests.clips import make_clip
 from tests.small_models import face_picture
 
 TINY = ["--config", "tiny", "--device", "cpu", "--precision", "fp32"]
-QUIET_SIDE = 256
 PAIRS = 26
 
 
@@ -38,15 +38,10 @@ def there(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-def helpers(*names: str) -> list[str]:
-    """Options for the self-made files."""
-    files = {"direction": "directions.npy", "faceparsing": "faceparsing.pth", "exstyle": "exstyle_code.npy"}
-    given = [word for name in names for word in (f"--{name}_path", f"selfmade/{files[name]}")]
-    return [*given, "--style_encoder_path", "none"]
-
-
-T_FILES = ["--stylegan_path", "selfmade/stylegan.pt", "--finetunegan_path", "finetuned.pt"]
-D_FILES = ["--stylegan_path", "selfmade/dualstylegan.pt"]
+T_FILES = ["--stylegan_path=selfmade/stylegan.pt", "--finetunegan_path=finetuned.pt"]
+D_FILES = ["--stylegan_path=selfmade/dualstylegan.pt", "--exstyle_path=selfmade/exstyle_code.npy"]
+HELPERS = ["--direction_path=selfmade/directions.npy", "--faceparsing_path=selfmade/faceparsing.pth"]
+HELPERS += ["--style_encoder_path=none"]
 
 
 def log_of(run: str) -> list[dict[str, float]]:
@@ -58,7 +53,7 @@ def cartoons() -> None:
     Path("cartoons").mkdir()
     rng = np.random.default_rng(0)
     for i in range(8):
-        picture = np.full((QUIET_SIDE, QUIET_SIDE, 3), rng.integers(150, 200, 3), np.uint8)
+        picture = np.full((256, 256, 3), rng.integers(150, 200, 3), np.uint8)
         cv2.circle(picture, tuple(rng.integers(80, 176, 2).tolist()), 60, (120, 200, 250), -1, cv2.LINE_AA)
         cv2.imwrite(f"cartoons/{i}.png", picture)
 
@@ -71,15 +66,11 @@ def encoder_error(run: str) -> float:
 @torch.no_grad()
 def flicker_of(model: str) -> float:
     """Flicker loss of a model on stored pairs."""
-    network = checkpoints.load_vtoonify(model)
-    stored = index_pairs(["pairs"])
+    network, stored = checkpoints.load_vtoonify(model), index_pairs(["pairs"])
     pairs = open_pairs(stored, list_styles(stored), seed=0)
-    found = []
-    for n in range(8):
-        pair = {name: value[None] for name, value in pairs[n].items()}
-        still, moved = (network(pair[name], pair["w_plus"]) for name in ("x", "moved"))
-        found.append(losses.flicker(still, moved, pair["offset"]).item())
-    return float(np.mean(found))
+    batch = default_collate([pairs[n] for n in range(8)])
+    still, moved = (network(batch[name], batch["w_plus"]) for name in ("x", "moved"))
+    return losses.flicker(still, moved, batch["offset"]).item()
 
 
 def decoded(path: str) -> list[np.ndarray]:
@@ -97,13 +88,13 @@ def test_variant_t_from_nothing_to_a_video(call):
     base, fine = (checkpoints.load_generator(file, sizes).state_dict() for file in files)
     assert base.keys() == fine.keys() and not torch.equal(base["to_rgb1.conv.weight"], fine["to_rgb1.conv.weight"])
 
-    pretrain = (*T_FILES, *helpers("direction", "faceparsing"), *TINY, "--pretrain", "--lr", 3e-3, "--batch", 4)
+    pretrain = (*T_FILES, *HELPERS, *TINY, "--pretrain", "--lr", 3e-3, "--batch", 4)
     for name, steps in (("start", 1), ("t", 80)):
         assert call(train_vtoonify_t.main, *pretrain, "--name", name, "--iter", steps) == 0
     assert encoder_error("t") < encoder_error("start") / 1.8
 
     draw = ("--teacher", "toonify", "--count", PAIRS, "--out", "pairs", "--pairs_per_shard", 16)
-    assert call(generate_data.main, *draw, *T_FILES, *helpers("direction", "faceparsing"), *TINY[:2]) == 0
+    assert call(generate_data.main, *draw, *T_FILES, *HELPERS, *TINY[:2]) == 0
     assert Path("pairs/preview.jpg").exists()
     train = (*T_FILES, *TINY, "--pairs", "pairs", "--encoder_path", "checkpoint/t/pretrain.pt", "--iter", 30)
     for name, weight in (("t", 30), ("flickering", 0)):
@@ -120,7 +111,7 @@ def test_variant_t_from_nothing_to_a_video(call):
 
 def test_variant_d_from_stored_features_to_a_photo(call):
     assert call(random_weights.main, "--out", "selfmade") == 0
-    files = (*D_FILES, *helpers("direction", "faceparsing", "exstyle"), *TINY)
+    files = (*D_FILES, *HELPERS, *TINY)
     draw = ("--teacher", "dualstyle", "--pretrain", "--count", 9, "--out", "features", "--style_id", 1)
     assert call(generate_data.main, *draw, *files[:-2]) == 0
     pretrain = (*files, "--pretrain", "--pairs", "features", "--style_id", 1, "--batch", 2, "--workers", 0)

@@ -7,9 +7,6 @@ from model.discriminator import PatchDiscriminator
 from model.training.options import DualOptions, ToonifyOptions
 from model.training.stages import Judge
 
-REACH = 27
-"""Half of a patch's 54 px."""
-
 
 @pytest.fixture(scope="module")
 def judge():
@@ -36,34 +33,25 @@ def test_a_patch_has_54_pixels(judge, batch):
     image[:, :, 80, 80] += 1
     seen = changed(judge, batch, image=image)[0]
     rows = seen.any(1).nonzero().flatten()
-    centres = rows * 8 + 3.5
-    assert (centres - 80).abs().max() <= REACH and len(rows) >= 6
+    assert (rows * 8 + 3.5 - 80).abs().max() <= 54 / 2 and len(rows) >= 6
     assert (seen.any(1) == seen.any(0)).all() and not seen.all()
 
 
-def test_photo_style_and_degree_matter(judge, batch):
+def test_photo_style_and_degree_matter_and_at_degree_0_all_styles_are_one(judge, batch):
     photo = batch["photo"].clone()
     photo[:, :, 20, 20] += 1
     assert changed(judge, batch, photo=photo)[:, 10, 10].all() and not changed(judge, batch, photo=photo)[:, 0].any()
     assert changed(judge, batch, style_index=torch.tensor([1, 1])).all(dim=(1, 2)).all()
     assert changed(judge, batch, degree=torch.tensor([0.9, 0.4])).all(dim=(1, 2)).all()
-
-
-def test_at_degree_0_all_styles_are_one(judge, batch):
     photos = batch | {"degree": torch.zeros(2)}
     assert not changed(judge, photos, style_index=torch.tensor([1, 1])).any()
 
 
 @pytest.mark.parametrize(
-    ("options", "is_of_patches"),
-    [
-        (DualOptions(config="starter_tiny"), True),
-        (DualOptions(config="tiny"), False),
-        (ToonifyOptions(config="tiny"), False),
-    ],
+    ("make_options", "config", "shape"),
+    [(DualOptions, "starter_tiny", (2, 1, 16, 16)), (DualOptions, "tiny", (2, 1)), (ToonifyOptions, "tiny", (2, 1))],
 )
-def test_the_recipe_names_the_discriminator(options, is_of_patches):
+def test_the_recipe_names_the_discriminator(make_options, config, shape):
     batch = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
-    (logits,) = Judge(options, 2)([torch.rand(2, 3, 128, 128)], batch)
-    assert logits.shape == ((2, 1, 16, 16) if is_of_patches else (2, 1))
-    assert logits.requires_grad
+    (logits,) = Judge(make_options(config=config), 2)([torch.rand(2, 3, 128, 128)], batch)
+    assert logits.shape == shape and logits.requires_grad

@@ -37,10 +37,6 @@ def levels(a, b):
     return (a - b).abs().mean().item() * 127.5
 
 
-def at_input_size(y):
-    return F.avg_pool2d(y, SCALE)
-
-
 def stored(*photos, styles=("film",)):
     """A pair of each photo in each style."""
     return [StoredPair(None, f"{i}", "drawn", style, photo, {}) for i, photo in enumerate(photos) for style in styles]
@@ -96,7 +92,7 @@ def test_degrees_are_shared_out_as_planned(samples):
 
 def test_at_degree_zero_the_target_is_the_photo(samples):
     def differences(degree):
-        return [levels(at_input_size(s["y"]), s["x"]) for s in samples if s["degree"] == degree]
+        return [levels(F.avg_pool2d(s["y"], SCALE), s["x"]) for s in samples if s["degree"] == degree]
 
     # Blur, noise and JPEG of the input remain.
     assert max(differences(0)) < 8
@@ -124,12 +120,11 @@ def test_light_changes_all_pictures_alike_and_haze_takes_contrast():
 
 def test_weights_are_highest_on_the_eyes():
     weights = feature_weights(LANDMARKS, 300)
-    x, y = np.mean([LANDMARKS[eye].mean(0) for eye in EYES], axis=0).astype(int)
-    eyes = [weights[int(c[1]), int(c[0])] for c in (LANDMARKS[eye].mean(0) for eye in EYES)]
-    mouth, brow = LANDMARKS[48:68].mean(0).astype(int), LANDMARKS[19].astype(int)
-    assert min(eyes) > 7 and max(eyes) == pytest.approx(weights.max(), abs=0.3)
-    assert 3 < weights[mouth[1], mouth[0]] < 5 and 3 < weights[brow[1], brow[0]] < 5
-    assert weights[280, 20] == pytest.approx(1) and weights.dtype == np.float32
+    places = np.array([*(LANDMARKS[eye].mean(0) for eye in EYES), LANDMARKS[48:68].mean(0), LANDMARKS[19]])
+    left, right, mouth, brow = (weights[int(y), int(x)] for x, y in places)
+    assert min(left, right) > 7 and max(left, right) == pytest.approx(weights.max(), abs=0.3)
+    assert 3 < mouth < 5 and 3 < brow < 5 and weights[280, 20] == pytest.approx(1) and weights.dtype == np.float32
+    x, y = places[:2].mean(0).astype(int)
     assert weights[y, x] < 4  # the root of the nose
 
 
@@ -145,7 +140,10 @@ def test_weights_are_higher_on_lines_and_lights():
 def test_weights_follow_the_eyes_through_drawing_and_augmentation(tmp_path):
     centred = LANDMARKS + np.float32([-75, 38])
     drawn, partial = centred + np.float32([0, 12]), centred + np.float32([0, 6])
-    pictures = [_bright_eyes(points) for points in (centred, drawn, partial)]
+    pictures = np.zeros((3, 300, 300, 3), np.uint8)
+    for picture, points in zip(pictures, (centred, drawn, partial), strict=True):
+        for eye in EYES:
+            cv2.fillConvexPoly(picture, cv2.convexHull(points[eye].round().astype(np.int32)), (255, 255, 255))
     write_shard(tmp_path / "pairs-00000.tar", [("one", encode_pair(*pictures, pair_facts(0.5, centred, drawn)))])
     dataset = DrawnPairs(index_pairs([tmp_path]), ["film"], seed=0)
     samples = [dataset[n] for n in range(40)]
@@ -154,10 +152,3 @@ def test_weights_follow_the_eyes_through_drawing_and_augmentation(tmp_path):
     assert {0.0, 0.5, 1.0} == set(seen) and len(seen) > 25
     for sample, bright in zip(samples, brights, strict=True):
         assert (sample["weight"][0, bright] > 5).all()
-
-
-def _bright_eyes(landmarks):
-    picture = np.zeros((300, 300, 3), np.uint8)
-    for eye in EYES:
-        cv2.fillConvexPoly(picture, cv2.convexHull(landmarks[eye].round().astype(np.int32)), (255, 255, 255))
-    return picture

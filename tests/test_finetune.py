@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from model import checkpoints
 from model.common.errors import InputError
@@ -20,9 +20,9 @@ from model.stylegan2 import Generator, GeneratorConfig
 from model.training import finetune as program
 from model.training.data.pictures import PictureFolder
 from model.training.finetune import GANTrainer, Options, finetune, gradient_penalty, main, mixed_codes
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES
 from model.training.trainer import make_accelerator
-from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
+from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
 
 SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
 TEAL, TAN = (30, 120, 140), (220, 180, 140)
@@ -33,12 +33,6 @@ def small_sizes(monkeypatch):
     """`--config tiny` is smaller still."""
     tiny = RECIPES["tiny"]
     monkeypatch.setitem(RECIPES, "tiny", replace(tiny, network=replace(tiny.network, generator=SMALL)))
-
-
-@pytest.fixture
-def frequent_penalty(monkeypatch):
-    """The gradient penalty comes every 4 steps."""
-    monkeypatch.setattr(program, "PENALTY_EVERY", 4)
 
 
 @pytest.fixture
@@ -78,35 +72,25 @@ def trainer(options):
     return trainer
 
 
-def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, frequent_penalty):
-    # Steps 0 and 4 have a gradient penalty: one before the stop, one after it.
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, monkeypatch):
+    monkeypatch.setattr(program, "PENALTY_EVERY", 4)  # in steps 0 and 4: one before the stop, one after it
     settings = {"iter": 6, "batch": 2, "accumulate": 2, "log_every": 2}
     whole, parted = (options(name=name, out=str(files / f"{name}.pt"), **settings) for name in ("whole", "parted"))
-    finetune(whole)
-    with terminated_in(step=3):
-        finetune(parted)
-    assert state_of(parted)["step"] == 3 and not Path(parted.out).exists()
-
-    finetune(replace(parted, resume=True))
-    assert_same_states(whole, parted)
+    assert_stopped_and_resumed_is_whole(finetune, whole, parted, step=3)
     one = state_of(whole)
     assert one["step"] == 6 and one["optimizer"]["state"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
-    assert_same(*(read_contents(run.out, "a generator") for run in (whole, parted)))
     lines = log_of(parted)
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1] == log_of(whole)[-1]
     assert lines[0].keys() == {"step", "discriminator", "penalty", "generator"}
-    assert all(np.isfinite(list(line.values())).all() for line in lines)
     assert cv2.imread(str(parted.folder / "preview-000006.jpg")).shape == (6 * 256, 3 * 256, 3)
     assert json.loads((parted.folder / "options.json").read_text())["accumulate"] == 2
 
 
 def test_another_seed_or_batch_gives_another_result(trainer):
-    def loss(**changes) -> float:
-        return trainer(**changes).advance()["generator"]
-
-    results = [loss(**changes) for changes in ({}, {"seed": 1}, {"batch": 2}, {"accumulate": 2})]
-    assert len(set(results)) == 4 and loss() == results[0]
+    changes = ({}, {"seed": 1}, {"batch": 2}, {"accumulate": 2}, {})
+    *results, again = [trainer(**each).advance()["generator"] for each in changes]
+    assert len(set(results)) == 4 and again == results[0]
 
 
 def test_the_generator_moves_to_the_colours_of_the_pictures(options, files):
@@ -127,10 +111,9 @@ def test_the_result_is_the_average_with_the_mapping_network_and_input_of_the_bas
     averaged = state_of(run)["ema"]
     assert list(tuned) == list(base)
     for name, value in tuned.items():
-        learns = name in averaged
-        assert learns != (name.startswith(("style.", "input.", "noises.")) or name.endswith(".kernel")), name
-        assert torch.equal(value, averaged[name] if learns else base[name]), name
-        assert torch.equal(value, base[name]) != learns, name
+        kept = name.startswith(("style.", "input.", "noises.")) or name.endswith(".kernel")
+        assert kept != (name in averaged) and torch.equal(value, base[name] if kept else averaged[name]), name
+        assert torch.equal(value, base[name]) == kept, name
 
 
 def test_the_penalty_of_a_linear_discriminator_is_the_square_of_its_weights():
@@ -162,9 +145,8 @@ def test_losses_are_those_of_the_formulas(trainer, files):
 
 
 def fakes(run: GANTrainer, rng: np.random.Generator) -> Tensor:
-    """Pictures of the base from the numbers that come next: codes, then seeds of the noise, which weighs nothing."""
     codes = mixed_codes(run.base, rng, 4)
-    rng.integers(2**63, size=4)
+    rng.integers(2**63, size=4)  # seeds of the noise, which weighs nothing
     return run.base(codes)
 
 
@@ -194,30 +176,26 @@ def test_codes_are_those_of_one_or_two_pictures(trainer):
     codes = mixed_codes(base, np.random.default_rng(0), 400)
     assert codes.shape == (400, SMALL.w_layers, 8)
     differ = (codes[:, 1:] != codes[:, :-1]).any(2)
-    changes = differ.sum(1)
-    assert changes.max() == 1 and 0.85 < (changes == 1).float().mean() < 0.95
-    assert differ.any(0).all()  # any row may be the first of the other picture
+    assert differ.sum(1).max() == 1 and 0.85 < differ.any(1).float().mean() < 0.95
+    assert differ.any(0).all()  # any layer may be the first of the other picture
     assert torch.equal(codes, mixed_codes(base, np.random.default_rng(0), 400))
 
 
 def test_the_published_sizes_learn_from_32_pictures_a_step():
     options = Options(data="faces").resolved()
     options.check()
-    assert options.batch * options.accumulate == 32 and options.generator == GeneratorConfig()
+    assert options.batch * options.accumulate == 32 and options.recipe.network.generator == GeneratorConfig()
     assert (options.iter, options.lr, options.r1) == (600, 0.002, 10)
 
 
 def test_the_discriminator_of_the_file_goes_on(trainer, files):
-    fresh = trainer().discriminator.state_dict()
     torch.manual_seed(7)
     trained = Discriminator(None, 16, SMALL.channels).state_dict()
     base = read_contents(files / "stylegan.pt", "a generator")
     write_contents(files / "stylegan.pt", base | {"d": trained})
     taken = trainer().discriminator
     assert_same(dict(taken.state_dict()), dict(trained))
-    assert not torch.equal(fresh["final_conv.0.weight"], trained["final_conv.0.weight"])
     assert taken.training and all(parameter.requires_grad for parameter in taken.parameters())
-
     write_contents(files / "stylegan.pt", base | {"d": Discriminator(None, 8, SMALL.channels).state_dict()})
     with pytest.raises(InputError, match="is not a StyleGAN2 with its discriminator: parameter .* has shape"):
         trainer()
@@ -228,20 +206,6 @@ def test_bfloat16_comes_close_to_float32(trainer):
     assert fast == pytest.approx(exact, rel=0.1) and fast != exact
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_last_good_state(options, monkeypatch, frequent_penalty):
-    run, penalties = options(iter=6, save_every=2), []
-
-    def breaks_down_the_second_time(judge: nn.Module, pictures: Tensor) -> Tensor:
-        penalties.append(gradient_penalty(judge, pictures))
-        return penalties[-1] * (1 if len(penalties) == 1 else float("nan"))
-
-    monkeypatch.setattr(program, "gradient_penalty", breaks_down_the_second_time)
-    with pytest.raises(InputError, match=r"at step 4 \(penalty is nan, .*\): --resume from .*state.pt with a lower"):
-        finetune(run)
-    assert state_of(run)["step"] == 4 and not Path(run.out).exists()
-    assert all(value.isfinite().all() for value in state_of(run)["network"].values())
-
-
 def test_a_run_goes_on_with_its_own_options_only_and_nothing_is_overwritten(options, files):
     run = options(iter=1)
     finetune(run)
@@ -250,13 +214,9 @@ def test_a_run_goes_on_with_its_own_options_only_and_nothing_is_overwritten(opti
     checkpoints.save_weights(files / "other.pt", Generator(SMALL))
     again = {"resume": True, "iter": 2}
     for changes, sentence in (
-        ({"seed": 1} | again, "was started with --seed 0, not 1"),
         ({"r1": 1.0} | again, "was started with --r1 10.0, not 1.0"),
-        ({"batch": 2} | again, "was started with 4 pictures a step, not 2"),
         ({"data": "faces/more"} | again, "was started with other pictures"),
         ({"stylegan_path": "other.pt"} | again, "was started with another generator"),
-        ({"name": "elsewhere"} | again, "state.pt does not exist"),
-        ({"out": "another.pt"}, "already holds a run"),
         ({"name": "elsewhere"}, "finetuned.pt already exists"),
     ):
         with pytest.raises(InputError, match=sentence):
@@ -269,11 +229,8 @@ def test_a_run_goes_on_with_its_own_options_only_and_nothing_is_overwritten(opti
     ("changes", "sentence"),
     [
         ({"data": None}, "--data is missing"),
-        ({"iter": 0}, "--iter is 0"),
         ({"accumulate": 0}, "--accumulate is 0"),
-        ({"lr": float("nan")}, "--lr is nan"),
         ({"r1": -1.0}, "--r1 is -1.0"),
-        ({"name": "a/b"}, "--name is 'a/b'"),
         ({"data": "nowhere"}, "nowhere is no folder"),
         ({"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist"),
         ({"config": "published"}, "is only 40 pixels wide or high: remove it or give at least 256"),

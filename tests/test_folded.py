@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.folded import FixedNorm, FoldedVToonify, upsampling_weight
 from model.ops import make_kernel, upfirdn2d
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES
 from model.vtoonify import VToonify, enlarge
 from tests.small_models import enlarging_network, small_config, small_network
 

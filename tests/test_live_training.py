@@ -15,10 +15,9 @@ from model.common.errors import InputError
 from model.common.weight_files import read_contents, write_contents
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
-from model.training.options import DualOptions, ToonifyOptions
-from model.training.recipes import RECIPES, TINY
+from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.train import train
-from tests.runs import assert_same, assert_same_states, largest_file, state_of, terminated_in
+from tests.runs import assert_stopped_and_resumed_is_whole, largest_file, state_of
 
 FIXED = {"config": "tiny", "batch": 1, "device": "cpu", "precision": "fp32", "style_encoder_path": "none"}
 
@@ -39,8 +38,8 @@ def teachers(tmp_path_factory) -> Path:
 @pytest.fixture
 def options(teachers, tmp_path, monkeypatch):
     """A function that makes options for short runs of variant `t` or `d`, without a parser."""
-    recipe = RECIPES["tiny"]
-    monkeypatch.setitem(RECIPES, "tiny", replace(recipe, network=replace(recipe.network, parsing_channels=0)))
+    network = replace(RECIPES["tiny"].network, parsing_channels=0)
+    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], network=network))
     shared = {"runs": str(tmp_path / "runs"), "output": str(tmp_path / "out"), "iter": 4, "name": "trial"}
     shared["direction_path"] = str(teachers / "directions.npy")
     own = {
@@ -56,14 +55,8 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, variant)
     """Both stages; the last steps of the second one have all losses but LPIPS."""
     for pretrain, name in ((True, "pretrain.pt"), (False, {"t": "vtoonify.pt", "d": "vtoonify_s_d_c.pt"}[variant])):
         whole, parted = (options(variant, name=name, pretrain=pretrain) for name in ("whole", "parted"))
-        whole_file = train(whole)
-        with terminated_in(step=3):
-            train(parted)
-        assert state_of(parted)["step"] == 3
-        parted_file = train(replace(parted, resume=True))
-        assert_same_states(whole, parted)
-        assert_same(*(read_contents(file, "a model") for file in (whole_file, parted_file)))
-        assert whole_file.name == name
+        file, _ = assert_stopped_and_resumed_is_whole(train, whole, parted, step=3)
+        assert file.name == name
 
 
 @pytest.mark.parametrize(
@@ -106,8 +99,7 @@ def test_start_iter_goes_on_from_weights(options):
 def test_a_full_disk_or_another_generator_leaves_the_last_state(options, teachers):
     run = options(pretrain=True, iter=1)
     train(run)
-    before = run.state_file.read_bytes()
-    more = replace(run, iter=2, resume=True)
+    before, more = run.state_file.read_bytes(), replace(run, iter=2, resume=True)
     with largest_file(len(before) // 2), pytest.raises(InputError, match=r"state\.pt can't be written"):
         train(more)
     with pytest.raises(InputError, match="with another generator"):
@@ -119,7 +111,6 @@ def test_a_full_disk_or_another_generator_leaves_the_last_state(options, teacher
 @pytest.mark.parametrize(
     ("variant", "wrong", "message"),
     [
-        ("t", ["--stylegan_path", "nowhere.pt"], "nowhere.pt does not exist"),
         ("t", ["--finetunegan_path", "nowhere.pt"], "nowhere.pt does not exist"),
         ("t", ["--direction_path", "codes.npy"], "codes.npy is not a file of editing directions"),
         ("t", ["--weight", "1", "0"], "--weight has 2 numbers: give 14"),
@@ -129,11 +120,9 @@ def test_a_full_disk_or_another_generator_leaves_the_last_state(options, teacher
         ("t", ["--config", "starter"], "invalid choice: 'starter'"),
         ("t", ["--config", "auto", "--pairs", "DRAWN"], "holds drawn pairs, which have degrees"),
         ("d", ["--style_id", "3"], "3"),
-        ("d", ["--style_degree", "1.5"], "--style_degree is 1.5"),
         ("d", ["--exstyle_path", "directions.npy"], "directions.npy"),
         ("d", ["--stylegan_path", "base.pt"], "base.pt is not a DualStyleGAN"),
         ("d", ["--config", "starter"], "--pairs is missing"),
-        ("d", ["--resume"], "state.pt does not exist: start the run without --resume"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(
@@ -147,5 +136,5 @@ def test_what_cannot_work_is_one_sentence(
     wrong = [pair_folder if word == "DRAWN" else word for word in wrong]
     assert call((train_vtoonify_t if variant == "t" else train_vtoonify_d).main, *given, *wrong) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1 and "Traceback" not in error
+    assert message in error and error.count("\n") == 1
     assert not Path(known.runs).exists() and not Path(known.output).exists()

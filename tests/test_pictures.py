@@ -22,18 +22,15 @@ def colour_at(picture: torch.Tensor, row: int, column: int) -> tuple[int, ...]:
     return tuple(((picture[:, row, column] + 1) * 127.5).round().int().tolist())
 
 
-def test_pictures_of_all_subfolders_are_found_in_order(tmp_path):
+def test_pictures_of_all_subfolders_are_found_in_order_and_their_central_square_is_scaled(tmp_path):
     (tmp_path / "b").mkdir()
-    for name in ("c.PNG", "b/a.jpg", "a.webp", "notes.txt"):
-        halves(8, 8).save(tmp_path / name, format="PNG")
-    assert PictureFolder(tmp_path, 8).names == ["a.webp", "b/a.jpg", "c.PNG"]
-
-
-def test_the_central_square_is_scaled_to_the_size(tmp_path):
     wide = Image.new("RGB", (64, 32), (0, 255, 0))
     wide.paste(halves(32, 32), (16, 0))
-    wide.save(tmp_path / "a.png")
-    (picture,) = PictureFolder(tmp_path, 16)
+    for name in ("c.PNG", "b/a.jpg", "a.webp", "notes.txt"):
+        wide.save(tmp_path / name, format="PNG")
+    folder = PictureFolder(tmp_path, 16)
+    assert folder.names == ["a.webp", "b/a.jpg", "c.PNG"]
+    picture = folder[0]
     assert picture.shape == (3, 16, 16) and picture.dtype == torch.float32
     assert colour_at(picture, 8, 4) == RED and colour_at(picture, 8, 11) == BLUE
     assert not (picture[1] > -0.5).any()  # nothing of the green sides

@@ -19,18 +19,16 @@ SETTINGS = ["--config=starter_tiny", "--device=cpu", "--precision=fp32", "--seed
 
 def start(folder: Path, pairs: Path, processes: int, *options: str) -> subprocess.Popen:
     """`train_vtoonify_d.py` under torchrun, or plainly for one process."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     folders = [f"--runs={folder}/runs", f"--output={folder}/out", f"--pairs={pairs}"]
-    command = [*(launcher if processes > 1 else []), "train_vtoonify_d.py", *SETTINGS, *folders, *options]
-    return subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    command = [*launcher, "train_vtoonify_d.py", *SETTINGS, *folders, *options]
+    environment, how = os.environ | {"OMP_NUM_THREADS": "1"}, {"text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, env=environment, **how)
 
 
 def run(*arguments) -> None:
     process = start(*arguments, "--workers=0")
-    _, error = process.communicate()
+    error = process.communicate()[1]
     assert process.returncode == 0, error
 
 
@@ -40,7 +38,7 @@ def test_two_processes_equal_one_with_the_double_batch(tmp_path, pair_folder):
     run(tmp_path / "two", pair_folder, 2, "--batch=4", *losses)
     runs = [tmp_path / name / "runs/trial" for name in ("one", "two")]
     one, two = ([json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in runs)
-    assert [line["step"] for line in one] == [line["step"] for line in two] == [1, 2, 3]
+    assert len(one) == len(two) == 3
     assert {"l1", "gradient", "mse", "adversarial", "discriminator", "mask", "flicker"} <= one[-1].keys()
     for a, b in zip(one, two, strict=True):
         assert a == pytest.approx(b, rel=1e-4, abs=1e-7)

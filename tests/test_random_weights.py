@@ -7,8 +7,7 @@ import torch
 
 from model import checkpoints
 from model.tools import random_weights
-from model.training.options import DualOptions
-from model.training.recipes import TINY
+from model.training.options import TINY, DualOptions
 from model.training.teachers.dualstyle import DualStyleTeacher
 from model.training.teachers.load import load_teacher
 

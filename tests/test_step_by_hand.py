@@ -12,21 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model import checkpoints
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.stylegan2 import Generator
-from model.training import stages
-from model.training.options import DualOptions, ToonifyOptions
-from model.training.recipes import RECIPES, TINY
+from model.training import losses
+from model.training.options import RECIPES, TINY, DualOptions, ToonifyOptions
 from model.training.stages import Distillation, Pretraining
 from model.training.student import VToonifyTrainer
 from model.training.trainer import make_accelerator
 
-SIDE, WINDOW = 32, 24
-"""Pixels of the input and of the moved camera's; results are four times as large."""
-
+SIDE, WINDOW = 32, 24  # pixels of the input and of the moved camera's; results are four times as large
+# Of 4 steps the last two are taken: the flicker loss is 0 in step 2 and has half its weight in step 3.
 BATCH, STEPS, FIRST = 4, 4, 2
-"""Of 4 steps the last two are taken: the flicker loss is 0 in step 2 and has half its weight in step 3."""
-
 STYLES = ["ink", "clay", "film"]
 LR, BETA1, BETA2, EPSILON, HALF_LIFE = 1e-3, 0.9, 0.99, 1e-8, 10_000
 ADV, REC, PERC, MSK, TMP = 0.01, 0.1, 0.01, 0.0005, 1.0
@@ -52,9 +49,8 @@ class Distance(nn.Module):
 @pytest.fixture
 def make_run(monkeypatch):
     """A function that makes a run of variant T or D on a random generator, averaged as at the published size."""
-    monkeypatch.setattr(stages, "load_perceptual", Distance)
-    averaging = {"young_average": RECIPES["published"].young_average}
-    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], **averaging))
+    monkeypatch.setattr(checkpoints, "load_perceptual", Distance)
+    monkeypatch.setitem(RECIPES, "tiny", replace(RECIPES["tiny"], young_average=False))
 
     def make_run(variant: tuple, pretrain: bool = False, **changes) -> VToonifyTrainer:
         make_options, make_backbone = variant
@@ -93,7 +89,6 @@ def draw_batch(variant: tuple, seed: int) -> dict[str, Tensor]:
 
 
 def advance(run: VToonifyTrainer, *batches: dict) -> dict[str, float]:
-    """One step over all `batches`."""
     run.batches = iter(batches)
     return run.advance()
 
@@ -106,10 +101,10 @@ def mean_square(a: Tensor, b: Tensor) -> Tensor:
     return ((a - b) ** 2).sum() / a.numel()
 
 
-def averaged(pictures: Tensor, side: int) -> Tensor:
-    """Means over squares of pixels, `[B, 3, side, side]`."""
-    factor = pictures.shape[-1] // side
-    return pictures.reshape(-1, 3, side, factor, side, factor).mean((3, 5))
+def averaged(pictures: Tensor, height: int, width: int | None = None) -> Tensor:
+    """Means over squares of pixels, `[B, C, height, width]`, `width` as `height` where it is not given."""
+    factor = pictures.shape[-2] // height
+    return pictures.reshape(*pictures.shape[:2], height, factor, width or height, factor).mean((3, 5))
 
 
 class Adam:
@@ -250,3 +245,19 @@ def test_two_batches_of_four_are_as_one_of_eight(make_run, adversarial):
     (found, weights), (wanted, wanted_weights) = states
     assert_close(found, wanted)
     assert_close(weights, wanted_weights)
+
+
+def test_absolute_losses_of_drawn_pairs():
+    """Weighted L1, and L1 of differences in both directions, summed over three scales."""
+    result, target, weight = *(torch.rand(2, BATCH, 3, 16, 24) * 2 - 1), torch.rand(BATCH, 1, 16, 24) * 7 + 1
+    found = {name: getattr(losses, name)(result, target, weight) for name in ("weighted_l1", "gradient_l1")}
+    wanted = {"weighted_l1": ((result - target).abs() * weight).mean(), "gradient_l1": 0.0}
+    for n in (1, 2, 4):
+        x, w = (averaged(tensor, 16 // n, 24 // n) for tensor in (result - target, weight))
+        wanted["gradient_l1"] += ((x[..., 1:] - x[..., :-1]).abs() * w[..., 1:]).mean()
+        wanted["gradient_l1"] += ((x[..., 1:, :] - x[..., :-1, :]).abs() * w[..., 1:, :]).mean()
+    assert_close(found, wanted)
+
+
+def test_the_flicker_loss_rises_over_the_second_half():
+    assert [losses.flicker_ramp(step, 100) for step in (0, 49, 50, 75, 100)] == [0, 0, 0, 0.5, 1]

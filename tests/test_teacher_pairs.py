@@ -21,38 +21,29 @@ from model.vtoonify import VToonifyConfig
 from tests.stand_in import CLASSES, DIM, SIZE, STYLES, StandIn, write_samples
 
 COUNT = 5
-
-JPEG_LOSS = 0.02
-"""Largest mean error of pictures in [-1, 1], a few levels of 255."""
+JPEG_LOSS = 0.02  # largest mean error of pictures in [-1, 1], a few levels of 255
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """One folder for each kind of samples, by whether they are for pre-training."""
+    """A folder for each kind of samples, by whether they are for pre-training."""
     folders = {pretrain: tmp_path_factory.mktemp("samples") for pretrain in (False, True)}
     for pretrain, folder in folders.items():
         write_samples(folder / "pairs-00000.tar", StandIn(), range(COUNT), pretrain)
     return folders
 
 
-def live(number, pretrain=False, teacher=None):
-    """The teacher's own pair, without batch axis."""
-    teacher = teacher or StandIn()
-    pair = (teacher.sample_features if pretrain else teacher.sample)([number], None).batch()
-    return {name: value[0] for name, value in pair.items()}
-
-
-def assert_near(stored, drawn):
-    """Pictures differ by what JPEG loses."""
-    assert stored.shape == drawn.shape and stored.dtype == drawn.dtype == torch.float32
-    assert (stored - drawn).abs().mean() < JPEG_LOSS and drawn.std() > 10 * JPEG_LOSS
+def live(number, pretrain=False):
+    """The teacher's own sample."""
+    return StandIn().sample([number], None, distill=not pretrain)
 
 
 @pytest.mark.parametrize("pretrain", [False, True])
 def test_a_stored_sample_makes_the_batch_that_the_teacher_makes(folders, pretrain):
     dataset = open_pairs(index_pairs([folders[pretrain]]), STYLES, seed=0)
     for number in range(COUNT):
-        stored, drawn = dataset[number], live(number, pretrain)
+        sample = live(number, pretrain)
+        stored, drawn = dataset[number], {name: value[0] for name, value in sample.batch().items()}
         own = {"feature", "skip"} if pretrain else {"y", "moved", "offset"}
         assert stored.keys() == drawn.keys() == {"x", "w_plus", "degree", "style"} | own
         for name in stored.keys() & {"w_plus", "degree", "style", "offset"}:
@@ -60,12 +51,12 @@ def test_a_stored_sample_makes_the_batch_that_the_teacher_makes(folders, pretrai
         for name in stored.keys() & {"feature", "skip"}:
             torch.testing.assert_close(stored[name], drawn[name], rtol=1e-3, atol=1e-4)
         # Blurring is a mean, so what remains is half a step of the coarsest class.
-        teacher = StandIn()
-        logits = (teacher.sample_features if pretrain else teacher.sample)([number], None).logits[0]
-        half_step = logits.abs().amax(dim=(1, 2)).max() / 127 / 2 / PARSING_SCALE
+        half_step = sample.logits.abs().max() / 127 / 2 / PARSING_SCALE
         for name in stored.keys() & {"x", "moved", "y"}:
-            assert_near(stored[name][:3], drawn[name][:3])
-            assert name == "y" or (stored[name][3:] - drawn[name][3:]).abs().max() <= half_step + 1e-6
+            assert stored[name].shape == drawn[name].shape and stored[name].dtype == drawn[name].dtype == torch.float32
+            error = (stored[name] - drawn[name]).abs()
+            assert error[:3].mean() < JPEG_LOSS and drawn[name][:3].std() > 10 * JPEG_LOSS
+            assert name == "y" or error[3:].max() <= half_step + 1e-6
 
 
 def test_without_a_parser_there_are_no_maps(tmp_path):
@@ -73,9 +64,9 @@ def test_without_a_parser_there_are_no_maps(tmp_path):
     write_samples(tmp_path / "pairs-00000.tar", teacher, range(2))
     (pair, _) = index_pairs([tmp_path])
     assert "parsing.npz" not in pair.parts
-    stored, drawn = open_pairs([pair], STYLES, seed=0)[0], live(0, teacher=teacher)
-    assert stored["x"].shape == drawn["x"].shape == (3, SIZE // 4, SIZE // 4)
-    assert stored["moved"].shape == drawn["moved"].shape
+    stored, drawn = open_pairs([pair], STYLES, seed=0)[0], teacher.sample([0], None).batch()
+    assert stored["x"].shape == drawn["x"].shape[1:] == (3, SIZE // 4, SIZE // 4)
+    assert stored["moved"].shape == drawn["moved"].shape[1:]
 
 
 def test_what_was_drawn_is_remembered(folders):
@@ -101,24 +92,23 @@ def test_styles_are_numbered_as_the_reader_says(folders):
     pairs = index_pairs([folders[False]])
     assert set(list_styles(pairs)) == set(STYLES)
     backwards = open_pairs(pairs, STYLES[::-1], seed=0)
-    assert [int(backwards[n]["style"]) for n in range(COUNT)] == [1 - int(live(n)["style"]) for n in range(COUNT)]
+    assert [int(backwards[n]["style"]) for n in range(COUNT)] == [1 - int(live(n).style) for n in range(COUNT)]
     with pytest.raises(InputError, match="holds pairs of the style (pine|rust), which is none of oak"):
         open_pairs(pairs, ["oak"], seed=0)[0]
 
 
 def test_kinds_are_not_mixed(folders, pair_folder):
-    drawn, samples, features = ([folder] for folder in (pair_folder, folders[False], folders[True]))
-    kinds = [kind_of(index_pairs(sources)) for sources in (drawn, samples, features)]
-    assert kinds == ["drawn", "stylised", "features"]
-    assert isinstance(open_pairs(index_pairs(drawn), ["film"], seed=0), DrawnPairs)
+    drawn, samples, features = (index_pairs([folder]) for folder in (pair_folder, folders[False], folders[True]))
+    assert [kind_of(pairs) for pairs in (drawn, samples, features)] == ["drawn", "stylised", "features"]
+    assert list_styles(drawn + samples) == ["film", "pine", "rust"]
+    assert isinstance(open_pairs(drawn, ["film"], seed=0), DrawnPairs)
     with pytest.raises(InputError, match="holds drawn pairs and .* stylised ones: give --pairs of one kind"):
-        open_pairs(index_pairs(drawn + samples), STYLES, seed=0)
+        open_pairs(drawn + samples, STYLES, seed=0)
 
 
 def test_parsing_maps_lose_half_a_step_at_most():
-    logits = (
-        torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0)) * torch.tensor([9.0, 1, 0])[:, None, None]
-    )
+    torch.manual_seed(0)
+    logits = torch.randn(3, 16, 16) * torch.tensor([9.0, 1, 0])[:, None, None]
     stored = quantise(logits)
     assert stored["logits"].dtype == np.int8 and stored["step"][2] == 0
     error = np.abs(stored["logits"] * stored["step"][:, None, None] - logits.numpy()).max((1, 2))
@@ -131,7 +121,7 @@ def test_parsing_maps_lose_half_a_step_at_most():
 )
 def test_numbers_that_are_not_finite_are_not_stored(part, value):
     """Features are stored in half precision, in which 100 000 is infinite."""
-    sample = (StandIn().sample_features if part == "feature" else StandIn().sample)([0], None)
+    sample = live(0, pretrain=part == "feature")
     getattr(sample, part).view(-1)[3] = value
     with pytest.raises(InputError, match="not finite"):
         encode_sample(sample, STYLES, {})
@@ -170,8 +160,8 @@ def test_pairs_for_a_network_of_other_sizes_are_refused(folders):
 
 
 def test_the_moved_frame_is_the_blurred_window_of_photo_and_map():
-    rng = torch.Generator().manual_seed(0)
-    photo, logits = torch.randn(4, 3, 64, 64, generator=rng), torch.randn(4, 5, 32, 32, generator=rng)
+    torch.manual_seed(0)
+    photo, logits = torch.randn(4, 3, 64, 64), torch.randn(4, 5, 32, 32)
     offsets = torch.tensor([[0, 0], [3, 8], [8, 1], [5, 7]])
     side = window_side(64)
     both = torch.cat([photo, F.interpolate(logits, scale_factor=2, mode="nearest") / PARSING_SCALE], dim=1)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,30 +18,22 @@ from model.common.weight_files import read_contents, write_contents
 from model.inference.stylizer import Stylizer
 from model.training import sources
 from model.training import train as loop
-from model.training.options import DualOptions
-from model.training.recipes import RECIPES
+from model.training.options import RECIPES, DualOptions
 from model.training.stages import Distillation
-from model.training.student import learning_rate
 from model.training.train import train
-from model.training.trainer import ema_decay, make_accelerator
-from tests.runs import assert_same, assert_same_states, log_of, state_of, terminated_in
+from model.training.trainer import ema_decay, learning_rate, make_accelerator
+from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
 
 ROOT = Path(__file__).parents[1]
 FIXED = {"config": "starter_tiny", "batch": 1, "workers": 0, "device": "cpu", "precision": "fp32"}
-
-
 TINY = [f"--{name}={value}" for name, value in FIXED.items()]
 
 
 @pytest.fixture
 def options(pair_folder, tmp_path):
     """A function that makes options for short runs below a temporary folder."""
-
-    def options(**changes) -> DualOptions:
-        folders = {"pairs": [str(pair_folder)], "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
-        return DualOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
-
-    return options
+    folders = {"pairs": [str(pair_folder)], "runs": str(tmp_path / "runs"), "output": str(tmp_path / "out")}
+    return lambda **changes: DualOptions(**folders | FIXED | {"name": "trial", "iter": 4} | changes)
 
 
 @pytest.fixture
@@ -58,17 +49,10 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options):
     # Step 3 of 4 is in the second half, where the flicker loss joins in.
     settings = {"batch": 2, "adv_loss": 0.01, "grec_loss": 0.1}
     whole, parted = options(name="whole", **settings), options(name="parted", **settings)
-    whole_file = train(whole)
-    with terminated_in(step=2):
-        train(parted)
-    assert state_of(parted)["step"] == 2 and not Path(parted.output, "parted").exists()
-
-    parted_file = train(replace(parted, resume=True))
-    assert_same_states(whole, parted)
+    assert_stopped_and_resumed_is_whole(train, whole, parted, step=2)
     one = state_of(whole)
     assert one["step"] == 4 and one["discriminator"] and one["discriminator_optimizer"]["state"]
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
-    assert_same(read_contents(whole_file, "a model"), read_contents(parted_file, "a model"))
 
 
 def test_the_losses_fall_and_others_join_in_halfway(options):
@@ -109,17 +93,13 @@ def test_the_finished_file_serves_the_stylizer(options):
     assert result.shape == (256, 320, 3)
 
 
-def test_a_finished_run_is_published_again(options):
-    path = train(options(iter=1))
-    path.unlink()
-    assert train(options(iter=1, resume=True)) == path and path.exists()
-
-
 def test_a_run_is_resumed_with_its_own_options_only(options):
     with pytest.raises(InputError, match="without --resume"):
         train(options(resume=True))
     assert not Path(options().runs).exists()
-    train(options(iter=1))
+    path = train(options(iter=1))
+    path.unlink()
+    assert train(options(iter=1, resume=True)) == path and path.exists(), "it is published again"
     before = options().state_file.read_bytes()
     for changes, message in (
         ({"batch": 2}, "with 1 pictures a step, not 2: set --batch"),
@@ -203,9 +183,7 @@ def test_the_average_forgets_half_in_ten_thousand_pictures():
         (["--batch", "-1"], "--batch is -1"),
         (["--lr", "0"], "--lr is 0"),
         (["--lr", "nan"], "--lr is nan"),
-        (["--seed", "-3"], "--seed is -3"),
         (["--msk_loss", "-1"], "--msk_loss is -1"),
-        (["--workers", "-1"], "--workers is -1"),
         (["--name", "a/b"], "--name is 'a/b'"),
         (["--name", ".."], "--name is '..'"),
         (["--pairs", "nowhere"], "nowhere"),
@@ -231,20 +209,15 @@ def test_a_run_starts_from_a_finished_model_and_its_codes(options):
     assert list(codes) == list(kept) and all(np.array_equal(codes[name], kept[name]) for name in codes)
     other = checkpoints.load_vtoonify(train(options(name="other", iter=1, lr=1e-12, seed=5)))
     assert not torch.allclose(other.encoder[0][0].weight, weights["encoder.0.0.weight"], atol=1e-3)
-
-
-def test_a_model_of_another_size_is_no_start(options):
-    model = ROOT / "checkpoint/starter/vtoonify_s_d.pt"
     with pytest.raises(InputError, match="vtoonify_s_d.pt is not a VToonify model of this size: parameter"):
-        train(options(init_path=str(model)))
+        train(options(name="third", init_path=str(ROOT / "checkpoint/starter/vtoonify_s_d.pt")))
 
 
 def test_from_scratch_all_rates_follow_the_schedule(distillation, monkeypatch):
     """Unit weights learn ten times as fast; the discriminator slows down with the generator."""
-    rates = {}
     monkeypatch.setattr(distillation, "take_step", dict)
-    for distillation.step in (0, 3):
-        step = distillation.step
+    for step in (0, 3):
+        distillation.step = step
         distillation.advance()
         groups = [*distillation.optimizer.param_groups, *distillation.discriminator_optimizer.param_groups]
         rates = {id(value): group["lr"] for group in groups for value in group["params"]}
@@ -267,15 +240,11 @@ def test_measuring_prints_speed_and_memory_and_leaves_nothing(options, capsys, t
         train(options(measure=4))
 
 
-def test_a_single_pair_is_not_enough(options, monkeypatch):
-    index = loop.index_pairs
-    monkeypatch.setattr(loop, "index_pairs", lambda folders: index(folders)[:1])
+def test_a_single_pair_is_not_enough_and_damage_that_a_process_meets_is_one_sentence(options, monkeypatch):
+    pairs = loop.index_pairs(options().pairs)
+    monkeypatch.setattr(loop, "index_pairs", lambda folders: pairs[:1])
     with pytest.raises(InputError, match="a single pair"):
         train(options())
-
-
-def test_damage_that_a_process_meets_is_one_sentence(options, monkeypatch):
-    pairs = loop.index_pairs(options().pairs)
     for pair in pairs[1:]:  # the first one is held out, and read before
         pair.parts["photo.jpg"] = (0, 4)
     monkeypatch.setattr(loop, "index_pairs", lambda folders: pairs)

@@ -23,7 +23,7 @@ from model.common.weight_files import write_contents, write_whole
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.ops import blur_downsample
 from model.stylegan2 import Generator, ModulatedConv2d
-from model.training.recipes import TINY
+from model.training.options import TINY
 from model.training.teachers.base import TRUNCATION
 
 EXEMPLARS = ("pine.jpg", "rust.jpg", "sky.jpg")

@@ -25,20 +25,18 @@ from model.common.cli import option
 from model.common.errors import InputError
 from model.common.tensors import image_grid
 from model.discriminator import Discriminator
-from model.stylegan2 import Generator, GeneratorConfig
+from model.stylegan2 import Generator
 from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
-from model.training.options import SMALLEST_RATE, RunOptions, ToonifyOptions
-from model.training.recipes import BACKBONES, RECIPES, Recipe
+from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
 from model.training.sources import FIRST_HELD_OUT, PREVIEW_ROWS
 from model.training.teachers.base import TRUNCATION
 from model.training.teachers.toonify import SHARED_PARTS
 from model.training.train import run
 from model.training.trainer import Trainer, mean_losses
 
-# The published run has 8 GPUs with 4 pictures each; sharing them out over time gives the same gradients.
-ACCUMULATE = {"published": 8, "tiny": 1}
+ACCUMULATE = {"published": 8, "tiny": 1}  # batches in place of the published run's 8 GPUs
 MIXING = 0.9  # share of pictures whose coarse and fine layers come from two codes (StyleGAN2)
 PENALTY_EVERY = 16  # steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)
 
@@ -66,11 +64,6 @@ class Options(RunOptions):
         """Sizes, and whether the average starts young."""
         return RECIPES[self.config]
 
-    @property
-    def generator(self) -> GeneratorConfig:
-        """Sizes of the generator."""
-        return self.recipe.network.generator
-
     def resolved(self) -> Self:
         """A copy in which every value is known."""
         return self if self.accumulate is not None else replace(self, accumulate=ACCUMULATE[self.config])
@@ -85,10 +78,7 @@ class Options(RunOptions):
 
 
 def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
-    """`E[‖∇D(x)‖²]` at real pictures `[B, 3, H, W]`, R1 of Mescheder et al. (2018), eq. 9; float32.
-
-    It can be differentiated with respect to the discriminator's weights.
-    """
+    """`E[‖∇D(x)‖²]` at real pictures `[B, 3, H, W]`, R1 of Mescheder et al. (2018), eq. 9; differentiable, float32."""
     pictures = pictures.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(pictures).sum(), pictures, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
@@ -109,23 +99,21 @@ def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> T
 class GANTrainer(Trainer):
     """Fine-tuning of a generator.
 
-    Mapping network and constant input stay those of `base`: blending takes them from there (Toonify, Pinkney & Adler
-    2020), so the layers had better learn with them. The published program lets them learn and drops what they learnt.
-    Of StyleGAN2's training, path-length regularisation is left out, as is the published program's augmentation, whose
-    probability cannot rise above 0.04 within its 600 steps.
+    Mapping network and constant input stay those of `base`: blending takes them from there, so the layers had better
+    learn with them (the published program drops what they learnt). Of StyleGAN2's training, path-length regularisation
+    is left out, as is the published augmentation, whose probability cannot rise above 0.04 within 600 steps.
     """
 
     def __init__(self, options: Options, accelerator: Accelerator):
-        """Networks and pictures are read from the files that the options name."""
-        sizes = options.generator
+        sizes = options.recipe.network.generator
         self.pictures = PictureFolder(options.data, sizes.size)
         self.data = {"pictures": self.pictures.names}
         base = checkpoints.load_generator(options.stylegan_path, sizes)
+        self.base = base.requires_grad_(False).eval().to(accelerator.device)
         discriminator = checkpoints.load_discriminator(options.stylegan_path, sizes)
         if discriminator is None:
             torch.manual_seed(options.seed)
             discriminator = Discriminator(None, sizes.size, sizes.channels)
-        self.base = base.requires_grad_(False).eval().to(accelerator.device)
         network = copy.deepcopy(self.base)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(SHARED_PARTS))
@@ -151,9 +139,7 @@ class GANTrainer(Trainer):
         self.discriminator.requires_grad_(True)
         return found
 
-    def _descend(
-        self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable[[], Tensor]
-    ) -> dict[str, float]:
+    def _descend(self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable) -> dict[str, float]:
         """A step of `optimizer` down the mean loss of all batches, which is returned under `name`."""
         found = []
         for _ in range(self.options.accumulate):
@@ -168,7 +154,7 @@ class GANTrainer(Trainer):
         return losses.discrimination(self._judge(fake), self._judge(real))
 
     def _penalty(self, rng: np.random.Generator) -> Tensor:
-        """`γ/2·E[‖∇D(x)‖²]`, as heavy as all the steps without it; in float32, for it is a second derivative."""
+        # As heavy as all the steps without it; in float32, for it is a second derivative.
         return self.options.r1 / 2 * PENALTY_EVERY * gradient_penalty(self.discriminator, self._real(rng))
 
     def _real(self, rng: np.random.Generator) -> Tensor:
@@ -187,10 +173,7 @@ class GANTrainer(Trainer):
 
     @torch.no_grad()
     def preview(self) -> tuple[np.ndarray, dict[str, float]]:
-        """Photo of the base | cartoon of the average, for each code | one of the pictures that it learns from.
-
-        The codes are truncated as those that pairs are made from.
-        """
+        """Photo of the base | cartoon of the average, for truncated codes | pictures that it learns from."""
         config, weight = self.base.config, self.base.input.input
         rng = np.random.default_rng((self.options.seed, FIRST_HELD_OUT))
         z = torch.from_numpy(rng.standard_normal((PREVIEW_ROWS, 1, config.style_dim), dtype=np.float32))
@@ -200,13 +183,13 @@ class GANTrainer(Trainer):
         return image_grid([*columns, torch.stack(learnt_from)]), {}
 
     def publish(self) -> Path:
-        """Write the average; returns its path."""
+        """Write the average."""
         checkpoints.save_weights(self.options.out, self.ema)
         return Path(self.options.out)
 
 
 def finetune(options: Options) -> Path | None:
-    """Take all steps; returns the file with the average of the generator. Interrupts and errors as for `run`."""
+    """Take all steps; results, interrupts and errors as for `run`."""
     options = options.resolved()
     if cli.processes()[1] > 1:
         raise InputError("Fine-tuning runs in one process: start it without torchrun, with a larger --accumulate.")

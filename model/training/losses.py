@@ -6,8 +6,7 @@ from torch import Tensor
 
 GRADIENT_SCALES = 3  # resolutions at which picture gradients are compared, each half the one before
 
-# Pictures a GPU of the published training. Its perceptual loss is summed over them; here a mean is multiplied instead,
-# so that the balance of the losses stays that of the paper whatever the batch and the number of processes.
+# Pictures a GPU of the published training, whose perceptual loss is summed over them. Here a mean is multiplied.
 PUBLISHED_BATCH = 4
 
 
@@ -46,10 +45,8 @@ def gradient_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
     """`MSE(crop(G(x)), G(crop(x)))` (VToonify, eq. 4): a camera move simulated on one frame must not change the look.
 
-    Args:
-        still: results on whole inputs, `[B, 3, H, W]`.
-        moved: results on the same window of each input, `[B, 3, h, w]`.
-        offsets: `[B, 2]`, top-left corner (row, column) of each window in pixels of `still`.
+    still: results on whole inputs, `[B, 3, H, W]`. moved: on a window of each, `[B, 3, h, w]`. offsets: `[B, 2]`,
+    top-left corner (row, column) of each window in pixels of `still`.
     """
     height, width = moved.shape[-2:]
     pairs = zip(still, offsets.tolist(), strict=True)
@@ -58,10 +55,7 @@ def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
 
 
 def flicker_ramp(step: int, total: int) -> float:
-    """`max(2·i/N - 1, 0)`: nothing in the first half of the steps, then rising linearly to 1.
-
-    `step` is absolute, also in a resumed run, where the published program starts the ramp anew.
-    """
+    """`max(2·i/N - 1, 0)`: nothing in the first half of the steps, then rising linearly to 1; `step` is absolute."""
     return max(2 * step / total - 1, 0.0)
 
 
@@ -69,8 +63,7 @@ def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
     """`Σ relu(mean m - γ(d))` over the fusion levels, averaged over the batch (VToonify, eq. 9).
 
     `γ(d) = 0.9·(1 - d)² + 0.1` bounds how much of the photo's detail a style degree may keep. masks: `[B, 1, h, w]`
-    each; degree: `[B]`. The published program takes the mean over a batch of one common degree first; here every item
-    has a degree, hence a bound, of its own.
+    each; degree: `[B]`, so every item has a bound of its own (the published program has one degree for a batch).
     """
     bound = 0.9 * (1 - degree) ** 2 + 0.1
     return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)

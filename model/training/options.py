@@ -1,4 +1,4 @@
-"""Options of the training programs. One dataclass owns each default; the command line is derived from its fields."""
+"""Options of the training programs, a dataclass for each, and recipes: named sizes with the defaults that fit them."""
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -7,11 +7,80 @@ from typing import Self
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.training.recipes import BACKBONES, RECIPES, Recipe
-from model.vtoonify import Backbone
+from model.stylegan2 import GeneratorConfig
+from model.vtoonify import Backbone, VToonifyConfig
 
 SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
 RUN_NAME = "name of the run and of the folder under --output for the result"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes of the networks, and the defaults of the options that depend on them."""
+
+    network: VToonifyConfig
+    discriminator_size: int | None  # side in pixels of what the discriminator sees; None: patches at full size
+    iter: int
+    pretrain_iter: int
+    batch: int
+    lr: float
+    adv_loss: float
+    grec_loss: float
+    perc_loss: float
+    l1_loss: float
+    tmp_loss: float = 1.0  # of a squared error: beside an absolute one it needs a weight as large as 20
+    msk_loss: float = 0.0005
+    from_scratch: bool = False  # the whole network learns, with a learning rate that rises and sinks again
+    # Factor on the rate of weights with an equalised learning rate (Karras et al., 2018), stored with unit variance.
+    equalised_lr: float = 1.0
+    young_average: bool = False  # the average of the weights forgets faster in the beginning, for short runs
+    adv_begin: float = 0.0  # share of the steps before the adversarial loss: at first, drawings are told at a glance
+
+
+# A quarter of the published resolution, few channels: the whole chain runs on a CPU within minutes.
+TINY = GeneratorConfig(
+    size=256, style_dim=16, mapping_layers=2, structure_size=8,
+    channels={4: 32, 8: 32, 16: 32, 32: 24, 64: 16, 128: 12, 256: 8},
+)  # fmt: skip
+
+PUBLISHED = Recipe(  # the paper's
+    VToonifyConfig(), discriminator_size=256, iter=2000, pretrain_iter=30_000, batch=4, lr=1e-4,
+    adv_loss=0.01, grec_loss=0.1, perc_loss=0.01, l1_loss=0.0,
+)  # fmt: skip
+
+STARTER_GENERATOR = GeneratorConfig(
+    size=256, style_dim=64, mapping_layers=2, noise_buffers=False, first_level=3,
+    channels={32: 160, 64: 128, 128: 96, 256: 64},
+)  # fmt: skip
+# Learns from drawn pairs, without a StyleGAN, and works widely only up to the input's resolution, where CPUs are fast.
+STARTER = Recipe(
+    VToonifyConfig(generator=STARTER_GENERATOR, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=36.0),
+    discriminator_size=None, iter=10_000, pretrain_iter=0, batch=4, lr=8e-4,
+    adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, tmp_loss=20.0,
+    from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
+)  # fmt: skip
+
+RECIPES = {
+    "published": PUBLISHED,
+    "tiny": replace(
+        PUBLISHED,
+        network=VToonifyConfig(generator=TINY, stem_channels=8, dilations=(2, 1), eye_distance=16.0),
+        discriminator_size=64, iter=200, pretrain_iter=400, lr=1e-3,
+        grec_loss=1.0, perc_loss=0.0, young_average=True,
+    ),
+    "starter": STARTER,
+    "starter_tiny": replace(
+        STARTER,
+        network=replace(
+            STARTER.network, stem_channels=8, dilations=(2, 1),
+            generator=replace(STARTER_GENERATOR, style_dim=16, channels={32: 24, 64: 16, 128: 12, 256: 8}),
+        ),
+        iter=200, batch=8,
+    ),
+}  # fmt: skip
+
+# Recipes of each variant: what learns from scratch has exemplars and degrees.
+BACKBONES: dict[Backbone, tuple[str, ...]] = {"toonify": ("published", "tiny"), "dualstylegan": tuple(RECIPES)}
 
 
 def recipe_option(name: str, help: str, **settings):
@@ -25,7 +94,7 @@ def recipe_option(name: str, help: str, **settings):
 
 @dataclass
 class RunOptions:
-    """What training and fine-tuning have in common; each has defaults of its own for the first five."""
+    """What training and fine-tuning have in common; each has its own defaults for the first five."""
 
     name: str = ""
     iter: int | None = None
@@ -63,7 +132,7 @@ class RunOptions:
 
 @dataclass
 class TrainOptions(RunOptions):
-    """What both variants share. Paths are of the published files."""
+    """What both variants share."""
 
     iter: int | None = recipe_option("iter", "last training step; with --pretrain 30000 (tiny 400)", least=1, free=True)
     batch: int | None = recipe_option("batch", "pairs in a step, for each process", least=1, free=True)
@@ -83,12 +152,9 @@ class TrainOptions(RunOptions):
     style_encoder_path: str = option("checkpoint/encoder.pt", "pSp encoder; none: the code that was drawn", free=True)
     pretrain: bool = option(False, "train the encoder alone, against the teacher's features")
     pairs: list[str] = option(
-        [], "learn from stored pairs: folders, .tar files, patterns such as pairs-{00000..00026}.tar",
-        nargs="+", metavar="SHARDS", free=True,
-    )  # fmt: skip
-    config: str = option(
-        "auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto", *BACKBONES["dualstylegan"]]
+        [], "stored pairs: folders, .tar files, pairs-{00000..00026}.tar", nargs="+", metavar="SHARDS", free=True
     )
+    config: str = option("auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto", *RECIPES])
     output: str = option("checkpoint", "folder that receives NAME/ with the result", free=True)
     workers: int = option(1, "processes that decode stored pairs", least=0, free=True)
     checkpointing: bool = option(False, "compute activations again in the backward pass; saves memory", free=True)
@@ -103,7 +169,7 @@ class TrainOptions(RunOptions):
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps log, image grids and state: one place for each stage."""
+        """Each stage has a place of its own."""
         return super().folder / ("pretrain" if self.pretrain else "")
 
     @property
@@ -159,7 +225,6 @@ class ToonifyOptions(TrainOptions):
         return self.weight or [1.0] * (count // 2) + [0.0] * (count - count // 2)
 
     def check(self) -> None:
-        """Raise InputError for resolved values that cannot work."""
         super().check()
         count = self.recipe.network.generator.w_layers
         if len(self.weight) not in (0, count):

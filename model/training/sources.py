@@ -1,9 +1,9 @@
 """Where batches come from: a teacher that draws them now, or shards that it filled before.
 
-Both look the same: `styles` are the names of the exemplars, `exemplars` their codes in z+, to be published with the
-model (None in variant T), `backbone` the weights of the generator that the student is put on (None where everything is
-learnt), `stored` the number of stored pairs (0 for live ones). `batches(first_step)` yields this process's batches of
-all steps from there on, `accumulate` for each; `held_out()` is a batch that is never learnt from.
+Both have `styles`, the names of the exemplars, `exemplars`, their codes in z+, to be published with the model (None in
+T), `backbone`, the weights of the student's generator (None where all is learnt), and `stored`, the number of stored
+pairs. `batches(first_step)` yields this process's batches from there on, `accumulate` for each step; `held_out()` is a
+batch that is never learnt from.
 """
 
 import os
@@ -29,11 +29,11 @@ from model.training.teachers.load import load_backbone, load_teacher
 PREVIEW_ROWS = 6  # samples in an image grid
 FIRST_HELD_OUT = 1 << 48  # number of the first sample that is drawn for previews only; no run is so long
 
-ADVICE = {
+ADVICE = {  # where pairs of each kind come from
     "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
     "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
     "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
-}  # where pairs of each kind come from
+}
 
 
 def local_numbers(options: TrainOptions, accelerator: Accelerator, step: int) -> list[list[int]]:
@@ -54,12 +54,11 @@ class LivePairs:
 
     def __init__(self, options: TrainOptions, accelerator: Accelerator):
         self.options, self.accelerator = options, accelerator
-        is_dual = isinstance(options, DualOptions)
         dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
         teacher = load_teacher(options, accelerator.device, dtype)
         self.draw = teacher.sample_features if options.pretrain else teacher.sample
         self.styles, self.backbone = teacher.styles, teacher.cartoons.state_dict()
-        self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if is_dual else None
+        self.exemplars = checkpoints.load_exemplars(options.exstyle_path) if isinstance(options, DualOptions) else None
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         for step in range(first_step, self.options.iter):
@@ -75,11 +74,10 @@ class StoredPairs:
 
     def __init__(self, options: TrainOptions, accelerator: Accelerator, pairs: list[StoredPair]):
         self.options, self.accelerator = options, accelerator
-        kind, self.stored = kind_of(pairs), len(pairs)
+        kind, self.stored, (self.learnt, self.kept) = kind_of(pairs), len(pairs), split_held_out(pairs)
         wanted = "drawn" if options.recipe.from_scratch else "features" if options.pretrain else "stylised"
         if kind != wanted:
             raise InputError(f"{options.pairs[0]} holds {kind} pairs, but {wanted} ones are needed: {ADVICE[wanted]}.")
-        self.learnt, self.kept = split_held_out(pairs)
         if not self.learnt:
             raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
         self.styles, self.exemplars, self.backbone = list_styles(pairs), None, None
@@ -109,22 +107,17 @@ class StoredPairs:
             yield from loader
         except InputError as error:
             # From a worker comes a whole traceback, which ends with "model.common.errors.InputError: sentence".
-            last = str(error).strip().splitlines()[-1]
-            raise InputError(last.removeprefix(f"{InputError.__module__}.InputError: ")) from error
+            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
     def held_out(self) -> Batch:
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
         return default_collate([samples[n] for n in range(PREVIEW_ROWS)])
 
 
-Source = LivePairs | StoredPairs
-
-
 def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:
-    """`dataset[n]` is item n of a batch, for any n from 0 on, a function of `seed` and n alone.
+    """`dataset[n]` is item n of a batch, for any n from 0 on, a function of `seed` and n; InputError for mixed kinds.
 
-    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need. Raises
-    InputError for mixed kinds.
+    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need.
     """
     return DrawnPairs(pairs, styles, seed) if kind_of(pairs) == "drawn" else TeacherPairs(pairs, styles)
 

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model import checkpoints
-from model.checkpoints import load_perceptual
 from model.common.tensors import image_grid
 from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
 from model.training import losses
 from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
-from model.training.sources import Source
+from model.training.sources import LivePairs, StoredPairs
 from model.training.student import VToonifyTrainer
 from model.vtoonify import VToonify
 
@@ -53,10 +52,9 @@ class Pretraining(VToonifyTrainer):
 
 
 class Judge(nn.Module):
-    """The recipe's discriminator as distillation calls it: with pictures, and the batch that they belong to."""
+    """The recipe's discriminator for so many `styles`; it is called with pictures and the batch they belong to."""
 
     def __init__(self, options: TrainOptions, styles: int):
-        """`styles`: how many there are."""
         super().__init__()
         network, self.size = options.recipe.network, options.recipe.discriminator_size
         if self.size is None:
@@ -64,7 +62,7 @@ class Judge(nn.Module):
             return
         # As wide as the generator at each resolution, as published; below its lowest, as wide as there.
         widths = network.generator.channels
-        sides = [4 << k for k in range((self.size // 4).bit_length())]
+        sides = (4 << k for k in range((self.size // 4).bit_length()))
         channels = {side: widths.get(side, widths[min(widths)]) for side in sides}
         self.discriminator = Discriminator(styles if options.backbone == "dualstylegan" else None, self.size, channels)
 
@@ -90,12 +88,12 @@ class Distillation(VToonifyTrainer):
 
     perceptual: nn.Module | None = None
 
-    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: Source):
+    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs):
         super().__init__(options, accelerator, source)
-        self.codes = None
+        self.codes, self.some = None, slice(None)
         if options.recipe.from_scratch:  # the network maps the exemplars `[n, layers, D]`, in z+, itself
             self.codes = torch.from_numpy(np.concatenate(list(source.exemplars.values()))).to(accelerator.device)
-        self.some = slice(None, None, FLICKER_PART if options.recipe.from_scratch else 1)
+            self.some = slice(None, None, FLICKER_PART)
         if options.adv_loss:
             judge = Judge(options, len(source.styles)).to(accelerator.device)
             self.discriminator = judge.discriminator
@@ -103,26 +101,19 @@ class Distillation(VToonifyTrainer):
             self.models.append(self.judge)
         if options.perc_loss:
             with accelerator.local_main_process_first():  # it may have to be fetched
-                self.perceptual = load_perceptual().to(accelerator.device)
+                self.perceptual = checkpoints.load_perceptual().to(accelerator.device)
 
-    def passes(
-        self, network: VToonify, batch: Batch, with_flicker: bool = False
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """Results `[B, 3, S, S]`, fusion masks (none in variant T), and results for the moved camera where asked.
-
-        The last are of some samples only.
-        """
-        w_plus, degree, some = self._style_codes(network, batch), batch["degree"], self.some
+    def passes(self, network: VToonify, batch: Batch, with_flicker: bool = False) -> tuple:
+        """Results `[B, 3, S, S]`, fusion masks (none in T), and where asked `some` results for the moved camera."""
+        degree, some = batch["degree"], self.some
+        if self.codes is None:
+            w_plus = batch["w_plus"]
+        else:
+            with torch.autocast(self.codes.device.type, enabled=False):  # small, and everything depends on it
+                w_plus = network.zplus_to_wplus(self.codes)[batch["style"]]
         y, masks = network.forward_with_masks(batch["x"], w_plus, degree)
         moved = network(batch["moved"][some], w_plus[some], degree[some]).float() if with_flicker else None
         return y.float(), masks, moved
-
-    def _style_codes(self, network: VToonify, batch: Batch) -> Tensor:
-        """Style code of each sample in w+, `[B, layers, D]`: its own, or its exemplar's."""
-        if self.codes is None:
-            return batch["w_plus"]
-        with torch.autocast(self.codes.device.type, enabled=False):  # small, and everything depends on it
-            return network.zplus_to_wplus(self.codes)[batch["style"]]
 
     @property
     def is_judged(self) -> bool:
@@ -134,13 +125,11 @@ class Distillation(VToonifyTrainer):
         y, masks, moved = self.student(batch, flicker_weight > 0)
         values = {}
         if self.is_judged:
-            fake, real = self.judge([y.detach(), batch["y"]], batch)
-            found = {"discriminator": self.options.adv_loss * losses.discrimination(fake, real)}
-            values = self.descend(self.discriminator_optimizer, found)
+            loss = self.options.adv_loss * losses.discrimination(*self.judge([y.detach(), batch["y"]], batch))
+            values = self.descend(self.discriminator_optimizer, {"discriminator": loss})
         found = self.losses(y, masks, batch)
         if moved is not None:
-            offsets = batch["offset"][self.some]
-            found["flicker"] = flicker_weight * losses.flicker(y[self.some], moved, offsets)
+            found["flicker"] = flicker_weight * losses.flicker(y[self.some], moved, batch["offset"][self.some])
         return values | self.descend(self.optimizer, found)
 
     def losses(self, y: Tensor, masks: list[Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -154,9 +143,9 @@ class Distillation(VToonifyTrainer):
             found["l1"] = options.l1_loss * losses.weighted_l1(y, target, weight)
             found["gradient"] = options.l1_loss * losses.gradient_l1(y, target, weight)
         if self.perceptual is not None:
-            half = y.shape[-1] // 2  # the whole size would be too large, a quarter gives blurred results
-            distance = self.perceptual(F.adaptive_avg_pool2d(y, half), F.adaptive_avg_pool2d(target, half))
-            found["lpips"] = options.perc_loss * losses.PUBLISHED_BATCH * distance.mean()
+            # At half size: the whole would be too large, a quarter gives blurred results.
+            distance = self.perceptual(F.avg_pool2d(y, 2), F.avg_pool2d(target, 2)).mean()
+            found["lpips"] = options.perc_loss * losses.PUBLISHED_BATCH * distance
         if self.is_judged:
             found["adversarial"] = options.adv_loss * losses.adversarial(self._judge_without_learning(y, batch))
         if masks and options.msk_loss:

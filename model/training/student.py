@@ -1,7 +1,5 @@
 """The VToonify that learns: how it begins, which of it learns, and what both stages of its training share."""
 
-import math
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import islice
@@ -16,26 +14,22 @@ from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
-from model.training.sources import Source
+from model.training.sources import LivePairs, StoredPairs
 from model.training.teachers.load import fill_backbone
 from model.training.trainer import Trainer, mean_losses
 from model.vtoonify import VToonify
 
-BETAS = (0.9, 0.99)
-
-# From scratch only: the learning rate rises linearly over the warm-up and ends at this share of its peak; the norm of
-# the gradient is bounded, for instance norm on flat early features can make single steps explode; weights decay.
-WARMUP_STEPS, FINAL_LR_SHARE = 100, 0.02
-GRADIENT_CLIP = 1.0
-WEIGHT_DECAY = 0.01
-QUIET_START = 0.1  # scale of the first picture contributions: the network begins with grey pictures, not with noise
+BETAS = (0.9, 0.99)  # of Adam
+# From scratch only: instance norm on flat early features can make single steps explode, and the network is to begin
+# with grey pictures, not with noise.
+GRADIENT_CLIP, WEIGHT_DECAY, QUIET_START = 1.0, 0.01, 0.1
 
 
 @torch.no_grad()
 def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) -> VToonify:
     """A VToonify to be trained; the parameters that are to learn have `requires_grad`.
 
-    backbone: weights of the trained generator it is put on, which it keeps; None where everything learns from scratch.
+    backbone: weights of the trained generator that it keeps; None where everything learns.
     """
     torch.manual_seed(options.seed)
     network = VToonify(options.recipe.network)
@@ -59,15 +53,10 @@ def build_network(options: TrainOptions, backbone: Mapping[str, Tensor] | None) 
 
 
 def parts_that_learn(options: TrainOptions, network: VToonify) -> Iterator[nn.Parameter]:
-    """Parameters to be trained: the encoder; with fusion in distillation; all that is used when from scratch.
-
-    Generator, ModRes blocks, parser and pSp stay as they are (VToonify, Sec. 4.1.2).
-    """
+    """The encoder; with fusion in distillation (VToonify, Sec. 4.1.2); all that is used when from scratch."""
     if not options.recipe.from_scratch:
-        yield from network.encoder.parameters()
-        if not options.pretrain:
-            yield from network.fusion_out.parameters()
-            yield from network.fusion_skip.parameters()
+        fusion = [] if options.pretrain else [network.fusion_out, network.fusion_skip]
+        yield from nn.ModuleList([network.encoder, *fusion]).parameters()
         return
     # What takes no part would get no gradient, which training on several GPUs takes for a mistake.
     levels, used = network.config.decoder_levels, network.config.fusions
@@ -87,23 +76,18 @@ class OneCall(nn.Module):
         self.network, self.passes = network, passes
 
     def forward(self, *inputs):
-        """What `passes` returns."""
         return self.passes(self.network, *inputs)
 
 
-def learning_rate(step: int, options: TrainOptions) -> float:
-    """Constant as published; from scratch a linear warm-up, then a cosine down to a fiftieth."""
-    if not options.recipe.from_scratch:
-        return options.lr
-    warm = min(1.0, (step + 1) / WARMUP_STEPS)
-    cosine = 0.5 + 0.5 * math.cos(math.pi * min(step / options.iter, 1.0))
-    return options.lr * warm * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
-
-
 class VToonifyTrainer(Trainer):
-    """What both stages share."""
+    """What both stages share.
 
-    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: Source):
+    A stage has `passes(network, batch, ...)`, all passes of a network in a step, with float32 results; `learn(batch)`,
+    which adds up the gradients of a batch, lets the optimisers step when there are enough, and returns the losses;
+    `file_name(suffix)` and `write_weights(path)` for the average, `suffix` telling files that are kept on the way.
+    """
+
+    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs):
         self.source, self.data = source, {"styles": source.styles, "pairs": source.stored}
         network = build_network(options, source.backbone)
         if not options.resume and not options.measure:  # a state has all weights, and speed doesn't depend on them
@@ -120,29 +104,12 @@ class VToonifyTrainer(Trainer):
         self.student, self.optimizer = self.prepare(OneCall(network, self.passes), options.recipe.equalised_lr)
         self.models = [self.student]
 
-    @abstractmethod
-    def passes(self, network: VToonify, batch: Batch, *inputs) -> tuple:
-        """All passes of `network` in a step; their results are float32."""
-
-    @abstractmethod
-    def learn(self, batch: Batch) -> dict[str, float]:
-        """Gradients of one batch and, when enough of them are added up, a step of each optimiser; the losses."""
-
-    @abstractmethod
-    def file_name(self, suffix: str = "") -> str:
-        """Name of the weight file; `suffix` tells one that is kept on the way from the finished one."""
-
-    @abstractmethod
-    def write_weights(self, path: Path) -> None:
-        """Write the average in the published layout."""
-
     def prepare(self, module: nn.Module, equalised_lr: float = 1.0) -> tuple[nn.Module, torch.optim.Optimizer]:
         """`module` and its optimiser for this accelerator; `equalised_lr` as in Recipe."""
         decay = WEIGHT_DECAY if self.options.recipe.from_scratch else 0.0
+        layers = [layer for layer in module.modules() if isinstance(layer, EqualConv2d | ModulatedConv2d | EqualLinear)]
         # Weights that are stored with unit variance; the mapping network, slow by design, has none.
-        kinds = EqualConv2d | ModulatedConv2d | EqualLinear
-        layers = [layer for layer in module.modules() if isinstance(layer, kinds) and getattr(layer, "lr_mul", 1) == 1]
-        unit = {layer.weight for layer in layers}
+        unit = {layer.weight for layer in layers if getattr(layer, "lr_mul", 1) == 1}
         learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [
             {"params": [value for value in learning if value not in unit], "lr_factor": 1.0},
@@ -152,19 +119,12 @@ class VToonifyTrainer(Trainer):
         optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=BETAS, weight_decay=decay)
         return self.accelerator.prepare(module, optimizer)
 
-    def rate(self) -> float:
-        # The discriminator follows it, too: one that keeps its full rate beside a generator that hardly moves any more
-        # would tell its pictures ever better, and the adversarial loss would outweigh the others in the end.
-        return learning_rate(self.step, self.options)
-
     @cached_property
     def batches(self) -> Iterator[Batch]:
-        """Batches of all steps from the present one on."""
         return self.source.batches(self.step)
 
     @cached_property
     def held_out(self) -> Batch:
-        """A batch that is never learnt from."""
         return self._to_device(self.source.held_out())
 
     def _to_device(self, batch: Batch) -> Batch:
@@ -182,7 +142,7 @@ class VToonifyTrainer(Trainer):
         return mean_losses(found)
 
     def save(self) -> None:
-        """Write the state; from --save_begin on, the weights of each state are kept."""
+        """Write the state; from --save_begin on, the weights of each are kept."""
         super().save()
         if self.accelerator.is_main_process and self.options.save_begin <= self.step < self.options.iter:
             self.write_weights(self.options.result_folder / self.file_name(f"{self.step:05d}"))

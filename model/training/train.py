@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import torch
@@ -21,9 +20,6 @@ from model.training.options import RunOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
 from model.training.stages import Distillation, Pretraining
 from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 def train(options: TrainOptions) -> Path | None:
@@ -50,8 +46,8 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
     if accelerator.is_main_process:
         for name, value in asdict(options).items():
             print(f"{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
-        print(f"on: {accelerator.num_processes} x {accelerator.device}, precision {accelerator.mixed_precision}")
-        sys.stdout.flush()
+        hardware = f"{accelerator.num_processes} x {accelerator.device}, precision {accelerator.mixed_precision}"
+        print(f"on: {hardware}", flush=True)
     if options.dry_run:
         return None
     trainer = make_trainer(accelerator)
@@ -62,18 +58,15 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
             go_through(trainer, board)
     except torch.OutOfMemoryError as error:
         also = ", or add --checkpointing" if hasattr(options, "checkpointing") else ""
-        raise InputError(
-            f"The memory of {accelerator.device} is too small for --batch {options.batch}: give a smaller one with a "
-            f"larger --accumulate{also}."
-        ) from error
+        small = f"The memory of {accelerator.device} is too small for --batch {options.batch}"
+        raise InputError(f"{small}: give a smaller one with a larger --accumulate{also}.") from error
     return trainer.publish()
 
 
 def measure(trainer: Trainer, count: int) -> None:
-    """Print the speed and the peak memory of `count` steps, after one to warm up. Nothing is written.
+    """Print speed and peak memory of the run's last `count` steps, which have all losses, after one to warm up.
 
-    They are the last steps of the run, in which all losses take part. On a GPU memory is what tensors took, on the CPU
-    what the whole process took.
+    On a GPU memory is what tensors took, on the CPU what the whole process took. Nothing is written.
     """
     device, options = trainer.accelerator.device, trainer.options
     trainer.step = options.iter - count - 1
@@ -98,8 +91,7 @@ def measure(trainer: Trainer, count: int) -> None:
 
 def begin(trainer: Trainer) -> AbstractContextManager:
     """Take up the last state or start the folder of a new run. The first process gets TensorBoard, the others None."""
-    # Imported here, for it takes a second and not every program that imports this trains.
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # takes a second, and not every program that imports this trains
 
     options = trainer.options
     if options.resume:
@@ -128,11 +120,10 @@ def is_until(step: int, line: str) -> bool:
         return False
 
 
-def go_through(trainer: Trainer, board: "SummaryWriter | None") -> None:
+def go_through(trainer: Trainer, board) -> None:
     """All steps that are left, with a state every --save_every and metrics and a preview every --log_every."""
     options, recent = trainer.options, []
-    hidden = not trainer.accelerator.is_main_process
-    progress = tqdm(initial=trainer.step, total=options.iter, desc=options.name, disable=hidden)
+    progress = tqdm(initial=trainer.step, total=options.iter, desc=options.name, disable=board is None)
     with noted_signals() as signals, progress:
         while trainer.step < options.iter:
             recent.append(trainer.advance())
@@ -148,8 +139,8 @@ def go_through(trainer: Trainer, board: "SummaryWriter | None") -> None:
                 raise KeyboardInterrupt(f"stopped at step {trainer.step}; --resume goes on from {options.state_file}.")
 
 
-def report(trainer: Trainer, recent: list[dict[str, float]], board: "SummaryWriter | None", progress: tqdm) -> None:
-    """Log the mean losses since the last report, over all processes, and a preview."""
+def report(trainer: Trainer, recent: list[dict[str, float]], board, progress: tqdm) -> None:
+    """Log the mean losses since the last report, over all processes, and a preview, also to TensorBoard's `board`."""
     means, accelerator, step = mean_losses(recent), trainer.accelerator, trainer.step
     if accelerator.num_processes > 1:
         values = torch.tensor(list(means.values()), device=accelerator.device)

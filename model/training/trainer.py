@@ -22,37 +22,32 @@ from model.common.weight_files import write_contents
 from model.training.options import RunOptions
 
 EMA_HALF_LIFE = 10_000  # pictures after which an old weight counts half in the average (StyleGAN2, as VToonify)
+WARMUP_STEPS, FINAL_LR_SHARE = 100, 0.02  # of the learning rate from scratch: a linear rise, then down to this share
 
 
 def make_accelerator(options: RunOptions) -> Accelerator:
-    """The accelerator of this process, also under `torchrun` and `accelerate launch`.
+    """The accelerator of this process, also under `torchrun`; InputError when the device isn't there.
 
-    Networks compute in bfloat16 or float32, never in float16, in which small gradients vanish. Raises InputError when
-    the device isn't there.
+    Networks compute in bfloat16 or float32, never in float16, in which small gradients vanish.
     """
     device = pick_device(options.device)
-    dtype = pick_precision(options.precision, device)
-    accumulation = GradientAccumulationPlugin(num_steps=options.accumulate, sync_with_dataloader=False)
     return Accelerator(
         cpu=device.type == "cpu",
-        mixed_precision="bf16" if dtype == torch.bfloat16 else "no",
-        gradient_accumulation_plugin=accumulation,
+        mixed_precision="bf16" if pick_precision(options.precision, device) == torch.bfloat16 else "no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(options.accumulate, sync_with_dataloader=False),
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
 
 
 def any_process(accelerator: Accelerator, wish: bool) -> bool:
     """Whether any process wishes it; all must ask."""
-    if accelerator.num_processes == 1:
-        return wish
     return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
 
 
 class Trainer(ABC):
     """A network that learns, its moving average, perhaps a discriminator, their optimisers, and how far they are.
 
-    A subclass sets `data` and `optimizer`, and `discriminator` with `discriminator_optimizer` where there is one. The
-    optimisers' parameter groups have a `lr_factor`, by which `rate` is multiplied.
+    A subclass sets `data` and the optimisers, whose parameter groups have a `lr_factor` on the learning rate.
     """
 
     optimizer: torch.optim.Optimizer
@@ -69,9 +64,8 @@ class Trainer(ABC):
         self.learning = [name for name, value in network.named_parameters() if value.requires_grad]
         self.in_state = self.learning  # the weights that a state holds; the others come from files
         frozen = [value for value in network.parameters() if not value.requires_grad]
-        shared = {id(value): value for value in frozen}  # not copied
-        self.ema = copy.deepcopy(network, shared).requires_grad_(False).eval()
-        # A number that tells one frozen generator from another.
+        self.ema = copy.deepcopy(network, {id(value): value for value in frozen}).requires_grad_(False).eval()
+        # This tells one frozen generator from another.
         self.frozen_sum = math.fsum(value.abs().sum(dtype=torch.float64).item() for value in frozen)
 
     @abstractmethod
@@ -86,18 +80,17 @@ class Trainer(ABC):
     def publish(self) -> Path:
         """Write the finished weights; returns their path."""
 
-    def rate(self) -> float:
-        """The learning rate of the present step."""
-        return self.options.lr
-
     def advance(self) -> dict[str, float]:
         """Take one step; returns the mean losses of this process.
 
         Raises InputError, and leaves the weights as they are, when a loss or the gradient is not finite.
         """
+        # The discriminator follows the schedule, too: at full rate beside a generator that hardly moves any more it
+        # would tell its pictures ever better, and the adversarial loss would outweigh the others in the end.
+        rate = learning_rate(self.step, self.options)
         for optimizer in filter(None, (self.optimizer, self.discriminator_optimizer)):
             for group in optimizer.param_groups:
-                group["lr"] = self.rate() * group["lr_factor"]
+                group["lr"] = rate * group["lr_factor"]
         losses = self.take_step()
         self.step += 1
         decay = ema_decay(self.step, self.pictures_per_step, self.options.recipe.young_average)
@@ -115,31 +108,28 @@ class Trainer(ABC):
         values = {name: loss.item() for name, loss in losses.items()}
         if self.accelerator.sync_gradients:
             learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            norm = self.accelerator.clip_grad_norm_(learning, self.gradient_clip)
-            self._check_finite(values | {"norm of the gradient": float(norm)})
+            norm = float(self.accelerator.clip_grad_norm_(learning, self.gradient_clip))
+            known = values | {"norm of the gradient": norm}
+            wrong = ", ".join(f"{name} is {value}" for name, value in known.items() if not math.isfinite(value))
+            if any_process(self.accelerator, bool(wrong)):  # all stop or none, else the others would wait forever
+                state = self.options.state_file
+                advice = f"--resume from {state}" if state.is_file() else "start again"
+                where = f"at step {self.step} ({wrong or 'in another process'})"
+                raise InputError(f"Training broke down {where}: {advice} with a lower --lr.")
         optimizer.step()
         optimizer.zero_grad()
         return values
 
-    def _check_finite(self, values: dict[str, float]) -> None:
-        wrong = ", ".join(f"{name} is {value}" for name, value in values.items() if not math.isfinite(value))
-        if any_process(self.accelerator, bool(wrong)):  # all stop or none, else the others would wait forever
-            state = self.options.state_file
-            advice = f"--resume from {state}" if state.is_file() else "start again"
-            wrong = wrong or "in another process"
-            raise InputError(f"Training broke down at step {self.step} ({wrong}): {advice} with a lower --lr.")
-
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """What is in the state as a whole, by name."""
-        parts = {name: getattr(self, name) for name in ("optimizer", "discriminator", "discriminator_optimizer")}
-        return {name: part for name, part in parts.items() if part is not None}
+        names = ("optimizer", "discriminator", "discriminator_optimizer")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def state(self) -> dict:
         """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
-        network, ema = self.network.state_dict(), self.ema.state_dict()
+        weights = {"network": self.network.state_dict(), "ema": self.ema.state_dict()}
         return {
-            "network": {name: network[name] for name in self.in_state},
-            "ema": {name: ema[name] for name in self.in_state},
+            **{part: {name: values[name] for name in self.in_state} for part, values in weights.items()},
             "step": self.step,
             "options": asdict(self.options),
             "global_batch": self.pictures_per_step,
@@ -187,11 +177,16 @@ class Trainer(ABC):
             raise InputError(f"{was_started} another generator: use the file of then.")
 
 
-def ema_decay(step: int, batch: int, young: bool = False) -> float:
-    """Decay for one step of `batch` pictures of all processes (the published program always assumes 32).
+def learning_rate(step: int, options: RunOptions) -> float:
+    """Constant as published; from scratch a linear warm-up, then a cosine down to a fiftieth."""
+    if not options.recipe.from_scratch:
+        return options.lr
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(step / options.iter, 1.0))
+    return options.lr * min(1.0, (step + 1) / WARMUP_STEPS) * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
-    A `young` average has a shorter memory in the beginning, when old weights are worthless.
-    """
+
+def ema_decay(step: int, batch: int, young: bool = False) -> float:
+    """Decay for a step of `batch` pictures of all processes; a `young` average forgets faster in the beginning."""
     decay = 0.5 ** (batch / EMA_HALF_LIFE)
     return min(decay, (step + 1) / (step + 10)) if young else decay
 

@@ -24,8 +24,8 @@ MAX_SHIFT, MAX_ANGLE, SCALE_STD = 1 / 8, math.pi / 4, 0.2  # of the side; of the
 def random_affine_matrix(rng: np.random.Generator, height: int, width: int, probability: float = PROBABILITY) -> Tensor:
     """Draw an affine transform: flip, shift, isotropic scale, anisotropic scale, rotation, each with `probability`.
 
-    Returns `[3, 3]`, float32, from output to input in pixels from the centre of an image of `height` by `width`, as
-    `apply_affine` takes it. All numbers are drawn, used or not, so that they don't depend on one another.
+    Returns `[3, 3]`, float32, as `apply_affine` takes it, for images of `height` by `width` pixels. All numbers are
+    drawn, used or not, so that they don't depend on one another.
     """
     happens = rng.random(5) < probability
     shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
@@ -48,36 +48,22 @@ def random_affine_matrix(rng: np.random.Generator, height: int, width: int, prob
 def apply_affine(images: Tensor, inverse_matrix: Tensor) -> Tensor:
     """Warp images without aliasing; beyond the border lies the image's reflection.
 
-    images: [B, C, H, W], any range. inverse_matrix: [B, 3, 3], takes the position (x, y, 1) of an output pixel, in
-    pixels from the image centre, to the one in the input; the identity leaves the images as they are.
-    Returns [B, C, H, W].
+    images: `[B, C, H, W]`, any range, as the result. inverse_matrix: `[B, 3, 3]`, takes the position (x, y, 1) of an
+    output pixel, in pixels from the image centre, to the one in the input.
     """
-    matrix = inverse_matrix.to(images)
-    positions = _output_positions(images) + FILTER_DELAY
+    sides, matrix = (images.shape[-1], images.shape[-2]), inverse_matrix.to(images)
+    # Of the output at double density, filter margin included, from the image centre.
+    ranges = [torch.arange(0.5 - n, n, device=images.device) / 2 for n in (side + 2 * FILTER_MARGIN for side in sides)]
+    positions = torch.stack(torch.meshgrid(*ranges, indexing="xy"), dim=-1).to(images.dtype) + FILTER_DELAY
     positions = torch.einsum("bij,hwj->bhwi", matrix[:, :2, :2], positions) + matrix[:, None, None, :2, 2]
-    margin_x, margin_y = _margins(positions, images)
-    padded = F.pad(images, (margin_x, margin_x, margin_y, margin_y), mode="reflect")
-    half_size = images.new_tensor([padded.shape[-1] / 2, padded.shape[-2] / 2])
-    grid = (positions - FILTER_DELAY) / half_size
-    return _halve(F.grid_sample(_double(padded), grid, mode="bilinear", align_corners=False))
-
-
-def _output_positions(images: Tensor) -> Tensor:
-    """[2H', 2W', 2]: (x, y) of the output at double density, filter margin included, from the image centre."""
-    height, width = (side + 2 * FILTER_MARGIN for side in images.shape[-2:])
-    ys, xs = ((torch.arange(2 * side, device=images.device) + 0.5 - side) / 2 for side in (height, width))
-    return torch.stack([xs.expand(2 * height, -1), ys[:, None].expand(-1, 2 * width)], dim=-1).to(images.dtype)
-
-
-def _margins(positions: Tensor, images: Tensor) -> tuple[int, int]:
-    """Pixels to add left and right, above and below, so that every position and its filter lie inside.
-
-    One reflection is all that padding offers: what lies further out than a whole image stays black.
-    """
+    # Pixels to add on each side, so that every position and its filter lie inside. One reflection is all that padding
+    # offers: what lies further out than a whole image stays black.
     reach = positions.abs().amax(dim=(0, 1, 2)).tolist()
-    sides = images.shape[-1], images.shape[-2]
     needed = [math.ceil(far - side / 2) + FILTER_MARGIN + 1 for far, side in zip(reach, sides, strict=True)]
-    return tuple(min(max(margin, 0), side - 1) for margin, side in zip(needed, sides, strict=True))
+    x, y = (min(max(margin, 0), side - 1) for margin, side in zip(needed, sides, strict=True))
+    padded = F.pad(images, (x, x, y, y), mode="reflect")
+    grid = (positions - FILTER_DELAY) / images.new_tensor([padded.shape[-1] / 2, padded.shape[-2] / 2])
+    return _halve(F.grid_sample(_double(padded), grid, mode="bilinear", align_corners=False))
 
 
 def _double(images: Tensor) -> Tensor:

@@ -17,33 +17,21 @@ from model.training.data.shards import StoredPair
 OUTPUT_SIZE = 384  # side of a target in pixels; about three eye distances, so that most of the face is seen
 WINDOW_SIZE = 320  # side of the window that the simulated camera move shows, in pixels of the target
 SCALE = 4  # target side divided by input side
-
-# Smallest, usual and largest eye distance in a target, in pixels: 20, 36 and 56 in the input. In pairs of 512 px it is
-# about 120: larger ones would be enlarged, and teach blur.
+# Smallest, usual and largest eye distance in a target. In pairs it is about 120 px: larger ones would teach blur.
 EYE_DISTANCES = (80.0, 144.0, 224.0)
-
-# Share of views whose middle lies on the face, and how far from it: standard deviation in eye distances.
-FACE_SHARE, FACE_JITTER = 0.6, 0.4
+FACE_SHARE, FACE_JITTER = 0.6, 0.4  # of views that look at the face; standard deviation in eye distances
 EYES_AND_NOSE = slice(27, 48)  # landmarks whose mean is the middle of the face
-
 # Weights of the loss on eyes, and on brows and mouth: small in area, but all of the charm. They are smooth, so they are
 # made at a quarter of the size, which is much faster.
 EYE_WEIGHT, FEATURE_WEIGHT, WEIGHT_REDUCTION = 8.0, 4.0, 4
 WEIGHTED_PARTS = [(slice(17, 22), FEATURE_WEIGHT), (slice(22, 27), FEATURE_WEIGHT), (slice(48, 68), FEATURE_WEIGHT)]
 WEIGHTED_PARTS += [(LEFT_EYE, EYE_WEIGHT), (RIGHT_EYE, EYE_WEIGHT)]
-
 # What differs from its surroundings (blurred by so many pixels) by so many grey levels weighs so much more. L1 draws
 # the median of what may be: where a line is likely but not certain, that would be no line.
 DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
-
 GREY_SHARE = 0.10  # of samples, turned grey so that black-and-white photos stay so
-
-# Share of samples seen through haze, what is left of their contrast, and how bright the haze is: faces keep their eyes
-# in flat light.
-HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)
-
-# Shares of samples at degree 1 and at the drawn partial degree; at degree 0, the rest, the target is the photo.
-FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20
+HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)  # so that faces keep their eyes in flat light
+FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20  # of samples at degree 1 and at a partial one; the rest is at 0, the photo
 
 
 def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -55,8 +43,7 @@ def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
         hull = cv2.convexHull(np.round(landmarks[part] / WEIGHT_REDUCTION).astype(np.int32))
         part_weights = np.ones((small, small), np.float32)
         cv2.fillConvexPoly(part_weights, hull, weight)
-        # Lashes and outlines lie around the features.
-        reach = 2 * round(0.1 * distance) + 1
+        reach = 2 * round(0.1 * distance) + 1  # lashes and outlines lie around the features
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         weights = np.maximum(weights, cv2.dilate(part_weights, kernel))
     weights = cv2.GaussianBlur(weights, (0, 0), 0.03 * distance)
@@ -73,15 +60,13 @@ def detail_weights(picture: np.ndarray) -> np.ndarray:
 def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> np.ndarray:
     """Affine matrix `[2, 3]` from a pair of side `size` to a target: zoom, rotation and shift.
 
-    `landmarks [68, 2]` in pixels of the pair. Most views look at the face, the others anywhere. Nothing is mirrored
-    here: drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on
-    both. generate_data.py mirrors photos before it draws them (--count).
+    `landmarks [68, 2]` in pixels of the pair. Nothing is mirrored here, but before photos are drawn (generate_data.py):
+    drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on both.
     """
     eyes = math.dist(*eye_centres(landmarks))
     zoom = math.exp(rng.triangular(*np.log(EYE_DISTANCES))) / eyes
     angle = math.radians(rng.normal(0, 9))
-    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
-    matrix = np.array([[cos, -sin], [sin, cos]])
+    matrix = zoom * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     # Slack between the picture and the window, plus a little beyond the border.
     slack = max(size - OUTPUT_SIZE / zoom, 0) / 2 + 0.08 * OUTPUT_SIZE / zoom
     seen, jitter, on_face = size / 2 + rng.uniform(-1, 1, 2) * slack, rng.normal(0, FACE_JITTER, 2), rng.random()
@@ -121,10 +106,7 @@ def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
 
 
 class DrawnPairs(Dataset):
-    """Augmented items of a Batch, for any number from 0 on: `x [3, 96, 96]`, `y [3, 384, 384]` and so on.
-
-    There is no `w_plus`: the network maps the exemplar of `style` itself.
-    """
+    """Augmented items of a Batch, without `w_plus`, for any number from 0 on: `x [3, 96, 96]`, `y [3, 384, 384]`."""
 
     def __init__(self, pairs: list[StoredPair], styles: list[str], seed: int):
         self.pairs, self.styles, self.seed = pairs, styles, seed
@@ -141,10 +123,11 @@ class DrawnPairs(Dataset):
         landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
         weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
         view = random_view(rng, len(photo), landmarks)
-        photo, target, weight = (_show(picture, view) for picture in (photo, target, weight))
+        how = {"dsize": (OUTPUT_SIZE, OUTPUT_SIZE), "flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
+        photo, target, weight = (cv2.warpAffine(each, view, **how) for each in (photo, target, weight))
         photo, target = relight(rng, photo, target)
-        offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
-        window = photo[offset[0] : offset[0] + WINDOW_SIZE, offset[1] : offset[1] + WINDOW_SIZE]
+        row, column = offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
+        window = photo[row : row + WINDOW_SIZE, column : column + WINDOW_SIZE]
         return {
             "x": to_tensor(shrink(rng, photo)),
             "y": to_tensor(target),
@@ -154,8 +137,3 @@ class DrawnPairs(Dataset):
             "moved": to_tensor(shrink(rng, window)),
             "offset": offset,
         }
-
-
-def _show(picture: np.ndarray, view: np.ndarray) -> np.ndarray:
-    side = (OUTPUT_SIZE, OUTPUT_SIZE)
-    return cv2.warpAffine(picture, view, side, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)

@@ -22,15 +22,6 @@ def pictures_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def size_of_picture(path: Path) -> tuple[int, int]:
-    """Width and height, from the head of the file. InputError for what is no picture."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
-
-
 class PictureFolder:
     """All pictures below `folder`: upright, the central square, `size` pixels wide.
 
@@ -44,10 +35,14 @@ class PictureFolder:
         self.paths = pictures_below(self.folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
+        least = size // ENLARGEMENT
         for path in self.paths:
-            smaller = min(size_of_picture(path))
+            try:
+                with Image.open(path) as image:
+                    smaller = min(image.size)
+            except (*DAMAGE, Image.DecompressionBombError) as error:
+                raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
             if smaller * ENLARGEMENT < size:
-                least = size // ENLARGEMENT
                 raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
         self._read = lru_cache(KEPT)(self._decode)
 

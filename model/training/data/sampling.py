@@ -14,14 +14,12 @@ from model.ops import BLUR_TAPS, blur_downsample
 from model.stylegan2 import GeneratorConfig
 from model.training.data.augment import random_affine_matrix
 
-WINDOW_SHARE = 7 / 8  # side of the moved camera's window by that of the target: 896 of 1024 px (VToonify, Sec. 4.1.3)
-
 
 class Batch(TypedDict, total=False):
     """B samples as the loop sees them: S is the side of the target, h = S/4 the input's, C the parser's classes.
 
     Distillation needs `x`, `y`, `degree`, `style`, `moved`, `offset`; pre-training `x`, `feature`, `skip`, `degree`,
-    `w_plus`. In variant T, `style` is 0 and `degree` 1, and nobody reads them.
+    `w_plus`.
     """
 
     x: Tensor  # input `[B, 3 + C, h, h]`: RGB in [-1, 1] and parsing logits / 16
@@ -38,10 +36,7 @@ class Batch(TypedDict, total=False):
 
 @dataclass
 class Sample:
-    """B samples, drawn by a teacher or read from disk; sizes as in `Batch`.
-
-    What a teacher draws lies on its device, but for `attribute`, `affine` and `offset`, which programs read.
-    """
+    """B samples, drawn by a teacher or read from disk; `attribute`, `affine` and `offset` lie on the CPU."""
 
     photo: Tensor  # `[B, 3, S, S]` in [-1, 1], after the affine transform
     logits: Tensor | None  # parsing logits of the photo, `[B, C, S/2, S/2]`; None where the network has no parser
@@ -62,13 +57,11 @@ class Sample:
 
     def batch(self) -> Batch:
         """What the student sees and is to make of it, float32."""
-        photo = self.photo.float()
-        logits = None if self.logits is None else self.logits.float()
-        batch = Batch(
-            x=student_input(photo, logits), w_plus=self.w_plus.float(), degree=self.degree.float(), style=self.style
-        )
-        targets = {"y": self.cartoon, "feature": self.feature, "skip": self.skip}
-        batch |= {name: value.float() for name, value in targets.items() if value is not None}
+        photo, logits = self.photo.float(), None if self.logits is None else self.logits.float()
+        batch = Batch(x=student_input(photo, logits), style=self.style)
+        others = {"w_plus": self.w_plus, "degree": self.degree}
+        others |= {"y": self.cartoon, "feature": self.feature, "skip": self.skip}
+        batch |= {name: value.float() for name, value in others.items() if value is not None}
         if self.offset is not None:
             batch |= Batch(moved=moved_input(photo, logits, self.offset), offset=self.offset)
         return batch
@@ -76,10 +69,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers of B samples, on the CPU.
+    """Random numbers of B samples, on the CPU; the arrays are uniform in [0, 1).
 
-    All are drawn, used or not, so that none depends on another or on an option. The arrays are uniform in [0, 1), and a
-    teacher makes of them what it needs: an index, a degree.
+    All are drawn, used or not, so that none depends on another or on an option.
     """
 
     z: Tensor  # `[B, D]`, normal
@@ -95,19 +87,13 @@ class Draws:
 
 def draw(seed: int, numbers: Sequence[int], config: GeneratorConfig) -> Draws:
     """Random numbers of samples `numbers` for a generator of these sizes: those of n follow from (seed, n) alone."""
-    items = [_draw_one(np.random.default_rng((seed, number)), config) for number in numbers]
-    codes, uniform, affine, offset, noise_seeds = zip(*items, strict=True)
-    z, other_z = torch.from_numpy(np.stack(codes, axis=1))
-    offset = torch.from_numpy(np.stack(offset))
-    return Draws(z, other_z, *np.stack(uniform, axis=1), torch.stack(affine), offset, list(noise_seeds))
-
-
-def _draw_one(rng: np.random.Generator, config: GeneratorConfig) -> tuple:
-    codes = rng.standard_normal((2, config.style_dim), dtype=np.float32)
-    uniform = rng.random(4)
-    affine = random_affine_matrix(rng, config.size, config.size)
-    offset = rng.integers(0, config.size - window_side(config.size) + 1, 2)
-    return codes, uniform, affine, offset, int(rng.integers(2**63))
+    rngs = [np.random.default_rng((seed, number)) for number in numbers]
+    codes = np.stack([rng.standard_normal((2, config.style_dim), dtype=np.float32) for rng in rngs], axis=1)
+    uniform = np.stack([rng.random(4) for rng in rngs], axis=1)
+    affine = torch.stack([random_affine_matrix(rng, config.size, config.size) for rng in rngs])
+    offset = np.stack([rng.integers(0, config.size - window_side(config.size) + 1, 2) for rng in rngs])
+    noise_seeds = [int(rng.integers(2**63)) for rng in rngs]
+    return Draws(*torch.from_numpy(codes), *uniform, affine, torch.from_numpy(offset), noise_seeds)
 
 
 def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.device) -> list[Tensor]:
@@ -125,8 +111,8 @@ def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.dev
 
 
 def window_side(size: int) -> int:
-    """Side of the moved camera's window for targets of `size` px."""
-    return round(size * WINDOW_SHARE)
+    """Side of the moved camera's window for targets of `size` px: 896 of 1024 (VToonify, Sec. 4.1.3)."""
+    return round(size * 7 / 8)
 
 
 def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:
@@ -142,8 +128,7 @@ def moved_input(photo: Tensor, logits: Tensor | None, offsets: Tensor) -> Tensor
     """Frame of the camera moved by `offsets [B, 2]` (row, column, in pixels of the photo): `[B, 3 + C, k/4, k/4]`.
 
     The window is cut at full size, so that the move is a fraction of a pixel at the input's size; the parsing map,
-    enlarged to that size by repetition, moves with the photo, as in the published program (the paper doesn't say).
-    Arguments otherwise as for `student_input`.
+    enlarged by repetition, moves with the photo, as in the published program. Arguments as for `student_input`.
     """
     side, places = window_side(photo.shape[-1]), offsets.tolist()
     windows = [item[:, r : r + side, c : c + side] for item, (r, c) in zip(photo, places, strict=True)]

@@ -25,22 +25,13 @@ from braceexpand import braceexpand
 from model.common.errors import InputError
 
 PICTURES = ("photo", "full", "partial")  # of a drawn pair, as NAME.jpg
-
-PARTS = {
-    "drawn": ("photo.jpg", "full.jpg", "partial.jpg"),
-    "stylised": ("photo.jpg", "cartoon.jpg", "code.npy"),
-    "features": ("photo.jpg", "target.npz", "code.npy"),
-}  # members that a pair of each kind has, beside its json
-
 SAMPLE_FACTS = {"style", "degree", "attribute", "affine", "size", "code", "classes"}
-FACTS = {
-    "drawn": {"style", "degree", "landmarks", "landmarks_full"},
-    "stylised": SAMPLE_FACTS | {"offset"},
-    "features": SAMPLE_FACTS,
-}  # what training needs to find in the json
-
+KINDS = {  # the members of each kind of pair beside its json, and what training needs to find in that
+    "drawn": (("photo.jpg", "full.jpg", "partial.jpg"), {"style", "degree", "landmarks", "landmarks_full"}),
+    "stylised": (("photo.jpg", "cartoon.jpg", "code.npy"), SAMPLE_FACTS | {"offset"}),
+    "features": (("photo.jpg", "target.npz", "code.npy"), SAMPLE_FACTS),
+}
 HELD_OUT_EVERY = 50  # one photo in so many is kept for previews and the held-out error, never trained on
-
 JPEG_FLAGS = [cv2.IMWRITE_JPEG_QUALITY, 95]
 JPEG_FLAGS += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # halved chroma bleeds
 
@@ -61,11 +52,10 @@ class StoredPair:
 
     def read(self, part: str) -> bytes:
         """Bytes of one member. InputError when the shard is gone."""
-        offset, length = self.parts[part]
         try:
             with self.shard.open("rb") as file:
-                file.seek(offset)
-                return file.read(length)
+                file.seek(self.parts[part][0])
+                return file.read(self.parts[part][1])
         except OSError as error:
             raise InputError(f"{self.shard} can't be read any more ({error.strerror}).") from error
 
@@ -98,8 +88,7 @@ def damaged(shard: Path, reason: str) -> InputError:
 
 def index_shard(shard: Path) -> list[StoredPair]:
     """List the pairs in one shard, in its order. InputError when it is damaged, cut off, or a pair lacks a part."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    texts: dict[str, bytes] = {}
+    found, texts = {}, {}
     try:
         with tarfile.open(shard, "r:") as tar:  # a compressed one would have no offsets to read from
             for member in tar:
@@ -125,11 +114,12 @@ def _check_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], text: 
     except (ValueError, TypeError) as error:  # a list, say
         raise damaged(shard, f"{key}.json is no JSON of a pair") from error
     kind = facts["kind"]
-    if kind not in list(PARTS):  # which asks for no hash
+    if kind not in list(KINDS):  # which asks for no hash
         raise damaged(shard, f"{key}.json tells of an unknown kind, {kind!r}")
-    if lacking := FACTS[kind] - facts.keys():
+    members, wanted = KINDS[kind]
+    if lacking := wanted - facts.keys():
         raise damaged(shard, f"{key}.json lacks {', '.join(sorted(lacking))}")
-    for part in (*PARTS[kind], *(["parsing.npz"] if facts.get("classes") else [])):
+    for part in (*members, *(["parsing.npz"] if facts.get("classes") else [])):
         if part not in parts:
             raise damaged(shard, f"{key}.{part} is missing")
     return StoredPair(shard, key, kind, str(facts["style"]), str(facts.get("source", f"{shard}/{key}")), parts)
@@ -167,24 +157,21 @@ def list_styles(pairs: Iterable[StoredPair]) -> list[str]:
 
 def kind_of(pairs: Sequence[StoredPair]) -> str:
     """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
-    kinds = {pair.kind: pair.shard for pair in pairs}
-    if len(kinds) > 1:
-        (kind, shard), (other, odd) = list(kinds.items())[:2]
+    (kind, shard), *others = {pair.kind: pair.shard for pair in pairs}.items()
+    for other, odd in others:
         raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
-    return next(iter(kinds))
+    return kind
 
 
 def split_held_out(pairs: Sequence[StoredPair]) -> tuple[list[StoredPair], list[StoredPair]]:
-    """Split into pairs for training and pairs held out: those of every 50th photo, at least one, in all styles.
-
-    Where there is a single photo, every 50th pair is held out.
-    """
+    """Split into pairs for training and pairs held out: those of every 50th photo, or of a single photo every 50th."""
     photos = [pair.source for pair in pairs]
     if len(set(photos)) == 1:
         photos = range(len(pairs))
-    held_out = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY])
-    learnt = [pair for photo, pair in zip(photos, pairs, strict=True) if photo not in held_out]
-    return learnt, [pair for photo, pair in zip(photos, pairs, strict=True) if photo in held_out]
+    held_out, split = set(list(dict.fromkeys(photos))[::HELD_OUT_EVERY]), ([], [])
+    for photo, pair in zip(photos, pairs, strict=True):
+        split[photo in held_out].append(pair)
+    return split
 
 
 def encode_picture(rgb: np.ndarray) -> bytes:
@@ -194,15 +181,12 @@ def encode_picture(rgb: np.ndarray) -> bytes:
 
 def encode_pair(photo: np.ndarray, full: np.ndarray, partial: np.ndarray, facts: dict) -> dict[str, bytes]:
     """Part → bytes of a drawn pair of RGB uint8 pictures `[S, S, 3]`; `facts` as the module describes them."""
-    pictures = zip(PARTS["drawn"], (photo, full, partial), strict=True)
-    return {part: encode_picture(rgb) for part, rgb in pictures} | {"json": json.dumps(facts).encode()}
+    pictures = zip(PICTURES, (photo, full, partial), strict=True)
+    return {f"{name}.jpg": encode_picture(rgb) for name, rgb in pictures} | {"json": json.dumps(facts).encode()}
 
 
 def write_shard(path: Path, pairs: Iterable[tuple[str, dict[str, bytes]]]) -> None:
-    """Write pairs (key, parts) as they come; the file gets its name when all are in, before that none is left behind.
-
-    Raises InputError when the place can't be written or the disk is full.
-    """
+    """Write pairs (key, parts) as they come; the file gets its name when all are in. InputError when it can't."""
     temporary = path.with_suffix(".tar.part")  # readers look for pairs-*.tar
     try:
         with tarfile.open(temporary, "w") as tar:

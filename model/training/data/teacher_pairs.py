@@ -29,19 +29,15 @@ LARGEST_LEVEL = 127  # logits are stored as whole numbers from -127 to 127
 
 
 def one_of(sample: Sample, i: int) -> Sample:
-    """Sample `i` of a batch, as a batch of one on the CPU."""
+    """Sample `i`, as a batch of one on the CPU."""
     return sample.each(lambda value: value[i : i + 1].cpu())
 
 
 def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, bytes]:
-    """Part → bytes of a batch of one on the CPU. `facts`: what the json tells beside what the sample knows.
-
-    Raises InputError when there are numbers that are not finite.
-    """
+    """Part → bytes of a batch of one on the CPU, with further `facts` for the json. InputError for infinite numbers."""
     one = sample.each(lambda value: _finite(value[0]))
-    parts = {"photo.jpg": encode_picture(to_uint8(one.photo).numpy())}
-    if one.cartoon is not None:
-        parts["cartoon.jpg"] = encode_picture(to_uint8(one.cartoon).numpy())
+    pictures = {"photo": one.photo} | ({} if one.cartoon is None else {"cartoon": one.cartoon})
+    parts = {f"{name}.jpg": encode_picture(to_uint8(picture).numpy()) for name, picture in pictures.items()}
     if one.logits is not None:
         parts["parsing.npz"] = _bytes_of(np.savez_compressed, **quantise(one.logits))
     parts["code.npy"] = _bytes_of(np.save, one.w_plus.float().numpy())
@@ -72,7 +68,6 @@ def _finite(value: Tensor) -> Tensor:
 
 
 def _bytes_of(save: Callable, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
-    """What one of numpy's writers would write."""
     file = io.BytesIO()
     save(file, *arrays, **named)
     return file.getvalue()
@@ -91,8 +86,7 @@ def decode_sample(pair: StoredPair, styles: list[str]) -> Sample:
         raise InputError(f"{pair.shard} holds pairs of the style {pair.style}, which is none of {', '.join(styles)}.")
     facts = pair.facts()
     found = {name: to_tensor(pair.picture(name)) for name in ("photo", "cartoon") if f"{name}.jpg" in pair.parts}
-    found["logits"] = None
-    (found["w_plus"],) = _read_arrays(pair, "code.npy")
+    found["logits"], (found["w_plus"],) = None, _read_arrays(pair, "code.npy")
     if "parsing.npz" in pair.parts:
         levels, step = _read_arrays(pair, "parsing.npz", "logits", "step")
         found["logits"] = levels.float() * step[:, None, None]
@@ -124,16 +118,11 @@ class TeacherPairs(Dataset):
 
 
 def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
-    """Raise InputError for pairs whose pictures, codes or parsing maps are of other sizes than the network's.
-
-    All pairs of a shard are alike, so one of each is looked at.
-    """
+    """Raise InputError for pairs whose pictures, codes or parsing maps are of other sizes than the network's."""
     generator = config.generator
     wanted = [generator.size, [generator.w_layers, generator.style_dim], config.parsing_channels]
-    for pair in {pair.shard: pair for pair in pairs}.values():
+    for pair in {pair.shard: pair for pair in pairs}.values():  # all pairs of a shard are alike
         found = [pair.facts()[name] for name in ("size", "code", "classes")]
         if found != wanted:
-            raise InputError(
-                f"{pair.shard} holds pairs of pictures, codes and parsing classes of the sizes {found}, "
-                f"not {wanted}: give the --config of their network."
-            )
+            holds = f"{pair.shard} holds pairs of pictures, codes and parsing classes of the sizes {found}"
+            raise InputError(f"{holds}, not {wanted}: give the --config of their network.")
