@@ -104,7 +104,7 @@ class Stylizer:
         return self.fit(frame, padding, scale_image, landmarks)
 
     def find_face(self, source: FrameSource, scale_image: bool = True) -> tuple[Frame, np.ndarray | None]:
-        """The first frame with a face and its landmarks `[68, 2]`; the very first if none is needed. InputError if none."""
+        """The first frame with a face and its landmarks `[68, 2]` (the very first if none is needed); or InputError."""
         return search_face(source) if scale_image or self.style.needs_code else (source.first, None)
 
     def render(
