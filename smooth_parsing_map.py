@@ -18,7 +18,7 @@ from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
 from model.faces.crop import DEFAULT_PADDING, FaceCrop
-from model.faces.search import search_face
+from model.faces.detect import search_face
 from model.media.files import FrameSource, open_frames
 from model.media.threads import ahead
 from model.parsing.maps import MapSink, write_published

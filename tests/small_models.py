@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model import checkpoints
 from model.inference.clip import stylised
 from model.inference.look import Look
-from model.inference.people import Person
+from model.inference.scene import Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
 from model.stylegan2 import GeneratorConfig

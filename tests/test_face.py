@@ -12,12 +12,11 @@ import pytest
 import skimage.data
 
 from model.common.errors import InputError
-from model.faces import detect, search
+from model.faces import detect
 from model.faces.align import align_face
 from model.faces.crop import FaceCrop, resize_frame
-from model.faces.detect import find_all_landmarks, find_landmarks, find_landmarks_quickly
+from model.faces.detect import THOROUGH_FRAMES, find_all_landmarks, find_landmarks, find_landmarks_quickly, search_face
 from model.faces.landmarks import eye_centres
-from model.faces.search import THOROUGH_FRAMES, search_face
 from model.media.files import Frame, FrameSource
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -236,10 +235,10 @@ class GreySource(FrameSource):
 
 def test_a_long_video_is_given_up_after_a_bounded_search_and_a_slow_one_finds_hard_faces(monkeypatch):
     quick, thorough = [], []
-    monkeypatch.setattr(search, "find_landmarks_quickly", quick.append)
-    monkeypatch.setattr(search, "find_landmarks", thorough.append)
+    monkeypatch.setattr(detect, "find_landmarks_quickly", quick.append)
+    monkeypatch.setattr(detect, "find_landmarks", thorough.append)
     with pytest.raises(InputError, match=r"long\.mp4"):
         search_face(GreySource(Path("long.mp4")))
     assert 50 < len(quick) < 600 and 1 <= len(thorough) <= THOROUGH_FRAMES
-    monkeypatch.setattr(search, "find_landmarks", lambda rgb: LANDMARKS)
+    monkeypatch.setattr(detect, "find_landmarks", lambda rgb: LANDMARKS)
     assert search_face(GreySource(Path("long.mp4")))[1] is LANDMARKS

@@ -15,7 +15,7 @@ from model.inference import job
 from model.inference.clip import stylised
 from model.inference.look import Look
 from model.inference.options import Options
-from model.inference.people import Choice, People, Person, parse_styles
+from model.inference.scene import Choice, People, Person, parse_styles
 from model.media.files import open_frames
 from model.media.frames import Frame
 from tests.clips import make_clip

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from model.faces.presence import FADE, GRACE, Presence, Visibility
+from model.faces.window import FADE, GRACE, Presence, Visibility
 from model.inference.look import Look
 from model.media.frames import Frame
 from model.styles.network import VToonifyRenderer

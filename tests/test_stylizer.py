@@ -9,8 +9,7 @@ import pytest
 from model.common.errors import InputError
 from model.inference import stylizer as stylizer_module
 from model.inference.stylizer import Stylizer
-from model.media.files import Frame, open_frames
-from model.media.photos import PhotoSource
+from model.media.files import Frame, PhotoSource, open_frames
 from model.styles.network import VToonifyStyle
 from model.styles.presets import Preset
 from tests.clips import make_clip

@@ -14,8 +14,7 @@ from model.faces.landmarks import eye_centres
 from model.faces.track import FaceTracker
 from model.faces.window import OneEuro, WindowPath
 from model.inference.look import Look
-from model.inference.people import Person
-from model.inference.scene import Scene
+from model.inference.scene import Person, Scene
 from model.inference.stylizer import Portrait
 from model.media.frames import Frame
 from tests.small_models import dual

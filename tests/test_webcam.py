@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model.common.errors import InputError
-from model.inference.live import live
+from model.inference.job import live
 from model.inference.look import Look
 from model.inference.options import Options
 from model.media import webcam
@@ -183,8 +183,8 @@ def test_cameras_are_told_from_files():
 
 def test_the_program_shows_the_camera(stylize, monkeypatch):
     camera, window = FakeCamera([view(120 + i, 110) for i in range(5)], 0.05), FakeScreen()
-    monkeypatch.setattr("model.inference.live.VideoCapture", lambda number: camera)
-    monkeypatch.setattr("model.inference.live.open_screens", lambda virtual_camera: [window])
+    monkeypatch.setattr("model.inference.job.VideoCapture", lambda number: camera)
+    monkeypatch.setattr("model.inference.job.open_screens", lambda virtual_camera: [window])
     code, out, err = stylize("--content", "webcam", "--full_frame", 1, "--style_id", 1)
     assert (code, err) == (0, "")
     assert out == f"webcam:0: {len(window.pictures)} frames shown, {5 - len(window.pictures)} dropped\n"

@@ -23,7 +23,7 @@ from model.demo.gallery import Gallery
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.faces.crop import DEFAULT_PADDING
 from model.inference.look import Look
-from model.inference.people import Person
+from model.inference.scene import Person
 from model.media.files import Frame, open_sink
 
 Updates = Iterator[dict[str, Any]]

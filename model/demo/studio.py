@@ -20,13 +20,12 @@ from PIL import Image, ImageDraw
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.faces.crop import FaceCrop
-from model.faces.search import find_people
+from model.faces.detect import find_people
 from model.inference.clip import stylised
 from model.inference.look import Look
-from model.inference.people import Person
+from model.inference.scene import Person
 from model.inference.stylizer import Portrait, Stylizer
-from model.media.files import Frame, FrameSource, open_frames, open_sink
-from model.media.photos import PhotoSource
+from model.media.files import Frame, FrameSource, PhotoSource, open_frames, open_sink
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
 

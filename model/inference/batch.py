@@ -10,12 +10,10 @@ from typing import Any
 
 from model.common import cli
 from model.common.errors import InputError
-from model.inference.job import make_stylizer, stylize
-from model.inference.live import show_camera
+from model.inference.job import make_stylizer, show_camera, stylize
 from model.inference.options import Options
 from model.inference.stylizer import Stylizer
-from model.media.files import open_frames
-from model.media.photos import PhotoSource, content_name
+from model.media.files import PhotoSource, content_name, open_frames
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from model.effects.composite import FullFrame
 from model.inference.look import Look
-from model.inference.people import Person
-from model.inference.scene import Newcomer, Scene, Shot, View
+from model.inference.scene import Newcomer, Person, Scene, Shot, View
 from model.inference.stylizer import with_parsing
 from model.media.frames import Frame
 from model.styles.base import Pending, in_batches

@@ -1,25 +1,28 @@
-"""One photo or video as the options ask: load the model, find who is in it, write the result."""
+"""One photo, video or camera as the options ask: load the model, find who is in it, write or show the result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import fields, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from tqdm import tqdm
 
 from model.common import cli
 from model.common.errors import InputError
-from model.faces.search import find_people
-from model.inference.clip import MapsOf, stylised
+from model.effects.composite import FullFrame
+from model.faces.detect import find_landmarks_quickly, find_people
+from model.inference.clip import MapsOf, beside, stylised
+from model.inference.look import Look
 from model.inference.options import Options
-from model.inference.people import People, Person
+from model.inference.scene import People, Person
 from model.inference.stylizer import Stylizer
-from model.media.files import open_sink
+from model.media.files import PhotoSource, open_sink
 from model.media.frames import Frame, FrameSink, FrameSource
-from model.media.photos import PhotoSource
 from model.media.resume import SegmentedSink
 from model.media.threads import ahead, behind
+from model.media.webcam import Latest, VideoCapture, open_screens, play
 from model.parsing.maps import open_maps
 from model.parsing.smooth import Smoother, load_flow
 
@@ -135,3 +138,31 @@ def parsing_maps(person: Person, source: FrameSource, options: Options, done: in
         return None
     flow = load_flow(options.raft_path, style.device)
     return Smoother(style.parser, flow, style.device, style.dtype, options.window_size).maps
+
+
+def show_camera(options: Options) -> None:
+    """Show what a camera sees as a cartoon, until a screen is closed, the camera ends, or Ctrl-C."""
+    look = replace(options, crop="follow", lost=options.lost or "pass", batch_size=1)
+    with ExitStack() as opened:  # camera and screens first: if one is missing, that is reported without delay
+        camera = opened.enter_context(closing(VideoCapture(options.camera)))
+        screens = [opened.enter_context(screen) for screen in open_screens(options.virtual_camera)]
+        stylizer = make_stylizer(options)
+        frames = opened.enter_context(Latest(camera))
+        shown = play(live(stylizer, frames, look), screens)
+    print(f"webcam:{options.camera}: {shown} frames shown, {frames.dropped} dropped")
+
+
+def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Frame]:
+    """The cartoons of the frames, one by one; until a face is found, the frames as they are.
+
+    Raises InputError as `Stylizer.render` does, before the first frame.
+    """
+    people, frames = People(stylizer, look), iter(frames)
+    stylizer.style.exemplar_name(look.style_id)
+    for frame in frames:
+        landmarks = find_landmarks_quickly(frame.rgb)
+        if landmarks is not None:
+            yield from stylised(chain([frame], frames), [people.person(1, frame, landmarks)], look)
+            return
+        picture = FullFrame(look.full_frame).enlarge(frame.rgb) if look.full_frame else frame.rgb
+        yield replace(frame, rgb=beside(picture, picture) if look.compare else picture)

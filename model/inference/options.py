@@ -9,7 +9,7 @@ from model.common.devices import DEVICES, PRECISIONS
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.inference.look import Look
-from model.inference.people import Choice, parse_styles
+from model.inference.scene import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
 from model.styles.presets import choose_preset
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from model.common.errors import InputError
 from model.faces.crop import DEFAULT_PADDING, FaceCrop
-from model.faces.detect import find_landmarks
-from model.faces.search import search_face
+from model.faces.detect import find_landmarks, search_face
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop, Degree, Style, in_batches
 from model.styles.network import VToonifyStyle

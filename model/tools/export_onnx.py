@@ -29,8 +29,7 @@ from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
 from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
-from model.media.files import open_frames
-from model.media.photos import PhotoSource
+from model.media.files import PhotoSource, open_frames
 from model.media.sample import sample_portrait
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

@@ -34,7 +34,7 @@ from model.effects.flow import dense_flow, warp
 from model.faces.detect import dlib_points, find_landmarks_quickly, model_file
 from model.inference.clip import stylised
 from model.inference.look import Look
-from model.inference.people import Person
+from model.inference.scene import Person
 from model.inference.stylizer import Stylizer
 from model.media.files import Frame, FrameSource, open_frames
 

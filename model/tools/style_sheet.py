@@ -13,8 +13,7 @@ from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
 from model.inference.stylizer import Stylizer
-from model.media.files import Frame, open_sink
-from model.media.photos import PhotoSource
+from model.media.files import Frame, PhotoSource, open_sink
 from model.media.sample import SAMPLE_NAME, sample_portrait
 
 DEGREES = (0.25, 0.5, 0.75, 1.0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.common.errors import InputError
 from model.common.tensors import to_tensor
-from model.media.photos import DAMAGE, read_photo
+from model.media.files import DAMAGE, read_photo
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 ENLARGEMENT = 4  # a picture may be enlarged so many times at most: a generator learns its blur, too

@@ -17,7 +17,7 @@ import numpy as np
 from model.common.cli import option
 from model.common.errors import InputError
 from model.faces.detect import find_landmarks
-from model.media.photos import read_photo
+from model.media.files import read_photo
 from model.training.data.pictures import SUFFIXES, pictures_below
 from model.training.data.shards import Result, encode_pair
 from model.training.drawn.geometry import frame_portrait, mirror
