@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from model.bisenet import BiSeNet
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.faces.align import align_face
 from model.faces.crop import resize_frame
+from model.faces.landmarks import align_face
 from model.ops import blur_downsample
 from model.parsing.smooth import parse, smooth_one, window
 from model.psp import PSPEncoder

@@ -13,10 +13,9 @@ import skimage.data
 
 from model.common.errors import InputError
 from model.faces import detect
-from model.faces.align import align_face
 from model.faces.crop import FaceCrop, resize_frame
 from model.faces.detect import THOROUGH_FRAMES, find_all_landmarks, find_landmarks, find_landmarks_quickly, search_face
-from model.faces.landmarks import eye_centres
+from model.faces.landmarks import align_face, eye_centres
 from model.media.files import Frame, FrameSource
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -41,6 +41,7 @@ def test_folders_and_patterns_without_pictures(stylize):
     assert_one_sentence(stylize("--content", "empty"), "empty is a folder without photos or videos: ")
     assert_one_sentence(stylize("--content", "*.jpg"), "no file matches *.jpg: ")
     assert_one_sentence(stylize("--content", ""), "--content is empty: ")
+    assert_one_sentence(stylize("--resume"), "--content")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--style_id", 9999], "no style 9999; this model has styles 0 to 1"),
         (["--style_id", -1], "no style -1; "),
         (["--style_id", "inc"], "no style 'inc', perhaps ink; "),
+        (["--padding", 0, 0, 0, 0], "me.jpg: the crop around the face would be 0 x 0 pixels"),
         (["--padding", -1, 2, 3, 4], "--padding is -1: give 0 or more"),
         (["--padding", 1, 2, 3], "--padding: expected 4 arguments"),
         (["--padding", 1, 2, 3, 4.5], "--padding: '4.5' is not a whole number"),
@@ -119,10 +121,8 @@ def test_malicious_exemplar_codes(stylize, naked):
 
 @pytest.mark.parametrize("name", ["me.jpg", "clip.mp4"])
 def test_a_full_disk_leaves_no_stub(stylize, name):
-    if name == "me.jpg":
-        save_face(name)
-    else:
-        make_clip(Path(name), [face_picture()] * 3)
+    save_face("me.jpg")
+    make_clip(Path("clip.mp4"), [face_picture()] * 3)
     with files_no_larger_than(500):
         outcome = stylize("--content", name)
     assert_one_sentence(outcome, "cannot write output/", "free some space")

@@ -23,17 +23,12 @@ def test_presets_are_consistent():
         assert is_dual or (preset.style, preset.degree, preset.style_encoder) == (None, None, "encoder.pt")
         assert preset.style in (None, preset.default_style) and preset.degree in (None, preset.default_degree)
         assert preset.styles is None or preset.default_style < preset.styles
+        if preset.file.startswith("vtoonify_d"):
+            style, degree, colour = styles.PUBLISHED_NAME.fullmatch(Path(preset.file).stem).groups()
+            assert preset.style == (int(style) if style else None)
+            assert preset.degree == (float(degree) if degree else None)
+            assert preset.colour_transfer == (colour is not None)
     assert set(SHORT_NAMES.values()) <= {preset.name for preset in PRESETS}
-
-
-def test_presets_agree_with_the_names_of_the_published_files():
-    for preset in PRESETS:
-        if not preset.file.startswith("vtoonify_d"):
-            continue
-        style, degree, colour = styles.PUBLISHED_NAME.fullmatch(Path(preset.file).stem).groups()
-        assert preset.style == (int(style) if style else None)
-        assert preset.degree == (float(degree) if degree else None)
-        assert preset.colour_transfer == (colour is not None)
 
 
 @pytest.mark.parametrize("collection", ["cartoon", "caricature", "arcane", "comic", "pixar", "illustration", "starter"])
@@ -43,23 +38,23 @@ def test_every_collection_has_a_model_under_its_plain_name(collection):
 
 
 def test_published_defaults():
-    cartoon = choose_preset("cartoon")
-    folder = "vtoonify_d_cartoon"
+    cartoon, starter, free = map(choose_preset, ("cartoon", "starter", "starter-pd"))
     assert (cartoon.default_style, cartoon.default_degree) == (26, 0.5)
-    assert cartoon.files == [
-        f"{folder}/vtoonify_s_d.pt", f"{folder}/exstyle_code.npy", "encoder.pt", "faceparsing.pth",
-    ]  # fmt: skip
-    starter = choose_preset("starter")
-    assert starter.files == ["starter/vtoonify_s_d.pt", "starter/exstyle_code.npy"]
-    free = choose_preset("starter-pd")
-    assert free.files == ["starter_pd/vtoonify_s_d.pt", "starter_pd/exstyle_code.npy"]
+    helpers = {"vtoonify_d_cartoon": ["encoder.pt", "faceparsing.pth"], "starter": [], "starter_pd": []}
+    for preset, (folder, more) in zip((cartoon, starter, free), helpers.items(), strict=True):
+        assert preset.files == [f"{folder}/vtoonify_s_d.pt", f"{folder}/exstyle_code.npy", *more]
     assert "non-commercial" in starter.licence and "non-commercial" not in free.licence
 
 
-def test_unknown_presets_get_close_matches():
+def test_unknown_presets_and_styles_are_told_with_those_that_are_near():
     for name, told in (("cartoons", "perhaps cartoon .*--list_styles"), ("zzz", "no preset 'zzz'; --list_styles")):
         with pytest.raises(InputError, match=told):
             choose_preset(name)
+    for style_id in (3, -1, "9999"):
+        with pytest.raises(InputError, match="styles 0 to 2"):
+            resolve_style(EXEMPLARS, style_id)
+    with pytest.raises(InputError, match="perhaps Cartoons_00002_01"):
+        resolve_style(EXEMPLARS, "Cartoons_0002_01")
 
 
 def test_a_published_file_that_is_not_there_yet_means_its_preset(tmp_path, monkeypatch):
@@ -88,9 +83,8 @@ def test_checkpoints_elsewhere_are_described_by_file_and_name(tmp_path, name, st
     path = tmp_path / f"{name}.pt"
     checkpoints.save_vtoonify(path, small_network())
     preset = choose_preset(str(path))
-    assert (preset.backbone, preset.style, preset.degree, preset.colour_transfer) == (
-        "dualstylegan", style, degree, colour,
-    )  # fmt: skip
+    assert (preset.backbone, preset.style, preset.degree) == ("dualstylegan", style, degree)
+    assert preset.colour_transfer == colour
     assert preset.exemplars == str(tmp_path / "exstyle_code.npy")
     assert (preset.style_encoder, preset.parser) == (None, None), "codes of 14 rows and no parsing channels"
     assert preset.default_style == (26 if style is None else style)
@@ -108,14 +102,6 @@ def test_files_that_are_no_models_are_not_described(tmp_path):
         choose_preset(str(tmp_path / "model.pt"))
     with pytest.raises(InputError, match="is a folder"):
         choose_preset(str(tmp_path))
-
-
-def test_styles_that_do_not_exist_are_told_with_those_that_do():
-    for style_id in (3, -1, "9999"):
-        with pytest.raises(InputError, match="styles 0 to 2"):
-            resolve_style(EXEMPLARS, style_id)
-    with pytest.raises(InputError, match="perhaps Cartoons_00002_01"):
-        resolve_style(EXEMPLARS, "Cartoons_0002_01")
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +128,7 @@ def test_variant_t_takes_the_code_of_the_photo_or_the_mean_code_where_no_encoder
         layer.bias.data.normal_(std=50)  # times the learning-rate multiplier, 0.01
     with torch.no_grad():
         mean = network.stylegan.mapping(torch.zeros(8))
-    rows = mix_codes(network, None, None)
-    torch.testing.assert_close(rows, mean.expand(1, 14, 8))
+    torch.testing.assert_close(mix_codes(network, None, None), mean.expand(1, 14, 8))
     assert mean.abs().max() > 0.1
 
 

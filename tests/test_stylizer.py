@@ -22,7 +22,7 @@ from tests.small_models import (
     levels_apart,
     noises,
     save_model,
-)  # fmt: skip
+)
 
 GREY = np.full((192, 192, 3), 128, np.uint8)
 CLOSE = (48, 48, 48, 48)
@@ -83,16 +83,12 @@ def test_precisions_differ_little(whole, precision):
     assert levels_apart(exact, other).mean() < 2
 
 
-def test_another_kind_of_array_is_refused(stylizer, whole):
-    grey, floats = np.zeros((24, 32), np.uint8), np.zeros((24, 32, 3), np.float32)
-    for wrong in (grey, floats):
+def test_another_kind_of_array_or_size_is_refused(stylizer, whole):
+    for wrong in (np.zeros((24, 32), np.uint8), np.zeros((24, 32, 3), np.float32)):
         with pytest.raises(ValueError, match="RGB uint8"):
             stylizer.fit(wrong)
         with pytest.raises(ValueError, match="RGB uint8"):
             list(stylizer.render([wrong], whole))
-
-
-def test_a_frame_of_another_size_is_refused(stylizer, whole):
     results = stylizer.render([*noises(1), *noises(1, 32, 32)], whole)
     next(results)
     with pytest.raises(InputError, match="32 x 32 pixels follows frames of 32 x 24"):
@@ -117,11 +113,7 @@ def test_a_style_goes_by_number_or_name(stylizer, whole):
     for style in (9999, -1, "crayon"):
         with pytest.raises(InputError, match="styles 0 to 1"):
             stylizer.render(noises(1), whole, style=style)
-
-
-def test_a_model_with_fewer_styles_than_the_usual_one_starts_with_its_first(stylizer):
-    assert stylizer.style.preset.default_style >= len(CODES)
-    assert stylizer.style.exemplar_name() == "ink.jpg"
+    assert stylizer.style.preset.default_style >= len(CODES) and stylizer.style.exemplar_name() == "ink.jpg"
 
 
 def test_a_model_without_styles_leaves_style_degree_and_colours_aside():
@@ -144,18 +136,18 @@ def test_each_portrait_keeps_its_own_style_code():
     results = [next(stylizer.render([pictures[0]], portrait)) for portrait in portraits]
     again = next(stylizer.render([pictures[0]], portraits[0]))
     assert levels_apart(*results).max() > 1 and np.array_equal(results[0], again)
-    exemplar_colours = [
-        next(stylizer.render([pictures[0]], portrait, color_transfer=True)) for portrait in portraits
-    ]
+    exemplar_colours = [next(stylizer.render(pictures[:1], portrait, color_transfer=True)) for portrait in portraits]
     assert np.array_equal(*exemplar_colours), "nothing of the portrait's code is left"
     assert encoder.calls == 2, "once for a portrait, not for a frame"
 
 
-def test_a_photo_without_a_face_is_named(stylizer):
+def test_a_photo_without_a_face_is_named_and_none_is_searched_where_none_is_needed(stylizer, monkeypatch):
     with pytest.raises(InputError, match="somewhere/hill.jpg"):
         stylizer.fit_source(PhotoSource(Path("somewhere/hill.jpg"), GREY[:17, :17]))
     with pytest.raises(InputError, match="No face"):
         stylizer.fit(GREY[:17, :17])
+    monkeypatch.setattr(stylizer_module, "search_face", lambda source: pytest.fail("searched"))
+    assert stylizer.fit_source(PhotoSource(Path("hill.jpg"), GREY), scale_image=False).crop.height == 192
 
 
 def test_frames_before_the_first_face_are_kept(stylizer, tmp_path):
@@ -167,11 +159,6 @@ def test_frames_before_the_first_face_are_kept(stylizer, tmp_path):
         results = list(stylizer.render(source, portrait))
     assert [result.time for result in results] == [Fraction(i, 10) for i in range(8)]
     assert levels_apart(results[0].rgb, results[-1].rgb).max() > 1
-
-
-def test_no_face_is_searched_where_none_is_needed(stylizer, monkeypatch):
-    monkeypatch.setattr(stylizer_module, "search_face", lambda source: pytest.fail("searched"))
-    assert stylizer.fit_source(PhotoSource(Path("hill.jpg"), GREY), scale_image=False).crop.height == 192
 
 
 def test_stored_parsing_maps_take_the_place_of_the_parser():
@@ -192,9 +179,5 @@ def test_from_preset_takes_a_path(tmp_path):
     portrait = stylizer.fit(noises(1)[0], scale_image=False)
     expected = next(dual().render(noises(1), portrait, style=1, color_transfer=True))
     assert np.array_equal(next(stylizer.render(noises(1), portrait, style=1)), expected)
-
-
-@pytest.mark.parametrize("helper", ["style_encoder_path", "faceparsing_path"])
-def test_files_that_a_model_has_no_use_for_are_not_read(tmp_path, helper):
-    stylizer = Stylizer.from_preset(str(save_model(tmp_path)), **{helper: "not there.pt"})
-    assert stylizer.style.uses == {"degree", "exemplars"}
+    other = dict.fromkeys(("style_encoder_path", "faceparsing_path"), "a file that it has no use for, nor reads.pt")
+    assert Stylizer.from_preset(str(save_model(tmp_path)), **other).style.uses == {"degree", "exemplars"}

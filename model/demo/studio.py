@@ -33,10 +33,8 @@ IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts 
 KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
 MAX_SECONDS = 60.0  # of a video, unless the server's owner says otherwise
 LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
-# Photos of 24 megapixel cameras fit, videos in 4K, and results in which such a photo is not enlarged much.
-MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}
+MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}  # 24 megapixel cameras and 4K fit
 NAMES_SHOWN = 40  # letters of a file's name that a message shows: the last ones
-
 VIEW_SIDE = 900  # the frame is shown with so many pixels on its longer side at most
 DIMMED = 0.4  # brightness of what lies outside the crop
 CHOSEN, OTHER = (255, 140, 0), (190, 190, 190)  # colours of the chosen person's marks and of the others'

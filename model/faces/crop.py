@@ -11,11 +11,8 @@ from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
 from model.faces.landmarks import eye_centres
 
 DEFAULT_PADDING = (200, 200, 200, 200)
-# Heads more upright than this get the published horizontal eye distance, so that crops agree with it to the pixel;
-# it is within 0.4 % of the true distance there, and would grow without limit towards 90 degrees.
-UPRIGHT_DEGREES = 5.0
-# A tiny face in a big frame is enlarged less than asked for, lest the enlarged frame exceed 64 Mi pixels (200 MB).
-MAX_SCALED_PIXELS = 2**26
+UPRIGHT_DEGREES = 5.0  # heads more upright get the published horizontal eye distance: crops agree to the pixel
+MAX_SCALED_PIXELS = 2**26  # 200 MB: a tiny face in a big frame is enlarged less than asked for
 # Anti-aliasing before the bilinear reduction: one pass of the binomial kernel up to this scale, two passes up to half.
 BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75
 

@@ -1,8 +1,10 @@
-"""Measures taken from facial landmarks: float32 `[68, 2]` in the usual 68-point order, (x, y) in pixels."""
+"""What is taken from facial landmarks, float32 `[68, 2]` (x, y) in pixels: measures, and the aligned face."""
 
 import math
 
 import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from model.common.errors import InputError
 
@@ -36,3 +38,59 @@ def face_size(landmarks: np.ndarray) -> float:
     """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
     left, right, mouth = _eyes_and_mouth(landmarks)
     return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
+
+
+def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.ndarray:
+    """The face as in the FFHQ data set: uint8 `[H, W, 3]` → uint8 `[size, size, 3]`.
+
+    The square comes from eyes and mouth (Karras et al. 2019, appendix "FFHQ dataset"). Where it leaves the frame, the
+    frame is continued by its mirror image, which fades into a blur and then into its median colour.
+    """
+    corners = _ffhq_square(landmarks)
+    side = math.dist(corners[0], corners[1])
+    image = Image.fromarray(np.ascontiguousarray(rgb))
+    factor = int(side / size / 2)
+    if factor > 1:  # the bilinear transform below reduces at most about fourfold without jaggies
+        image = image.resize((round(image.width / factor), round(image.height / factor)), Image.Resampling.LANCZOS)
+        corners, side = corners / factor, side / factor
+    image, corners = _with_border(image, corners, side)
+    # Pillow counts positions from the corner of the first pixel, landmarks from its centre.
+    quad = tuple((corners + 0.5).flatten())
+    return np.asarray(image.transform((size, size), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR))
+
+
+def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
+    """Corners of the tilted square, float64 `[4, 2]`: top left, bottom left, bottom right, top right of the face."""
+    left_eye, right_eye = eye_centres(landmarks)
+    eyes, across = (left_eye + right_eye) / 2, right_eye - left_eye
+    down = np.asarray(landmarks, np.float64)[MOUTH_CORNERS].mean(axis=0) - eyes
+    # The face's horizontal: the mean of the line of the eyes and the perpendicular of the line from eyes to mouth.
+    x = across + (down[1], -down[0])
+    x *= max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down)) / math.hypot(*x)
+    y = np.array((-x[1], x[0]))
+    centre = eyes + 0.1 * down
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def _with_border(image: Image.Image, corners: np.ndarray, side: float) -> tuple[Image.Image, np.ndarray]:
+    """The part of a picture around a square of this side, continued where it leaves the picture; and its corners."""
+    border = max(round(0.1 * side), 3)
+    low, high = np.floor(corners.min(axis=0)).astype(int) - border, np.ceil(corners.max(axis=0)).astype(int) + border
+    before, after = np.maximum(-low, 0), np.maximum(high - image.size, 0)
+    low, high = np.maximum(low, 0), np.minimum(high, image.size)
+    image, corners = image.crop((*low, *high)), corners - low
+    if max(*before, *after) <= border - 4:
+        return image, corners
+    least = round(0.3 * side)
+    before, after = np.maximum(before, least), np.maximum(after, least)
+    padding = ((before[1], after[1]), (before[0], after[0]), (0, 0))
+    pixels = np.pad(np.asarray(image, dtype=np.float32), padding, mode="reflect")
+    # 1 at the outer edge of the padding, 0 where it meets the picture, negative inside.
+    rows, columns = (np.arange(length, dtype=np.float32) for length in pixels.shape[:2])
+    inward_x = np.minimum(columns / before[0], columns[::-1] / after[0])
+    inward_y = np.minimum(rows / before[1], rows[::-1] / after[1])
+    mask = 1 - np.minimum(inward_x[None, :], inward_y[:, None])[..., None]
+    blurred = gaussian_filter(pixels, (0.02 * side, 0.02 * side, 0))
+    pixels += (blurred - pixels) * np.clip(3 * mask + 1, 0, 1)
+    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(mask, 0, 1)
+    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8)), corners + before

@@ -50,9 +50,7 @@ class MovingWindow:
 class OneEuro:
     """The 1€ filter (Casiez, Roussel and Vogel, CHI 2012) for vectors: steady when still, prompt when moving.
 
-    Args:
-        cutoff: in Hz, when still. The lower, the steadier.
-        beta: how much the cutoff grows with speed, in Hz per (unit / s).
+    cutoff: in Hz, when still; the lower, the steadier. beta: how much it grows with speed, in Hz per (unit / s).
     """
 
     SPEED_CUTOFF = 1.0
@@ -92,12 +90,9 @@ class WindowPath:
     """Where the window of a clip lies, frame after frame: the first crop, moved and scaled with the face.
 
     Position and size of the face are smoothed; where no face is seen, the window stays. When a face is found again, the
-    window glides there; at a cut it jumps.
+    window glides there; at a cut it jumps. The first window, `crop`, was fitted to `landmarks` `[68, 2]`.
 
-    Args:
-        crop, landmarks: the first window, and the landmarks `[68, 2]` that it was fitted to.
-        anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
-            The steps are not seen where the result is put back into the frame.
+    anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
     """
 
     CUTOFF, BETA = 0.8, 2.0  # of the 1€ filter for the position, in eye distances

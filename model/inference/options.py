@@ -13,8 +13,9 @@ from model.inference.scene import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
 from model.styles.presets import choose_preset
 
-# Options that a webcam has no use for.
+# Options for files only, and for one face only.
 NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
+ONE_FACE = ("parsing_map_path", "smooth", "compile")
 
 
 @dataclass
@@ -106,42 +107,25 @@ class Options(Look):
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
         super().check()
-        self._check_exclusions()
-        is_live, unfit = self.camera is not None, [name for name in NOT_LIVE if getattr(self, name)]
-        if not is_live and self.virtual_camera:
-            raise InputError("--virtual_camera is for --content webcam: leave one of them out.")
-        if not is_live and self.lost and not self.follows:
-            raise InputError(f"--lost {self.lost} is for --crop follow: add that, or leave it out.")
-        if is_live and unfit:
-            raise InputError(f"--{unfit[0]} is for files, not for a webcam: leave one of them out.")
-        if is_live and self.most_faces != 1:
-            raise InputError(f"--faces {self.faces} is for files: a webcam shows one person in style.")
-        self._check_people()
-
-    def _check_exclusions(self) -> None:
-        if self.scale_image and self.no_scale_image:
-            raise InputError("--scale_image and --no_scale_image contradict each other: give one of them.")
-        if self.parsing_map_path and (self.smooth or self.preview):
-            other = "--smooth" if self.smooth else "--preview"
-            raise InputError(f"--parsing_map_path and {other} exclude each other: give one of them.")
-        if self.parsing_map_path and self.follows:
-            raise InputError("--parsing_map_path is for --crop fixed: use --smooth, or leave --crop follow out.")
-        if self.tile and self.compile:
-            raise InputError("--tile and --compile exclude each other: give one of them.")
-        if self.cpu and self.device not in ("auto", "cpu"):
-            raise InputError(f"--cpu and --device {self.device} contradict each other: give one of them.")
-
-    def _check_people(self) -> None:
-        most = self.most_faces
-        if most == 1:
-            if self.styles:
-                raise InputError("--styles is for several people: add --faces all, or give --style_id instead.")
-            return
-        if not self.full_frame:
-            raise InputError(f"--faces {self.faces} needs --full_frame 1, 2 or 4: several crops are no picture.")
-        unfit = [name for name in ("parsing_map_path", "smooth", "compile") if getattr(self, name)]
-        if unfit:
-            raise InputError(f"--{unfit[0]} is for one face: leave it or --faces {self.faces} out.")
+        is_live, most, one = self.camera is not None, self.most_faces, "each other: give one of them."
+        unfit, single = (next((name for name in names if getattr(self, name)), None) for names in (NOT_LIVE, ONE_FACE))
+        for is_wrong, told in (
+            (self.scale_image and self.no_scale_image, f"--scale_image and --no_scale_image contradict {one}"),
+            (self.parsing_map_path and self.smooth, f"--parsing_map_path and --smooth exclude {one}"),
+            (self.parsing_map_path and self.preview, f"--parsing_map_path and --preview exclude {one}"),
+            (self.parsing_map_path and self.follows, "--parsing_map_path is for --crop fixed: use --smooth instead."),
+            (self.tile and self.compile, f"--tile and --compile exclude {one}"),
+            (self.cpu and self.device not in ("auto", "cpu"), f"--cpu and --device {self.device} contradict {one}"),
+            (self.virtual_camera and not is_live, "--virtual_camera is for --content webcam: leave one of them out."),
+            (self.lost and not is_live and not self.follows, f"--lost {self.lost} is for --crop follow: add that."),
+            (is_live and unfit, f"--{unfit} is for files, not for a webcam: leave one of them out."),
+            (is_live and most != 1, f"--faces {self.faces} is for files: a webcam shows one person in style."),
+            (most == 1 and self.styles, "--styles is for several people: add --faces all, or give --style_id instead."),
+            (most != 1 and not self.full_frame, f"--faces {self.faces} needs --full_frame: crops are no picture."),
+            (most != 1 and single, f"--{single} is for one face: leave it or --faces {self.faces} out."),
+        ):
+            if is_wrong:
+                raise InputError(told)
         last = max(self.choices, default=0)
         if most is not None and last > most:
             raise InputError(f"--styles names person {last}, but --faces is {self.faces}: raise that number.")

@@ -58,12 +58,9 @@ class Person:
 
 
 class People:
-    """Gives each numbered person of a clip a model and a look.
+    """Gives each numbered person of a clip a model and a look: `stylizer` and `look` without a choice of their own.
 
-    Args:
-        stylizer, look: for everybody without a choice.
-        choices: what is asked for some, by number from 1. InputError for a style that their model lacks.
-        load: gives the models of other presets, which are loaded at once.
+    choices: what is asked for some, by number; `load` gives models of other presets. InputError for unknown styles.
     """
 
     def __init__(
@@ -180,7 +177,7 @@ class Scene:
     def see(self, frame: Frame) -> Shot:
         """The next frame, with `state` as a continued run needs it, and the views of everybody."""
         self._count += 1
-        found = [portrait.known_in(frame) for portrait in self._first]
+        found = [portrait.landmarks if frame.time == portrait.time else None for portrait in self._first]
         is_cut = False
         if self._tracker is not None:
             found = self._tracker.update(frame.rgb, float(frame.time or 0), found)

@@ -33,10 +33,6 @@ class Portrait:
     landmarks: np.ndarray | None  # [68, 2] in pixels of the frame that was fitted; None where no face was needed
     time: Fraction | None = None  # when that frame is shown, in seconds of the clip; None for a picture
 
-    def known_in(self, frame: Frame) -> np.ndarray | None:
-        """The landmarks, if `frame` is the one that was fitted."""
-        return self.landmarks if frame.time == self.time else None
-
 
 class Stylizer:
     """Finds and crops faces for a style, and stylises frames. Build it with `from_preset`."""
@@ -110,9 +106,7 @@ class Stylizer:
         self, frames: Iterable[FrameLike], portrait: Portrait, *, style: int | str | None = None, degree: Degree = None,
         color_transfer: bool = False, batch_size: int | None = None, parsing_maps: Iterable[np.ndarray] | None = None,
     ) -> Iterator[FrameLike]:  # fmt: skip
-        """Yield the stylised crops of frames, `scale` times as large, in order.
-
-        At most a batch is taken ahead, on CUDA two: one is computed while the one before is fetched.
+        """Yield the stylised crops of frames, `scale` times as large, in order; a batch is taken ahead, on CUDA two.
 
         Args:
             frames: Frames, or RGB uint8 arrays `[H, W, 3]`; the results are of the same kind.
@@ -120,8 +114,7 @@ class Stylizer:
             style: index or name of the exemplar (variant D).
             degree: style degree in [0, 1], or a function that gives it for the time of a Frame in seconds (variant D).
             color_transfer: take the exemplar's colours, too (variant D).
-            batch_size: frames at a time; None takes as many as fit on CUDA, and 1 elsewhere. Fewer are taken when the
-                memory does not suffice.
+            batch_size: frames at a time (fewer where memory is short); None: as many as fit on CUDA, 1 elsewhere.
             parsing_maps: smoothed parsing logits `[19, H, W]`, one a frame, instead of parsing each frame.
 
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map

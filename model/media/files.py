@@ -24,8 +24,7 @@ from model.media.video_writer import VideoSink
 
 # What Pillow may open: formats with a clear signature. Its others would also claim some videos and text files.
 PHOTO_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
-# Of these, further pictures are frames; in others (JPEG, TIFF) they are views, previews or pages.
-ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
+ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")  # in others (JPEG, TIFF) further pictures are previews or pages
 WRITTEN_PHOTOS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # suffix and Pillow's name of the format
 # What Pillow's decoders raise on damaged files.
 DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
@@ -33,8 +32,7 @@ SHORTEST_MS, FALLBACK_MS = 20, 100  # browsers show frames that ask for less tha
 ANIMATION_TICK = Fraction(1, 90000)  # divides both hundredths of a second (GIF) and usual frame rates (APNG)
 JPEG_QUALITY = 95
 PATTERN = re.compile(r"%0?(\d*)d")
-# ISO base media brands of HEIF photos. Their tiles would open as a video of fragments.
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # photos, but open as videos
 
 
 def open_frames(path: str | Path) -> FrameSource:
@@ -55,8 +53,9 @@ def open_frames(path: str | Path) -> FrameSource:
         raise unreadable(path, error.strerror or str(error), "check the permissions") from error
     if not header:
         raise unreadable(path, "it is empty (0 bytes)", "copy it again or pass another file")
-    if photo := open_photo(path):
-        return photo
+    with _reported(path), suppress(Image.UnidentifiedImageError), _open(path) as image:
+        is_animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
+        return AnimationSource(path) if is_animated else PhotoSource(path, read_photo(path))
     if header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS:
         raise unreadable(path, "HEIC photos are not supported", "save it as JPEG or PNG first")
     return VideoSource(path)
@@ -72,14 +71,6 @@ def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
     if sink := sinks.get(path.suffix.lower()):
         return sink(path, source)
     raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")
-
-
-def open_photo(path: Path) -> FrameSource | None:
-    """A photo or animated picture, or None if the file is neither by its signature."""
-    with _reported(path), suppress(Image.UnidentifiedImageError), _open(path) as image:
-        is_animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
-        return AnimationSource(path) if is_animated else PhotoSource(path, read_photo(path))
-    return None
 
 
 def read_photo(path: Path) -> np.ndarray:

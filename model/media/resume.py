@@ -53,8 +53,7 @@ class SegmentedSink(FrameSink):
         return self._folder / f"{number:05d}.mp4"
 
     @property
-    def _last(self) -> int | None:
-        """When the last frame is shown, in ticks; None without one."""
+    def _last(self) -> int | None:  # when the last frame is shown, in ticks
         return self._segments[-1].last if self._segments else None
 
     def _noted(self) -> list[Segment]:
@@ -131,7 +130,6 @@ class SegmentedSink(FrameSink):
                 self._remove()
 
     def left(self) -> str | None:
-        """As `FrameSink.left`."""
         if not self._segments:
             return None
         following = self._last * refined_tick(self._source.time_base) + 1 / (self._source.rate or DEFAULT_RATE)

@@ -26,10 +26,8 @@ CONTAINERS = (
     "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
 )  # fmt: skip
 OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
-# FFmpeg's own VP8 and VP9 decoders drop the alpha plane, libvpx keeps it.
-ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# Matrix coefficients (ITU-T H.273) that swscale converts: BT.709, FCC, BT.470BG, SMPTE 170M, 240M, BT.2020.
-KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own drop the alpha plane
+KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)  # that swscale converts (ITU-T H.273): BT.709, FCC, BT.470BG, SMPTE, BT.2020
 HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # washed out unless brought to BT.709, which is slow to set up
 SD_WIDTH, SD_HEIGHT = 1279, 576  # up to these, unmarked video is BT.601, above them BT.709, as players assume
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -46,7 +44,13 @@ class VideoSource(FrameSource):
         super().__init__(path)
         self._reformatter = VideoReformatter()
         with open_container(path) as container:
-            stream = _main_stream(container, path)
+            pictures = container.streams.video
+            videos = [s for s in pictures if not s.disposition & Disposition.attached_pic and s.codec_context]
+            if not videos:
+                reason = "it holds no pictures, or none that can be decoded"
+                raise unreadable(path, reason, "pass a photo, or an H.264 video")
+            best = container.streams.best("video")
+            stream = best if best in videos else videos[0]
             self._index = stream.index
             self.time_base = stream.time_base
             self.rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
@@ -150,14 +154,6 @@ def to_rgb(picture: VideoFrame, size: tuple[int, int], reformatter: VideoReforma
         dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
     ).to_ndarray()  # fmt: skip
     return over_white(pixels) if has_alpha else pixels
-
-
-def _main_stream(container: InputContainer, path: Path) -> VideoStream:
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context]
-    if not videos:
-        raise unreadable(path, "it holds no pictures, or none that can be decoded", "pass a photo, or an H.264 video")
-    best = container.streams.best("video")
-    return best if best in videos else videos[0]
 
 
 def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:

@@ -20,17 +20,14 @@ from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 ENCODER_OPTIONS = {"crf": "18", "preset": "medium"}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
 UNSTEADY_OPTIONS = {**ENCODER_OPTIONS, "bf": "0"}
-PIXEL_FORMAT = "yuv420p"
+PIXEL_FORMAT, BT709_MATRIX = "yuv420p", 1
 MIN_TICKS_PER_SECOND = 10_000  # the mp4 muxer refines coarser clocks by doubling until they have that many
-BT709_MATRIX = 1
 CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
-
 # Sound that mp4 can hold and players of mp4 also play; FFmpeg would store some more that they do not.
 COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "mp3", "opus")
 MIN_MP3_RATE = 16000  # the mp4 muxer refuses MP3 at the low rates of MPEG-2.5
-AAC_BIT_RATE_PER_CHANNEL = 96_000
+AAC_BIT_RATE_PER_CHANNEL, FALLBACK_RATE = 96_000, 48_000
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-FALLBACK_RATE = 48000
 AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 

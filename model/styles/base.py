@@ -72,12 +72,9 @@ class Style(ABC):
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, color_transfer: bool = False,
         batch_size: int | None = None,
     ) -> CropRenderer:  # fmt: skip
-        """A renderer for one person. Raises InputError for an exemplar or a degree that does not exist.
+        """A renderer for one person with a `code` from `encode`; batch_size None: as many crops at a time as is best.
 
-        Args:
-            code: from `encode`.
-            color_transfer: take the exemplar's colours, too.
-            batch_size: crops at a time; None: as many as is best.
+        color_transfer: take the exemplar's colours, too. InputError for an exemplar or a degree that does not exist.
         """
 
 

@@ -18,7 +18,7 @@ from model.common.errors import InputError
 from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
 from model.effects.grayscale import keep_grey
-from model.faces.align import align_face
+from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
 from model.styles.base import Crop, Degree, Pending, Style
 from model.styles.presets import Preset, choose_preset, resolve_style
@@ -123,7 +123,6 @@ class VToonifyStyle(Style):
         self, code: Tensor | None, *, exemplar: int | str | None = None, degree: Degree = None,
         color_transfer: bool = False, batch_size: int | None = None,
     ) -> "VToonifyRenderer":  # fmt: skip
-        """As `Style.renderer`."""
         return VToonifyRenderer(self, self.style_code(code, exemplar, color_transfer), degree, batch_size)
 
     def fold(self, w_plus: Tensor, degree: float | None) -> nn.Module:
@@ -161,7 +160,6 @@ class VToonifyRenderer:
         return self._renderer.batch
 
     def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
-        """As `CropRenderer.start`."""
         groups = groupby(crops, lambda crop: self._degree_at(crop.time))
         parts = [self._start_at(degree, list(group)) for degree, group in groups]
         return lambda: [picture for part in parts for picture in part()]
