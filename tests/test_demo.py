@@ -33,13 +33,11 @@ def sample(studio):
 
 
 @pytest.fixture
-def long_clip(tmp_path):
-    """Three seconds."""
+def long_clip(tmp_path):  # three seconds
     return make_clip(tmp_path / "a.mp4", [face_picture()[:140]] * 60)
 
 
 def film(studio, content, **look):
-    """The first person in the starter's first style in full, with other options of the look."""
     return studio.person(content, "starter", 0, Look(style_id="film", style_degree=1.0, **look))
 
 
@@ -95,8 +93,7 @@ def test_a_picture_is_that_of_the_command_line_and_a_draft_lies_over_it(studio, 
     assert before.shape == after.shape == rough.shape
     grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY).astype(np.float32) for one in (after, rough)]
     (dx, dy), _ = cv2.phaseCorrelate(*(cv2.GaussianBlur(one, (0, 0), 4) for one in grey))
-    assert abs(dx) < 2 and abs(dy) < 2, "nothing jumps when the slider is released"
-    assert np.abs(grey[0] - grey[1]).mean() < 10
+    assert max(abs(dx), abs(dy)) < 2 and np.abs(grey[0] - grey[1]).mean() < 10, "nothing jumps at the release"
 
 
 def test_a_face_is_encoded_once_for_each_style(monkeypatch):
@@ -225,8 +222,7 @@ def test_wrong_options(name, value):
 
 
 @pytest.fixture
-def page(studio, tmp_path):
-    """The handlers, without a browser."""
+def page(studio, tmp_path):  # the handlers, without a browser
     handlers = pytest.importorskip("model.demo.page")
     return handlers.Page(studio, Gallery(list_entries(), studio.stylizer, tmp_path), tmp_path / "visits")
 

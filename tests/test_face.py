@@ -197,15 +197,6 @@ def test_frames_without_a_face_give_none():
         assert find_all_landmarks(frame) == []
 
 
-def test_window_edges_are_rounded_before_they_are_floored():
-    # Eyes 64 px apart with their centre at (211.6, 135.7): the left edge is 112, which int() would make 104.
-    landmarks = LANDMARKS - sum(eye_centres(LANDMARKS)) / 2
-    left, right = eye_centres(landmarks)
-    landmarks = landmarks * (64 / (right - left)[0]) + (211.6, 135.7)
-    crop = FaceCrop.from_landmarks(landmarks, (400, 500), (100, 100, 120, 120))
-    assert (crop.left, crop.right, crop.top, crop.bottom) == (112, 312, 16, 256)
-
-
 def test_people_far_away_in_a_small_frame_are_found(astronaut, astronaut_eyes):
     far = np.full((102, 320, 3), 128, np.uint8)
     far[:, 100:202] = cv2.resize(astronaut, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)

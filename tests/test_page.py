@@ -33,8 +33,7 @@ def temporary(tmp_path_factory):  # where the server makes its temporary files
 
 
 @pytest.fixture(scope="module")
-def server(temporary):
-    """Address of the running demo, which takes videos of up to three seconds."""
+def server(temporary):  # the address of the running demo
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -94,7 +93,6 @@ def address(page, place: str = "#result", number: int = -1) -> str:
 
 
 def picture(page, number: int = -1) -> np.ndarray:
-    """One of the pictures before and after, BGR, in whole numbers."""
     body = page.request.get(address(page, number=number)).body()
     return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR).astype(int)
 
@@ -112,15 +110,13 @@ def changed(page, place: str = "#result"):
 
 
 def message(page, words: str) -> str:
-    """The message in the page, once it contains these words."""
     told = page.locator("#message .told").filter(has_text=re.compile(words))
     told.wait_for()
     return told.inner_text()
 
 
 @pytest.fixture(scope="module")
-def portrait():
-    """The sample's upper half, at a quarter of the pixels."""
+def portrait():  # the sample's upper half, at a quarter of the pixels
     return cv2.resize(sample_portrait()[:360], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 

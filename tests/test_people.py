@@ -1,4 +1,4 @@
-"""Several people in one picture: followed one by one, each in a style of its own."""
+"""Several people in one picture, each in a style of its own; cartoons that fade where a face is lost and back."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ from model.common.errors import InputError
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker
+from model.faces.window import FADE, GRACE, Presence, Visibility
 from model.inference import job
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -18,18 +19,20 @@ from model.inference.options import Options
 from model.inference.scene import Choice, People, Person, parse_styles
 from model.media.files import open_frames
 from model.media.frames import Frame
+from model.styles.network import VToonifyRenderer
 from tests.clips import make_clip
-from tests.small_models import dual, face_picture, levels_apart
-from tests.test_track import SIZE, middle, view
+from tests.small_models import cartoon, dual, face_picture, levels_apart
+from tests.test_scene import CLOSE as NEAR
+from tests.test_track import SIZE, empty, middle, view
 
 pytest_plugins = ("tests.commands_plugin",)
 
 CLOSE = (56, 56, 56, 56)
 WHOLE = Look(full_frame=1)
+RATE = 20
 
 
 def group(left: float = 80, right: float = 240, left_scale: float = 0.5, right_scale: float = 0.62) -> np.ndarray:
-    """Two faces side by side, the right one larger: RGB uint8 `[240, 320, 3]`."""
     both = view(left, 110, left_scale)
     both[:, 160:] = view(right, 120, right_scale)[:, 160:]
     return both
@@ -144,7 +147,6 @@ def test_wrong_options_are_a_sentence(stylize, arguments, told):
 
 
 def arriving(count: int) -> list[Frame]:
-    """The right one alone, then the left one too."""
     alone = group()
     alone[:, :160] = 128
     pictures = [alone] * 3 + [group()] * (count - 3)
@@ -202,3 +204,83 @@ def test_styles_for_people_who_arrive_later(stylize):
     assert err == "program.py: --styles names person 3, but us.mp4 shows 2.\n"
     code, _, err = stylize(*everybody[:-3], "--styles", "2=0@1")
     assert code == 2 and "names person 2, but us.mp4 shows 1" in err
+
+
+def shares(seen: list[bool], visibility: Visibility | None = None, start: int = 0) -> list[float]:
+    visibility = visibility or Visibility()
+    return [visibility.update(is_seen, (start + i) / RATE) for i, is_seen in enumerate(seen)]
+
+
+def test_a_face_that_stays_away_fades_out_and_fades_in_when_it_is_back_and_a_hand_before_it_changes_nothing():
+    assert set(shares([True] * 3 + [False] * (round(GRACE * RATE) - 1) + [True] * 3)) == {1.0}
+    found = shares([True] + [False] * 30 + [True] * 10)
+    steps = np.diff(found)
+    assert found[0] == 1 and found[round(GRACE * RATE)] == 1 and found[30] == 0 and found[-1] == 1
+    assert np.abs(steps).max() <= 1 / (FADE * RATE) + 1e-9, "nothing pops"
+    newcomer = shares([True] * 10, Visibility(is_new=True), start=140)
+    assert newcomer[0] == 0 and 0 < newcomer[1] < 0.5 and newcomer[-1] == 1
+
+
+def test_the_first_frame_and_cuts_decide_at_once():
+    assert shares([True])[0] == 1 and shares([False])[0] == 0
+    visibility = Visibility()
+    shares([True] * 5, visibility)
+    assert visibility.update(False, 5 / RATE, is_cut=True) == 0
+    assert visibility.update(True, 6 / RATE, is_cut=True) == 1
+
+
+def test_a_window_that_nobody_saw_does_not_glide(stylizer):
+    frame = view(110, 110)
+    portrait = stylizer.fit(frame, NEAR)
+    lands = [Presence(portrait.crop, portrait.landmarks, fades=fades) for fades in (False, True)]
+    far = portrait.landmarks + np.float32((90, 0))
+    for presence in lands:
+        presence.update(portrait.landmarks, 0.0)
+        for i in range(1, 60):
+            presence.update(None, i / RATE)
+    windows = [presence.update(far, 3.0)[0] for presence in lands]
+    stays, jumps = (window.x - portrait.crop.left / portrait.crop.scale for window in windows)
+    assert stays < 15 and jumps > 60
+
+
+@pytest.mark.parametrize(("x", "share"), [(110, 1.0), (3, 0.0)])
+def test_a_face_that_was_lost_at_the_edge_has_left(stylizer, x, share):
+    portrait = stylizer.fit(view(110, 110), NEAR)
+    presence = Presence(portrait.crop, portrait.landmarks, fades=True)
+    presence.update(portrait.landmarks + np.float32((x - 110, 0)), 0.0)
+    for i in range(1, 9):
+        _, found = presence.update(None, i / RATE)
+    assert found == pytest.approx(share, abs=1e-6)
+
+
+def hiding() -> list[Frame]:
+    pictures = [view(110, 110)] * 3 + [empty()] * 20 + [view(190, 110)] * 12
+    return [Frame(rgb, Fraction(i, 10)) for i, rgb in enumerate(pictures)]
+
+
+def looked(stylizer, **settings) -> tuple[list[Frame], list[Frame]]:
+    frames = hiding()
+    look = Look(style_id="1", style_degree=1.0, crop="follow", **settings)
+    return frames, list(cartoon(stylizer, frames, stylizer.fit(frames[0], NEAR), look))
+
+
+def test_frames_without_a_face_come_through_as_they_are_and_are_not_rendered(stylizer, monkeypatch):
+    rendered, start = [], VToonifyRenderer.start
+    monkeypatch.setattr(VToonifyRenderer, "start", lambda self, crops: rendered.extend(crops) or start(self, crops))
+    frames, results = looked(stylizer, full_frame=1, lost="pass", batch_size=4)
+    assert len(rendered) < len(frames) - 8
+    assert [frame.time for frame in results] == [frame.time for frame in frames]
+    changes = [levels_apart(result.rgb, frame.rgb).mean() for result, frame in zip(results, frames, strict=True)]
+    assert min(changes[0], changes[2], changes[-1]) > 0.3
+    assert not any(changes[15:23]), "nothing is drawn"
+    around = middle(stylizer.fit(frames[-1]).landmarks).astype(int)
+    patch = np.s_[around[1] - 15 : around[1] + 15, around[0] - 15 : around[0] + 15]
+    assert levels_apart(results[-1].rgb[patch], frames[-1].rgb[patch]).mean() > 8, "it is where the face is"
+
+
+def test_without_the_whole_frame_the_crop_comes_through_enlarged(stylizer):
+    _, kept = looked(stylizer)
+    _, passed = looked(stylizer, lost="pass")
+    assert len({frame.rgb.shape for frame in passed}) == 1 and passed[0].rgb.shape == kept[0].rgb.shape
+    assert np.array_equal(passed[2].rgb, kept[2].rgb)
+    assert np.abs(passed[18].rgb.astype(int) - 120).max() == 0 < levels_apart(kept[18].rgb, passed[18].rgb).mean()

@@ -41,7 +41,6 @@ LOOKS = {
 
 
 def assert_goes_on(frames: list[Frame], people: list[Person], look: Look, done: int, monkeypatch, **settings) -> None:
-    """The frames after `done` are rendered alone, at the same times, and look as if there had been no interruption."""
     wanted = list(stylised(frames, people, look, **settings))
     state = json.loads(json.dumps(wanted[done - 1].state))
     drawn = []
@@ -97,7 +96,6 @@ def break_off(monkeypatch):
 
 
 def assert_alike(made: Path, whole: Path) -> None:
-    """No frame is lost or doubled, none looks otherwise."""
     assert video_times(made) == video_times(whole)
     with open_frames(made) as film, open_frames(whole) as other:
         assert all(levels_apart(a.rgb, b.rgb).mean() < 2 for a, b in zip(film, other, strict=True))

@@ -165,13 +165,17 @@ def test_what_is_damaged_and_what_follows_is_made_again(tmp_path, clip, name, ke
     assert_same(tmp_path / "out.mp4", tmp_path / "whole.mp4")
 
 
-def test_segments_of_something_else_are_removed(tmp_path, clip):
+def test_segments_of_something_else_are_removed_and_a_file_in_place_of_the_folder_is_refused(tmp_path, clip):
     interrupt(tmp_path / "out.mp4", clip, 16)
     interrupt(tmp_path / "out.mp4", clip, 7, made_of=MADE_OF | {"crop": (1, 3)})
     assert len(list((tmp_path / "out.parts").glob("*.mp4"))) == 1
     (tmp_path / "out.parts/mine.txt").write_text("somebody's own")
     assert write(tmp_path / "out.mp4", clip) == 0
     assert [file.name for file in (tmp_path / "out.parts").iterdir()] == ["mine.txt"]
+    (tmp_path / "new.parts").write_text("mine")
+    with pytest.raises(InputError, match="new.parts.*can't be written"):
+        write(tmp_path / "new.mp4", clip)
+    assert (tmp_path / "new.parts").read_text() == "mine" and not (tmp_path / "new.mp4").exists()
 
 
 def test_a_full_disk_is_one_sentence_and_costs_no_finished_segment(tmp_path, clip):
@@ -197,13 +201,6 @@ def test_sound_that_is_gone_in_the_end_leaves_no_stub(tmp_path, clip):
             sink.write(frame)
         clip.unlink()
     assert [file.name for file in tmp_path.iterdir()] == ["out.parts"]
-
-
-def test_a_file_in_place_of_the_folder_is_refused_at_once(tmp_path, clip):
-    (tmp_path / "out.parts").write_text("mine")
-    with pytest.raises(InputError, match="out.parts.*can't be written"):
-        write(tmp_path / "out.mp4", clip)
-    assert (tmp_path / "out.parts").read_text() == "mine" and not (tmp_path / "out.mp4").exists()
 
 
 def test_segments_are_no_contents(tmp_path, clip):

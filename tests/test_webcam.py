@@ -33,8 +33,6 @@ def stylizer():
 
 
 class FakeCamera:
-    """Pictures one after the other, one every so many seconds."""
-
     def __init__(self, pictures: list[np.ndarray], seconds: float = 0.0):
         self.pictures, self.seconds, self.is_closed = list(pictures), seconds, False
 
@@ -47,8 +45,6 @@ class FakeCamera:
 
 
 class FakeScreen(Screen):
-    """Keeps what it is shown; `last` pictures close it."""
-
     def __init__(self, last: int = 1000):
         self.pictures, self.titles, self.last = [], [], last
 

@@ -37,10 +37,7 @@ NAMES = """
 
 
 def serve(page: Page, on_cuda: bool, server_name: str, server_port: int | None, **settings: Any) -> None:
-    """Serve the page until Ctrl-C. on_cuda: whether the models run there; the others are Gradio's (`launch`).
-
-    The fonts are the system's: nothing is fetched from elsewhere. InputError when the address or port can't be used.
-    """
+    """Serve the page until Ctrl-C; `settings` are Gradio's. InputError when the address or port can't be used."""
     with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=SWEEPS) as blocks:
         gr.Markdown("# VToonify\nTurn a portrait photo or a talking-head video into a cartoon.")
         gr.HTML("", elem_id="message")

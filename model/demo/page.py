@@ -29,9 +29,8 @@ from model.media.files import Frame, open_sink
 Updates = Iterator[dict[str, Any]]
 
 FIELDS = {field.name: field for field in fields(Look)}
-# Controls that set an option of `Look`, and which; default, range, choices and help stand with its field.
+# Controls that set an option of `Look`, and which; then those that set `Look.padding`, and their defaults.
 OPTIONS = {"degree": "style_degree"} | {name: name for name in ("color_transfer", "crop", "full_frame", "compare")}
-# Controls that set `Look.padding`, and their defaults.
 PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
 SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
 SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it

@@ -184,10 +184,7 @@ class Visit:
     last_seen: float = field(default_factory=time.monotonic)
 
     def fresh(self, kind: str) -> Path:
-        """A new folder for files of this kind, of another name, as browsers keep what has the same.
-
-        Older ones go, but for the one of the content that is still shown.
-        """
+        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown."""
         for old in self.folder.glob(f"{kind}-*"):
             if self.content is None or old not in self.content.source.path.parents:
                 shutil.rmtree(old, ignore_errors=True)

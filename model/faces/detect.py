@@ -1,7 +1,6 @@
 """Where faces are in a picture: 68 landmarks each, by dlib's frontal detector and its shape predictor, as published.
 
-Faces that this misses (small, turned or half hidden) are looked for once more in larger and rotated copies, and with
-dlib's convolutional detector.
+Faces that this misses are looked for in larger and rotated copies, and with dlib's convolutional detector.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,14 +25,11 @@ LARGE_COPY_SIDE, ROTATED_COPY_SIDE, CNN_COPY_SIDE = 3900, 960, 480
 MAX_ENLARGEMENT = 4.0
 TINY_ENLARGEMENT, TINY_COPY_SIDE = 3, 1950  # of the last search, for faces from 14 px in small frames
 ROTATIONS = (30, -30, 60, -60, 90, -90, 120, -120, 150, -150, 180)
-# Scores of the frontal detector: photos of faces reach 1 to 3, drawings 0.3 and more; chance hits (smooth noise,
-# upside-down faces) stay below 0.4. A doubtful hit yields to a rotated one that is surer by the margin. Many rotations
-# give chance many chances, and large copies even more: they must be surer than the published search.
+# Scores of the frontal detector: photos of faces reach 1 to 3, drawings 0.3 and more; chance hits stay below 0.4. A
+# doubtful hit yields to a rotated one that is surer by the margin. Rotations give chance more chances.
 SURE_SCORE, DOUBTFUL_SCORE = 0.5, 0.2
 ROTATED_MIN_SCORE, ROTATED_MARGIN = 0.3, 0.5
-# The last two of the five in the frontal detector are for heads turned by about 30 degrees. The landmarks of what they
-# find can slip: it is looked at again in rotated copies of its surroundings.
-TILTED_DETECTORS = (3, 4)
+TILTED_DETECTORS = (3, 4)  # for heads turned by about 30 degrees, where landmarks can slip: seen again in copies
 TILT_ROTATIONS, TILTED_COPY_SIDE = (30, -30, 60, -60), 360
 MIN_SIDE = 16  # pixels, below which there is nothing to recognise, even enlarged
 CONFIRM_MARGIN, CONFIRM_WIDTH = 0.6, 110  # what is searched around a followed face, in widths; its width there, in px
@@ -81,8 +77,7 @@ def find_landmarks(rgb: np.ndarray) -> np.ndarray | None:
 def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     """The published search only: the frontal detector, upsampled once. Same contract as `find_landmarks`.
 
-    For frames that may well hold no face, such as the beginning of a video: 0.1 s at 640 x 360, at most 1 s. A chance
-    hit would fix the crop of the whole video, so it finds only what it is sure of.
+    For frames that may hold no face, as at the beginning of a video: 0.1 s at 640 x 360. It finds what it is sure of.
     """
     found = _published_search(rgb, SURE_SCORE)
     return _straightened(rgb, found[0]).landmarks if found else None

@@ -1,8 +1,7 @@
 """Faces through a video: landmarks frame after frame, who is who, and who joins them.
 
-Sparse optical flow carries the landmarks of one frame to the next, the landmark predictor corrects them there, and the
-detector confirms now and then that it is still a face. Without one (turned away, hidden, out of the picture, cut) the
-tracker keeps looking; nothing stops.
+Optical flow carries the landmarks to the next frame, the landmark predictor corrects them there, and the detector
+confirms now and then that it is still a face. Without one the tracker keeps looking.
 """
 
 import math
@@ -94,10 +93,7 @@ class CrowdTracker:
 
     One face alone is looked for everywhere once it is lost. Of several, a face that belongs to nobody goes to the lost
     person who was last seen nearest to it. With `most`, one that belongs to nobody twice in a row is a newcomer's.
-
-    Args:
-        faces: landmarks `[68, 2]` of each person in one frame; people keep their numbers.
-        most: how many people there may be with the newcomers, who get the next numbers; None: any number.
+    faces: landmarks `[68, 2]` of each person in one frame, who keep their numbers. most: of people; None: any number.
     """
 
     NEAR = 3.0  # face sizes from where a person was last seen within which a face may be theirs

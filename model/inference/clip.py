@@ -1,7 +1,6 @@
 """From the frames of a clip to those of its cartoon: frames → faces → crops → style → composite.
 
-Everything is a chain of generators, so that memory does not grow with the length. One person is a list of one; a fixed
-crop is a window that doesn't move; a photo is a clip of one frame. Command line, webcam and page all come through here.
+Everything is a chain of generators, so that memory does not grow with the length. A photo is a clip of one frame.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

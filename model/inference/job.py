@@ -38,7 +38,13 @@ def make_stylizer(options: Options) -> Stylizer:
         raise InputError(f"{options.ckpt} is a {backbone} model: leave --backbone {options.backbone} out.")
     if options.parsing_map_path and not style.network.config.parsing_channels:
         raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
-    note_unused(stylizer, options)
+    unused = [  # the published program takes them all the same
+        f"--{field.name}" for field in fields(options)
+        if not set((field.metadata.get("needs") or "").split()) <= style.uses
+        and getattr(options, field.name) not in (None, False)
+    ]  # fmt: skip
+    if unused:
+        cli.say(f"{style.name} has no use for {', '.join(unused)}: left aside")
     preset, degree = style.preset, options.degree
     exemplar, known = style.exemplar_name(options.style_id), degree if callable(degree) else style.degree(degree)
     if preset.style is not None and exemplar != style.exemplar_name():
@@ -54,17 +60,6 @@ def load_other(stylizer: Stylizer, options: Options, preset: str) -> Stylizer:
         return stylizer
     own = {"style_id": None, "exstyle_path": None, "style_encoder_path": None, "faceparsing_path": None}
     return make_stylizer(replace(options, ckpt=preset, **own))
-
-
-def note_unused(stylizer: Stylizer, options: Options) -> None:
-    """Say which options the style has no use for; the published program takes them all the same."""
-    unused = [
-        f"--{field.name}" for field in fields(options)
-        if not set((field.metadata.get("needs") or "").split()) <= stylizer.style.uses
-        and getattr(options, field.name) not in (None, False)
-    ]  # fmt: skip
-    if unused:
-        cli.say(f"{stylizer.style.name} has no use for {', '.join(unused)}: left aside")
 
 
 def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:

@@ -16,10 +16,7 @@ _POINT = re.compile(r"([^@]+)@([^@]+?)s?")
 
 @dataclass
 class Look:
-    """How a result is to look. Default, help, range and what a style must have for it (`needs`) stand with each field.
-
-    The command line, the page and `--resume` read them from there. `needs` names entries of `Style.uses`.
-    """
+    """How a result is to look, for command line, page and `--resume`; `needs` names entries of `Style.uses`."""
 
     style_id: str | None = option(
         None, "style of a D model, as a number or by name; nothing: the preset's own", needs="exemplars"

@@ -111,7 +111,7 @@ class TrackedPerson:
         style, own = person.stylizer.style, person.look
         self.portrait, self.scale, self.in_flight = person.portrait, style.scale, style.in_flight
         self.needs_landmarks = style.needs_landmarks
-        self.arrived, self.first_seen = arrived, first_seen
+        self.arrived, self.first_seen = arrived, None if first_seen is None else first_seen.tolist()
         self.renderer = style.renderer(
             self.portrait.code, exemplar=own.style_id, degree=own.degree, color_transfer=own.color_transfer,
             batch_size=own.batch_size or None,
@@ -124,11 +124,6 @@ class TrackedPerson:
         self.presence = None
         if look.follows:
             self.presence = Presence(self.portrait.crop, landmarks, look.full_frame > 0, look.lost == "pass", fades_in)
-
-    def state(self) -> dict[str, Any]:
-        """Where the window is, and how the person came, as JSON can hold it."""
-        first_seen = self.first_seen if self.first_seen is None else self.first_seen.tolist()
-        return self.presence.state() | {"arrived": self.arrived, "first_seen": first_seen}
 
     def view(self, frame: Frame, landmarks: np.ndarray | None, is_cut: bool) -> "View":
         """What of `frame` is stylised; landmarks: where the face is in it, None where it is not seen."""
@@ -195,14 +190,11 @@ class Scene:
         """What `pass_over` needs to go on after this frame, as JSON can hold it."""
         if not self._look.follows:
             return {"frames": self._count, "people": []}
-        known = zip(self.people, found, self._tracker.last_seen, strict=True)
-        return {
-            "frames": self._count,
-            "people": [
-                person.state() | {"is_seen": face is not None, "last_seen": last.tolist()}
-                for person, face, last in known
-            ],
-        }
+        entries = []
+        for person, face, last in zip(self.people, found, self._tracker.last_seen, strict=True):
+            came = {"arrived": person.arrived, "first_seen": person.first_seen}
+            entries.append(person.presence.state() | came | {"is_seen": face is not None, "last_seen": last.tolist()})
+        return {"frames": self._count, "people": entries}
 
     def pass_over(self, frame: Frame, state: dict[str, Any]) -> None:
         """Take notice of a frame that is done already; `state` is that of the last one of them."""

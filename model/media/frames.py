@@ -80,8 +80,7 @@ class FrameSource(AbstractContextManager):
 class FrameSink(AbstractContextManager):
     """Writes frames to `partial` next to `path`, and moves that to `path` once all went well.
 
-    After Ctrl-C what was written stays as a playable file under the partial name; after any other exception nothing
-    stays. An older file at `path` is intact until all is written.
+    After Ctrl-C what was written stays, playable, under the partial name; after any other exception nothing stays.
     """
 
     done = 0  # how many frames an earlier run has written already

@@ -1,7 +1,6 @@
 """A video written in segments, so that an interrupted run goes on where the last whole segment ends.
 
-Each segment is a file of its own; beside them stands what a run after them has to know (`Frame.state`). At the end
-their packets go into one file as they are.
+Each segment is a file, beside notes with the `Frame.state` after it; in the end their packets go into one file.
 """
 
 import json

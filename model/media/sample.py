@@ -1,7 +1,5 @@
 """The sample portrait, which is stylised when nothing else is given, and clips from a photo.
 
-In such a clip a virtual camera pans, zooms and tilts a little over the photo, and is back where it began at the end.
-
     python -m model.media.sample clip.mp4 --photo me.jpg --seconds 4
 """
 

@@ -3,8 +3,6 @@
     with ahead(source) as frames, behind(sink.write) as write:
         for frame in frames:
             write(work(frame))
-
-Decoding, encoding and PyTorch all let go of Python's lock while they work.
 """
 
 from collections import deque
@@ -23,8 +21,7 @@ END = object()
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
     """An iterator over `items`, of which a few are fetched by another thread before they are asked for.
 
-    What fetching raises is raised where the item would have come. Leaving the block waits for the item that is being
-    fetched and leaves the others alone.
+    What fetching raises is raised where the item would have come. Leaving the block waits for the item being fetched.
     """
     source = iter(items)
     with ThreadPoolExecutor(1, "ahead") as pool:

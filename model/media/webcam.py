@@ -1,7 +1,4 @@
-"""A live picture: a camera of which only the newest frame counts, and the screens it is shown on.
-
-While a frame is worked on, the camera's next ones replace each other: nothing waits in a queue.
-"""
+"""A live picture: a camera of which only the newest frame counts, and the screens it is shown on."""
 
 import queue
 import threading

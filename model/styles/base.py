@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -53,7 +52,6 @@ class Style(ABC):
     needs_code = False  # whether `encode` needs a face
     needs_landmarks = False  # whether each crop has to come with landmarks
     in_flight = 0  # batches that are computed in the background while the one before is fetched
-    files: Sequence[Path] = ()  # what it was made from
 
     def encode(self, rgb: np.ndarray, landmarks: np.ndarray | None) -> Any:
         """What the style has to know of a person, from one frame `[H, W, 3]`; it is handed back to `renderer`."""

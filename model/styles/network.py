@@ -199,9 +199,8 @@ def mix_codes(
     structure, layers 0-6, from the exemplar, and colour, the other layers, from the photo; with `color_transfer` or
     without a photo's code, from the exemplar, too.
 
-    Args:
-        photo: code of the portrait in w+, `[1, layers, D]`; None for a model without a style encoder.
-        exemplar: code of the exemplar in z+, `[1, layers, D]`; it goes through the mapping network layer by layer.
+    photo: code of the portrait in w+, `[1, layers, D]`; None for a model without a style encoder.
+    exemplar: code of the exemplar in z+, `[1, layers, D]`; it goes through the mapping network layer by layer.
     """
     generator, weight = network.config.generator, next(network.parameters())
     if not network.has_degree and photo is not None:

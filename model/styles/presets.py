@@ -68,7 +68,7 @@ def _starter(name: str, folder: str, licence: str, mark: str = "") -> Preset:
     )  # fmt: skip
 
 
-PRESETS = (
+PRESETS = (  # the starters, and the models that the authors of VToonify published
     _starter("starter", "starter", "CC BY-NC-SA 4.0 (non-commercial)"),
     _starter("starter-pd", "starter_pd", "Apache License 2.0 (learnt from public-domain photos)", mark="PD"),
     _dual("cartoon", "cartoon", "vtoonify_s_d", 317, 26),
@@ -94,9 +94,8 @@ PRESETS = (
     _dual("illustration-s054-c", "illustration", "vtoonify_s054_d_c", 156, 54, style=54, colour_transfer=True),
     _dual("illustration-s086-c", "illustration", "vtoonify_s086_d_c", 156, 86, style=86, colour_transfer=True),
 )  # fmt: skip
-"""The starters, and the models that the authors of VToonify published."""
 
-# Collections without a model for all styles: what their plain name means.
+# Collections without a model for all styles.
 SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}
 BY_NAME = {preset.name: preset for preset in PRESETS}
 BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
@@ -147,10 +146,7 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
 
 
 def describe_checkpoint(path: str | Path) -> Preset:
-    """A preset for the VToonify model in `path`.
-
-    Variant and sizes come from the file; what it was trained for alone, from a name that follows `PUBLISHED_NAME`.
-    """
+    """A preset for the model in `path`: variant and sizes from the file, style and degree from a `PUBLISHED_NAME`."""
     path = Path(path).absolute()
     config = read_vtoonify_config(path)
     if preset := _preset_of(path):

@@ -21,13 +21,11 @@ PendingPictures = Callable[[], np.ndarray]  # waits for pictures RGB uint8 [B, h
 
 
 class Renderer:
-    """Renders crops of one size. `use` tells the network, hence style and degree.
+    """Renders crops of one size; `use` tells the network. `parser` is for models that take parsing maps.
 
-    Args:
-        parser: the face parser for models that take parsing maps.
-        batch: frames at a time; None: as many as fit on CUDA, else one. Halved when the memory does not suffice.
-        strips: render strip by strip, with less memory and the same result, as large frames always are.
-        compiled: compile the network for the crop's size and the batch.
+    batch: frames at a time; None: as many as fit on CUDA, else one. Halved when the memory does not suffice.
+    strips: render strip by strip, with less memory and the same result, as large frames always are.
+    compiled: compile the network for the crop's size and the batch.
     """
 
     def __init__(
