@@ -41,7 +41,6 @@ def found_eyes(rgb):
 
 @pytest.fixture(scope="module")
 def astronaut_eyes(astronaut):
-    """[2, 2]: the eyes as they lie in the picture (seen by hand: x 203 and 246, y 103)."""
     eyes = found_eyes(astronaut)
     np.testing.assert_allclose(eyes, [[203, 102], [246, 104]], atol=4)
     return eyes
@@ -58,8 +57,7 @@ def largest_difference(result, expected):
     return np.abs(result.astype(int) - expected).max()
 
 
-def rotated_picture(rgb, degrees):
-    """(picture turned counter-clockwise on a canvas that holds all of it, affine matrix [2, 3] of the turn)."""
+def rotated_picture(rgb, degrees):  # counter-clockwise on a canvas that holds all of it; and the turn's matrix [2, 3]
     height, width = rgb.shape[:2]
     side = math.ceil(math.hypot(height, width))
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
@@ -197,6 +195,15 @@ def test_frames_without_a_face_give_none():
         assert find_all_landmarks(frame) == []
 
 
+def test_window_edges_are_rounded_before_they_are_floored():
+    # Eyes 64 px apart with their centre at (211.6, 135.7): the left edge is 112, which int() would make 104.
+    landmarks = LANDMARKS - sum(eye_centres(LANDMARKS)) / 2
+    left, right = eye_centres(landmarks)
+    landmarks = landmarks * (64 / (right - left)[0]) + (211.6, 135.7)
+    crop = FaceCrop.from_landmarks(landmarks, (400, 500), (100, 100, 120, 120))
+    assert (crop.left, crop.right, crop.top, crop.bottom) == (112, 312, 16, 256)
+
+
 def test_people_far_away_in_a_small_frame_are_found(astronaut, astronaut_eyes):
     far = np.full((102, 320, 3), 128, np.uint8)
     far[:, 100:202] = cv2.resize(astronaut, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
@@ -215,8 +222,6 @@ def test_no_tiny_faces_are_seen_where_there_are_none(name):
 
 
 class GreySource(FrameSource):
-    """One grey frame for two hours."""
-
     first = Frame(np.full((48, 64, 3), 128, np.uint8))
 
     def _read(self):

@@ -15,13 +15,12 @@ from model.media.files import Frame, open_frames, open_sink
 from tests import clips
 from tests.clips import BT709, COLOURS, PATCH, SMPTE170M, copy, index_of, make_clip, marked, patch_colours, patches
 
+RANGES = [{"color_range": ColorRange.MPEG}, {"color_range": ColorRange.JPEG}]
+
 
 def first(path: Path) -> np.ndarray:
     with open_frames(path) as frames:
         return frames.first.rgb
-
-
-RANGES = [{"color_range": ColorRange.MPEG}, {"color_range": ColorRange.JPEG}]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,6 @@ RANGES = [{"color_range": ColorRange.MPEG}, {"color_range": ColorRange.JPEG}]
      (SMPTE170M, {"tagged": False}, 64), (BT709, {"tagged": False}, 720)],
 )  # fmt: skip
 def test_matrix_range_and_depth_give_the_colours_back(tmp_path, matrix, how, height):
-    """Without a tag, small videos are BT.601 and large ones BT.709."""
     clip = make_clip(tmp_path / "c.mp4", [patches(height)], matrix=matrix, **how)
     with av.open(str(clip)) as container:
         assert (container.streams.video[0].colorspace == clips.UNSPECIFIED) == ("tagged" in how)
@@ -51,8 +49,7 @@ def test_written_video_is_tagged_bt709_limited_and_keeps_colours(tmp_path):
 
 
 def test_high_dynamic_range_is_brought_to_bt709():
-    """Reference white is at 75 % of the HLG signal (ITU-R BT.2408)."""
-    code = np.full((96, 64), 64 + 0.75 * 876, np.uint16)
+    code = np.full((96, 64), 64 + 0.75 * 876, np.uint16)  # reference white: 75 % of the HLG signal (ITU-R BT.2408)
     code[64:] = 512
     picture = av.VideoFrame.from_ndarray(code, "yuv420p10le")
     picture.color_trc, picture.color_primaries = ColorTrc.ARIB_STD_B67, ColorPrimaries.BT2020

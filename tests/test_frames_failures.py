@@ -76,7 +76,6 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("share", [0.1, 0.999])
 @pytest.mark.parametrize("name", ["out.mp4", "out.png"])
 def test_a_full_disk_is_one_sentence_and_no_stub(tmp_path, name, share):
-    """Wherever it fills up: in the first pictures, or in the index that a video gets last."""
     source, noise = tmp_path / "in", noises(120, 96, 96)
     if name == "out.png":
         Image.fromarray(noise[0]).save(source, format="BMP")
@@ -112,13 +111,11 @@ def sound_only(path: Path) -> bytes:
 
 
 def playlist(path: Path) -> bytes:
-    """Names another file, which FFmpeg would open."""
     make_clip(path.with_name("part.ts"), [patches()] * 5, tick=Fraction(1, 90000))
     return b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npart.ts\n#EXT-X-ENDLIST\n"
 
 
 def undecodable(path: Path) -> bytes:
-    """A video in which every picture is overwritten."""
     data = make_clip(path, [patches()] * 5).read_bytes()
     start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
     return data[:start] + bytes(end - start) + data[end:]

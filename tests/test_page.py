@@ -88,7 +88,6 @@ def wait_until(condition, pause=lambda milliseconds: time.sleep(milliseconds / 1
 
 
 def address(page, place: str = "#result", number: int = -1) -> str:
-    """Of the picture that the page shows at a place: the last one there is the result."""
     return page.locator(f"{place} img").nth(number).get_attribute("src")
 
 

@@ -195,8 +195,7 @@ def test_the_window_of_who_comes_in_at_the_edge_is_not_cut_off(stylizer):
 
 
 def test_styles_for_people_who_arrive_later(stylize):
-    frames = [frame.rgb for frame in arriving(14)]
-    make_clip(Path("us.mp4"), frames, rate=10)
+    make_clip(Path("us.mp4"), [frame.rgb for frame in arriving(14)], rate=10)
     everybody = ["--content", "us.mp4", "--faces", "all", "--full_frame", 1, "--crop", "follow", "--styles"]
     assert stylize(*everybody, "2=0@1")[::2] == (0, "")
     code, out, err = stylize(*everybody, "1=0,3=1")

@@ -31,7 +31,6 @@ def short_segments(monkeypatch):
 
 @pytest.fixture(scope="module")
 def pictures() -> list[np.ndarray]:
-    """A picture that moves, with detail: the encoder takes pictures out of order."""
     return [np.ascontiguousarray(np.roll(face_picture()[:96], 3 * i, axis=1)) for i in range(COUNT)]
 
 
@@ -58,7 +57,6 @@ def interrupt(path: Path, clip: Path, stop: int, **settings) -> None:
 
 
 def assert_same(path: Path, whole: Path) -> None:
-    """The same pictures, but for the encoder's rounding, at the same times, with the same sound."""
     assert video_times(path) == video_times(whole) and sound_packets(path) == sound_packets(whole)
     with open_frames(path) as film, open_frames(whole) as other:
         assert all(levels_apart(a.rgb, b.rgb).mean() < 1 for a, b in zip(film, other, strict=True))

@@ -41,8 +41,6 @@ def test_the_sample_portrait_is_taken_where_none_is_named(stylize, monkeypatch):
 
 
 def use_preset(monkeypatch, backbone: Backbone) -> None:
-    """Let small models have a style encoder, as published ones do, and a stand-in be loaded for it."""
-
     def preset(path: str) -> Preset:
         exemplars = str(Path(path).with_name(EXEMPLAR_FILE)) if backbone == "dualstylegan" else None
         return Preset("small", backbone, path, exemplars, parser=None)
@@ -157,8 +155,8 @@ def test_names_that_the_terminal_cannot_show_are_no_reason_to_stop(stylize, monk
 
 
 def test_folders_patterns_and_files_of_one_name_never_collide(stylize, monkeypatch):
-    for folder in ("a", "b"):
-        Path(folder).mkdir()
+    Path("a").mkdir()
+    Path("b").mkdir()
     save_face("a/x.jpg", "a/x.png", "b/X.jpg", "x-2.jpg", "a.b.jpg")
     Path("a/notes.txt").write_text("left out of folders")
     code, out, err = stylize("--content", "a", "b/*", "x-2.jpg", "a.b.jpg", "a/x.jpg")
@@ -166,6 +164,8 @@ def test_folders_patterns_and_files_of_one_name_never_collide(stylize, monkeypat
     names = [line.split(" → ")[1].removeprefix("output/").removesuffix("_vtoonify_d.jpg") for line in out.splitlines()]
     assert names == ["x", "x-2", "X-3", "x-2-2", "a.b"]
     assert len(results()) == 2 * len(names)
+    assert batch.unique_name("ü" * 120, set()) == "ü" * 100, "shortened at whole letters"
+    assert batch.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
 
 
 def test_results_are_neither_read_as_photos_nor_written_over_contents(stylize):
@@ -177,11 +177,6 @@ def test_results_are_neither_read_as_photos_nor_written_over_contents(stylize):
     code, out, _ = stylize("--content", "me.jpg", "me_input.jpg", "--output_path", ".")
     assert code == 0 and "me.jpg → me-2_vtoonify_d.jpg" in out
     assert Path("me_input.jpg").read_bytes() == before
-
-
-def test_long_names_are_shortened_at_whole_letters():
-    assert batch.unique_name("ü" * 120, set()) == "ü" * 100
-    assert batch.unique_name("a.b", {"a.b", "a.b-2"}) == "a.b-3"
 
 
 def test_one_bad_content_among_three_does_not_stop_the_others(stylize):

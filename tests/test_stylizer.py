@@ -34,8 +34,7 @@ def stylizer() -> Stylizer:
 
 
 @pytest.fixture
-def whole(stylizer):
-    """A portrait of frames as `noises` gives them, which need no face."""
+def whole(stylizer):  # a portrait of frames as `noises` gives them, which need no face
     return stylizer.fit(noises(1)[0], scale_image=False)
 
 

@@ -18,10 +18,7 @@ def _eyes_and_mouth(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) of the eyes on the left and on the right of an upright face, float64 `[2]` each: means of six landmarks.
-
-    Raises InputError if they coincide.
-    """
+    """(x, y) of the left and the right eye of an upright face, float64 `[2]` each. InputError if they coincide."""
     left, right, _ = _eyes_and_mouth(landmarks)
     if not math.dist(left, right) >= MIN_EYE_DISTANCE:
         raise InputError("The face is too small to tell its eyes apart; use a picture in which it is larger.")

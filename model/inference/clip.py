@@ -28,8 +28,7 @@ def stylised(
     """The frames of the cartoon, in order, with the times of `frames`.
 
     Args:
-        people: who is stylised, each in the style of their own look; more than one need `look.full_frame`. Nearer
-            people (larger faces) cover those behind.
+        people: each in the style of their own look; more than one need `look.full_frame`. Nearer ones cover others.
         look: crop, lost, full_frame, compare and steady are those of the clip.
         maps_of: where the parsing maps of a single person come from; None: each frame is parsed alone.
         newcomer: with `--crop follow`, makes a person of somebody who arrives; None: nobody joins.

@@ -62,10 +62,7 @@ def open_frames(path: str | Path) -> FrameSource:
 
 
 def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
-    """Opens a sink whose kind follows from the suffix: .jpg, .jpeg, .png for one frame, .mp4 for a video.
-
-    `source` lends a video its clock and its sound. Raises InputError if nothing can be written at `path`.
-    """
+    """Opens a sink for .jpg, .jpeg, .png (one frame) or .mp4, with clock and sound of `source`; or InputError."""
     path = Path(path)
     sinks = dict.fromkeys(WRITTEN_PHOTOS, PhotoSink) | {".mp4": VideoSink}
     if sink := sinks.get(path.suffix.lower()):

@@ -142,10 +142,9 @@ class Film:
 
 
 class Sound:
-    """The sound of `source`, which has some, brought into `output` bit by bit as its pictures go along.
+    """The sound of `source`, brought into `output` bit by bit: its own packets where mp4 can hold them, else AAC.
 
-    Make it after the picture stream and before the first packet goes out. The packets are the source's own
-    where mp4 can hold them, else AAC.
+    Make it after the picture stream and before the first packet goes out.
     """
 
     def __init__(self, source: FrameSource, output: OutputContainer):
