@@ -21,7 +21,6 @@ MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is 
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
     ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
 }  # fmt: skip
-
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
 RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name

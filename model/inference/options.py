@@ -13,9 +13,8 @@ from model.inference.scene import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
 from model.styles.presets import choose_preset
 
-# Options for files only, and for one face only.
-NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")
-ONE_FACE = ("parsing_map_path", "smooth", "compile")
+NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")  # for files only
+ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
 
 
 @dataclass

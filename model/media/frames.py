@@ -28,10 +28,7 @@ class Frame:
 
 
 class FrameSource(AbstractContextManager):
-    """Frames read one by one; every loop over a source starts at its first frame again.
-
-    path, name: the file, and what results are called after. Subclasses set the attributes below where they differ.
-    """
+    """Frames of the file `path`, one by one, for results called after `name`; every loop starts at the first again."""
 
     first: Frame  # known as soon as the source is open
     is_video = True

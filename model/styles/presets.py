@@ -95,8 +95,7 @@ PRESETS = (  # the starters, and the models that the authors of VToonify publish
     _dual("illustration-s086-c", "illustration", "vtoonify_s086_d_c", 156, 86, style=86, colour_transfer=True),
 )  # fmt: skip
 
-# Collections without a model for all styles.
-SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}
+SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}  # no model of all styles
 BY_NAME = {preset.name: preset for preset in PRESETS}
 BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
 
