@@ -67,10 +67,8 @@ class Discriminator(nn.Module):
         self.final_linear = nn.Sequential(hidden, EqualLinear(widths[4], out_dim))
 
     def forward(self, image: Tensor, degree: Tensor | None = None, style_index: Tensor | None = None) -> Tensor:
-        """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1].
-
-        With `num_styles`, `degree` is `[B]` in [0, 1] and `style_index` `[B]` integers below `num_styles`.
-        """
+        """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1]. With `num_styles`, `degree` is `[B]` in
+        [0, 1] and `style_index` `[B]` integers below `num_styles`."""
         x = self.final_linear(self.final_conv(minibatch_stddev(self.convs(image))).flatten(1))
         if self.num_styles is None:
             return x
@@ -98,10 +96,8 @@ class PatchDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
 
     def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
-        """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1].
-
-        S is a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers.
-        """
+        """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1]. S is
+        a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers."""
         share = degree.view(-1, 1).to(image.dtype)
         style = share * F.one_hot(style_index, self.num_styles)
         wanted = self.condition(torch.cat([style, 1 - share], dim=1))[:, :, None, None]

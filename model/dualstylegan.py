@@ -1,8 +1,6 @@
-"""DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path.
-
-Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's w+ layers are
-transformed and mixed with the intrinsic ones (colour). `interp_weights`: one a w+ layer, 0 = photo, 1 = exemplar.
-"""
+"""DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path. Up to 32 px, ModRes blocks add a
+residual that an exemplar styles (structure); above, the exemplar's w+ layers are transformed and mixed with the
+intrinsic ones (colour). `interp_weights`: one a w+ layer, 0 = photo, 1 = exemplar."""
 
 from collections.abc import Sequence
 
@@ -90,10 +88,8 @@ class DualStyleGAN(nn.Module):
         self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights, size: int, noise: Noise = "none"
     ) -> FeatureAndSkip:
         """Feature and skip image, `size` pixels a side.
-
         w_plus: intrinsic code `[B, w_layers, D]`; exemplar: extrinsic code `[B, w_layers, D]` in w+, or None for the
-        plain generator; interp_weights: `[w_layers]` or `[B, w_layers]`.
-        """
+        plain generator; interp_weights: `[w_layers]` or `[B, w_layers]`."""
         if exemplar is None:
             return self.generator.features_at(w_plus, size, noise)
         structure = self.config.structure_layers

@@ -81,9 +81,7 @@ class PSPEncoder(nn.Module):
 
     def forward(self, face: Tensor) -> Tensor:
         """Codes `[B, 18, 512]` relative to the mean code; InputError for another size.
-
-        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
-        """
+        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ."""
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
             raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
         x, features = self.input_layer(face), []

@@ -42,9 +42,7 @@ class RAFT(optical_flow.RAFT):
 
     def forward(self, image1: Tensor, image2: Tensor) -> Tensor:
         """Flow `[B, 2, H, W]`, (x, y) in pixels: `image1` at p shows what `image2` shows at p + flow(p).
-
-        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size, but one.
-        """
+        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size, but one."""
         if image1.shape != image2.shape:
             raise InputError(f"optical flow takes images of one shape, not {[*image1.shape]} and {[*image2.shape]}.")
         height, width = image1.shape[-2:]

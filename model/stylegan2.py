@@ -1,8 +1,6 @@
-"""StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch.
-
-`w_plus` is `[B, w_layers, style_dim]`. `conv1` takes layer 0 of it, `to_rgb1` layer 1, level k (which doubles the
-resolution) layers 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbouring levels share one.
-"""
+"""StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch. `w_plus` is `[B, w_layers, style_dim]`. `conv1`
+takes layer 0 of it, `to_rgb1` layer 1, level k (which doubles the resolution) layers 1+2k and 2+2k for its two
+convolutions and 3+2k for its picture: neighbouring levels share one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -93,10 +91,8 @@ class EqualConv2d(nn.Module):
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3).
-
-    Input and output are scaled in their place: the same sum, in which one convolution serves a batch of styles.
-    """
+    """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3). Input
+    and output are scaled in their place: the same sum, in which one convolution serves a batch of styles."""
 
     def __init__(self, in_channels, out_channels, kernel, style_dim, demodulate=True, upsample=False):
         super().__init__()

@@ -31,12 +31,10 @@ PASS_THROUGH_SCALE = 0.01  # what is left of random fusion weights when training
 
 @dataclass(frozen=True)
 class VToonifyConfig:
-    """Sizes of a model; the defaults are those of the published files, which carry no configuration.
-
-    The encoder is as wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below
-    the output, and sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`:
-    pixels between the eyes in the inputs that the model was trained on; faces are scaled to it.
-    """
+    """Sizes of a model; the defaults are those of the published files, which carry no configuration. The encoder is as
+    wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below the output, and
+    sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`: pixels between
+    the eyes in the inputs that the model was trained on; faces are scaled to it."""
 
     backbone: Backbone = "dualstylegan"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -109,10 +107,8 @@ class MaskedFusion(nn.Module):
         self.linear = nn.Sequential(nn.Linear(1, half), act, nn.Linear(half, DEGREE_DIM), act)
 
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
-        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask.
-
-        Returns the feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one.
-        """
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask. Returns the
+        feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one."""
         if degree is None:
             return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
         both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree))

@@ -100,10 +100,8 @@ def call_raft(network: RAFT, inputs: Inputs, params: dict) -> Outputs:
 
 def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> Tensor:
     """Smoothed logits [T, C, H, W] of a whole clip, the reference of `Smoother`.
-
     frames: [T, 3, 2H, 2W] and logits: [T, C, 2H, 2W], enlarged; flows: [T, 2·radius + 1, 2, 2H, 2W], where flows[i, j]
-    warps frame `window(i, T, radius)[j]` onto frame i.
-    """
+    warps frame `window(i, T, radius)[j]` onto frame i."""
     smoothed = []
     for index, sources in enumerate(window(i, len(frames), radius) for i in range(len(frames))):
         others = [(place, source) for place, source in enumerate(sources) if place != radius]

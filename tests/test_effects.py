@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from model.effects.composite import FullFrame, edge_fade, person_mask, seam_offset
-from model.effects.flow import Denoiser
-from model.effects.grayscale import keep_grey
+from model.effects import Denoiser, FullFrame, edge_fade, keep_grey, person_mask, seam_offset
 from model.faces.window import MovingWindow
 from model.inference.look import Look
 from model.media.frames import Frame

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from model.effects.composite import FullFrame
+from model.effects import FullFrame
 from model.inference.look import Look
 from model.inference.people import Person
 from model.inference.scene import Newcomer, Scene, Shot, View

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain
 
-from model.effects.composite import FullFrame
+from model.effects import FullFrame
 from model.faces.detect import find_landmarks_quickly
 from model.inference.clip import beside, stylised
 from model.inference.job import make_stylizer

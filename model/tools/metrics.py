@@ -30,7 +30,7 @@ from model.common.errors import InputError
 from model.common.tables import markdown_table
 from model.common.tensors import pixel_grid
 from model.common.weight_files import write_whole
-from model.effects.flow import dense_flow, warp
+from model.effects import dense_flow, warp
 from model.faces.detect import dlib_points, find_landmarks_quickly, model_file
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -48,10 +48,9 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float]:
     """Mean absolute difference in levels between two neighbouring frames of each video, after warping.
-
     before, after: the frame of a video, RGB uint8 `[H, W, 3]`, perhaps followed by what was made of it, of any size.
-    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in common.
-    """
+    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in
+    common."""
     flow, back = dense_flow(before[0], after[0]), dense_flow(after[0], before[0])
     height, width = flow.shape[:2]
     target = pixel_grid(height, width) + flow
@@ -88,11 +87,9 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
 
 
 def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
-    """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time.
-
-    Returns `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured
-    at the size of the first video. Raises InputError where the two don't show the same.
-    """
+    """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time. Returns
+    `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured at the
+    size of the first video. Raises InputError where the two don't show the same."""
     found, before = [], None
     for number, moment in enumerate(moments):
         pictures = [frame.rgb for frame in moment]
@@ -118,9 +115,7 @@ def means(video: np.ndarray) -> np.ndarray:
 
 def at_same_times(first: Iterable[Frame], second: Iterable[Frame], apart: float) -> Iterator[tuple[Frame, Frame]]:
     """Frames of two videos that are at most `apart` seconds from each other; what only one of them has is left out.
-
-    Raises InputError where one goes on after the end of the other.
-    """
+    Raises InputError where one goes on after the end of the other."""
     ours, theirs = iter(first), iter(second)
     one, other = next(ours, None), next(theirs, None)
     while one and other:
@@ -153,10 +148,8 @@ def measure_files(paths: Sequence[str], count: int | None) -> dict[str, np.ndarr
 
 
 def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str, np.ndarray]:
-    """Metrics of the crop around the face in a video, and of its cartoon in every style, at degree 1.
-
-    Raises InputError for no video or no face.
-    """
+    """Metrics of the crop around the face in a video, and of its cartoon in every style, at degree 1. Raises InputError
+    for no video or no face."""
     videos = {}
     with open_video(path) as source:
         portrait = stylizer.fit_source(source)
