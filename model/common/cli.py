@@ -1,4 +1,5 @@
-"""Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help."""
+"""Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help.
+Also what programs need besides: one sentence for an error, Ctrl-C held back while something is written, tables."""
 
 import argparse
 import dataclasses
@@ -7,8 +8,10 @@ import os
 import re
 import signal
 import sys
+import threading
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -136,3 +139,40 @@ def run(main: Callable[[], None]) -> NoReturn:
     if message is not None:
         say(message)
     sys.exit(code)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
+    seen: list[int] = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    previous = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    try:
+        yield seen
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block is through, so that what it writes is not torn."""
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set handlers, or is hit
+        yield
+        return
+    with noted_signals() as seen:
+        yield
+    if seen:
+        signal.raise_signal(seen[0])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:
+    """A Markdown table; all but the first `text_columns` columns are aligned to the right."""
+    align = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, align, *rows))
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the columns aligned to the left by spaces."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from model import checkpoints
 from model.common import cli
-from model.common.cli import option
+from model.common.cli import markdown_table, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
-from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
