@@ -135,10 +135,9 @@ def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> G
 
 def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminator | None:
     """The discriminator that comes with a StyleGAN2 generator of these sizes; None where the file has none."""
-    expected = "a StyleGAN2 with its discriminator"
+    expected, build = "a StyleGAN2 with its discriminator", partial(Discriminator, None, config.size, config.channels)
     if DISCRIMINATOR_KEY not in files.read_contents(path, expected, lazily=True):
         return None
-    build = partial(Discriminator, None, config.size, config.channels)
     return files.load_network(build, path, expected, DISCRIMINATOR_KEY)
 
 

@@ -86,11 +86,9 @@ class PatchDiscriminator(nn.Module):
         act = nn.LeakyReLU(LEAK)
         self.fine = nn.Sequential(nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act)
         self.condition = nn.Linear(num_styles + 1, 2 * width)
-        self.coarse = nn.Sequential(
-            nn.Conv2d(2 * width + 3, 4 * width, 4, 2, 1), act,
-            nn.Conv2d(4 * width, 4 * width, 3, 1, 1), act,
-            nn.Conv2d(4 * width, 1, 3, 1, 1),
-        )  # fmt: skip
+        wide = 4 * width
+        layers = nn.Conv2d(2 * width + 3, wide, 4, 2, 1), act, nn.Conv2d(wide, wide, 3, 1, 1), act
+        self.coarse = nn.Sequential(*layers, nn.Conv2d(wide, 1, 3, 1, 1))
         for layer in (*self.fine, *self.coarse[:-1]):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)

@@ -40,9 +40,7 @@ class FullFrame:
         size = (self.scale * width, self.scale * height)
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
-    def __call__(
-        self, whole: np.ndarray, crop: np.ndarray, result: np.ndarray, window: MovingWindow, share: float = 1.0
-    ) -> None:
+    def __call__(self, whole, crop, result: np.ndarray, window: MovingWindow, share: float = 1.0) -> None:
         """Draw `result`, the stylised crop uint8 `[k·h, k·w, 3]`, into `whole` `[scale·H, scale·W, 3]`, in place.
         whole: from `enlarge`; crop: what `window` shows of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to
         1."""

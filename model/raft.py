@@ -46,7 +46,8 @@ class RAFT(optical_flow.RAFT):
         if image1.shape != image2.shape:
             raise InputError(f"optical flow takes images of one shape, not {[*image1.shape]} and {[*image2.shape]}.")
         height, width = image1.shape[-2:]
-        left, _, top, _ = padding = _padding(width) + _padding(height)
+        missing = [max(SMALLEST_SIDE, side + -side % STRIDE) - side for side in (width, height)]
+        left, _, top, _ = padding = [part for total in missing for part in (total // 2, total - total // 2)]
         padded = [F.pad(image, padding, mode="replicate") for image in (image1, image2)]
         return super().forward(*padded, self.iterations)[-1][..., top : top + height, left : left + width]
 
@@ -61,9 +62,3 @@ def to_torchvision_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, replacement, name)
         renamed[name] = value
     return renamed
-
-
-def _padding(side: int) -> list[int]:
-    """Pixels before and after a side, shared evenly, that make it a multiple of 8 and large enough."""
-    missing = max(SMALLEST_SIDE, side + -side % STRIDE) - side
-    return [missing // 2, missing - missing // 2]

@@ -19,21 +19,15 @@ from model.common.errors import InputError
 
 OptionsType = TypeVar("OptionsType")
 
-# What a shell reports for programs that Ctrl-C ended, and whose reader, such as `head`, went away: 130 and 141.
-EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
-# First words that are lower case after the program's name; any other first word may be a file's.
-OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
+EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two as a shell reports them
+OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")  # lower case after the program's name; others may be a file's
 
 
 def option(default: Any, help: str, *, least=-math.inf, most=math.inf, needs=None, free=False, **for_argparse) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
-
-    Args:
-        least, most: range of a number, or of each number of a list.
-        needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
-        free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
-        for_argparse: `choices`, `metavar` and `nargs` of `add_argument`.
-    """
+    least, most: range of a number, or of each number of a list; for_argparse: `choices`, `metavar`, `nargs`;
+    needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata;
+    free: the option may differ between a run and its continuation (`--resume`): it does not change the result."""
     limits = {"least": least, "most": most, "needs": needs, "free": free}
     default = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
     return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse, "argparse": for_argparse})

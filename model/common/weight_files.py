@@ -84,8 +84,7 @@ class _Pickled:
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickler that knows numpy arrays and Python's own containers and nothing else."""
 
-    # The third one is `_core` since numpy 2.
-    ARRAYS = re.compile(r"numpy\.(ndarray|dtype|_?core\.multiarray\._reconstruct)")
+    ARRAYS = re.compile(r"numpy\.(ndarray|dtype|_?core\.multiarray\._reconstruct)")  # `_core` since numpy 2
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
@@ -117,9 +116,7 @@ def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") ->
     return tensors
 
 
-def load_network(
-    build: Callable[[], Network], path: str | Path, expected: str, key: str = "", rename: Callable[[dict], dict] = dict
-) -> Network:
+def load_network(build: Callable[[], Network], path: str | Path, expected: str, key="", rename=dict) -> Network:
     """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`. It is built
     without memory and takes the file's tensors over, which is faster than random starting weights. So every buffer has
     to be in the file, or be set by the caller."""

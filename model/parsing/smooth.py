@@ -54,8 +54,7 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radiu
     """Smooth the logits [C, H, W] of one frame [3, H, W] with those of its neighbours, pulled along the optical flow.
     neighbours: of each, frame, logits, the flow [2, H, W] in pixels from `frame` to where the neighbour shows the same,
     and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W]."""
-    total, weights = logits, torch.ones_like(logits[:1])
-    time_sigma = radius + 0.5
+    total, weights, time_sigma = logits, torch.ones_like(logits[:1]), radius + 0.5
     for near_frame, near_logits, flow, offset in neighbours:
         warped, valid = warp(torch.cat([near_frame, near_logits])[None], flow[None])
         difference = (frame - warped[0, :3]).square().mean(dim=0, keepdim=True)
@@ -88,8 +87,7 @@ class Smoother:
     @torch.no_grad()
     def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
         """Smoothed logits float16 `[19, H, W]` of crops RGB uint8 `[H, W, 3]`, in order, from frame `start` on."""
-        seen: dict[int, tuple[Tensor, Tensor]] = {}
-        count = 0
+        seen, count = {}, 0
         # Frame `index` is smoothed when `crop`, which is `radius` frames ahead, was read, or the clip has ended.
         for index, crop in enumerate(chain(crops, repeat(None, self.radius)), -self.radius):
             if crop is not None:

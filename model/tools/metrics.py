@@ -8,8 +8,7 @@ With two videos, the second is what was made of the first (style_transfer.py wit
 that both show the same). With --model, the crop around the face is compared with what the model makes of it, in every
 style at degree 1. Flicker is what is left between neighbouring frames after the motion of the input is taken out, in
 levels of 255, and its ratio is to the input's own; sharpness is the mean magnitude of the Laplacian; identity is the
-distance of dlib's face descriptors (0 the same picture, below 0.6 the same person).
-"""
+distance of dlib's face descriptors (0 the same picture, below 0.6 the same person)."""
 
 import argparse
 import json
@@ -98,8 +97,7 @@ def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
             sizes = f"{width} x {height} and {w} x {h}"
             raise InputError(f"The videos show different parts ({sizes}): use --full_frame or --no_scale_image.")
         alike = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in pictures]
-        nothing = [np.nan] * len(pictures)
-        identity = nothing
+        identity = nothing = [np.nan] * len(pictures)
         if len(pictures) > 1 and number % IDENTITY_EVERY == 0:
             identity = [np.nan, np.linalg.norm(np.subtract(*map(descriptor, pictures)))]
         flicker = flicker_between(before, pictures) if before else nothing
@@ -187,7 +185,6 @@ def plot(path: Path, videos: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    """Print a table; write JSON and a plot when asked."""
     parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", help="the video")
     parser.add_argument("cartoon", nargs="?", help="what was made of it")
