@@ -73,11 +73,9 @@ def test_building_is_silent_and_needs_no_file(vgg_file, capfd, recwarn):
     assert not vgg_file.exists() and not recwarn.list and capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [({"features.28.bias": torch.zeros(3)}, "parameter features.28.bias has shape [3], not [512]"),
-     ({"model": {"weight": torch.zeros(1)}}, ""), (b"", ""), (b"<html>not found</html>", "")],
-)  # fmt: skip
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"features.28.bias": torch.zeros(3)}, "parameter features.28.bias has shape [3], not [512]"),
+    ({"model": {"weight": torch.zeros(1)}}, ""), (b"", ""), (b"<html>not found</html>", "")])  # fmt: skip
 def test_another_file_gets_one_sentence(vgg_file, weights, change, sentence):
     if isinstance(change, bytes):
         vgg_file.write_bytes(change)

@@ -211,12 +211,10 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     assert published.name == "clip_parsingmap.npy" and np.array_equal(np.load(published), np.stack(list(one)))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [([], "--video_path is missing"), (["--video_path", "none.mp4"], "none.mp4"),
-     (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
-     (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth")],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "told"), [
+    ([], "--video_path is missing"), (["--video_path", "none.mp4"], "none.mp4"),
+    (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
+    (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth")])  # fmt: skip
 def test_wrong_options_are_a_sentence(networks, call, capsys, arguments, told):
     assert call(smooth_parsing_map.main, *networks[:2], *arguments) == 2
     assert told in capsys.readouterr().err and not Path("output").exists()

@@ -91,11 +91,9 @@ def test_exemplars_of_every_numpy_are_read(tmp_path, dtype, protocol):
     np.testing.assert_equal(saved, loaded)
 
 
-@pytest.mark.parametrize(
-    "codes",
-    [{}, [1.0], {"a": np.zeros((2, 3, 4))}, {"a": np.zeros((3, 4))}, {"a": np.zeros((1, 3, 4), int)}, {"a": "text"},
-     {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 3, 5))}, {"a": np.full((1, 3, 4), np.nan)}],
-)  # fmt: skip
+@pytest.mark.parametrize("codes", [
+    {}, [1.0], {"a": np.zeros((2, 3, 4))}, {"a": np.zeros((3, 4))}, {"a": np.zeros((1, 3, 4), int)}, {"a": "text"},
+    {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 3, 5))}, {"a": np.full((1, 3, 4), np.nan)}])  # fmt: skip
 def test_exemplars_of_other_shapes_and_kinds_are_refused(tmp_path, codes):
     np.save(tmp_path / "codes.npy", codes, allow_pickle=True)
     with pytest.raises(InputError, match=r"codes\.npy is not a file of exemplar style codes"):
