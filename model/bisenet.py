@@ -26,7 +26,6 @@ class ResNet18Features(ResNet):
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution that keeps the size, batch norm, ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels), relu=nn.ReLU()))
 
@@ -48,7 +47,7 @@ class AttentionRefinement(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         feature = self.conv(x)
-        return feature * torch.sigmoid(self.bn_atten(self.conv_atten(_global_mean(feature))))
+        return feature * torch.sigmoid(self.bn_atten(self.conv_atten(feature.mean((2, 3), True))))
 
 
 class FeatureFusion(nn.Module):
@@ -62,7 +61,7 @@ class FeatureFusion(nn.Module):
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
         feature = self.convblk(torch.cat([detail, context], dim=1))
-        return feature + feature * torch.sigmoid(self.conv2(F.relu(self.conv1(_global_mean(feature)))))
+        return feature + feature * torch.sigmoid(self.conv2(F.relu(self.conv1(feature.mean((2, 3), True)))))
 
 
 class ContextPath(nn.Module):
@@ -78,7 +77,7 @@ class ContextPath(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns ResNet features [B, 128, H/8, W/8], context [B, 128, H/8, W/8] and context [B, 128, H/16, W/16]."""
         eighth, sixteenth, thirty_second = self.resnet(image)
-        coarse = self.arm32(thirty_second) + self.conv_avg(_global_mean(thirty_second))
+        coarse = self.arm32(thirty_second) + self.conv_avg(thirty_second.mean((2, 3), True))
         context16 = self.conv_head32(F.interpolate(coarse, sixteenth.shape[-2:]))
         context8 = self.conv_head16(F.interpolate(self.arm16(sixteenth) + context16, eighth.shape[-2:]))
         return eighth, context8, context16
@@ -96,9 +95,4 @@ class BiSeNet(nn.Module):
         """Logits `[B, 19, H, W]` for `image [B, 3, H, W]` of any size: RGB in [-1, 1] times PARSER_GAIN."""
         detail, context, _ = self.cp(image)
         logits = self.conv_out(self.ffm(detail, context))
-        # Corners on corners, as the published weights were trained with.
-        return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)
-
-
-def _global_mean(x: Tensor) -> Tensor:
-    return x.mean(dim=(2, 3), keepdim=True)
+        return F.interpolate(logits, image.shape[-2:], mode="bilinear", align_corners=True)  # as in training

@@ -1,7 +1,5 @@
 """Which weight file holds what: networks and codes from files, and back. `model.common.weight_files` reads and writes.
-
-Loading is strict; an `InputError` says what is wrong with a file.
-"""
+Loading is strict; an `InputError` says what is wrong with a file."""
 
 import argparse
 from collections.abc import Mapping
@@ -37,10 +35,8 @@ EXEMPLAR_FILE = "exstyle_code.npy"  # beside a VToonify-D model, the codes of it
 
 def load_vtoonify(path: str | Path) -> VToonify:
     """A VToonify model, float32, on the CPU, in evaluation mode.
-
     File: `{"g_ema": state_dict}` as published, whose names tell the variant; ours may have a `VToonifyConfig`, as a
-    dictionary, beside it under "config".
-    """
+    dictionary, beside it under "config"."""
     config = read_vtoonify_config(path)
     return files.load_network(lambda: VToonify(config), path, VTOONIFY, EMA_KEY)
 
@@ -85,9 +81,7 @@ def _in_range(config: VToonifyConfig) -> bool:
 
 def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra: dict | None = None) -> None:
     """Write `network` in the published layout; its sizes go along only where they differ from the published ones.
-
-    half: store weights as float16; extra: further entries, which are plain containers, numbers, strings and tensors.
-    """
+    half: store weights as float16; extra: further entries, which are plain containers, numbers, strings and tensors."""
     contents = {**(extra or {}), EMA_KEY: files.stored(network, half)}
     if network.config != VToonifyConfig(backbone=network.config.backbone):
         contents[CONFIG_KEY] = asdict(network.config)
@@ -141,10 +135,9 @@ def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> G
 
 def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminator | None:
     """The discriminator that comes with a StyleGAN2 generator of these sizes; None where the file has none."""
-    expected = "a StyleGAN2 with its discriminator"
+    expected, build = "a StyleGAN2 with its discriminator", partial(Discriminator, None, config.size, config.channels)
     if DISCRIMINATOR_KEY not in files.read_contents(path, expected, lazily=True):
         return None
-    build = partial(Discriminator, None, config.size, config.channels)
     return files.load_network(build, path, expected, DISCRIMINATOR_KEY)
 
 
@@ -167,9 +160,7 @@ def save_weights(path: str | Path, network: nn.Module) -> None:
 
 def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
     """Style codes of exemplars by name: float32 `[1, w_layers, dim]` in z+ (published ones: `[1, 18, 512]`).
-
-    File: a dictionary that `numpy.save` pickled, such as exstyle_code.npy and refined_exstyle_code.npy.
-    """
+    File: a dictionary that `numpy.save` pickled, such as exstyle_code.npy and refined_exstyle_code.npy."""
     codes = files.read_pickled_arrays(path, EXEMPLARS)
     if not codes:
         raise files.not_one(path, EXEMPLARS, "it is an empty dictionary")

@@ -67,10 +67,8 @@ class Discriminator(nn.Module):
         self.final_linear = nn.Sequential(hidden, EqualLinear(widths[4], out_dim))
 
     def forward(self, image: Tensor, degree: Tensor | None = None, style_index: Tensor | None = None) -> Tensor:
-        """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1].
-
-        With `num_styles`, `degree` is `[B]` in [0, 1] and `style_index` `[B]` integers below `num_styles`.
-        """
+        """Logits `[B, 1]` for `image [B, 3, size, size]`, RGB in [-1, 1]. With `num_styles`, `degree` is `[B]` in
+        [0, 1] and `style_index` `[B]` integers below `num_styles`."""
         x = self.final_linear(self.final_conv(minibatch_stddev(self.convs(image))).flatten(1))
         if self.num_styles is None:
             return x
@@ -88,20 +86,16 @@ class PatchDiscriminator(nn.Module):
         act = nn.LeakyReLU(LEAK)
         self.fine = nn.Sequential(nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act)
         self.condition = nn.Linear(num_styles + 1, 2 * width)
-        self.coarse = nn.Sequential(
-            nn.Conv2d(2 * width + 3, 4 * width, 4, 2, 1), act,
-            nn.Conv2d(4 * width, 4 * width, 3, 1, 1), act,
-            nn.Conv2d(4 * width, 1, 3, 1, 1),
-        )  # fmt: skip
+        wide = 4 * width
+        layers = nn.Conv2d(2 * width + 3, wide, 4, 2, 1), act, nn.Conv2d(wide, wide, 3, 1, 1), act
+        self.coarse = nn.Sequential(*layers, nn.Conv2d(wide, 1, 3, 1, 1))
         for layer in (*self.fine, *self.coarse[:-1]):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=LEAK)
 
     def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
-        """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1].
-
-        S is a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers.
-        """
+        """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1]. S is
+        a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers."""
         share = degree.view(-1, 1).to(image.dtype)
         style = share * F.one_hot(style_index, self.num_styles)
         wanted = self.condition(torch.cat([style, 1 - share], dim=1))[:, :, None, None]

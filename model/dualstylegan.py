@@ -1,8 +1,6 @@
-"""DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path.
-
-Up to 32 px, ModRes blocks add a residual that an exemplar styles (structure); above, the exemplar's w+ layers are
-transformed and mixed with the intrinsic ones (colour). `interp_weights`: one a w+ layer, 0 = photo, 1 = exemplar.
-"""
+"""DualStyleGAN (Yang et al., CVPR 2022): StyleGAN2 with an extrinsic style path. Up to 32 px, ModRes blocks add a
+residual that an exemplar styles (structure); above, the exemplar's w+ layers are transformed and mixed with the
+intrinsic ones (colour). `interp_weights`: one a w+ layer, 0 = photo, 1 = exemplar."""
 
 from collections.abc import Sequence
 
@@ -86,14 +84,10 @@ class DualStyleGAN(nn.Module):
         colours = [self.res[i](w_plus[:, i]) for i in range(first, self.config.w_layers)]
         return torch.cat([w_plus[:, :first], torch.stack(colours, dim=1)], dim=1)
 
-    def features_at(
-        self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights, size: int, noise: Noise = "none"
-    ) -> FeatureAndSkip:
+    def features_at(self, w_plus, exemplar, interp_weights: Weights, size: int, noise="none") -> FeatureAndSkip:
         """Feature and skip image, `size` pixels a side.
-
         w_plus: intrinsic code `[B, w_layers, D]`; exemplar: extrinsic code `[B, w_layers, D]` in w+, or None for the
-        plain generator; interp_weights: `[w_layers]` or `[B, w_layers]`.
-        """
+        plain generator; interp_weights: `[w_layers]` or `[B, w_layers]`."""
         if exemplar is None:
             return self.generator.features_at(w_plus, size, noise)
         structure = self.config.structure_layers
@@ -108,8 +102,6 @@ class DualStyleGAN(nn.Module):
 
         return self.generator.features_at(w_plus, size, noise, restyle)
 
-    def forward(
-        self, w_plus: Tensor, exemplar: Tensor | None, interp_weights: Weights = (1.0,) * 18, noise: Noise = "none"
-    ) -> Tensor:
+    def forward(self, w_plus, exemplar, interp_weights: Weights = (1.0,) * 18, noise: Noise = "none") -> Tensor:
         """Render pictures `[B, 3, size, size]`, RGB around [-1, 1]; arguments as in `features_at`."""
         return self.features_at(w_plus, exemplar, interp_weights, self.config.size, noise)[1]

@@ -1,8 +1,6 @@
 """A VToonify with style and degree built in: what is the same for every frame is computed once, not once a frame.
-
-Modulation (StyleGAN2, eq. 1-3), equalised weights, the gain of the leaky ReLUs and the conditions of the adaptive
-norms become weights of plain convolutions. What is left depends on the frame alone: it can be compiled and exported.
-"""
+Modulation (StyleGAN2, eq. 1-3), equalised weights, the gain of the leaky ReLUs and the conditions of the adaptive norms
+become weights of plain convolutions. What is left depends on the frame alone: it can be compiled and exported."""
 
 import copy
 import math
@@ -51,10 +49,8 @@ def modulated(conv: ModulatedConv2d, w: Tensor) -> Tensor:
 
 def upsampling_weight(weight: Tensor, blur: Tensor) -> Tensor:
     """Weights `[4·out, in, 3, 3]` that give the four pixels of each output square, in the order of `pixel_shuffle`.
-
     Upsampling is a transposed convolution with `weight [out, in, 3, 3]` and stride 2, then the filter `blur [4, 4]`:
-    together a transposed convolution with 6×6 weights, of which each output pixel meets every second one.
-    """
+    together a transposed convolution with 6×6 weights, of which each output pixel meets every second one."""
     out_channels, in_channels = weight.shape[:2]
     wide = F.conv2d(weight.reshape(-1, 1, 3, 3), blur[None, None].to(weight).flip(2, 3), padding=3)
     wide = wide.reshape(out_channels, in_channels, 6, 6)
@@ -104,10 +100,8 @@ def fold_level(up: StyledConv, styled: StyledConv, to_rgb: ToRGB, w: Tensor) -> 
 
 class FoldedVToonify(VToonify):
     """The pictures of `network` (within 1e-4) in one style, at one degree, faster: its layers ignore the code.
-
     network: stays as it is, and shares nothing with the result; w_plus: `[1, w_layers, D]` style code in w+; degree: in
-    [0, 1], variant D only. Raises ValueError for several codes at once, and in variant D without a degree.
-    """
+    [0, 1], variant D only. Raises ValueError for several codes at once, and in variant D without a degree."""
 
     degree = None
 
@@ -157,10 +151,8 @@ class FoldedVToonify(VToonify):
 
     def in_strips(self, x: Tensor, height: int = STRIP_HEIGHT) -> Iterator[Tensor]:
         """The pictures of `forward` from top to bottom, `height` input pixels at a time: `[B, 3, 4·height, 4W]` each.
-
         Encoder and fusions, whose norms are over all pixels, see the whole frame. The rest, which needs most of the
-        memory, looks `HALO` beyond each strip, farther than its receptive field: the strips fit without a seam.
-        """
+        memory, looks `HALO` beyond each strip, farther than its receptive field: the strips fit without a seam."""
         whole = x.shape[2]
         x, skip, _ = self._fuse_levels(self.encode(x), None, self.degree)
         height = max(height * x.shape[2] // whole, 1)

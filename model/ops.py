@@ -19,10 +19,8 @@ def make_kernel(gain: float = 1.0) -> Tensor:
 
 def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
     """Insert `up - 1` zeros after each pixel, pad, convolve with `kernel [n, m]`, keep every `down`-th pixel.
-
     x: `[B, C, H, W]`; pad: pixels before and after, on both axes, negative ones crop. Returns
-    `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`.
-    """
+    `[B, C, (H·up + pad0 + pad1 - n) // down + 1, ...]`."""
     batch, channels, height, width = x.shape
     if up > 1:
         x = x.reshape(batch * channels, 1, height, 1, width, 1)

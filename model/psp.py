@@ -11,8 +11,7 @@ from model.stylegan2 import EqualLinear
 
 FACE_SIZE = 256
 CODE_COUNT, CODE_SIZE = 18, 512
-# IR-SE-50 (ArcFace): output channels and number of blocks of each stage; the first block of a stage halves the size.
-STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
+STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))  # IR-SE-50 (ArcFace): channels and blocks; the first block halves
 FEATURE_BLOCKS = (6, 20, 23)  # the last blocks of stages 2, 3 and 4: 64, 32 and 16 px on a 256 px face
 SQUEEZE_RATIO = 16
 HEAD_SIZES = (16,) * 3 + (32,) * 4 + (64,) * 11  # side of the map that each code is read from (pSp, Sec. 3)
@@ -81,9 +80,7 @@ class PSPEncoder(nn.Module):
 
     def forward(self, face: Tensor) -> Tensor:
         """Codes `[B, 18, 512]` relative to the mean code; InputError for another size.
-
-        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ.
-        """
+        face: `[B, 3, 256, 256]`, RGB in [-1, 1], aligned as in FFHQ."""
         if face.shape[1:] != (3, FACE_SIZE, FACE_SIZE):
             raise InputError(f"the style encoder takes aligned faces [B, 3, 256, 256], not {list(face.shape)}.")
         x, features = self.input_layer(face), []
@@ -92,7 +89,7 @@ class PSPEncoder(nn.Module):
             if index in FEATURE_BLOCKS:
                 features.append(x)
         fine, middle, coarse = features
-        corners = {"mode": "bilinear", "align_corners": True}  # as the published weights were trained with
+        corners = {"mode": "bilinear", "align_corners": True}  # as in training
         middle = F.interpolate(coarse, middle.shape[-2:], **corners) + self.latlayer1(middle)
         fine = F.interpolate(middle, fine.shape[-2:], **corners) + self.latlayer2(fine)
         pyramid = {16: coarse, 32: middle, 64: fine}

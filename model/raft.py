@@ -42,13 +42,12 @@ class RAFT(optical_flow.RAFT):
 
     def forward(self, image1: Tensor, image2: Tensor) -> Tensor:
         """Flow `[B, 2, H, W]`, (x, y) in pixels: `image1` at p shows what `image2` shows at p + flow(p).
-
-        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size, but one.
-        """
+        image1, image2: `[B, 3, H, W]`, RGB in [-1, 1], any size, but one."""
         if image1.shape != image2.shape:
             raise InputError(f"optical flow takes images of one shape, not {[*image1.shape]} and {[*image2.shape]}.")
         height, width = image1.shape[-2:]
-        left, _, top, _ = padding = _padding(width) + _padding(height)
+        missing = [max(SMALLEST_SIDE, side + -side % STRIDE) - side for side in (width, height)]
+        left, _, top, _ = padding = [part for total in missing for part in (total // 2, total - total // 2)]
         padded = [F.pad(image, padding, mode="replicate") for image in (image1, image2)]
         return super().forward(*padded, self.iterations)[-1][..., top : top + height, left : left + width]
 
@@ -63,9 +62,3 @@ def to_torchvision_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, replacement, name)
         renamed[name] = value
     return renamed
-
-
-def _padding(side: int) -> list[int]:
-    """Pixels before and after a side, shared evenly, that make it a multiple of 8 and large enough."""
-    missing = max(SMALLEST_SIDE, side + -side % STRIDE) - side
-    return [missing // 2, missing - missing // 2]

@@ -1,8 +1,6 @@
-"""StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch.
-
-`w_plus` is `[B, w_layers, style_dim]`. `conv1` takes layer 0 of it, `to_rgb1` layer 1, level k (which doubles the
-resolution) layers 1+2k and 2+2k for its two convolutions and 3+2k for its picture: neighbouring levels share one.
-"""
+"""StyleGAN2 generator (Karras et al., CVPR 2020), in plain PyTorch. `w_plus` is `[B, w_layers, style_dim]`. `conv1`
+takes layer 0 of it, `to_rgb1` layer 1, level k (which doubles the resolution) layers 1+2k and 2+2k for its two
+convolutions and 3+2k for its picture: neighbouring levels share one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +18,6 @@ Noise = Literal["none", "fixed", "random"] | Sequence[Tensor]
 # What follows each convolution, if anything: takes its number and its output, returns what goes on, of the same shape.
 Block = Callable[[int, Tensor], Tensor] | None
 FeatureAndSkip = tuple[Tensor, Tensor]  # `[B, C, H, W]`, and the picture so far, `[B, 3, H, W]`
-# Width by resolution at channel multiplier 2.
 PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 MAPPING_LEARNING_RATE = 0.01  # learning-rate multiplier of the mapping network
 
@@ -39,18 +36,15 @@ class GeneratorConfig:
 
     @property
     def levels(self) -> int:
-        """Number of doublings from 4 px to `size`."""
-        return int(math.log2(self.size)) - 2
+        return int(math.log2(self.size)) - 2  # doublings from 4 px to `size`
 
     @property
     def w_layers(self) -> int:
-        """Number of w+ layers (18 at 1024 px)."""
-        return 2 * self.levels + 2
+        return 2 * self.levels + 2  # 18 at 1024 px
 
     @property
     def structure_levels(self) -> int:
-        """Number of doublings from 4 px to `structure_size` (3 at 32 px)."""
-        return int(math.log2(self.structure_size)) - 2
+        return int(math.log2(self.structure_size)) - 2  # doublings from 4 px to `structure_size`: 3 at 32 px
 
     @property
     def structure_layers(self) -> int:
@@ -93,10 +87,8 @@ class EqualConv2d(nn.Module):
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3).
-
-    Input and output are scaled in their place: the same sum, in which one convolution serves a batch of styles.
-    """
+    """Convolution whose weights are scaled by a style, per input channel, then normalised (StyleGAN2, eq. 1-3). Input
+    and output are scaled in their place: the same sum, in which one convolution serves a batch of styles."""
 
     def __init__(self, in_channels, out_channels, kernel, style_dim, demodulate=True, upsample=False):
         super().__init__()
@@ -192,12 +184,10 @@ class Generator(nn.Module):
 
     def layer_noise(self, layer: int, x: Tensor, noise: Noise) -> Tensor | None:
         """Noise for synthesis layer `layer` (0 is `conv1`, then two a level) on an input `x [B, C, H, W]`."""
-        if not isinstance(noise, str):
-            return noise[layer]
         if noise == "none":
             return None
-        if noise == "fixed":
-            return getattr(self.noises, f"noise_{layer}")
+        if noise != "random":
+            return getattr(self.noises, f"noise_{layer}") if noise == "fixed" else noise[layer]
         factor = 2 if layer % 2 else 1
         return x.new_empty(x.shape[0], 1, x.shape[2] * factor, x.shape[3] * factor).normal_()
 

@@ -3,8 +3,7 @@
     x [B, 3+19, H, W] ── encoder ──► feature, skip at H/8 ──► decoder level 0..4 ──► y [B, 3, 4H, 4W]
                             └ features at H/8, H/4, H/2, H ──► fused into levels 0..3
 
-Two variants share the class: `toonify` (T, one collection style) and `dualstylegan` (D, exemplar style and degree).
-"""
+Two variants share the class: `toonify` (T, one collection style) and `dualstylegan` (D, exemplar style and degree)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -31,12 +30,10 @@ PASS_THROUGH_SCALE = 0.01  # what is left of random fusion weights when training
 
 @dataclass(frozen=True)
 class VToonifyConfig:
-    """Sizes of a model; the defaults are those of the published files, which carry no configuration.
-
-    The encoder is as wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below
-    the output, and sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`:
-    pixels between the eyes in the inputs that the model was trained on; faces are scaled to it.
-    """
+    """Sizes of a model; the defaults are those of the published files, which carry no configuration. The encoder is as
+    wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below the output, and
+    sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`: pixels between
+    the eyes in the inputs that the model was trained on; faces are scaled to it."""
 
     backbone: Backbone = "dualstylegan"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -53,13 +50,11 @@ class VToonifyConfig:
 
     @property
     def scale(self) -> int:
-        """Output side divided by input side (4 in the paper)."""
-        return self.generator.size // self.in_size * self.subpixel
+        return self.generator.size // self.in_size * self.subpixel  # output side / input side, 4 in the paper
 
     @property
     def decoder_levels(self) -> int:
-        """Generator levels above the structure (5 in the paper)."""
-        return self.generator.levels - self.generator.structure_levels
+        return self.generator.levels - self.generator.structure_levels  # those above the structure, 5 in the paper
 
     @property
     def fusions(self) -> int:
@@ -81,12 +76,10 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv, self.conv2 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(self.conv2(F.leaky_relu(self.conv(x), LEAK)), LEAK)
-        return (x + y) / math.sqrt(2)
+        return (x + F.leaky_relu(self.conv2(F.leaky_relu(self.conv(x), LEAK)), LEAK)) / math.sqrt(2)
 
 
 class PlainFusion(nn.Conv2d):
@@ -109,10 +102,8 @@ class MaskedFusion(nn.Module):
         self.linear = nn.Sequential(nn.Linear(1, half), act, nn.Linear(half, DEGREE_DIM), act)
 
     def forward(self, f_g: Tensor, f_e: Tensor, degree: Tensor | None) -> tuple[Tensor, ...]:
-        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask.
-
-        Returns the feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one.
-        """
+        """Fuse `f_g` and `f_e`, `[B, C, H, W]` each, at `degree [B or 1, 1]`; None: without a mask. Returns the
+        feature, what is let through of `f_e`, and the mask `[B, 1, H, W]`, if there is one."""
         if degree is None:
             return self.conv(torch.cat([f_g, f_e], dim=1)), f_e
         both = self.norm(torch.cat([f_g, (f_g - f_e).abs()], dim=1), self.linear(degree))
@@ -271,13 +262,7 @@ class VToonify(nn.Module):
         return self.decode(self.encode(x, w_plus, degree), w_plus, degree)
 
     def forward(self, x: Tensor, w_plus: Tensor, degree: Degree = None) -> Tensor:
-        """Stylise frames.
-
-        Args:
-            x: `[B, 3 + parsing_channels, H, W]`: RGB in [-1, 1], then parsing logits / 16; H, W multiples of 8.
-            w_plus: `[B or 1, w_layers, D]` style code in w+.
-            degree: style degree in [0, 1], a number or `[B]`; variant D only.
-
-        Returns `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
-        """
+        """Stylise frames: returns `[B, 3, 4H, 4W]`, RGB around [-1, 1], not clamped.
+        x: `[B, 3 + parsing_channels, H, W]`: RGB in [-1, 1], then parsing logits / 16; H, W multiples of 8.
+        w_plus: `[B or 1, w_layers, D]` style code in w+; degree: in [0, 1], a number or `[B]`, variant D only."""
         return self.forward_with_masks(x, w_plus, degree)[0]

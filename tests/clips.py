@@ -106,3 +106,8 @@ def sound_packets(path: Path) -> list[tuple[bytes, Fraction]]:
 def sound_of(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+
+
+def noisy(frames: list[np.ndarray], level: float) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.clip(frame + rng.normal(0, level, frame.shape), 0, 255).round().astype(np.uint8) for frame in frames]

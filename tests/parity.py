@@ -25,11 +25,9 @@ from model.common.errors import InputError
 from model.raft import to_torchvision_names
 from tests import parity_calls
 
-TOLERANCE = 1e-3  # of the largest magnitude
-CHAOTIC_TOLERANCE = 1e-2  # RAFT feeds its own flow back: after ten iterations rounding has grown
-STEADY_ITERATIONS = 10
-LEVELS = 2  # 8-bit images
-ALIGNMENT_LEVELS = 3  # an 8-bit image that was resampled twice
+TOLERANCE, CHAOTIC_TOLERANCE = 1e-3, 1e-2  # of the largest magnitude; RAFT feeds its own flow back: after
+STEADY_ITERATIONS = 10  # rounding has grown
+LEVELS, ALIGNMENT_LEVELS = 2, 3  # 8-bit images; those that were resampled twice
 
 
 class Golden:

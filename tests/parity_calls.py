@@ -38,21 +38,15 @@ Inputs = Outputs = dict[str, Tensor | np.ndarray]
 def call(row: dict, network: nn.Module | None, inputs: Inputs, figures: dict[str, np.ndarray]) -> Outputs:
     """What the call of a row gives by name, tensors [B, ...] or uint8 images [H, W, 3]; nothing for an unknown call."""
     name, params = row["call"], row.get("params", {})
-    match network:
-        case None:
-            return call_function(name, inputs, params, figures)
-        case PSPEncoder():
-            return {"codes_without_latent_avg": network(inputs["face"])}
-        case Discriminator():
-            condition = [torch.tensor(params[key]) for key in ("degree", "style_index") if network.num_styles]
-            return {"logit": network(inputs["image"], *condition)}
-        case VToonify():
-            return call_vtoonify(network, name, inputs, params)
-        case BiSeNet():
-            return call_bisenet(network, name, inputs)
-        case RAFT():
-            return call_raft(network, inputs, params)
-    return call_generator(network, name, inputs, params)
+    if isinstance(network, PSPEncoder):
+        return {"codes_without_latent_avg": network(inputs["face"])}
+    if isinstance(network, Discriminator):
+        condition = [torch.tensor(params[key]) for key in ("degree", "style_index") if network.num_styles]
+        return {"logit": network(inputs["image"], *condition)}
+    if network is None:
+        return call_function(name, inputs, params, figures)
+    callers = {VToonify: call_vtoonify, BiSeNet: call_bisenet, RAFT: call_raft}
+    return callers.get(type(network), call_generator)(network, name, inputs, params)
 
 
 def call_generator(network: Generator | DualStyleGAN, name: str, inputs: Inputs, params: dict) -> Outputs:
@@ -79,7 +73,7 @@ def call_vtoonify(network: VToonify, name: str, inputs: Inputs, params: dict) ->
     return {"image": image, "encoder_feature": encoded.feature, "encoder_skip": encoded.skip, **outputs}
 
 
-def call_bisenet(network: BiSeNet, name: str, inputs: Inputs) -> Outputs:
+def call_bisenet(network: BiSeNet, name: str, inputs: Inputs, _params: dict) -> Outputs:
     if name == "inference_parsing":
         return {name: parse(network, inputs["frame"])}
     image = inputs["image"]
@@ -90,7 +84,7 @@ def call_bisenet(network: BiSeNet, name: str, inputs: Inputs) -> Outputs:
     return {"logits": network(image), **enlarged}
 
 
-def call_raft(network: RAFT, inputs: Inputs, params: dict) -> Outputs:
+def call_raft(network: RAFT, _name: str, inputs: Inputs, params: dict) -> Outputs:
     low, high = params.get("range", (-1, 1))
     images = [2 * (inputs[image] - low) / (high - low) - 1 for image in ("image1", "image2")]
     network.iterations, steps = params["iters"], []
@@ -100,10 +94,8 @@ def call_raft(network: RAFT, inputs: Inputs, params: dict) -> Outputs:
 
 def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> Tensor:
     """Smoothed logits [T, C, H, W] of a whole clip, the reference of `Smoother`.
-
     frames: [T, 3, 2H, 2W] and logits: [T, C, 2H, 2W], enlarged; flows: [T, 2·radius + 1, 2, 2H, 2W], where flows[i, j]
-    warps frame `window(i, T, radius)[j]` onto frame i.
-    """
+    warps frame `window(i, T, radius)[j]` onto frame i."""
     smoothed = []
     for index, sources in enumerate(window(i, len(frames), radius) for i in range(len(frames))):
         others = [(place, source) for place, source in enumerate(sources) if place != radius]
@@ -114,15 +106,11 @@ def smooth_clip(frames: Tensor, logits: Tensor, flows: Tensor, radius: int) -> T
 
 def call_function(name: str, inputs: Inputs, params: dict, figures: dict[str, np.ndarray]) -> Outputs:
     image = inputs.get("image")
-    match name:
-        case "smooth":
-            return {name: smooth_clip(inputs["frames"], inputs["logits"], inputs["flow"], params["window"])}
-        case "blur_downsample":
-            return {name: blur_downsample(image)}
-        case "affine":
-            return {name: apply_affine(image, torch.tensor(params["matrix"], dtype=torch.float32))}
-        case "preprocess":
-            return {name: resize_frame(image, params["scale"])}
-        case "align":
-            return {name: align_face(image, figures[params["landmarks"]], 256)}
-    return {}
+    calls = {
+        "smooth": lambda: smooth_clip(inputs["frames"], inputs["logits"], inputs["flow"], params["window"]),
+        "blur_downsample": lambda: blur_downsample(image),
+        "affine": lambda: apply_affine(image, torch.tensor(params["matrix"], dtype=torch.float32)),
+        "preprocess": lambda: resize_frame(image, params["scale"]),
+        "align": lambda: align_face(image, figures[params["landmarks"]], 256),
+    }
+    return {name: calls[name]()} if name in calls else {}

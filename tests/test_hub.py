@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -23,15 +24,9 @@ REMOTE = f"/PKUWilliamYang/VToonify/resolve/main/models/{NAME}"
 CONTENT = bytes(range(256)) * 64
 VGG = f"/vgg16-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 DAMAGED = "/vgg16-00000000.pth"
-
 ROOT = Path(__file__).parent.parent
 CLOSED_PORT = "http://127.0.0.1:9"  # the discard service, which nobody runs
-
-FETCH = """
-import sys
-from model.common import cli, hub
-cli.run(lambda: print(hub.ensure_file(sys.argv[1], sys.argv[2])))
-"""
+FETCH = "import sys; from model.common import cli, hub; cli.run(lambda: print(hub.ensure_file(*sys.argv[1:])))"
 
 
 @pytest.fixture
@@ -42,9 +37,8 @@ def server() -> Iterator[str]:
         def do_HEAD(self):
             self.content = CONTENT if self.path in (REMOTE, VGG, DAMAGED) else b""
             self.send_response(200 if self.content else 404)
-            headers = {"X-Repo-Commit": "a" * 40, "ETag": '"etag"', "Content-Length": len(self.content)}
-            for name, value in headers.items():
-                self.send_header(name, value)
+            for header in (("X-Repo-Commit", "a" * 40), ("ETag", '"etag"'), ("Content-Length", len(self.content))):
+                self.send_header(*header)
             self.end_headers()
 
         def do_GET(self):
@@ -87,11 +81,9 @@ def test_a_missing_file_is_fetched_into_place(tmp_path, server):
     assert [path for path in folder.rglob("*") if path.suffix in (".pt", ".incomplete")] == [folder / NAME]
 
 
-@pytest.mark.parametrize(
-    ("environment", "reason"),
-    [({"HF_ENDPOINT": CLOSED_PORT}, "no connection"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-     ({"HF_ENDPOINT": "{server}/elsewhere"}, "the server answered 404")],
-)  # fmt: skip
+@pytest.mark.parametrize(("environment", "reason"), [
+    ({"HF_ENDPOINT": CLOSED_PORT}, "no connection"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+    ({"HF_ENDPOINT": "{server}/elsewhere"}, "the server answered 404")])  # fmt: skip
 def test_a_failed_fetch_soon_says_where_to_put_the_file(tmp_path, server, environment, reason):
     folder, began = tmp_path / "checkpoint", time.monotonic()
     environment = {name: value.format(server=server) for name, value in environment.items()}
@@ -108,21 +100,16 @@ def test_importing_fetches_nothing_and_needs_no_hub_library():
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch) -> Path:
-    """Where VGG-16 is looked for and fetched to."""
+def vgg_at(tmp_path, monkeypatch):
+    """A function that makes torchvision's address of VGG-16 another one; it returns where the file is fetched to."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
-    return tmp_path / "hub" / "checkpoints"
+    set_url = partial(monkeypatch.setattr, VGG16_Weights.IMAGENET1K_V1.value, "url")
+    return lambda url: set_url(url) or tmp_path / "hub" / "checkpoints"
 
 
-@pytest.fixture
-def vgg_at(monkeypatch):
-    """A function that makes torchvision's address of VGG-16 another one."""
-    return lambda url: monkeypatch.setattr(VGG16_Weights.IMAGENET1K_V1.value, "url", url)
-
-
-def test_vgg_is_fetched_once_with_a_progress_bar(cache, vgg_at, server, capfd):
-    vgg_at(server + VGG)
+def test_vgg_is_fetched_once_with_a_progress_bar(vgg_at, server, capfd):
+    cache = vgg_at(server + VGG)
     path = hub.ensure_vgg()
     assert path == cache / VGG[1:] and path.read_bytes() == CONTENT
     assert "100%" in capfd.readouterr().err
@@ -130,21 +117,19 @@ def test_vgg_is_fetched_once_with_a_progress_bar(cache, vgg_at, server, capfd):
     assert hub.ensure_vgg() == path
 
 
-@pytest.mark.parametrize(
-    ("url", "reason"),
-    [("{server}/none" + VGG, "the server answered 404"), ("{server}" + DAMAGED, "what came was damaged"),
-     ("{server}" + VGG, "File exists"),
-     (CLOSED_PORT + VGG, "no connection to the server"), ("{silent}" + VGG, "no connection to the server")],
-)  # fmt: skip
-def test_a_failed_fetch_of_vgg_soon_says_where_to_put_it(cache, vgg_at, server, monkeypatch, url, reason):
+@pytest.mark.parametrize(("url", "reason"), [
+    ("{server}/none" + VGG, "the server answered 404"), ("{server}" + DAMAGED, "what came was damaged"),
+    ("{server}" + VGG, "File exists"),
+    (CLOSED_PORT + VGG, "no connection to the server"), ("{silent}" + VGG, "no connection to the server")])  # fmt: skip
+def test_a_failed_fetch_of_vgg_soon_says_where_to_put_it(vgg_at, server, monkeypatch, url, reason):
     monkeypatch.setattr(hub, "ANSWER_WITHIN", 0.2)
-    if reason == "File exists":
-        cache.parent.mkdir(parents=True)
-        cache.write_bytes(b"")  # a file where the folder should be
     limit, began = socket.getdefaulttimeout(), time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         url = url.format(server=server, silent=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        vgg_at(url)
+        cache = vgg_at(url)
+        if reason == "File exists":  # where the folder should be
+            cache.parent.mkdir(parents=True)
+            cache.write_bytes(b"")
         with pytest.raises(InputError) as raised:
             load_perceptual()
     assert time.monotonic() - began < 5 and socket.getdefaulttimeout() == limit

@@ -25,20 +25,15 @@ from tests.small_models import ColourParser, face_picture, noises, save_model
 
 pytest_plugins = ("tests.commands_plugin",)
 
-CLOSE = ("--padding", 48, 48, 48, 48)  # as the fixture that calls style_transfer.py has it
-CPU = torch.device("cpu")
+CLOSE, CPU = ("--padding", 48, 48, 48, 48), torch.device("cpu")  # as the fixture that calls style_transfer.py has it
 CROP = FaceCrop(1.0, left=0, right=32, top=0, bottom=24, frame_size=(24, 32))
 
 
 class ColourFlow(nn.Module):
-    """Stands in for RAFT: a motion that depends on both pictures and their order. `pairs`: those it was asked for."""
-
-    def __init__(self):
-        super().__init__()
-        self.pairs = []
+    """Stands in for RAFT: a motion that depends on both pictures and their order."""
 
     def forward(self, image1, image2):
-        self.pairs.append((image1.sum().item(), image2.sum().item()))
+        self.__dict__.setdefault("pairs", []).append((image1.sum().item(), image2.sum().item()))
         shift = 20 * (image2.mean((1, 2, 3)) - 0.5 * image1.mean((1, 2, 3)))
         return shift.view(-1, 1, 1, 1) * torch.ones_like(image1[:, :2])
 
@@ -134,14 +129,11 @@ def test_ctrl_c_waits_until_a_map_is_stored_and_resume_goes_on(path, resume, mon
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failure_leaves_nothing(path):
+def test_a_failure_leaves_nothing_and_other_maps_and_damaged_ones_are_refused(path):
     with pytest.raises(RuntimeError), MapSink(path, CROP, 2) as sink:
         sink.write(np.zeros((19, 24, 32), np.float16))
         raise RuntimeError
     assert not list(path.parent.iterdir())
-
-
-def test_other_maps_and_damaged_ones_are_refused(path):
     write_maps(path, 3)
     for channels, crop in ((19, replace(CROP, left=8)), (18, CROP)):
         with pytest.raises(InputError, match="another crop"):
@@ -211,12 +203,10 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     assert published.name == "clip_parsingmap.npy" and np.array_equal(np.load(published), np.stack(list(one)))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [([], "--video_path is missing"), (["--video_path", "none.mp4"], "none.mp4"),
-     (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
-     (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth")],
-)  # fmt: skip
+@pytest.mark.parametrize(("arguments", "told"), [
+    ([], "--video_path is missing"), (["--video_path", "none.mp4"], "none.mp4"),
+    (["--video_path", "clip.mp4", "--window_size", 0], "--window_size is 0"),
+    (["--video_path", "clip.mp4", "--raft_path", "none.pth"], "none.pth")])  # fmt: skip
 def test_wrong_options_are_a_sentence(networks, call, capsys, arguments, told):
     assert call(smooth_parsing_map.main, *networks[:2], *arguments) == 2
     assert told in capsys.readouterr().err and not Path("output").exists()

@@ -3,6 +3,7 @@ import io
 import os
 import pickle
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from tests.runs import assert_same
 from tests.small_models import small_network
 
 
+@dataclass
 class Payload:
     """Pickles into a command that makes a file when it is unpickled."""
 
-    def __init__(self, trace: Path):
-        self.trace = trace
+    trace: Path
 
     def __reduce__(self):
         return os.system, (f"touch {self.trace}",)
@@ -32,8 +33,7 @@ def bad_files(folder: Path) -> list[Path]:
     torch.save({"g_ema": small_network().state_dict()}, good)
     with zipfile.ZipFile(other_zip, "w") as archive:
         archive.writestr("notes.txt", "nothing")
-    lfs = b"version https://git-lfs.github.com/spec/v1\n"
-    image = bytes.fromhex("ffd8ffe000104a464946000101") + bytes(300)
+    lfs, image = b"version https://git-lfs.github.com/spec/v1\n", bytes.fromhex("ffd8ffe000104a464946") + bytes(300)
     others = {"truncated": good.getvalue()[:-4000], "zip": other_zip.getvalue(), "pickle": pickle.dumps({"g_ema": {}})}
     for name, data in ({"empty": b"", "text": lfs, "image": image} | others).items():
         (folder / name).write_bytes(data)
@@ -43,14 +43,13 @@ def bad_files(folder: Path) -> list[Path]:
     return [*folder.iterdir(), folder / "missing"]
 
 
-LOADERS = [
+LOADERS = pytest.mark.parametrize("load", [
     checkpoints.load_vtoonify, checkpoints.read_vtoonify_config, checkpoints.load_style_encoder,
     checkpoints.load_parser, checkpoints.load_optical_flow, checkpoints.load_generator, checkpoints.load_dualstylegan,
-    checkpoints.load_exemplars, checkpoints.load_directions,
-]  # fmt: skip
+    checkpoints.load_exemplars, checkpoints.load_directions], ids=lambda load: load.__name__)  # fmt: skip
 
 
-@pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+@LOADERS
 def test_files_of_other_kinds_get_one_sentence_that_names_them(tmp_path, load):
     for path in bad_files(tmp_path):
         if load is checkpoints.read_vtoonify_config and path.name == "strings":
@@ -60,7 +59,7 @@ def test_files_of_other_kinds_get_one_sentence_that_names_them(tmp_path, load):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value), path.name
 
 
-@pytest.mark.parametrize("load", LOADERS, ids=lambda load: load.__name__)
+@LOADERS
 def test_code_in_a_file_is_not_run(tmp_path, load):
     torch.save({"g_ema": Payload(tmp_path / "trace")}, tmp_path / "model.pt")
     np.save(tmp_path / "codes.npy", {"a": Payload(tmp_path / "trace")}, allow_pickle=True)
@@ -87,15 +86,12 @@ def test_exemplars_of_every_numpy_are_read(tmp_path, dtype, protocol):
         assert name == wanted_name and code.dtype == np.float32 and code.flags.writeable
         np.testing.assert_array_equal(code, wanted.astype(np.float32))
     checkpoints.save_exemplars(tmp_path / "codes.npy", loaded)
-    saved = np.load(tmp_path / "codes.npy", allow_pickle=True).item()
-    np.testing.assert_equal(saved, loaded)
+    np.testing.assert_equal(np.load(tmp_path / "codes.npy", allow_pickle=True).item(), loaded)
 
 
-@pytest.mark.parametrize(
-    "codes",
-    [{}, [1.0], {"a": np.zeros((2, 3, 4))}, {"a": np.zeros((3, 4))}, {"a": np.zeros((1, 3, 4), int)}, {"a": "text"},
-     {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 3, 5))}, {"a": np.full((1, 3, 4), np.nan)}],
-)  # fmt: skip
+@pytest.mark.parametrize("codes", [
+    {}, [1.0], {"a": np.zeros((2, 3, 4))}, {"a": np.zeros((3, 4))}, {"a": np.zeros((1, 3, 4), int)}, {"a": "text"},
+    {"a": np.zeros((1, 3, 4)), "b": np.zeros((1, 3, 5))}, {"a": np.full((1, 3, 4), np.nan)}])  # fmt: skip
 def test_exemplars_of_other_shapes_and_kinds_are_refused(tmp_path, codes):
     np.save(tmp_path / "codes.npy", codes, allow_pickle=True)
     with pytest.raises(InputError, match=r"codes\.npy is not a file of exemplar style codes"):

@@ -1,4 +1,5 @@
-"""Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help."""
+"""Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help.
+Also what programs need besides: one sentence for an error, Ctrl-C held back while something is written, tables."""
 
 import argparse
 import dataclasses
@@ -7,8 +8,10 @@ import os
 import re
 import signal
 import sys
+import threading
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -16,21 +19,15 @@ from model.common.errors import InputError
 
 OptionsType = TypeVar("OptionsType")
 
-# What a shell reports for programs that Ctrl-C ended, and whose reader, such as `head`, went away: 130 and 141.
-EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141
-# First words that are lower case after the program's name; any other first word may be a file's.
-OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")
+EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two as a shell reports them
+OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")  # lower case after the program's name; others may be a file's
 
 
 def option(default: Any, help: str, *, least=-math.inf, most=math.inf, needs=None, free=False, **for_argparse) -> Any:
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
-
-    Args:
-        least, most: range of a number, or of each number of a list.
-        needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata.
-        free: the option may differ between a run and its continuation (`--resume`): it does not change the result.
-        for_argparse: `choices`, `metavar` and `nargs` of `add_argument`.
-    """
+    least, most: range of a number, or of each number of a list; for_argparse: `choices`, `metavar`, `nargs`;
+    needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata;
+    free: the option may differ between a run and its continuation (`--resume`): it does not change the result."""
     limits = {"least": least, "most": most, "needs": needs, "free": free}
     default = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
     return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse, "argparse": for_argparse})
@@ -136,3 +133,40 @@ def run(main: Callable[[], None]) -> NoReturn:
     if message is not None:
         say(message)
     sys.exit(code)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
+    seen: list[int] = []
+    numbers = signal.SIGINT, signal.SIGTERM
+    previous = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    try:
+        yield seen
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block is through, so that what it writes is not torn."""
+    if threading.current_thread() is not threading.main_thread():  # no other thread may set handlers, or is hit
+        yield
+        return
+    with noted_signals() as seen:
+        yield
+    if seen:
+        signal.raise_signal(seen[0])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:
+    """A Markdown table; all but the first `text_columns` columns are aligned to the right."""
+    align = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, align, *rows))
+
+
+def plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the columns aligned to the left by spaces."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

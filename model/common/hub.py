@@ -16,9 +16,7 @@ ANSWER_WITHIN = 5.0  # seconds for a server to answer; both libraries would try 
 
 def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     """Path of checkpoint/NAME, which is fetched first, with a progress bar, if it is not on disk.
-
-    name: path below `folder`; an absolute path must exist. Raises InputError, with where to get and put the file.
-    """
+    name: path below `folder`; an absolute path must exist. Raises InputError, with where to get and put the file."""
     folder, target = Path(folder), Path(folder, name)
     if target.is_file():
         return target

@@ -1,6 +1,5 @@
 """Files of tensors and arrays: read without executing anything in them, loaded strictly, written whole or not at all.
-An `InputError` names a wrong file, what was expected, and for a wrong network the first parameter that differs.
-"""
+An `InputError` names a wrong file, what was expected, and for a wrong network the first parameter that differs."""
 
 import contextlib
 import os
@@ -24,10 +23,8 @@ FLOAT_CODES = ("f2", "f4", "f8")  # kinds of numbers that a pickled array may ho
 
 def read_contents(path: str | Path, expected: str, lazily: bool = False) -> dict[str, Any]:
     """The dictionary of tensors (on the CPU) and plain containers in a torch file; InputError for any other file.
-
     expected: what it should be ("a VToonify model"), for the message. lazily: leave tensors on disk until they are
-    used, where the format allows.
-    """
+    used, where the format allows."""
     with _sentences(path, expected):
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     if not isinstance(contents, dict):
@@ -87,8 +84,7 @@ class _Pickled:
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickler that knows numpy arrays and Python's own containers and nothing else."""
 
-    # The third one is `_core` since numpy 2.
-    ARRAYS = re.compile(r"numpy\.(ndarray|dtype|_?core\.multiarray\._reconstruct)")
+    ARRAYS = re.compile(r"numpy\.(ndarray|dtype|_?core\.multiarray\._reconstruct)")  # `_core` since numpy 2
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
@@ -120,14 +116,10 @@ def named_tensors(value: Any, path: str | Path, expected: str, key: str = "") ->
     return tensors
 
 
-def load_network(
-    build: Callable[[], Network], path: str | Path, expected: str, key: str = "", rename: Callable[[dict], dict] = dict
-) -> Network:
-    """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`.
-
-    It is built without memory and takes the file's tensors over, which is faster than random starting weights. So every
-    buffer has to be in the file, or be set by the caller.
-    """
+def load_network(build: Callable[[], Network], path: str | Path, expected: str, key="", rename=dict) -> Network:
+    """The network in `path`, in evaluation mode: its state dict is the file, or stands there under `key`. It is built
+    without memory and takes the file's tensors over, which is faster than random starting weights. So every buffer has
+    to be in the file, or be set by the caller."""
     contents = read_contents(path, expected)
     weights = named_tensors(contents.get(key) if key else contents, path, expected, key)
     with torch.device("meta"):
@@ -168,10 +160,8 @@ def write_contents(path: str | Path, contents: dict[str, Any]) -> None:
 
 
 def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then move it there: until then an older file stays as it is.
-
-    Folders are made. Raises InputError when the disk is full or the place can't be written.
-    """
+    """Let `write` fill a file beside `path`, then move it there: until then an older file stays as it is. Folders are
+    made. Raises InputError when the disk is full or the place can't be written."""
     path = Path(path)
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from model.effects.composite import FullFrame
+from model.effects import FullFrame
 from model.inference.look import Look
 from model.inference.scene import Newcomer, Person, Scene, Shot, View
 from model.inference.stylizer import with_parsing

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from model.common import cli
 from model.common.errors import InputError
-from model.effects.composite import FullFrame
+from model.effects import FullFrame
 from model.faces.detect import find_landmarks_quickly, find_people
 from model.inference.clip import MapsOf, beside, stylised
 from model.inference.look import Look

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from model.common.errors import InputError
-from model.effects.composite import FullFrame
-from model.effects.flow import Denoiser
+from model.effects import Denoiser, FullFrame
 from model.faces.crop import FaceCrop
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker

@@ -1,8 +1,6 @@
-"""Files of parsing maps: what smooth_parsing_map.py writes and style_transfer.py reads.
-
-A file is a zip archive of .npy arrays that `numpy.load` opens: a map float16 `[19, H, W]` for each frame, named by its
-number, and what they were made of. The published program's single array is read, too.
-"""
+"""Files of parsing maps: what smooth_parsing_map.py writes and style_transfer.py reads. A file is a zip archive of .npy
+arrays that `numpy.load` opens: a map float16 `[19, H, W]` for each frame, named by its number, and what they were made
+of. The published program's single array is read, too."""
 
 import json
 import zipfile
@@ -14,8 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from model.common.cli import uninterrupted
 from model.common.errors import InputError
-from model.common.interrupts import uninterrupted
 from model.common.weight_files import write_whole
 from model.faces.crop import FaceCrop
 
@@ -54,10 +52,8 @@ class ParsingMaps(Sequence):
 
 
 class MapSink:
-    """Writes maps one by one into `path`; until all are there, they are in `partial`, beside it.
-
-    That stays after Ctrl-C, and with `resume` the `done` maps in it need not be made again; other exceptions remove it.
-    """
+    """Writes maps one by one into `path`; until all are there, they are in `partial`, beside it. That stays after
+    Ctrl-C, and with `resume` the `done` maps in it need not be made again; other exceptions remove it."""
 
     def __init__(self, path: Path, crop: FaceCrop, radius: int, resume: bool = False):
         self.path, self.partial = path, path.with_name(f"{path.stem}.partial{path.suffix}")
@@ -97,9 +93,7 @@ class MapSink:
 
 def open_maps(path: str | Path, channels: int, crop: FaceCrop) -> Iterable[np.ndarray]:
     """The parsing maps of a clip `[channels, H, W]`, read as they are used. InputError if they are not of this crop.
-
-    The file is one of smooth_parsing_map.py, or the published program's .npy with an array `[N, channels, H, W]`.
-    """
+    The file is one of smooth_parsing_map.py, or the published program's .npy with an array `[N, channels, H, W]`."""
     if zipfile.is_zipfile(path):
         maps = ParsingMaps(path)
         if maps.about != description(crop, maps.about["window_size"]) | {"channels": channels}:

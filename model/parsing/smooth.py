@@ -1,7 +1,5 @@
 """Parsing logits of frames: predicted one by one, or smoothed over time along the optical flow (VToonify, Sec. 4.4).
-
-Both ways look at frames enlarged twofold and give logits at the frame's own size. Frames are RGB in [-1, 1].
-"""
+Both ways look at frames enlarged twofold and give logits at the frame's own size. Frames are RGB in [-1, 1]."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -40,10 +38,8 @@ def parse(parser: nn.Module, frames: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Sample images [B, C, H, W] where the flow [B, 2, H, W], (x, y) in pixels, points.
-
-    Returns the warped images [B, C, H, W] and valid [B, 1, H, W], True where the whole bilinear footprint lies inside.
-    """
+    """Sample images [B, C, H, W] where the flow [B, 2, H, W], (x, y) in pixels, points. Returns the warped images
+    [B, C, H, W] and valid [B, 1, H, W], True where the whole bilinear footprint lies inside."""
     height, width = images.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0]
     y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
@@ -56,12 +52,9 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = RADIUS) -> Tensor:
     """Smooth the logits [C, H, W] of one frame [3, H, W] with those of its neighbours, pulled along the optical flow.
-
     neighbours: of each, frame, logits, the flow [2, H, W] in pixels from `frame` to where the neighbour shows the same,
-    and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W].
-    """
-    total, weights = logits, torch.ones_like(logits[:1])
-    time_sigma = radius + 0.5
+    and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W]."""
+    total, weights, time_sigma = logits, torch.ones_like(logits[:1]), radius + 0.5
     for near_frame, near_logits, flow, offset in neighbours:
         warped, valid = warp(torch.cat([near_frame, near_logits])[None], flow[None])
         difference = (frame - warped[0, :3]).square().mean(dim=0, keepdim=True)
@@ -73,10 +66,8 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radiu
 
 
 def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
-    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius; all within that reach.
-
-    The first and the last `radius` frames of a clip are repeated before its start and after its end.
-    """
+    """Frames to look at around frame `index` of `count`, for the offsets -radius to radius; all within that reach. The
+    first and the last `radius` frames of a clip are repeated before its start and after its end."""
     wanted = np.arange(index - radius, index + radius + 1)
     wanted += radius * (wanted < 0) - radius * (wanted >= count)
     return wanted.clip(0, count - 1).tolist()
@@ -84,10 +75,8 @@ def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
 
 @dataclass
 class Smoother:
-    """Parses the frames of a video and smooths the logits over time.
-
-    Frame i is smoothed once frame i + radius is known, so that memory depends on the window, not on the length.
-    """
+    """Parses the frames of a video and smooths the logits over time. Frame i is smoothed once frame i + radius is
+    known, so that memory depends on the window, not on the length."""
 
     parser: nn.Module  # BiSeNet, on `device`
     flow: Callable[[Tensor, Tensor], Tensor]  # RAFT: the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another
@@ -98,8 +87,7 @@ class Smoother:
     @torch.no_grad()
     def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
         """Smoothed logits float16 `[19, H, W]` of crops RGB uint8 `[H, W, 3]`, in order, from frame `start` on."""
-        seen: dict[int, tuple[Tensor, Tensor]] = {}
-        count = 0
+        seen, count = {}, 0
         # Frame `index` is smoothed when `crop`, which is `radius` frames ahead, was read, or the clip has ended.
         for index, crop in enumerate(chain(crops, repeat(None, self.radius)), -self.radius):
             if crop is not None:

@@ -17,7 +17,7 @@ from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
-from model.effects.grayscale import keep_grey
+from model.effects import keep_grey
 from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
 from model.styles.base import Crop, Degree, Pending, Style

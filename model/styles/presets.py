@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
+from model.common.cli import plain_table
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, SHIPPED
-from model.common.tables import plain_table
 from model.stylegan2 import GeneratorConfig
 from model.vtoonify import Backbone
 

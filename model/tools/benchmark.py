@@ -4,8 +4,7 @@
     python -m model.tools.benchmark --model cartoon --size 400 --json speed.json
 
 Machines are noisy: trust the ratios, which compare neighbours in time, more than the seconds. "error" is the largest
-difference to the first network's picture in levels of 255.
-"""
+difference to the first network's picture in levels of 255."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,11 +18,10 @@ from torch.utils.benchmark import Timer
 
 from model.bisenet import BiSeNet
 from model.common import cli
-from model.common.cli import option
+from model.common.cli import markdown_table, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
-from model.common.tables import markdown_table
 from model.common.weight_files import write_whole
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
@@ -40,11 +38,7 @@ COLUMNS = {"ms": ".0f", "frames/s": ".2f", "ratio": ".1f", "error": ".2f"}
 
 @dataclass
 class Options:
-    """Options of the command line."""
-
-    model: list[str] = option(
-        ["starter", PUBLISHED], f"presets or files of models; {PUBLISHED}: variant D with random weights", nargs="+"
-    )
+    model: list[str] = option(["starter", PUBLISHED], f"presets or files; {PUBLISHED}: D, random weights", nargs="+")
     size: int = option(256, "side of the input in pixels, a multiple of 8", least=INPUT_MULTIPLE)
     batch: int = option(1, "frames at a time", least=1)
     compile: bool = option(False, "also measure the compiled network")
@@ -80,8 +74,7 @@ def measure(style: VToonifyStyle, options: Options) -> dict[str, dict[str, float
     """What the table shows of a frame, for each way to compute it: by the way's name, then by the column's."""
     channels = 3 + style.network.config.parsing_channels
     x = torch.rand(options.batch, channels, options.size, options.size, device=style.device) * 2 - 1
-    found: dict[str, dict[str, float]] = {}
-    exact, slowest = None, None
+    found, exact, slowest = {}, None, None
     for name, work in networks(style, x, options.compile):
         picture = work().float().clamp(-1, 1)
         seconds = median_seconds(work) / options.batch
@@ -107,7 +100,6 @@ def open_model(name: str, options: Options) -> VToonifyStyle:
 
 
 def main() -> None:
-    """Measure all models and print the table; write the JSON file when asked."""
     options = cli.parse(Options, __doc__)
     cli.check_ranges(options)
     if options.size % INPUT_MULTIPLE:

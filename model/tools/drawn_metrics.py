@@ -1,7 +1,6 @@
 """How close a VToonify-D comes to the drawn teacher, on pairs that it was not trained on.
 
-    python -m model.tools.drawn_metrics --pairs PAIRS --ckpt checkpoint/starter/vtoonify_s_d.pt
-"""
+    python -m model.tools.drawn_metrics --pairs PAIRS --ckpt checkpoint/starter/vtoonify_s_d.pt"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from torch import Tensor
 
 from model import checkpoints
 from model.common import cli
-from model.common.cli import option
+from model.common.cli import markdown_table, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
-from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
@@ -26,7 +24,6 @@ from model.training.drawn.raster import to_lab
 from model.vtoonify import VToonify
 
 CHEEKS = ((1, 3, 48, 31), (15, 13, 54, 35))  # landmarks around skin that every face shows
-
 COLUMNS = {
     "l1": "L1",  # mean absolute difference to the teacher's drawing in levels of 255, of the result
     "l1_photo": "L1 of the photo",
@@ -39,8 +36,6 @@ COLUMNS = {
 
 @dataclass
 class Options:
-    """Options of the command line."""
-
     pairs: list[str] = option([], "pairs of the drawn teacher: folders or .tar files", nargs="+", metavar="SHARDS")
     ckpt: str = option("checkpoint/starter/vtoonify_s_d.pt", "VToonify-D; its exstyle_code.npy lies beside it")
     device: str = option("auto", "where to compute", choices=DEVICES)
@@ -102,7 +97,6 @@ def student_view(photo: np.ndarray, scale: int) -> Tensor:
 
 
 def main() -> None:
-    """Print the table."""
     options = cli.parse(Options, __doc__)
     if not options.pairs:
         raise InputError("--pairs is missing: give folders of generate_data.py --teacher drawn.")

@@ -7,8 +7,7 @@ The file takes `frame`, float32 [1, 3, H, W], RGB in [-1, 1], H and W multiples 
 [1, 22, H, W], with the parser's logits divided by 16 behind the colours. It gives `picture`, float32 [1, 3, 4H, 4W],
 RGB in [-1, 1], not clamped. It was compared with PyTorch, at another size than it was traced with, before it appeared.
 
-Needs the packages onnx, onnxscript and onnxruntime.
-"""
+Needs the packages onnx, onnxscript and onnxruntime."""
 
 import contextlib
 import copy
@@ -41,8 +40,6 @@ OPSET = 20  # of ONNX; TensorRT 10 and CoreML tools read it
 
 @dataclass
 class Options:
-    """Options of the command line."""
-
     ckpt: str = option("starter", "preset (style_transfer.py --list_styles) or file of a VToonify model")
     style_id: str | None = option(None, "style of a D model, as a number or by name; nothing: the preset's own")
     style_degree: float | None = option(None, "style degree of a D model, 0 (photo) to 1; nothing: the preset's own")
@@ -98,7 +95,6 @@ def difference(path: Path, network: nn.Module, channels: int) -> float:
 
 
 def main() -> None:
-    """Parse the command line, write the file if it agrees with PyTorch, and say how well it does."""
     options = cli.parse(Options, __doc__)
     if options.out is None or options.out.suffix.lower() != ".onnx":
         raise InputError(f"--out is {options.out or 'missing'}: name the file to be written, which ends in .onnx.")

@@ -8,8 +8,7 @@ With two videos, the second is what was made of the first (style_transfer.py wit
 that both show the same). With --model, the crop around the face is compared with what the model makes of it, in every
 style at degree 1. Flicker is what is left between neighbouring frames after the motion of the input is taken out, in
 levels of 255, and its ratio is to the input's own; sharpness is the mean magnitude of the Laplacian; identity is the
-distance of dlib's face descriptors (0 the same picture, below 0.6 the same person).
-"""
+distance of dlib's face descriptors (0 the same picture, below 0.6 the same person)."""
 
 import argparse
 import json
@@ -26,11 +25,11 @@ import numpy as np
 from tqdm import tqdm
 
 from model.common import cli
+from model.common.cli import markdown_table
 from model.common.errors import InputError
-from model.common.tables import markdown_table
 from model.common.tensors import pixel_grid
 from model.common.weight_files import write_whole
-from model.effects.flow import dense_flow, warp
+from model.effects import dense_flow, warp
 from model.faces.detect import dlib_points, find_landmarks_quickly, model_file
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -48,10 +47,9 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float]:
     """Mean absolute difference in levels between two neighbouring frames of each video, after warping.
-
     before, after: the frame of a video, RGB uint8 `[H, W, 3]`, perhaps followed by what was made of it, of any size.
-    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in common.
-    """
+    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in
+    common."""
     flow, back = dense_flow(before[0], after[0]), dense_flow(after[0], before[0])
     height, width = flow.shape[:2]
     target = pixel_grid(height, width) + flow
@@ -88,11 +86,9 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
 
 
 def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
-    """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time.
-
-    Returns `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured
-    at the size of the first video. Raises InputError where the two don't show the same.
-    """
+    """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time. Returns
+    `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured at the
+    size of the first video. Raises InputError where the two don't show the same."""
     found, before = [], None
     for number, moment in enumerate(moments):
         pictures = [frame.rgb for frame in moment]
@@ -101,8 +97,7 @@ def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
             sizes = f"{width} x {height} and {w} x {h}"
             raise InputError(f"The videos show different parts ({sizes}): use --full_frame or --no_scale_image.")
         alike = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in pictures]
-        nothing = [np.nan] * len(pictures)
-        identity = nothing
+        identity = nothing = [np.nan] * len(pictures)
         if len(pictures) > 1 and number % IDENTITY_EVERY == 0:
             identity = [np.nan, np.linalg.norm(np.subtract(*map(descriptor, pictures)))]
         flicker = flicker_between(before, pictures) if before else nothing
@@ -118,9 +113,7 @@ def means(video: np.ndarray) -> np.ndarray:
 
 def at_same_times(first: Iterable[Frame], second: Iterable[Frame], apart: float) -> Iterator[tuple[Frame, Frame]]:
     """Frames of two videos that are at most `apart` seconds from each other; what only one of them has is left out.
-
-    Raises InputError where one goes on after the end of the other.
-    """
+    Raises InputError where one goes on after the end of the other."""
     ours, theirs = iter(first), iter(second)
     one, other = next(ours, None), next(theirs, None)
     while one and other:
@@ -153,10 +146,8 @@ def measure_files(paths: Sequence[str], count: int | None) -> dict[str, np.ndarr
 
 
 def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str, np.ndarray]:
-    """Metrics of the crop around the face in a video, and of its cartoon in every style, at degree 1.
-
-    Raises InputError for no video or no face.
-    """
+    """Metrics of the crop around the face in a video, and of its cartoon in every style, at degree 1. Raises InputError
+    for no video or no face."""
     videos = {}
     with open_video(path) as source:
         portrait = stylizer.fit_source(source)
@@ -194,7 +185,6 @@ def plot(path: Path, videos: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    """Print a table; write JSON and a plot when asked."""
     parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", help="the video")
     parser.add_argument("cartoon", nargs="?", help="what was made of it")

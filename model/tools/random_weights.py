@@ -3,8 +3,7 @@
     python -m model.tools.random_weights --out selfmade
 
 They are laid out as the published files: a StyleGAN2 of colourful patterns, a DualStyleGAN around it, exemplars,
-editing directions and a face parser.
-"""
+editing directions and a face parser."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +39,6 @@ LOGIT_STD = 3.0  # standard deviation of parsing logits; those of trained parser
 
 @dataclass
 class Options:
-    """Options of the command line."""
-
     out: Path | None = option(None, "folder for the files; it is made", metavar="FOLDER")
     seed: int = option(0, "seed of all weights", least=0)
 
@@ -117,7 +114,6 @@ def write(out: Path, seed: int = 0) -> None:
 
 
 def main() -> None:
-    """Parse the command line and write the files."""
     options = cli.parse(Options, __doc__)
     if options.out is None:
         raise InputError("--out is missing: name a folder for the files; it is made.")

@@ -1,7 +1,6 @@
 """Draw a sheet of a model's styles: one row for each, with the sample portrait and what becomes of it by degree.
 
-    python -m model.tools.style_sheet --model starter --out data/starter_styles.jpg
-"""
+    python -m model.tools.style_sheet --model starter --out data/starter_styles.jpg"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ WIDTH, LABEL_HEIGHT = 256, 28  # of one picture, and of the label below it, in p
 
 @dataclass
 class Options:
-    """Options of the command line."""
-
     model: str = option("starter", "preset or file of a VToonify-D")
     out: Path = option(Path("styles.jpg"), "the sheet, .jpg or .png", metavar="FILE")
 
@@ -38,7 +35,6 @@ def labelled(rgb: np.ndarray, text: str) -> np.ndarray:
 
 
 def main() -> None:
-    """Write the sheet: a row for each style; columns: photo, then DEGREES."""
     options = cli.parse(Options, __doc__)
     rgb, stylizer = sample_portrait(), Stylizer.from_preset(options.model)
     if "degree" not in stylizer.style.uses:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from model.effects.grayscale import GREY
+from model.effects import GREY
 from model.training.drawn.canvas import Canvas
 from model.training.drawn.raster import blur, paint, smooth_along, smoothstep
 from model.training.drawn.styles import DrawnStyle

@@ -1,13 +1,11 @@
-"""Stylised crops put back into their frames, without a visible square.
-
-The person of the crop is cut out softly and fades out towards the crop's edges, except where those are the frame's own.
-Along the seam its colours come near to those of the frame.
-"""
+"""What is done to pictures before and after the network, without one: crops put back into their frames, the motion
+between pictures, noise taken out along it, black and white kept.
+Pictures are RGB uint8 `[H, W, 3]`; a flow is float32 `[H, W, 2]`, displacements (x, y) in pixels."""
 
 import cv2
 import numpy as np
 
-from model.effects.flow import dense_flow, warp
+from model.common.tensors import pixel_grid
 from model.faces.crop import blurred_for
 from model.faces.window import MovingWindow
 from model.parsing.matting import person_matte
@@ -15,11 +13,14 @@ from model.parsing.matting import person_matte
 EDGE = 0.14  # width of the fade at the crop's edge, as a part of the crop's shorter side
 GROW, SOFTEN = 0.02, 0.012  # of the mask, as parts of the crop's height, so that outlines and loose hair are in it
 DOUBT = 0.5, 0.95  # matte below it: background, above it: person; half-sure patches of the background would be smudges
-# Within this part of the shorter side, colours go over into those of the frame towards the crop's edge: a style that
-# lightens a dark coat would else leave a light patch on it.
-ADAPTED = 0.45
+ADAPTED = 0.45  # as EDGE, of the fade to the frame's colours; a style would else leave a light patch on a dark coat
 SEAM = 0.07  # how far colours are taken along the seam and into the person, as a part of the height
 STEADINESS = 0.75  # part of the mask that is taken over from the frame before
+KEPT = 0.5  # share of the frame before, where both agree; more would be steadier still, and lag where light changes
+NOISE = 8.0  # difference in levels at which that share has fallen to a third
+AROUND = 5  # side of the square in which the difference is taken: noise is told from motion by its surroundings
+GREY = (3.0, 8.0)  # chroma (CIE Lab) of nearly all of a photo in black and white, and surely in colour (sepia is)
+DARKEST = 32  # level of the light parts below which a photo is not lightened in full to judge its colour
 
 
 class FullFrame:
@@ -39,13 +40,10 @@ class FullFrame:
         size = (self.scale * width, self.scale * height)
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
-    def __call__(
-        self, whole: np.ndarray, crop: np.ndarray, result: np.ndarray, window: MovingWindow, share: float = 1.0
-    ) -> None:
+    def __call__(self, whole, crop, result: np.ndarray, window: MovingWindow, share: float = 1.0) -> None:
         """Draw `result`, the stylised crop uint8 `[k·h, k·w, 3]`, into `whole` `[scale·H, scale·W, 3]`, in place.
-
-        whole: from `enlarge`; crop: what `window` shows of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to 1.
-        """
+        whole: from `enlarge`; crop: what `window` shows of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to
+        1."""
         frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
         mask = self.next_mask(crop) * edge_fade(window, frame_size)
         edges = self.scale * edges_in_frame(window)
@@ -95,9 +93,7 @@ def person_mask(crop: np.ndarray) -> np.ndarray:
 
 def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = EDGE) -> np.ndarray:
     """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame `(H, W)`.
-
-    part: how wide the fall is, as a part of the window's shorter side.
-    """
+    part: how wide the fall is, as a part of the window's shorter side."""
     size, fades = (window.width, window.height), []
     for side, frame_side, start, end in zip(size, frame_size[::-1], *edges_in_frame(window), strict=True):
         share = np.clip((np.arange(side) + 0.5) / (part * min(size)), 0, 1)
@@ -109,9 +105,7 @@ def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = E
 
 def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
     """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
-
-    own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's are taken.
-    """
+    own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's are taken."""
     height, width = crop.shape[:2]
     sigma = SEAM * height
     difference = crop - cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -125,3 +119,56 @@ def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colo
     at_seam = around(4 * mask * (1 - mask)) * (1 - np.clip(2 * inside - 1, 0, 1))
     everywhere = around(mask)
     return (everywhere + own_colours[..., None] * (at_seam - everywhere)).astype(np.float32)
+
+
+def dense_flow(first: np.ndarray, second: np.ndarray, fast: bool = False) -> np.ndarray:
+    """Where `second` shows what each pixel of `first` shows (DIS; Kroeger et al., ECCV 2016).
+    fast: three times as fast, a little less exact."""
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    return cv2.DISOpticalFlow_create(preset).calc(*grey, None)
+
+
+def warp(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """Sample `[H, W]` or `[H, W, C]` where `flow` points; beyond the edge, the edge is repeated."""
+    place = pixel_grid(*flow.shape[:2]) + flow
+    return cv2.remap(picture, place, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+class Denoiser:
+    """Takes the noise of compression and sensors out of one face's crops, in order and all of one size. A cartoon
+    repeats the noise of its photo, with more contrast where the style has more, and flickers. Each pixel is mixed with
+    what was there in the frame before, brought into place by optical flow; where the two differ by more than noise does
+    (a blink, a hand, a cut) it stays as it is."""
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+
+    def __call__(self, crop: np.ndarray) -> np.ndarray:
+        """The next crop, RGB uint8 `[h, w, 3]`, without its noise."""
+        steady = crop.astype(np.float32)
+        if self._before is not None:
+            moved = warp(self._before, dense_flow(crop, _levels(self._before), fast=True), cv2.INTER_CUBIC)
+            difference = cv2.blur(np.abs(crop - moved).max(axis=2), (AROUND, AROUND))
+            steady += KEPT * np.exp(-((difference / NOISE) ** 2))[..., None] * (moved - crop)
+        self._before = steady
+        return _levels(steady)
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def keep_grey(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """The cartoon `[H, W, 3]` of a photo `[h, w, 3]`, both RGB uint8, without colour where the photo has none. In
+    between its colours fade gradually, so that a video does not switch from one to the other. A dark photo has little
+    chroma, but may be in colour: it is measured after lightening."""
+    photo = photo[::2, ::2].astype(np.float32)
+    white = max(np.percentile(photo, 98), DARKEST)
+    lab = cv2.cvtColor(np.minimum(photo / white, 1), cv2.COLOR_RGB2LAB)
+    chroma = np.percentile(np.hypot(lab[..., 1], lab[..., 2]), 98)
+    share = float(np.clip((chroma - GREY[0]) / (GREY[1] - GREY[0]), 0, 1))
+    if share == 1:
+        return picture
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(picture, share, grey, 1 - share, 0)
