@@ -16,7 +16,7 @@ from model.parsing.smooth import parse, smooth_one, window
 from model.psp import PSPEncoder
 from model.raft import RAFT
 from model.stylegan2 import Generator
-from model.training.data.augment import apply_affine
+from model.training.data.sampling import apply_affine
 from model.vtoonify import VToonify, VToonifyConfig
 
 BUILDERS = {

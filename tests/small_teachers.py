@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator, GeneratorConfig
 from model.training.options import DualOptions, ToonifyOptions
-from model.training.teachers.dualstyle import DualStyleTeacher
-from model.training.teachers.toonify import ToonifyTeacher
+from model.training.teachers.variants import DualStyleTeacher, ToonifyTeacher
 
 SMALL = GeneratorConfig(
     size=64, style_dim=6, mapping_layers=2, channels=dict.fromkeys((4, 8, 16, 32, 64), 4), structure_size=16

@@ -1,6 +1,5 @@
 """The drawn teacher, on the public-domain portrait that scikit-image ships."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -199,7 +198,7 @@ def test_a_blink_has_no_jump(near):
     rgb, landmarks = near
     parsing = parse_portrait(rgb, landmarks)
     eyes = box(np.vstack([landmarks[36:48] - 10, landmarks[36:48] + 10]))
-    blinks = [replace(parsing, landmarks=close(parsing.landmarks, openness)) for openness in np.linspace(1, 0, 12)]
+    blinks = [parsing._replace(landmarks=close(parsing.landmarks, openness)) for openness in np.linspace(1, 0, 12)]
     drawn = [draw_full(rgb, FILM, blink).full[eyes] for blink in blinks]
     whole = distance(drawn[0], drawn[-1])
     # A threshold would change nearly all at once.

@@ -49,9 +49,7 @@ def test_every_fiftieth_photo_is_held_out_in_all_styles():
     wanted = [(photo, style) for photo in ("0.jpg", "50.jpg", "100.jpg") for style in ("film", "ink")]
     assert [(pair.source, pair.style) for pair in held_out] == 2 * wanted
     assert sorted(learnt + held_out, key=pairs.index) == pairs
-
-
-def test_of_a_single_photo_every_fiftieth_pair_is_held_out():
+    # Of a single photo every fiftieth pair.
     pairs = stored(*["me.jpg"] * 120)
     learnt, held_out = split_held_out(pairs)
     assert held_out == pairs[::50] and len(learnt) == 117
@@ -68,7 +66,7 @@ def test_a_sample_depends_on_seed_and_number_only(pair_folder, dataset, samples)
     assert len({sample["x"].numpy().tobytes() for sample in samples}) == SAMPLES
 
 
-def test_samples_have_the_promised_shapes_and_ranges(samples):
+def test_samples_have_the_promised_shapes_ranges_and_shares_of_degrees(samples):
     side, window = OUTPUT_SIZE // SCALE, WINDOW_SIZE // SCALE
     for sample in samples:
         assert sample["x"].shape == (3, side, side) and sample["moved"].shape == (3, window, window)
@@ -80,9 +78,6 @@ def test_samples_have_the_promised_shapes_and_ranges(samples):
         assert sample["weight"].min() > 0.8 and sample["weight"].max() < 12
         assert 0 <= sample["degree"] <= 1 and sample["style"] == 0
         assert sample["offset"].min() >= 0 and sample["offset"].max() <= OUTPUT_SIZE - WINDOW_SIZE
-
-
-def test_degrees_are_shared_out_as_planned(samples):
     degrees = np.array([sample["degree"] for sample in samples])
     # Three standard deviations of a share in 100 samples.
     assert np.mean(degrees == 1) == pytest.approx(0.55, abs=0.15)
@@ -118,7 +113,7 @@ def test_light_changes_all_pictures_alike_and_haze_takes_contrast():
     assert 0.03 < np.mean(grey) < 0.2
 
 
-def test_weights_are_highest_on_the_eyes():
+def test_weights_are_highest_on_the_eyes_and_higher_on_lines_and_lights():
     weights = feature_weights(LANDMARKS, 300)
     places = np.array([*(LANDMARKS[eye].mean(0) for eye in EYES), LANDMARKS[48:68].mean(0), LANDMARKS[19]])
     left, right, mouth, brow = (weights[int(y), int(x)] for x, y in places)
@@ -127,8 +122,6 @@ def test_weights_are_highest_on_the_eyes():
     x, y = places[:2].mean(0).astype(int)
     assert weights[y, x] < 4  # the root of the nose
 
-
-def test_weights_are_higher_on_lines_and_lights():
     picture = np.full((96, 96, 3), 120, np.uint8)
     picture[48, :] = 10
     picture[20:22, 20:22] = 255

@@ -77,6 +77,9 @@ def test_ctrl_c_leaves_no_file(started, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spoilt", "picture", "told"),
     [
+        ("--mattes a b", None, "--photos and --mattes don't match: give as many folders"),
+        ("--out .", None, "--out names no file"),
+        ("--steps 0", None, "--steps is 0"),
         ("photos/**/*.jpg", None, "photos holds no pictures"),
         ("photos/[1-9].jpg", None, "is the only picture: give at least two"),
         ("mattes/3.png", None, "mattes/3.png does not exist: give"),
@@ -85,25 +88,12 @@ def test_ctrl_c_leaves_no_file(started, tmp_path, monkeypatch):
         ("mattes/4.png", np.full((8, 8, 4), 200, np.uint8), "mattes/4.png is no grey picture of 8 bits"),
     ],
 )
-def test_pictures_that_cannot_be_learnt_from(started, tmp_path, capsys, spoilt, picture, told):
+def test_pictures_and_options_that_cannot_work(started, tmp_path, capsys, spoilt, picture, told):
     for path in tmp_path.glob(spoilt):
         path.unlink()
         if picture is not None:
             path.write_bytes(picture if isinstance(picture, bytes) else cv2.imencode(".png", picture)[1].tobytes())
-    assert started() == 2
+    assert started(*(spoilt.split() if spoilt.startswith("--") else [])) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("program.py: ") and told in last
     assert not (tmp_path / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("--mattes", "a", "b"), "--photos and --mattes don't match: give as many folders"),
-        (("--out", "."), "--out names no file"),
-        (("--steps", "0"), "--steps is 0"),
-    ],
-)
-def test_options_that_cannot_work(started, capsys, arguments, told):
-    assert started(*arguments) == 2
-    assert told in capsys.readouterr().err

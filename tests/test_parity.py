@@ -9,7 +9,7 @@ import torch
 
 from model.common.errors import InputError
 from model.psp import PSPEncoder
-from model.training.teachers.toonify import blend_state_dicts
+from model.training.teachers.variants import blend_state_dicts
 from tests import parity
 
 FOLDER = Path(__file__).parent / "golden"

@@ -8,8 +8,7 @@ import torch
 from model import checkpoints
 from model.tools import random_weights
 from model.training.options import TINY, DualOptions
-from model.training.teachers.dualstyle import DualStyleTeacher
-from model.training.teachers.load import load_teacher
+from model.training.teachers.variants import DualStyleTeacher, load_teacher
 
 FILES = ["stylegan.pt", "dualstylegan.pt", "exstyle_code.npy", "directions.npy", "faceparsing.pth"]
 

@@ -32,7 +32,7 @@ from model.training.data.sampling import layer_noise
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
 from model.training.sources import FIRST_HELD_OUT, PREVIEW_ROWS
 from model.training.teachers.base import TRUNCATION
-from model.training.teachers.toonify import SHARED_PARTS
+from model.training.teachers.variants import SHARED_PARTS
 from model.training.train import run
 from model.training.trainer import Trainer, mean_losses
 

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GRADIENT_SCALES = 3  # resolutions at which picture gradients are compared, each half the one before
-
 # Pictures a GPU of the published training, whose perceptual loss is summed over them. Here a mean is multiplied.
 PUBLISHED_BATCH = 4
 

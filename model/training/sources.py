@@ -24,11 +24,10 @@ from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
 from model.training.data.teacher_pairs import TeacherPairs, check_sizes
 from model.training.options import DualOptions, TrainOptions
-from model.training.teachers.load import load_backbone, load_teacher
+from model.training.teachers.variants import load_backbone, load_teacher
 
 PREVIEW_ROWS = 6  # samples in an image grid
 FIRST_HELD_OUT = 1 << 48  # number of the first sample that is drawn for previews only; no run is so long
-
 ADVICE = {  # where pairs of each kind come from
     "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
     "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
@@ -96,13 +95,10 @@ class StoredPairs:
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         steps = range(first_step, self.options.iter)
-        loader = DataLoader(
-            open_pairs(self.learnt, self.styles, self.options.seed),
-            batch_sampler=[batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)],
-            num_workers=self.options.workers,
-            worker_init_fn=_start_worker,
-            pin_memory=self.accelerator.device.type == "cuda",
-        )
+        numbers = [batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)]
+        settings = {"num_workers": self.options.workers, "pin_memory": self.accelerator.device.type == "cuda"}
+        dataset = open_pairs(self.learnt, self.styles, self.options.seed)
+        loader = DataLoader(dataset, batch_sampler=numbers, worker_init_fn=_start_worker, **settings)
         try:
             yield from loader
         except InputError as error:

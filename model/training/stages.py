@@ -134,8 +134,7 @@ class Distillation(VToonifyTrainer):
 
     def losses(self, y: Tensor, masks: list[Tensor], batch: Batch) -> dict[str, Tensor]:
         """Weighted losses of results `y [B, 3, S, S]` and their masks by name; all but the flicker loss."""
-        options, target = self.options, batch["y"]
-        found = {}
+        options, target, found = self.options, batch["y"], {}
         if options.grec_loss:
             found["mse"] = options.grec_loss * F.mse_loss(y, target)
         if options.l1_loss:

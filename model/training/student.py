@@ -15,7 +15,7 @@ from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
 from model.training.sources import LivePairs, StoredPairs
-from model.training.teachers.load import fill_backbone
+from model.training.teachers.variants import fill_backbone
 from model.training.trainer import Trainer, mean_losses
 from model.vtoonify import VToonify
 
@@ -111,10 +111,8 @@ class VToonifyTrainer(Trainer):
         # Weights that are stored with unit variance; the mapping network, slow by design, has none.
         unit = {layer.weight for layer in layers if getattr(layer, "lr_mul", 1) == 1}
         learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [value for value in learning if value not in unit], "lr_factor": 1.0},
-            {"params": [value for value in learning if value in unit], "lr_factor": equalised_lr},
-        ]
+        groups = [{"params": [value for value in learning if value not in unit], "lr_factor": 1.0}]
+        groups += [{"params": [value for value in learning if value in unit], "lr_factor": equalised_lr}]
         groups = [group for group in groups if group["params"]]
         optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=BETAS, weight_decay=decay)
         return self.accelerator.prepare(module, optimizer)

@@ -31,12 +31,10 @@ def make_accelerator(options: RunOptions) -> Accelerator:
     Networks compute in bfloat16 or float32, never in float16, in which small gradients vanish.
     """
     device = pick_device(options.device)
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="bf16" if pick_precision(options.precision, device) == torch.bfloat16 else "no",
-        gradient_accumulation_plugin=GradientAccumulationPlugin(options.accumulate, sync_with_dataloader=False),
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-    )
+    precision = "bf16" if pick_precision(options.precision, device) == torch.bfloat16 else "no"
+    plugin = GradientAccumulationPlugin(options.accumulate, sync_with_dataloader=False)
+    settings = {"gradient_accumulation_plugin": plugin, "mixed_precision": precision, "cpu": device.type == "cpu"}
+    return Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)], **settings)
 
 
 def any_process(accelerator: Accelerator, wish: bool) -> bool:
@@ -128,15 +126,10 @@ class Trainer(ABC):
     def state(self) -> dict:
         """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
         weights = {"network": self.network.state_dict(), "ema": self.ema.state_dict()}
-        return {
-            **{part: {name: values[name] for name in self.in_state} for part, values in weights.items()},
-            "step": self.step,
-            "options": asdict(self.options),
-            "global_batch": self.pictures_per_step,
-            "frozen": self.frozen_sum,
-            **{name: part.state_dict() for name, part in self._parts().items()},
-            **self.data,
-        }
+        state = {part: {name: values[name] for name in self.in_state} for part, values in weights.items()}
+        state |= {"step": self.step, "options": asdict(self.options)}
+        state |= {"global_batch": self.pictures_per_step, "frozen": self.frozen_sum}
+        return state | {name: part.state_dict() for name, part in self._parts().items()} | self.data
 
     def save(self) -> None:
         """Write the state; the last one is replaced when it is complete."""
@@ -167,8 +160,7 @@ class Trainer(ABC):
         for name, value in asdict(self.options).items():
             if name not in free and state["options"][name] != value:
                 raise InputError(f"{was_started} --{name} {state['options'][name]}, not {value}: use that.")
-        then, now = state["global_batch"], self.pictures_per_step
-        if then != now:
+        if (then := state["global_batch"]) != (now := self.pictures_per_step):
             raise InputError(f"{was_started} {then} pictures a step, not {now}: set --batch to that.")
         for name, value in self.data.items():
             if state[name] != value:

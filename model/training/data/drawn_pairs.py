@@ -37,12 +37,10 @@ FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20  # of samples at degree 1 and at a partia
 def feature_weights(landmarks: np.ndarray, size: int) -> np.ndarray:
     """Loss weights float32 `[size, size]`: 1, more on brows and mouth, most on eyes. `landmarks [68, 2]` in pixels."""
     distance = math.dist(*eye_centres(landmarks)) / WEIGHT_REDUCTION
-    small = size // WEIGHT_REDUCTION
-    weights = np.ones((small, small), np.float32)
+    weights = np.ones((size // WEIGHT_REDUCTION,) * 2, np.float32)
     for part, weight in WEIGHTED_PARTS:
         hull = cv2.convexHull(np.round(landmarks[part] / WEIGHT_REDUCTION).astype(np.int32))
-        part_weights = np.ones((small, small), np.float32)
-        cv2.fillConvexPoly(part_weights, hull, weight)
+        part_weights = cv2.fillConvexPoly(np.ones_like(weights), hull, weight)
         reach = 2 * round(0.1 * distance) + 1  # lashes and outlines lie around the features
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         weights = np.maximum(weights, cv2.dilate(part_weights, kernel))
@@ -128,12 +126,6 @@ class DrawnPairs(Dataset):
         photo, target = relight(rng, photo, target)
         row, column = offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
         window = photo[row : row + WINDOW_SIZE, column : column + WINDOW_SIZE]
-        return {
-            "x": to_tensor(shrink(rng, photo)),
-            "y": to_tensor(target),
-            "weight": torch.from_numpy(weight + detail_weights(target))[None],
-            "degree": np.float32(degree),
-            "style": self.styles.index(facts["style"]),
-            "moved": to_tensor(shrink(rng, window)),
-            "offset": offset,
-        }
+        item = {"x": to_tensor(shrink(rng, photo)), "moved": to_tensor(shrink(rng, window)), "offset": offset}
+        item |= {"y": to_tensor(target), "weight": torch.from_numpy(weight + detail_weights(target))[None]}
+        return item | {"degree": np.float32(degree), "style": self.styles.index(facts["style"])}

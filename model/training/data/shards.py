@@ -14,6 +14,7 @@ The last two are samples of a network teacher; `model.training.data.teacher_pair
 import io
 import json
 import tarfile
+from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ KINDS = {  # the members of each kind of pair beside its json, and what training
 HELD_OUT_EVERY = 50  # one photo in so many is kept for previews and the held-out error, never trained on
 JPEG_FLAGS = [cv2.IMWRITE_JPEG_QUALITY, 95]
 JPEG_FLAGS += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # halved chroma bleeds
+
+
+Result = namedtuple("Result", "key parts skipped", defaults=[""])  # encoded parts of one pair, or why there are none
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,6 @@ class StoredPair:
     def facts(self) -> dict:
         """Contents of KEY.json, which `index_shard` has checked."""
         return json.loads(self.read("json"))
-
-
-@dataclass(frozen=True)
-class Result:
-    """Encoded parts of one pair, or why there are none."""
-
-    key: str
-    parts: dict[str, bytes]
-    skipped: str = ""
 
 
 def damaged(shard: Path, reason: str) -> InputError:

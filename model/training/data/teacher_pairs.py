@@ -45,17 +45,10 @@ def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, b
         feature, skip = (_finite(value.half()).numpy() for value in (one.feature, one.skip))
         parts["target.npz"] = _bytes_of(np.savez, feature=feature, skip=skip)
     style = int(one.style)
-    known = {
-        "kind": "features" if one.cartoon is None else "stylised",
-        "style": styles[style],
-        "style_index": style,
-        "degree": float(one.degree),
-        "attribute": int(one.attribute),
-        "affine": one.affine.tolist(),
-        "size": one.photo.shape[-1],
-        "code": list(one.w_plus.shape),
-        "classes": 0 if one.logits is None else len(one.logits),
-    }
+    known = {"kind": "features" if one.cartoon is None else "stylised", "style": styles[style], "style_index": style}
+    known |= {"degree": float(one.degree), "attribute": int(one.attribute), "affine": one.affine.tolist()}
+    known |= {"size": one.photo.shape[-1], "code": list(one.w_plus.shape)}
+    known["classes"] = 0 if one.logits is None else len(one.logits)
     if one.offset is not None:
         known["offset"] = one.offset.tolist()
     return parts | {"json": json.dumps(known | facts).encode()}

@@ -11,8 +11,6 @@ from model.training.drawn.parsing import REGIONS, Parsing
 from model.training.drawn.raster import blur, curve, guided_filter, masked_blur, polygon, smoothstep, to_lab
 from model.training.drawn.warp import Warp, displace
 
-UPPER_LIP = ([48, 49, 50, 51, 52, 53, 54], [60, 61, 62, 63, 64])
-LOWER_LIP = ([54, 55, 56, 57, 58, 59, 48], [60, 67, 66, 65, 64])
 LEAST_SKIN = 50  # pixels of skin that a face must show for its colours to be measured
 TYPICAL_SKIN = (60.0, 15.0, 18.0)  # Lab colour taken for the skin's where it does not (all hair, masks)
 SAME_COLOUR = (7.0, 3.0)  # Lab distance at which a pixel near the background is none of it, and is a part of it
@@ -86,7 +84,7 @@ def brow_mask(shape: tuple[int, ...], line: np.ndarray, frame: FaceFrame) -> np.
 
 def lip_masks(shape: tuple[int, ...], landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Soft masks of upper lip, lower lip and the inside of the mouth."""
-    upper = np.vstack([curve(landmarks[UPPER_LIP[0]]), curve(landmarks[UPPER_LIP[1]])[::-1]])
-    lower = np.vstack([curve(landmarks[LOWER_LIP[0]]), curve(landmarks[LOWER_LIP[1]])])
+    upper = np.vstack([curve(landmarks[48:55]), curve(landmarks[60:65])[::-1]])
+    lower = np.vstack([curve(landmarks[[*range(54, 60), 48]]), curve(landmarks[[60, 67, 66, 65, 64]])])
     inside = curve(landmarks[60:68], 6, closed=True)
     return polygon(shape, upper, 1.0), polygon(shape, lower, 1.0), polygon(shape, inside, 1.0)

@@ -11,17 +11,14 @@ import numpy as np
 from model.faces.landmarks import LEFT_EYE, RIGHT_EYE, eye_centres
 from model.training.drawn.raster import curve
 
-# Left in the picture comes first in each pair.
-BROWS = (slice(17, 22), slice(22, 27))
-EYES = (LEFT_EYE, RIGHT_EYE)
+Portrait = tuple[np.ndarray, np.ndarray]  # picture and landmarks
+BROWS, EYES = (slice(17, 22), slice(22, 27)), (LEFT_EYE, RIGHT_EYE)  # left in the picture comes first
 MOUTH = slice(48, 68)
-
 BROW_SHIFTS = 0.02 * np.arange(-10, 4)  # how far brows may slide along the face's up axis, in eye distances
 LEAST_BROW_GAP = 0.13  # how near they may come to the lid
 # In grey levels: what it costs to come nearer to the lid, to slide one brow an eye distance further than the other,
 # and the difference that tells a good place from a bad one.
 LID_TOO_NEAR, UNEQUAL_BROWS, BROW_TEMPERATURE = 1e3, 90.0, 2.5
-
 # In profile the eyes come close; the distance from eyes to mouth, nearly as long on a frontal face, bounds the scale.
 PROFILE_RATIO = 0.95
 # Eyes this far apart, as a fraction of the side; the smallest that keeps the square inside the photo is taken, because
@@ -30,7 +27,6 @@ EYE_FRACTIONS = np.arange(0.16, 0.34, 0.01)
 FRAMING_TRIES, MAX_OVERRUN = 6, 0.015
 CENTRE, CENTRE_JITTER, ZOOM_JITTER = (0.5, 0.47), (0.06, 0.05), 1.12
 ANGLE_JITTER = 0.05  # radians, standard deviation
-
 # Where each landmark goes when left and right change places: jaw, brows, nose, eyes, lips.
 MIRRORED = [
     *range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
@@ -138,7 +134,7 @@ def overrun(matrix: np.ndarray, shape: tuple[int, ...], size: int) -> float:
 
 def align_portrait(
     rgb: np.ndarray, landmarks: np.ndarray, size: int = 512, eye_fraction: float = 0.27, centre=CENTRE, angle=0.0
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Portrait:
     """Turn, scale and crop a photo `[H, W, 3]` uint8 to a square portrait with level eyes, see `alignment`.
 
     Returns the portrait and its landmarks `[68, 2]` float32. What lies beyond the photo is mirrored; `eye_fraction` of
@@ -154,9 +150,7 @@ def align_portrait(
     return portrait, aligned.astype(np.float32)
 
 
-def frame_portrait(
-    rgb: np.ndarray, landmarks: np.ndarray, size: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def frame_portrait(rgb: np.ndarray, landmarks: np.ndarray, size: int, rng: np.random.Generator) -> Portrait:
     """`align_portrait` with a little variety: of a few random places and tilts, the one that shows most without
     leaving the photo, zoomed in a little."""
     framings = []
@@ -169,7 +163,7 @@ def frame_portrait(
     return align_portrait(rgb, landmarks, size, fraction * rng.uniform(1, ZOOM_JITTER), *place)
 
 
-def mirror(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mirror(rgb: np.ndarray, landmarks: np.ndarray) -> Portrait:
     """Swap left and right of a portrait and of its landmarks, which keep their meaning."""
     flipped = landmarks[MIRRORED] * np.float32([-1, 1]) + np.float32([rgb.shape[1] - 1, 0])
     return np.ascontiguousarray(rgb[:, ::-1]), flipped

@@ -2,7 +2,7 @@
 Gaussian colour mixtures learnt from the picture itself: skin from the cheeks, hair from around the forehead, cloth from
 below. The soft result is carried to full size with a guided filter."""
 
-from dataclasses import dataclass
+from collections import namedtuple
 
 import cv2
 import numpy as np
@@ -21,13 +21,9 @@ LEAST_COLOUR = 8.0  # cheeks of less chroma, as in grey photos, say nothing abou
 TEMPERATURE = 2.0  # scores are log-likelihoods; dividing them softens the decision between regions
 
 
-@dataclass(frozen=True)
-class Parsing:
-    """Soft regions of a portrait, `[H, W, 6]` float32 that sums to one in the order of REGIONS, and its landmarks
-    `[68, 2]` with the brows put right."""
-
-    regions: np.ndarray
-    landmarks: np.ndarray
+# Soft regions of a portrait, `[H, W, 6]` float32 that sums to one in the order of REGIONS, and its landmarks `[68, 2]`
+# with the brows put right.
+Parsing = namedtuple("Parsing", "regions landmarks")
 
 
 class _Layout:

@@ -59,18 +59,12 @@ def generate_drawn(options: DrawnData) -> Counter[str]:
     options.check()
     if not options.photos:
         raise InputError("--photos is missing: name a folder of pictures.")
-    jobs = list_jobs(options)
-    styles = jobs[0].styles
-    settings = {
-        "photos": len(options.photos),
-        "teacher": "drawn",
-        "styles": [vars(style) | {"shape": vars(style.shape)} for style in styles],
-        "count": len(jobs) * len(styles),
-        "size": options.size,
-        "seed": options.seed,
-        "pairs_per_shard": max(1, options.pairs_per_shard // len(styles)) * len(styles),  # a photo is not parted
-        "sources": zlib.crc32("\n".join(job.source for job in jobs).encode()),
-    }
+    styles = (jobs := list_jobs(options))[0].styles
+    settings = {"photos": len(options.photos), "teacher": "drawn"}
+    settings["styles"] = [vars(style) | {"shape": vars(style.shape)} for style in styles]
+    settings |= {"count": len(jobs) * len(styles), "size": options.size, "seed": options.seed}
+    settings["pairs_per_shard"] = max(1, options.pairs_per_shard // len(styles)) * len(styles)  # a photo is not parted
+    settings["sources"] = zlib.crc32("\n".join(job.source for job in jobs).encode())
 
     def draw_shards(shards: list[range]) -> Iterator[Result]:
         missing = [jobs[numbers.start // len(styles) : numbers.stop // len(styles)] for numbers in shards]

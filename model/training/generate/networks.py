@@ -20,7 +20,7 @@ from model.training.data.teacher_pairs import encode_sample, one_of
 from model.training.generate.write import GenerateOptions, fill_folder
 from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
 from model.training.teachers.base import NetworkTeacher
-from model.training.teachers.load import load_teacher
+from model.training.teachers.variants import load_teacher
 
 CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
 # Options that don't matter to the pairs, or are noted as what came of them. The batch changes no more than last bits.

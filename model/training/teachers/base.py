@@ -5,8 +5,8 @@ resumed run sees what an uninterrupted one would have seen. `progress` is the sh
 it is None for samples that are stored: what depends on progress is then drawn as over a whole run.
 """
 
+from collections import namedtuple
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,20 +17,14 @@ from model.bisenet import PARSER_GAIN
 from model.ops import blur_downsample
 from model.psp import FACE_SIZE
 from model.stylegan2 import Generator
-from model.training.data.augment import apply_affine
-from model.training.data.sampling import Draws, Sample, draw, layer_noise
+from model.training.data.sampling import Sample, apply_affine, draw, layer_noise
 
 TRUNCATION = 0.5  # codes are pulled towards zero: w ← 0.5·w
 
 
-@dataclass(frozen=True)
-class Latent:
-    """What B photos are rendered from."""
-
-    draws: Draws
-    attribute: Tensor  # [B] int64 on the CPU: number of the editing direction, -1 where there is none
-    w_plus: Tensor  # truncated code [B, layers, D]
-    noise: list[Tensor]  # of every synthesis layer, [B, 1, H, W]
+# What B photos are rendered from: Draws, number of the editing direction [B] int64 on the CPU (-1 where there is none),
+# truncated code [B, layers, D], and noise of every synthesis layer [B, 1, H, W].
+Latent = namedtuple("Latent", "draws attribute w_plus noise")
 
 
 class NetworkTeacher(nn.Module):
@@ -72,7 +66,6 @@ class NetworkTeacher(nn.Module):
         return next(self.photos.parameters()).device
 
     def autocast(self) -> torch.autocast:
-
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def latent(self, numbers: Sequence[int]) -> Latent:

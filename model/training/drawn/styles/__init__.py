@@ -13,39 +13,21 @@ from model.common.errors import InputError
 
 SHIPPED = Path(__file__).parent
 PLAIN_NAME = re.compile(r"[a-z0-9_-]+")
-STRENGTH = (0, 1)  # the range of whatever is not named in RANGES
+STRENGTH = (0, 1)  # the range of whatever is not named in RANGES: of a number, or of each number of a list
 RANGES = {
-    (-60, 100): "ink_colour",
-    (-40, 40): "background_lift background_tint split_light split_shadow",
-    (-40, 30): "skin_tones",
-    (-30, 30): "shadow_tint terminator_tint",
-    (-20, 30): "iris_lift",
-    (-20, 20): "exposure_lift warmth",
-    (-10, 10): "skin_lift",
-    (-0.2, 0.2): "shape.forehead_rise",
+    (-60, 100): "ink_colour", (-40, 40): "background_lift background_tint split_light split_shadow",
+    (-40, 30): "skin_tones", (-30, 30): "shadow_tint terminator_tint", (-20, 30): "iris_lift",
+    (-20, 20): "exposure_lift warmth", (-10, 10): "skin_lift", (-0.2, 0.2): "shape.forehead_rise",
     (-0.15, 0.15): "shape.chin_rise",
-    (-0.1, 0.1): "shape.brow_rise shape.eye_apart shape.eye_rise shape.mouth_rise",
-    (0, 0.15): "brush_size",
-    (0, 0.2): "flow_length",
-    (0, 0.3): "background_blur",
-    (0, 2): "hair_gloss",
-    (0, 3): "hair_saturation lip_saturation saturation skin_saturation",
-    (0, 4): "iris_saturation pigment",
-    (0, 40): "darkest",
-    (0.004, 0.05): "ink_width",
-    (0.005, 0.1): "texture_scale",
-    (0.05, 20): "ink_threshold",
-    (0.1, 20): "ink_softness",
-    (0.5, 2): "contrast",
-    (0.5, 20): "tone_softness",
-    (0.6, 1.3): "shape.nose_width",
-    (0.7, 1.2): "shape.jaw_width",
-    (0.7, 1.3): "shape.mouth_size shape.nose_length",
-    (0.8, 1.6): "iris_size shape.eye_width",
-    (0.8, 1.8): "shape.eye_height",
-    (0.9, 1.2): "shape.head_size",
-    (1, 20): "skin_threshold",
-}  # range of a number, or of each number of a list
+    (-0.1, 0.1): "shape.brow_rise shape.eye_apart shape.eye_rise shape.mouth_rise", (0, 0.15): "brush_size",
+    (0, 0.2): "flow_length", (0, 0.3): "background_blur", (0, 2): "hair_gloss",
+    (0, 3): "hair_saturation lip_saturation saturation skin_saturation", (0, 4): "iris_saturation pigment",
+    (0, 40): "darkest", (0.004, 0.05): "ink_width", (0.005, 0.1): "texture_scale",
+    (0.05, 20): "ink_threshold", (0.1, 20): "ink_softness", (0.5, 2): "contrast", (0.5, 20): "tone_softness",
+    (0.6, 1.3): "shape.nose_width", (0.7, 1.2): "shape.jaw_width",
+    (0.7, 1.3): "shape.mouth_size shape.nose_length", (0.8, 1.6): "iris_size shape.eye_width",
+    (0.8, 1.8): "shape.eye_height", (0.9, 1.2): "shape.head_size", (1, 20): "skin_threshold",
+}  # fmt: skip
 
 
 class DrawnStyle(SimpleNamespace):
