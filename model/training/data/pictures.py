@@ -23,10 +23,8 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 class PictureFolder:
-    """All pictures below `folder`: upright, the central square, `size` pixels wide.
-
-    Raises InputError when there are none, and for files that are no pictures or too small.
-    """
+    """All pictures below `folder`: upright, the central square, `size` pixels wide. Raises InputError when there are
+    none, and for files that are no pictures or too small."""
 
     def __init__(self, folder: str | Path, size: int):
         self.folder, self.size = Path(folder), size
@@ -35,7 +33,6 @@ class PictureFolder:
         self.paths = pictures_below(self.folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
-        least = size // ENLARGEMENT
         for path in self.paths:
             try:
                 with Image.open(path) as image:
@@ -43,7 +40,7 @@ class PictureFolder:
             except (*DAMAGE, Image.DecompressionBombError) as error:
                 raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
             if smaller * ENLARGEMENT < size:
-                raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
+                raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {size // ENLARGEMENT}.")
         self._read = lru_cache(KEPT)(self._decode)
 
     @property
