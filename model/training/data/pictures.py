@@ -33,6 +33,7 @@ class PictureFolder:
         self.paths = pictures_below(self.folder)
         if not self.paths:
             raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
+        least = size // ENLARGEMENT
         for path in self.paths:
             try:
                 with Image.open(path) as image:
@@ -40,7 +41,7 @@ class PictureFolder:
             except (*DAMAGE, Image.DecompressionBombError) as error:
                 raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
             if smaller * ENLARGEMENT < size:
-                raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {size // ENLARGEMENT}.")
+                raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
         self._read = lru_cache(KEPT)(self._decode)
 
     @property

@@ -42,8 +42,8 @@ Result = namedtuple("Result", "key parts skipped", defaults=[""])  # encoded par
 
 @dataclass(frozen=True)
 class StoredPair:
-    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard. `source` is the same for all pairs
-    of one photo, whatever the style and framing."""
+    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard. `source` is the same for all
+    pairs of one photo, whatever the style and framing."""
 
     shard: Path
     key: str

@@ -129,8 +129,8 @@ def draw_pairs(
     rgb: np.ndarray, landmarks: np.ndarray, styles: Sequence[DrawnStyle], size: int, rng: np.random.Generator,
     mirrored: bool, facts: dict,
 ) -> Iterator[dict[str, bytes]]:  # fmt: skip
-    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`. Yields the
-    parts of a stored pair in each style: one framing, partial degrees of their own, further `facts`."""
+    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`. Yields
+    the parts of a stored pair in each style: one framing, partial degrees of their own, further `facts`."""
     photo, landmarks = frame_portrait(rgb, landmarks, size, rng)
     if mirrored:
         photo, landmarks = mirror(photo, landmarks)
