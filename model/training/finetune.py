@@ -97,12 +97,9 @@ def mixed_codes(generator: Generator, rng: np.random.Generator, count: int) -> T
 
 
 class GANTrainer(Trainer):
-    """Fine-tuning of a generator.
-
-    Mapping network and constant input stay those of `base`: blending takes them from there, so the layers had better
-    learn with them (the published program drops what they learnt). Of StyleGAN2's training, path-length regularisation
-    is left out, as is the published augmentation, whose probability cannot rise above 0.04 within 600 steps.
-    """
+    """Fine-tuning of a generator. Mapping network and constant input stay those of `base`, from which blending takes
+    them; the published program drops what they learnt. Path-length regularisation is left out, as is the published
+    augmentation, whose probability cannot rise above 0.04 within 600 steps."""
 
     def __init__(self, options: Options, accelerator: Accelerator):
         sizes = options.recipe.network.generator

@@ -43,10 +43,8 @@ def gradient_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 def flicker(still: Tensor, moved: Tensor, offsets: Tensor) -> Tensor:
     """`MSE(crop(G(x)), G(crop(x)))` (VToonify, eq. 4): a camera move simulated on one frame must not change the look.
-
-    still: results on whole inputs, `[B, 3, H, W]`. moved: on a window of each, `[B, 3, h, w]`. offsets: `[B, 2]`,
-    top-left corner (row, column) of each window in pixels of `still`.
-    """
+    `still [B, 3, H, W]` are results on whole inputs, `moved [B, 3, h, w]` on a window of each, whose top-left corner
+    (row, column) in pixels of `still` is in `offsets [B, 2]`."""
     height, width = moved.shape[-2:]
     pairs = zip(still, offsets.tolist(), strict=True)
     windows = [picture[:, row : row + height, column : column + width] for picture, (row, column) in pairs]
@@ -59,10 +57,7 @@ def flicker_ramp(step: int, total: int) -> float:
 
 
 def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
-    """`Σ relu(mean m - γ(d))` over the fusion levels, averaged over the batch (VToonify, eq. 9).
-
-    `γ(d) = 0.9·(1 - d)² + 0.1` bounds how much of the photo's detail a style degree may keep. masks: `[B, 1, h, w]`
-    each; degree: `[B]`, so every item has a bound of its own (the published program has one degree for a batch).
-    """
+    """`Σ relu(mean m - γ(d))` over the fusion levels with `masks [B, 1, h, w]`, averaged over the batch (VToonify,
+    eq. 9). `γ(d) = 0.9·(1 - d)² + 0.1` bounds how much of the photo's detail a style `degree [B]` may keep."""
     bound = 0.9 * (1 - degree) ** 2 + 0.1
     return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)

@@ -1,9 +1,8 @@
 """Where batches come from: a teacher that draws them now, or shards that it filled before.
 
-Both have `styles`, the names of the exemplars, `exemplars`, their codes in z+, to be published with the model (None in
-T), `backbone`, the weights of the student's generator (None where all is learnt), and `stored`, the number of stored
-pairs. `batches(first_step)` yields this process's batches from there on, `accumulate` for each step; `held_out()` is a
-batch that is never learnt from.
+Both have `styles`, names of the exemplars, `exemplars`, their codes in z+ (None in T), `backbone`, weights of the
+student's generator (None where all is learnt), and `stored`, the number of stored pairs. `batches(first_step)` yields
+this process's batches from there on, `accumulate` for each step; `held_out()` is a batch that is never learnt from.
 """
 
 import os
@@ -36,10 +35,8 @@ ADVICE = {  # where pairs of each kind come from
 
 
 def local_numbers(options: TrainOptions, accelerator: Accelerator, step: int) -> list[list[int]]:
-    """Numbers of the samples that this process takes in `step`: one list for each batch.
-
-    The batches of all processes together are of consecutive numbers, so that a run is the same however many share it.
-    """
+    """Numbers of the samples that this process takes in `step`, a list for each batch. Those of all processes together
+    are consecutive, so that a run is the same however many share it."""
     count = accelerator.num_processes
     first = step * options.accumulate * count
     turns = range(first + accelerator.process_index, first + options.accumulate * count, count)
@@ -111,10 +108,8 @@ class StoredPairs:
 
 
 def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:
-    """`dataset[n]` is item n of a batch, for any n from 0 on, a function of `seed` and n; InputError for mixed kinds.
-
-    styles: names, in the order of their numbers. seed: of the augmentation, which only drawn pairs need.
-    """
+    """`dataset[n]` is item n of a batch, for any n from 0 on, a function of n and, for drawn pairs, of `seed`. `styles`
+    are names in the order of their numbers. InputError for mixed kinds."""
     return DrawnPairs(pairs, styles, seed) if kind_of(pairs) == "drawn" else TeacherPairs(pairs, styles)
 
 

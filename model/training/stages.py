@@ -81,10 +81,8 @@ class Judge(nn.Module):
 
 
 class Distillation(VToonifyTrainer):
-    """Encoder and fusion learn to draw what the teacher draws, steadily (VToonify, Sec. 4.1.3 and 4.2.3).
-
-    Reconstruction, perceptual, adversarial, flicker and mask losses take part where their weight is not zero.
-    """
+    """Encoder and fusion learn to draw what the teacher draws, steadily (VToonify, Sec. 4.1.3 and 4.2.3). Each loss
+    takes part where its weight is not zero."""
 
     perceptual: nn.Module | None = None
 

@@ -64,10 +64,8 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
 
 
 def measure(trainer: Trainer, count: int) -> None:
-    """Print speed and peak memory of the run's last `count` steps, which have all losses, after one to warm up.
-
-    On a GPU memory is what tensors took, on the CPU what the whole process took. Nothing is written.
-    """
+    """Print speed and peak memory (of tensors on a GPU, of the process on the CPU) of the run's last `count` steps,
+    which have all losses, after one to warm up. Nothing is written."""
     device, options = trainer.accelerator.device, trainer.options
     trainer.step = options.iter - count - 1
     trainer.advance()

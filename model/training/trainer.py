@@ -26,10 +26,8 @@ WARMUP_STEPS, FINAL_LR_SHARE = 100, 0.02  # of the learning rate from scratch: a
 
 
 def make_accelerator(options: RunOptions) -> Accelerator:
-    """The accelerator of this process, also under `torchrun`; InputError when the device isn't there.
-
-    Networks compute in bfloat16 or float32, never in float16, in which small gradients vanish.
-    """
+    """The accelerator of this process, also under `torchrun`; InputError when the device isn't there. Networks compute
+    in bfloat16 or float32, never in float16, in which small gradients vanish."""
     device = pick_device(options.device)
     precision = "bf16" if pick_precision(options.precision, device) == torch.bfloat16 else "no"
     plugin = GradientAccumulationPlugin(options.accumulate, sync_with_dataloader=False)
@@ -43,10 +41,8 @@ def any_process(accelerator: Accelerator, wish: bool) -> bool:
 
 
 class Trainer(ABC):
-    """A network that learns, its moving average, perhaps a discriminator, their optimisers, and how far they are.
-
-    A subclass sets `data` and the optimisers, whose parameter groups have a `lr_factor` on the learning rate.
-    """
+    """A network that learns, its moving average, perhaps a discriminator, their optimisers, and how far they are. A
+    subclass sets `data` and the optimisers, whose parameter groups have a `lr_factor` on the learning rate."""
 
     optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None = None
@@ -79,10 +75,8 @@ class Trainer(ABC):
         """Write the finished weights; returns their path."""
 
     def advance(self) -> dict[str, float]:
-        """Take one step; returns the mean losses of this process.
-
-        Raises InputError, and leaves the weights as they are, when a loss or the gradient is not finite.
-        """
+        """Take one step; returns the mean losses of this process. Raises InputError, and leaves the weights as they
+        are, when a loss or the gradient is not finite."""
         # The discriminator follows the schedule, too: at full rate beside a generator that hardly moves any more it
         # would tell its pictures ever better, and the adversarial loss would outweigh the others in the end.
         rate = learning_rate(self.step, self.options)
@@ -98,10 +92,8 @@ class Trainer(ABC):
         return losses
 
     def descend(self, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
-        """Add up the gradient of the sum of `losses`; after the last batch of a step, let `optimizer` take it.
-
-        Must be called within `accelerator.accumulate`. Returns the losses as numbers.
-        """
+        """Add up the gradient of the sum of `losses`, and after the last batch of a step let `optimizer` take it;
+        within `accelerator.accumulate`. Returns the losses as numbers."""
         self.accelerator.backward(sum(losses.values()))
         values = {name: loss.item() for name, loss in losses.items()}
         if self.accelerator.sync_gradients:

@@ -56,11 +56,9 @@ def detail_weights(picture: np.ndarray) -> np.ndarray:
 
 
 def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> np.ndarray:
-    """Affine matrix `[2, 3]` from a pair of side `size` to a target: zoom, rotation and shift.
-
-    `landmarks [68, 2]` in pixels of the pair. Nothing is mirrored here, but before photos are drawn (generate_data.py):
-    drawings have their light on one side, and a network that sees catch-lights on either draws faint ones on both.
-    """
+    """Affine matrix `[2, 3]` from a pair of side `size` with `landmarks [68, 2]` to a target: zoom, rotation and shift.
+    Nothing is mirrored here, but before photos are drawn: drawings have their light on one side, and a network that
+    sees catch-lights on either draws faint ones on both."""
     eyes = math.dist(*eye_centres(landmarks))
     zoom = math.exp(rng.triangular(*np.log(EYE_DISTANCES))) / eyes
     angle = math.radians(rng.normal(0, 9))

@@ -23,10 +23,8 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 class PictureFolder:
-    """All pictures below `folder`: upright, the central square, `size` pixels wide.
-
-    Raises InputError when there are none, and for files that are no pictures or too small.
-    """
+    """All pictures below `folder`: upright, the central square, `size` pixels wide. Raises InputError when there are
+    none, and for files that are no pictures or too small."""
 
     def __init__(self, folder: str | Path, size: int):
         self.folder, self.size = Path(folder), size

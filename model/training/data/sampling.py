@@ -32,10 +32,7 @@ MAX_SHIFT, MAX_ANGLE, SCALE_STD = 1 / 8, math.pi / 4, 0.2  # of the side; of the
 
 class Batch(TypedDict, total=False):
     """B samples as the loop sees them: S is the side of the target, h = S/4 the input's, C the parser's classes.
-
-    Distillation needs `x`, `y`, `degree`, `style`, `moved`, `offset`; pre-training `x`, `feature`, `skip`, `degree`,
-    `w_plus`.
-    """
+    Pre-training needs `x`, `feature`, `skip`, `degree`, `w_plus`; distillation `x`, `y`, `degree` to `offset`."""
 
     x: Tensor  # input `[B, 3 + C, h, h]`: RGB in [-1, 1] and parsing logits / 16
     y: Tensor  # target `[B, 3, S, S]`, RGB in [-1, 1]
@@ -84,10 +81,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers of B samples, on the CPU; the arrays are uniform in [0, 1).
-
-    All are drawn, used or not, so that none depends on another or on an option.
-    """
+    """Random numbers of B samples, on the CPU; the arrays are uniform in [0, 1). All are drawn, used or not, so that
+    none depends on another or on an option."""
 
     z: Tensor  # `[B, D]`, normal
     other_z: Tensor  # `[B, D]`, normal; of the code that lends its colours
@@ -112,10 +107,8 @@ def draw(seed: int, numbers: Sequence[int], config: GeneratorConfig) -> Draws:
 
 
 def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.device) -> list[Tensor]:
-    """Noise for every synthesis layer, `[B, 1, H, W]` each, float32: that of one sample follows from its seed.
-
-    Drawn on the device: at the published size it is 2.8 million numbers a sample.
-    """
+    """Noise for every synthesis layer, `[B, 1, H, W]` each, float32: that of one sample follows from its seed. It is
+    drawn on the device: at the published size it is 2.8 million numbers a sample."""
     sizes = [4 << ((layer + 1) // 2) for layer in range(2 * config.levels + 1)]
     noise = torch.empty(len(seeds), sum(size**2 for size in sizes), device=device)
     generator = torch.Generator(device)
@@ -131,10 +124,8 @@ def window_side(size: int) -> int:
 
 
 def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:
-    """Still frame: `[B, 3 + C, S/4, S/4]` from the photo and its parsing map, both blurred before each halving.
-
-    photo: `[B, 3, S, S]` in [-1, 1]. logits: `[B, C, S/2, S/2]`, or None for a network without a parser.
-    """
+    """Still frame: `[B, 3 + C, S/4, S/4]` from `photo [B, 3, S, S]` in [-1, 1] and its parsing map `[B, C, S/2, S/2]`
+    (None for a network without a parser), both blurred before each halving."""
     x = blur_downsample(blur_downsample(photo))
     return x if logits is None else torch.cat([x, blur_downsample(logits) / PARSING_SCALE], dim=1)
 
@@ -169,11 +160,8 @@ def _window_operator(item: Tensor, first: int, side: int) -> Tensor:
 
 
 def random_affine_matrix(rng: np.random.Generator, height: int, width: int, probability: float = PROBABILITY) -> Tensor:
-    """Draw an affine transform: flip, shift, isotropic scale, anisotropic scale, rotation, each with `probability`.
-
-    Returns `[3, 3]`, float32, as `apply_affine` takes it, for images of `height` by `width` pixels. All numbers are
-    drawn, used or not, so that they don't depend on one another.
-    """
+    """Draw a flip, shift, isotropic scale, anisotropic scale and rotation, each with `probability`: `[3, 3]`, float32,
+    as `apply_affine` takes it, for images of `height` by `width` pixels. All numbers are drawn, used or not."""
     happens = rng.random(5) < probability
     shift_x, shift_y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * (width, height)
     scale, stretch = 2 ** rng.normal(0, SCALE_STD, 2)

@@ -42,10 +42,8 @@ Result = namedtuple("Result", "key parts skipped", defaults=[""])  # encoded par
 
 @dataclass(frozen=True)
 class StoredPair:
-    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard.
-
-    `source` is the same for all pairs of one photo, whatever the style and framing.
-    """
+    """Where the parts of one pair lie: part → (offset, length) in bytes of its shard. `source` is the same for all
+    pairs of one photo, whatever the style and framing."""
 
     shard: Path
     key: str
@@ -122,9 +120,7 @@ def _check_pair(shard: Path, key: str, parts: dict[str, tuple[int, int]], text: 
 
 def index_pairs(sources: Sequence[str | Path]) -> list[StoredPair]:
     """List the pairs of `sources`, in order: folders with pairs-*.tar, .tar files, patterns (pairs-{00000..00026}.tar).
-
-    Raises InputError when a source is missing or can't be read, or there are no pairs.
-    """
+    Raises InputError when a source is missing or can't be read, or there are no pairs."""
     pairs = [pair for source in sources for shard in _find_shards(str(source)) for pair in index_shard(shard)]
     if not pairs:
         raise InputError(f"{', '.join(map(str, sources))} holds no pairs: write some with generate_data.py first.")

@@ -20,10 +20,8 @@ SkinTone = namedtuple("SkinTone", "lightness a b")  # median Lab colour of the p
 
 
 class Canvas:
-    """A photo being painted over, at degree 1, and what the steps need to know of it.
-
-    Pictures are `[H, W, 3]` float32 in CIE Lab, masks `[H, W]` float32 in 0..1 and soft.
-    """
+    """A photo being painted over, at degree 1, and what the steps need to know of it. Pictures are `[H, W, 3]` float32
+    in CIE Lab, masks `[H, W]` float32 in 0..1 and soft."""
 
     def __init__(self, rgb: np.ndarray, parsing: Parsing, warp: Warp):
         """Warp a photo `[H, W, 3]` uint8 and its regions, and measure them."""

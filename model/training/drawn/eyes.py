@@ -31,9 +31,7 @@ _Irises = namedtuple("_Irises", "radius gaze lightness chroma hue")
 
 class _Eye:
     """The eye with landmarks `part`. `lab` is a view into the canvas; all positions are in the window around the eye.
-
-    Where the eye lies outside the picture, `is_inside` is false, and nothing else is there.
-    """
+    Where the eye lies outside the picture, `is_inside` is false, and nothing else is there."""
 
     def __init__(self, canvas: Canvas, part: slice):
         points = canvas.landmarks[part]

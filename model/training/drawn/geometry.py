@@ -79,10 +79,8 @@ def values_at(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def refine_brows(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks `[68, 2]` with each brow slid along the face's up axis onto the darkest band above its eye.
-
-    dlib places the brows of older faces too high; everything drawn there depends on them. Both slide about equally far.
-    """
+    """Landmarks `[68, 2]` with each brow slid along the face's up axis onto the darkest band above its eye: dlib places
+    those of older faces too high. Both slide about equally far."""
     landmarks, frame = landmarks.copy(), face_frame(landmarks)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), 0.028 * frame.eye_distance)
@@ -135,11 +133,9 @@ def overrun(matrix: np.ndarray, shape: tuple[int, ...], size: int) -> float:
 def align_portrait(
     rgb: np.ndarray, landmarks: np.ndarray, size: int = 512, eye_fraction: float = 0.27, centre=CENTRE, angle=0.0
 ) -> Portrait:
-    """Turn, scale and crop a photo `[H, W, 3]` uint8 to a square portrait with level eyes, see `alignment`.
-
-    Returns the portrait and its landmarks `[68, 2]` float32. What lies beyond the photo is mirrored; `eye_fraction` of
-    at least 0.27 keeps FFHQ-framed photos from growing a second ear there.
-    """
+    """Turn, scale and crop a photo `[H, W, 3]` uint8 to a square portrait with level eyes, see `alignment`; landmarks
+    `[68, 2]` float32. What lies beyond the photo is mirrored; `eye_fraction` of at least 0.27 keeps FFHQ-framed photos
+    from growing a second ear there."""
     matrix = alignment(landmarks, size, eye_fraction, centre, angle)
     aligned = landmarks @ matrix[:, :2].T + matrix[:, 2]
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))

@@ -44,11 +44,9 @@ def abstract(canvas: Canvas, style: DrawnStyle) -> None:
 
 
 def lay_brush_strokes(canvas: Canvas, style: DrawnStyle) -> None:
-    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves.
-
-    An anisotropic Kuwahara filter (Kyprianidis et al. 2009) made of shifted Gaussians: each pixel takes the colour of
-    the calmest of eight patches around it, which lie twice as far away along the flow as across it.
-    """
+    """Strokes along the edges, sparing the features and half of the hair, whose strands are strokes themselves: an
+    anisotropic Kuwahara filter (Kyprianidis et al. 2009) made of shifted Gaussians. Each pixel takes the colour of the
+    calmest of eight patches around it, which lie twice as far away along the flow as across it."""
     lab, flow, size = canvas.lab, canvas.flow, style.brush_size * canvas.eye_distance
     mean = blur(lab, 0.48 * size)
     variance = np.maximum(blur(lab[..., 0] ** 2, 0.48 * size) - mean[..., 0] ** 2, 0)

@@ -21,7 +21,6 @@ CHILD_FACE, CHILD_GROWTH = (1.65, 1.35), 0.6
 
 class Warp:
     """The exaggeration of a face with `landmarks [68, 2]` to the `shape` of a style at degree 1.
-
     `source` and `target`, `[81, 2]`, are control points (the landmarks and the forehead's arc) and where they go. The
     displacement fields `[H, W, 2]` say, for each pixel of the result, where it comes from.
     """
@@ -41,11 +40,9 @@ class Warp:
         return _dense(self._coarse_field(shape, degree)[1], shape)
 
     def field_from_full(self, shape: tuple[int, ...], degree: float) -> np.ndarray:
-        """Displacement that takes a picture drawn at degree 1 back to `degree`.
-
-        With f the maps into the photo, this is f_1^-1 ∘ f_degree, solved by fixed-point iteration: the exaggeration
-        stretches by much less than a factor of two, so each round at least halves the error.
-        """
+        """Displacement that takes a picture drawn at degree 1 back to `degree`: f_1^-1 ∘ f_degree, with f the maps into
+        the photo. Solved by fixed-point iteration; as the warp stretches by much less than two, each round at least
+        halves the error."""
         full = self.field(shape, 1.0)
         grid, field = self._coarse_field(shape, degree)
         wanted, position = grid + field, grid

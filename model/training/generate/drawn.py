@@ -74,10 +74,8 @@ def generate_drawn(options: DrawnData) -> Counter[str]:
 
 
 def list_jobs(options: DrawnData) -> list[Job]:
-    """Photos in the order of folders and names: evenly spaced ones for a small count, repeated for a large one.
-
-    Raises InputError for folders without pictures, and for styles that can't be read or have the same name.
-    """
+    """Photos in the order of folders and names: evenly spaced ones for a small count, repeated for a large one. Raises
+    InputError for folders without pictures, and for styles that can't be read or have the same name."""
     styles = [load_style(name) for name in options.style]
     name, times = Counter(style.name for style in styles).most_common(1)[0]
     if times > 1:
@@ -131,10 +129,8 @@ def draw_pairs(
     rgb: np.ndarray, landmarks: np.ndarray, styles: Sequence[DrawnStyle], size: int, rng: np.random.Generator,
     mirrored: bool, facts: dict,
 ) -> Iterator[dict[str, bytes]]:  # fmt: skip
-    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`.
-
-    Yields the parts of a stored pair in each style: one framing, partial degrees of their own, further `facts`.
-    """
+    """Frame, mirror if asked, and draw a photo `[H, W, 3]` with the face at `landmarks [68, 2]`; side `size`. Yields
+    the parts of a stored pair in each style: one framing, partial degrees of their own, further `facts`."""
     photo, landmarks = frame_portrait(rgb, landmarks, size, rng)
     if mirrored:
         photo, landmarks = mirror(photo, landmarks)

@@ -42,13 +42,11 @@ class GenerateOptions:
 
 
 def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
-    """Draw the missing shards of this process, and the preview once all are there.
+    """Draw the missing shards of this process, and the preview once all are there; returns how many pairs were drawn or
+    skipped, by outcome. Raises InputError for a folder with pairs of other settings, and when it can't be written.
 
     Shard s is for process s modulo their number, so the result is the same however many share the work. `settings`, all
     that the pairs depend on, with `count` and `pairs_per_shard`, are noted in options.json.
-
-    Returns how many pairs were drawn or skipped, by outcome. Raises InputError for a folder with pairs of other
-    settings, and when it can't be written.
     """
     rank, processes = cli.processes()
     _note_settings(folder, settings, writes=rank == 0)

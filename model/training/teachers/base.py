@@ -30,7 +30,6 @@ Latent = namedtuple("Latent", "draws attribute w_plus noise")
 class NetworkTeacher(nn.Module):
     """Frozen networks that turn random codes into samples; a subclass has `styles`, their names, and two methods:
     `sample(numbers, progress)` for distillation and `sample_features(numbers, progress)` for pre-training.
-
     Photo and cartoon share one draw of the generator's noise, so that the cartoon's fine texture can be learnt from the
     photo's. The published program draws it anew for each.
 

@@ -75,10 +75,7 @@ def takes_photo_code(options: DualOptions) -> bool:
 
 class DualStyleTeacher(NetworkTeacher):
     """A DualStyleGAN, whose inner StyleGAN makes the photos; `exemplars` are style codes in z+, `[1, layers, D]` each.
-
-    Degree and style are drawn for each sample; the published program draws one degree for a batch, which makes no
-    difference to the mean and would tie samples to their batch.
-    """
+    Each sample has a degree of its own; the published program draws one for a batch, which gives the same mean."""
 
     def __init__(self, dual: DualStyleGAN, exemplars: Mapping[str, np.ndarray], options: DualOptions, **helpers):
         super().__init__(dual.generator, dual, options.seed, **helpers)
@@ -89,10 +86,8 @@ class DualStyleTeacher(NetworkTeacher):
     @torch.no_grad()
     def sample(self, numbers: Sequence[int], progress: float | None) -> Sample:
         """Distillation: y' = Dual(0.5·w, w''), with the degree on layers 0-6 and colour transfer, or none, on 7-17.
-
-        w'' = layers 0-6 of the exemplar and layers 7-17 of the photo G(0.5·w); all of the exemplar's when one style is
-        learnt with its colours. The photo that is shown may have other colours.
-        """
+        w'' = layers 0-6 of the exemplar and 7-17 of the photo G(0.5·w); all of the exemplar's when one style is learnt with
+        its colours. The photo that is shown may have other colours."""
         latent = self.latent(numbers)
         degree, style = self.degree_and_style(latent.draws, progress)
         changed, shown = self._jittered(latent, progress)
@@ -137,11 +132,9 @@ class DualStyleTeacher(NetworkTeacher):
         return torch.tensor(degree, dtype=torch.float32, device=self.device), torch.tensor(style).long().to(self.device)
 
     def _jittered(self, latent: Latent, progress: float | None) -> tuple[list[int], Tensor]:
-        """Which samples are shown in other colours, and the code `[B, layers, D]` that photos are shown from.
-
-        In the second half of a run, where any style and colour are learnt, layers 7-17 are mixed with another code's,
-        in proportion to progress. The published program takes that code from the batch before, not one of its own.
-        """
+        """Which samples are shown in other colours, and the code `[B, layers, D]` that photos are shown from: in the
+        second half of a run layers 7-17 are mixed with another code's (published: of the batch before), in proportion
+        to progress."""
         reached = latent.draws.progress if progress is None else np.full(len(latent.attribute), progress)
         share = np.maximum((reached - JITTER_START) / (1 - JITTER_START), 0.0)
         changed = share.nonzero()[0].tolist()

@@ -41,10 +41,8 @@ def style_names() -> list[str]:
 
 
 def load_style(name_or_path: str | Path) -> DrawnStyle:
-    """A shipped style by its name, or a style of your own by the path of its .toml file.
-
-    Raises InputError that names the file and the key at fault.
-    """
+    """A shipped style by its name, or a style of your own by the path of its .toml file. Raises InputError that names
+    the file and the key at fault."""
     path = Path(name_or_path)
     if str(name_or_path) in style_names():
         path = SHIPPED / f"{name_or_path}.toml"
