@@ -86,8 +86,8 @@ class DualStyleTeacher(NetworkTeacher):
     @torch.no_grad()
     def sample(self, numbers: Sequence[int], progress: float | None) -> Sample:
         """Distillation: y' = Dual(0.5·w, w''), with the degree on layers 0-6 and colour transfer, or none, on 7-17.
-        w'' = layers 0-6 of the exemplar and 7-17 of the photo G(0.5·w); all of the exemplar's when one style is learnt with
-        its colours. The photo that is shown may have other colours."""
+        w'' = layers 0-6 of the exemplar and 7-17 of the photo G(0.5·w); all of the exemplar's when one style is learnt
+        with its colours. The photo that is shown may have other colours."""
         latent = self.latent(numbers)
         degree, style = self.degree_and_style(latent.draws, progress)
         changed, shown = self._jittered(latent, progress)
