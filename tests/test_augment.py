@@ -1,5 +1,3 @@
-"""Random affine transforms of training pairs."""
-
 import math
 
 import numpy as np

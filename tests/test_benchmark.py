@@ -1,5 +1,3 @@
-"""The benchmark: what it measures and reports."""
-
 import json
 
 import pytest

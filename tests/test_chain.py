@@ -1,5 +1,3 @@
-"""The whole training chain of the tiny configuration, with the commands of the README: from nothing to a video."""
-
 import json
 from pathlib import Path
 

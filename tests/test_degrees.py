@@ -1,5 +1,3 @@
-"""Style degrees: one, or a curve over time."""
-
 from fractions import Fraction
 
 import pytest

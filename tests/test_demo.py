@@ -1,5 +1,3 @@
-"""What is behind the demo's page: limits, the crop, drafts, videos, the gallery, visitors' folders, options."""
-
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor

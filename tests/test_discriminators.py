@@ -1,5 +1,3 @@
-"""Discriminators: what patches see and depend on, and which recipe takes which."""
-
 import pytest
 import torch
 

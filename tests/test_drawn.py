@@ -1,5 +1,3 @@
-"""The drawn teacher, on the public-domain portrait that scikit-image ships."""
-
 from itertools import pairwise
 
 import cv2

@@ -1,5 +1,3 @@
-"""How close a model comes to the drawn teacher: metrics of known pictures, and the program."""
-
 from dataclasses import replace
 
 import cv2

@@ -1,5 +1,3 @@
-"""Stored pairs and the samples made of them."""
-
 import cv2
 import numpy as np
 import pytest

@@ -1,5 +1,3 @@
-"""The four drawn styles, their files, and what each of them promises for every face."""
-
 from itertools import combinations
 
 import cv2

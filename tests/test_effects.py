@@ -1,5 +1,3 @@
-"""What is done to pictures without a network: crops put back, noise taken out, black and white kept."""
-
 from dataclasses import replace
 
 import cv2

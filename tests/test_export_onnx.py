@@ -1,5 +1,3 @@
-"""ONNX files: they give the network's pictures, in another runtime, at any size."""
-
 from pathlib import Path
 
 import numpy as np

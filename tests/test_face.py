@@ -1,5 +1,3 @@
-"""Landmarks, face crops and the aligned face: golden figures of the published program, and properties."""
-
 import json
 import math
 import zlib

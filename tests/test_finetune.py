@@ -1,5 +1,3 @@
-"""Fine-tuning of a 16 px generator: resuming, learning, refusing, and what comes out."""
-
 import json
 from dataclasses import replace
 from pathlib import Path

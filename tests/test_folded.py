@@ -1,5 +1,3 @@
-"""Small VToonify networks: folding changes no picture, and sub-pixel convolutions keep detail and brightness."""
-
 import copy
 from dataclasses import replace
 from itertools import chain

@@ -1,5 +1,3 @@
-"""Videos, photos and numbered photos in and out: colour, geometry, clock and sound."""
-
 from fractions import Fraction
 from pathlib import Path
 

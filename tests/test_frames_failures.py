@@ -1,5 +1,3 @@
-"""Interrupted, failing and impossible writes; bad and damaged input."""
-
 import re
 import resource
 import signal

@@ -1,5 +1,3 @@
-"""generate_data.py with teacher networks, in whose place a stand-in draws, and with the drawn teacher."""
-
 import tarfile
 from unittest.mock import Mock
 

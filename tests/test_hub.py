@@ -1,5 +1,3 @@
-"""Missing files are fetched from the hub or by torch.hub; where that fails, one sentence says what to do."""
-
 import hashlib
 import os
 import socket

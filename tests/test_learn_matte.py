@@ -1,5 +1,3 @@
-"""Learning the person matte, on bright ellipses that stand for people."""
-
 from unittest.mock import Mock
 
 import cv2

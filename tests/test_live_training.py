@@ -1,5 +1,3 @@
-"""Training on live pairs of network teachers: resuming, both stages, and what is refused."""
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Metrics of videos: flicker, sharpness, identity."""
-
 import json
 from fractions import Fraction
 from pathlib import Path

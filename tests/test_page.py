@@ -1,5 +1,3 @@
-"""The demo in a real browser: `python app.py` and headless Chromium."""
-
 import os
 import re
 import shutil

@@ -1,5 +1,3 @@
-"""Every network and image function against the public golden figures, and the runner that compares them."""
-
 import json
 from pathlib import Path
 

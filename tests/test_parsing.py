@@ -1,5 +1,3 @@
-"""Parsing of frames, its smoothing over time, and the optical flow that smoothing follows."""
-
 import gzip
 import json
 import math

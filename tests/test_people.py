@@ -1,5 +1,3 @@
-"""Several people in one picture, each in a style of its own; cartoons that fade where a face is lost and back."""
-
 from fractions import Fraction
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""The perceptual distance is that of the lpips package, with torchvision's VGG-16."""
-
 import warnings
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Folders of pictures to learn from."""
-
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,3 @@
-"""Training as programs: on two processes the same run as on one, and stopped as one."""
-
 import json
 import os
 import signal

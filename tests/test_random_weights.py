@@ -1,5 +1,3 @@
-"""Random starting files: they load, and what they make is worth learning from."""
-
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,3 @@
-"""Rendering of crops: memory that does not suffice, strips, batches, compiling."""
-
 import shutil
 
 import pytest

@@ -1,5 +1,3 @@
-"""Interrupted clips that go on: the chain behind the frames that are done, and the program."""
-
 import json
 import os
 import signal

@@ -1,5 +1,3 @@
-"""The virtual camera's clip: as long as asked for, moving, and smoothly."""
-
 import numpy as np
 import pytest
 

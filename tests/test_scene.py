@@ -1,5 +1,3 @@
-"""The chain from a clip's frames to its cartoon's."""
-
 from fractions import Fraction
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Videos in segments: wherever the work is interrupted, the file is the same in the end."""
-
 import shutil
 from fractions import Fraction
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Shards of stored pairs: what is written comes back, also to WebDataset, and what is damaged is refused."""
-
 import json
 import tarfile
 

@@ -1,5 +1,3 @@
-"""Smoothing of parsing maps as a stream, the files of maps, and the program."""
-
 import os
 import signal
 import zipfile

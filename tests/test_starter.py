@@ -1,5 +1,3 @@
-"""The starters that come with the project, on the sample portrait."""
-
 from functools import cache, partial
 from itertools import combinations, pairwise
 from pathlib import Path

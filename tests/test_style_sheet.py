@@ -1,5 +1,3 @@
-"""The sheet of styles has a picture for each style and degree."""
-
 import numpy as np
 
 from model.inference.stylizer import Stylizer

@@ -1,5 +1,3 @@
-"""The command line, used as a person would: photos, videos, and several of them."""
-
 import re
 import shutil
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""The command line with bad input: one sentence, exit code 2, and nothing left behind."""
-
 import pickle
 import signal
 from pathlib import Path

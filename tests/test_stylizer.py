@@ -1,5 +1,3 @@
-"""The stylizer: what goes in and comes out, and what it refuses."""
-
 from fractions import Fraction
 from pathlib import Path
 

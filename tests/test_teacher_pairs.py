@@ -1,5 +1,3 @@
-"""Samples of teacher networks on disk: they come back as they were drawn, but for JPEG and whole numbers."""
-
 import io
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""Network teachers, against the formulas written down once more in the plainest way, and from files."""
-
 import itertools
 
 import numpy as np

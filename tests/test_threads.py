@@ -1,5 +1,3 @@
-"""Threads that read ahead and write behind: order, bounds, failures."""
-
 import threading
 import time
 

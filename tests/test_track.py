@@ -1,5 +1,3 @@
-"""Following a face: landmarks frame after frame, and the window around it."""
-
 import math
 from fractions import Fraction
 

@@ -1,5 +1,3 @@
-"""Training runs on drawn pairs: resuming, stopping, refusing, and what comes out."""
-
 import json
 import re
 from pathlib import Path

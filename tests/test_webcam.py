@@ -1,5 +1,3 @@
-"""A live picture, with cameras and screens that are none."""
-
 import os
 import sys
 import time
