@@ -25,7 +25,6 @@ def drawing(portrait, parsing):
 
 @pytest.fixture(scope="module")
 def near():
-    """A portrait with larger eyes."""
     return align_portrait(skimage.data.astronaut(), LANDMARKS, SIZE, eye_fraction=0.3)
 
 
@@ -43,7 +42,6 @@ def distance(a, b):
 
 
 def box(points):
-    """The pixels around points."""
     (left, top), (right, bottom) = points.min(0).astype(int), points.max(0).astype(int) + 1
     return np.s_[top:bottom, left:right]
 

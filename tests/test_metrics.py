@@ -28,7 +28,6 @@ def enlarged(frames: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def clip(frames: list[np.ndarray], leave_out: tuple[int, ...] = ()) -> list[Frame]:
-    """Frames at 25 a second."""
     return [Frame(rgb, Fraction(i, 25)) for i, rgb in enumerate(frames) if i not in leave_out]
 
 

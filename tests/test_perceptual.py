@@ -26,7 +26,6 @@ def weights() -> dict[str, Tensor]:
 
 @pytest.fixture
 def vgg_file(tmp_path, monkeypatch) -> Path:
-    """Where VGG-16 is looked for."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     return tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"

@@ -10,7 +10,6 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def halves(width: int, height: int) -> Image.Image:
-    """Red on the left, blue on the right."""
     picture = Image.new("RGB", (width, height), RED)
     picture.paste(BLUE, (width // 2, 0, width, height))
     return picture

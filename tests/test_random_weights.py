@@ -27,7 +27,6 @@ def teacher(folder) -> DualStyleTeacher:
 
 @torch.no_grad()
 def cartoons(teacher: DualStyleTeacher, style: int, degree: float, colour: float) -> torch.Tensor:
-    """Two codes in one style."""
     latent, exemplar = teacher.latent([0, 1]), teacher.exemplars[[style, style]]
     weights = torch.tensor([degree] * TINY.structure_layers + [colour] * (TINY.w_layers - TINY.structure_layers))
     return teacher.render(teacher.cartoons, latent.w_plus, exemplar, weights, noise=latent.noise)

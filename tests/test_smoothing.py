@@ -85,7 +85,6 @@ def path(tmp_path) -> Path:
 
 
 def write_maps(path: Path, count: int, radius: int = 2, resume: bool = False) -> None:
-    """Store maps that hold their number."""
     with MapSink(path, CROP, radius, resume) as sink:
         for number in range(sink.done, count):
             sink.write(np.full((19, 24, 32), number, np.float16))
