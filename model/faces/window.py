@@ -116,7 +116,7 @@ class WindowPath:
     def state(self) -> dict[str, Any]:
         """Where window and filters are, as JSON can hold it."""
         window = self.window
-        known = {"window": [window.scale, window.x, window.y], "time": self._time}
+        known = {"window": [window.scale, window.x, window.y], "time": self._time, "glides": self._glides}
         if self._place is not None:
             known |= {"place": self._place.tolist(), "filters": [f.state() for f in self._filters]}
         return known
@@ -124,7 +124,7 @@ class WindowPath:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.window = MovingWindow(*state["window"], self._crop.width, self._crop.height)
-        self._time = state["time"]
+        self._time, self._glides = state["time"], state["glides"]
         if "place" in state:
             self._place = np.array(state["place"])
             for one_filter, known in zip(self._filters, state["filters"], strict=True):
@@ -193,23 +193,22 @@ class Visibility:
         self.share = 0.0
         self._begins = not is_new
         self._time: float | None = None
-        self._last_seen: float | None = None
+        self.last_seen: float | None = None
 
-    def restore(self, share: float, time: float) -> None:
-        """Go on from a share at `time` in seconds."""
-        self.share, self._begins, self._time = share, False, time
-        self._last_seen = time if share > 0 else None
+    def restore(self, share: float, time: float, last_seen: float | None) -> None:
+        """Go on from a share at `time`, with a face that was `last_seen` then, in seconds."""
+        self.share, self._begins, self._time, self.last_seen = share, False, time, last_seen
 
     def update(self, is_seen: bool, time: float, is_cut: bool = False, grace: float = GRACE) -> float:
         """The share at `time` in seconds."""
         if is_cut or self._begins:
-            self.share, self._last_seen = float(is_seen), None
+            self.share, self.last_seen = float(is_seen), None
             self._begins, self._time = False, time
         step = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         if is_seen:
-            self._last_seen = time
-        is_there = self._last_seen is not None and time - self._last_seen <= grace
+            self.last_seen = time
+        is_there = self.last_seen is not None and time - self.last_seen <= grace
         change = min(step / FADE, 1.0)
         self.share = min(self.share + change, 1.0) if is_there else max(self.share - change, 0.0)
         return self.share
@@ -232,14 +231,15 @@ class Presence:
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on after this frame, as JSON can hold it."""
-        return self._path.state() | {"share": self.share}
+        last_seen = None if self._visibility is None else self._visibility.last_seen
+        return self._path.state() | {"share": self.share, "face_seen": last_seen, "grace": self._grace}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._path.restore(state)
-        self.share = state["share"]
+        self.share, self._grace = state["share"], state["grace"]
         if self._visibility is not None:
-            self._visibility.restore(self.share, state["time"])
+            self._visibility.restore(self.share, state["time"], state["face_seen"])
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> tuple[MovingWindow, float]:
         """The window, and the share of the cartoon from 0 to 1, in the frame at `time` in seconds."""
