@@ -1,3 +1,4 @@
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -281,3 +282,20 @@ def test_without_the_whole_frame_the_crop_comes_through_enlarged(stylizer):
     assert len({frame.rgb.shape for frame in passed}) == 1 and passed[0].rgb.shape == kept[0].rgb.shape
     assert np.array_equal(passed[2].rgb, kept[2].rgb)
     assert np.abs(passed[18].rgb.astype(int) - 120).max() == 0 < levels_apart(kept[18].rgb, passed[18].rgb).mean()
+
+
+@pytest.mark.parametrize("cut", [14, 32])
+def test_fades_and_glides_go_on_from_a_state(stylizer, cut):
+    portrait = stylizer.fit(view(110, 110), CLOSE)
+    far = portrait.landmarks + np.float32((90, 0))
+    faces = [portrait.landmarks] * 3 + [None] * 27 + [far] * 20
+
+    def walk(presence: Presence, first: int, last: int) -> list[tuple[float, float]]:
+        seen = (presence.update(face, i / 20) for i, face in enumerate(faces[first:last], first))
+        return [(window.x, share) for window, share in seen]
+
+    whole, parted, after = (Presence(portrait.crop, portrait.landmarks, fades=True) for _ in range(3))
+    wanted = walk(whole, 0, len(faces))
+    walk(parted, 0, cut)
+    after.restore(json.loads(json.dumps(parted.state())))
+    assert np.allclose(walk(after, cut, len(faces)), wanted[cut:])

@@ -93,7 +93,8 @@ class Options(Look):
         """
         free = free_options(type(self))
         given = {name: value for name, value in asdict(self).items() if name not in free}
-        files = [value for name, value in given.items() if name.endswith("_path") and value]
+        named = [value for name, value in given.items() if name.endswith("_path") and value]
+        files = [path if Path(path).exists() else CHECKPOINTS / path for path in named]  # as they are loaded
         for preset in {self.ckpt, *(choice.preset for choice in self.choices.values())} - {None}:
             files += [CHECKPOINTS / file for file in choose_preset(preset).files]
         return {
