@@ -14,12 +14,13 @@ from torch.nn import functional as F
 
 from model import checkpoints
 from model.bisenet import PARSER_GAIN
-from model.common.hub import ensure_file
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS, ensure_file
 from model.common.tensors import to_tensor
 from model.ops import blur_downsample
 from model.raft import RAFT
 
-RAFT_PATH = "raft-things.pth"
+PARSER_PATH, RAFT_PATH = "faceparsing.pth", "raft-things.pth"
 ENLARGEMENT = 2  # faces in a frame are smaller than those the parser was trained on
 RADIUS = 5  # neighbours on each side
 COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]
@@ -118,9 +119,15 @@ class Smoother:
 
 
 def find_weights(path: str) -> Path:
-    """A file of weights: a bare name is in the checkpoint folder, or fetched; InputError where it can't be had."""
+    """A file of weights: a bare name is in the checkpoint folder. The published parser is fetched; InputError where
+    another file is not there."""
+    if path == PARSER_PATH and not Path(path).exists():
+        return ensure_file(path)
     is_name = len(Path(path).parts) == 1 and not Path(path).exists()
-    return ensure_file(path if is_name else Path(path).absolute())
+    found = CHECKPOINTS / path if is_name else Path(path).absolute()
+    if not found.is_file():
+        raise InputError(f"{found} does not exist: checkpoint/README.md tells where such files come from.")
+    return found
 
 
 def load_flow(path: str, device: torch.device) -> RAFT:
