@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.config import Backbone
 from model.inference import batch
 from model.media.files import open_frames
 from model.styles import network
 from model.styles.base import Style
 from model.styles.presets import EXEMPLAR_FILE, Preset
-from model.vtoonify import Backbone
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import results, save_face, size
 from tests.small_models import ColourEncoder, ColourParser, face_picture, save_model
