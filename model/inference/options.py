@@ -52,6 +52,9 @@ class Options(Look):
         None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
     )
     virtual_camera: bool = option(False, "show the webcam's cartoon to other programs as a camera (pyvirtualcam)")
+    keep_audio: bool = option(
+        False, "keep Opus, MP3, AC-3, ALAC and FLAC as they are, though some players of mp4 stay silent"
+    )
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     resume: bool = option(
         False, "leave out what manifest.jsonl in the output folder notes as done, and go on with what is half done",
