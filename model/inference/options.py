@@ -13,7 +13,9 @@ from model.inference.scene import Choice, parse_styles
 from model.parsing.smooth import RADIUS, RAFT_PATH
 from model.styles.presets import choose_preset
 
-NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")  # for files only
+NOT_LIVE = (  # for files only
+    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio",
+)  # fmt: skip
 ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
 
 

@@ -152,18 +152,17 @@ class Sound:
         """Set the clock of a packet to that of the source's frames; a copy's rises strictly, as mp4 demands."""
         tick, stamp = packet.time_base, packet.dts if packet.dts is not None else packet.pts
         time = self._clock.time(None if stamp is None else stamp * tick, max(packet.duration or 0, 1) * tick)
-        dts = round(time / tick)
-        is_first = self._last is None or self._decoder is not None
-        packet.dts = packet.pts = self._last = dts if is_first else max(dts, self._last + 1)
+        ticks = round(time / tick)
+        if self._decoder is None:
+            ticks = self._last = ticks if self._last is None else max(ticks, self._last + 1)
+        packet.dts = packet.pts = ticks
 
     def take(self, packet: Packet) -> list[Packet]:
         """What is to be written of a packet."""
         end = (packet.pts + (packet.duration or 0)) * packet.time_base
         if self._decoder is None:
             packet.stream = self.out
-            packets = [packet]
-        else:
-            packets = self._converted(packet)
+        packets = [packet] if self._decoder is None else self._converted(packet)
         self.end = end if packets else self.end
         return packets
 
