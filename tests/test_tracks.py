@@ -192,7 +192,7 @@ MISSING = {
     "no.mkv": (("flac",), "subrip", [NO_FLAC], "its sound (codec unknown) can't be decoded: the result is silent"),
     "pgs.mkv": (("flac",), "subrip", [PICTURES],
                 "its subtitles (codec hdmv_pgs_subtitle) are pictures, which mp4 can't hold: left out"),
-    "both.mkv": (("flac", "eac3"), "subrip", [NO_EAC3, (", ä".encode(), b", \xe4?")],
+    "both.mkv": (("flac", "eac3"), "subrip", [NO_EAC3, (", ä".encode(), b", \xe4?"), (b"Track 0", b"Tr\xe4ck 0")],
                  "sound 2 (codec unknown) can't be decoded, damaged packets in its subtitles (1): left out"),
 }  # fmt: skip
 

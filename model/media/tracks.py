@@ -33,7 +33,7 @@ UNTOLD_LENGTH = Fraction(3)  # s; of subtitles that do not tell how long they ar
 ASS_LINE, ASS_FIELDS = b"0,0,Default,,0,0,0,,", 8
 ASS_BRACES = re.compile(rb"\{[^}]*\\p[1-9].*?(?:\{[^}]*\\p0[^}]*\}|$)|\{[^}]*\}", re.DOTALL)
 JITTER = Fraction(1, 50)  # s; stamps of containers are that coarse: what differs by more is a gap, or came twice
-OWN_TAGS = {"language": "language", "title": "title", "name": "title"}  # as other files, and mp4, call them
+OWN_TAGS = {"language": "language", "name": "title", "title": "title"}  # as mp4 and other files call them
 KINDS = {"audio": "sound", "subtitle": "subtitles"}
 
 
@@ -52,7 +52,9 @@ class Tracks:
         self._tracks: dict[int, Sound | Subtitles] = {}
         for stream in self._streams:
             if (track := self._track(stream, source.origin, keep_audio)) is not None:
-                track.out.metadata.update({OWN_TAGS[k]: v for k, v in stream.metadata.items() if k in OWN_TAGS})
+                for name, own_name in OWN_TAGS.items():
+                    if tag := stream.metadata.get(name):  # what is no UTF-8 becomes question marks
+                        track.out.metadata[own_name] = tag.encode(errors="replace").decode()
                 track.out.disposition = stream.disposition
                 self._tracks[stream.index] = track
         self._packets = self._stamped()
