@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.common import cli
-from model.common.cli import option
+from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 
@@ -39,6 +39,7 @@ class Options:
 
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
+        check_ranges(self)
         if not all(len(pair) == 2 and all(pair) for pair in self.visitors or ()):
             raise InputError("--auth needs NAME:PASSWORD, as in --auth me:secret.")
 

@@ -84,7 +84,7 @@ def _style_and_content(page: Page) -> None:
     first = page.gallery.entries[0]
     gr.State(first.key).elem_id = "style"
     gr.Gallery(
-        page.gallery.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4, height=300,
+        page.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4, height=300,
         object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[], elem_id="gallery",
     )  # fmt: skip
     gr.Dropdown(label="Exemplar", choices=[], visible=False, elem_id="exemplar")
@@ -166,7 +166,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
         parts[name].input(**call(page.result, "picture"))
     parts["run"].click(**call(page.film, "video", trigger_mode="once"))
     parts["cancel"].click(page.cancel, queue=False, api_visibility="private")
-    blocks.load(page.gallery.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
+    blocks.load(page.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
     blocks.unload(page.leave)
 
 

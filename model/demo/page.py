@@ -3,22 +3,27 @@
 A handler gets the visitor's session and, by name, the values it works on; it yields what the page's parts are to show.
 """
 
+import hashlib
 import html
+import io
 import logging
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 from tqdm import tqdm
 
 from model.common.errors import InputError
 from model.common.hub import fetched_bytes
+from model.common.weight_files import write_whole
 from model.demo.gallery import Gallery
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.faces.crop import DEFAULT_PADDING
@@ -34,6 +39,7 @@ OPTIONS = {"degree": "style_degree"} | {name: name for name in ("color_transfer"
 PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
 SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
 SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it
+SHOWN_QUALITY, SHOWN_SECONDS = 90, 300  # of the JPEG files for that, and how long they stay
 TELL_EVERY = 0.3  # seconds between two messages about the progress of something
 NO_FILM = {name: gr.update(value=None, visible=False) for name in ("film", "film_file")}
 
@@ -63,6 +69,25 @@ class Page:
 
     def __init__(self, studio: Studio, gallery: Gallery, root: Path):
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
+        self._shown = root.parent / "shown"
+
+    def shown(self, picture: Image.Image) -> str:
+        """A picture as a file, for components. Gradio's own file of the same picture would be written over while it is
+        being sent to another visitor; those of files it copies are written once. They go after some minutes."""
+        data = io.BytesIO()
+        picture.save(data, "JPEG", quality=SHOWN_QUALITY)
+        path = self._shown / f"{hashlib.sha256(data.getbuffer()).hexdigest()}.jpg"
+        self._shown.mkdir(parents=True, exist_ok=True)
+        for old in self._shown.iterdir():
+            with suppress(OSError):  # another thread was quicker
+                if old != path and time.time() - old.stat().st_mtime > SHOWN_SECONDS:
+                    old.unlink()
+        write_whole(path, lambda partial: partial.write_bytes(data.getbuffer()))
+        return str(path)
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """The gallery's pictures, with their captions."""
+        return [(self.shown(picture), caption) for picture, caption in self.gallery.pictures()]
 
     def _visit(self, session: str) -> tuple[Visit, Content]:
         visit = self.visits.known(session)
@@ -123,7 +148,7 @@ class Page:
         yield controls | {
             "message": "",
             "style": entry.key,
-            "gallery": gr.update(value=self.gallery.pictures(), selected_index=place),
+            "gallery": gr.update(value=self.pictures(), selected_index=place),
             "exemplar": gr.update(
                 choices=[(Path(name).stem, name) for name in exemplars],
                 value=model.exemplar_name() if exemplars else None, visible=len(exemplars) > 1,
@@ -143,13 +168,14 @@ class Page:
         """The frame with the faces and the crop. It clears no message: a newer upload may have failed by now."""
         _, content = self._visit(session)
         crop = self._person(content, **controls).portrait.crop
-        yield {"frame": content.crop_view(controls["face"], crop)}
+        yield {"frame": self.shown(content.crop_view(controls["face"], crop))}
 
     def draft(self, session: str, **controls: Any) -> Updates:
         """While a slider is dragged: quickly, with a quarter of the pixels."""
         visit, content = self._visit(session)
         visit.newest, person = controls, self._person(content, **controls)
-        result = {} if person.look.full_frame else {"result": self.studio.draft(content, person)}
+        drafts = () if person.look.full_frame else self.studio.draft(content, person)
+        result = {"result": tuple(self.shown(Image.fromarray(rgb)) for rgb in drafts)} if drafts else {}
         yield {"message": ""} | result
 
     def settled(self, session: str, **controls: Any) -> Updates:
@@ -167,7 +193,7 @@ class Page:
         with open_sink(path, content.source) as sink:
             sink.write(Frame(after))
         yield {
-            "result": (reduced(before, SHOWN_SIDE), reduced(after, SHOWN_SIDE)),
+            "result": tuple(self.shown(reduced(rgb, SHOWN_SIDE)) for rgb in (before, after)),
             "picture_file": gr.update(value=str(path), interactive=True),
         }
 
