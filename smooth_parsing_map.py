@@ -17,7 +17,7 @@ from model.common import cli
 from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
-from model.faces.crop import DEFAULT_PADDING, FaceCrop
+from model.faces.crop import DEFAULT_PADDING, FaceCrop, window_around
 from model.faces.detect import search_face
 from model.media.files import FrameSource, open_frames
 from model.media.threads import ahead
@@ -51,7 +51,7 @@ def smooth(source: FrameSource, options: Options) -> Path:
         raise InputError(f"{source.path} is a photo: smoothing needs a video.")
     crop = FaceCrop.whole_frame(source.size)
     if not options.no_scale_image:
-        crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
+        crop = window_around(search_face(source)[1], source.size, tuple(options.padding))
     device = pick_device(options.device)
     dtype = pick_precision(options.precision, device)
     parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
