@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from model.common.tensors import pixel_grid
-from model.faces.crop import blurred_for
-from model.faces.window import MovingWindow
+from model.faces.crop import FaceCrop, MovingWindow, Window, between, blurred_for
 from model.parsing.matting import person_matte
 
 EDGE = 0.14  # width of the fade at the crop's edge, as a part of the crop's shorter side
@@ -40,22 +39,22 @@ class FullFrame:
         size = (self.scale * width, self.scale * height)
         return rgb.copy() if self.scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
 
-    def __call__(self, whole, crop, result: np.ndarray, window: MovingWindow, share: float = 1.0) -> None:
+    def __call__(self, whole, crop, result: np.ndarray, window: Window, share: float = 1.0) -> None:
         """Draw `result`, the stylised crop uint8 `[k·h, k·w, 3]`, into `whole` `[scale·H, scale·W, 3]`, in place.
-        whole: from `enlarge`; crop: what `window` shows of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to
-        1."""
+        whole: from `enlarge`; crop: what `window` has of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to
+        1. What it does not show of that is not drawn."""
         frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
         mask = self.next_mask(crop) * edge_fade(window, frame_size)
-        edges = self.scale * edges_in_frame(window)
+        edges = self.scale * edges_in_frame(window.shown)
         (left, top), (right, bottom) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
         if bottom <= top or right <= left:
             return
 
         def placed(picture: np.ndarray) -> np.ndarray:
             """A picture of the whole window as it lies in the part of `whole` that the window covers."""
-            stretch = (edges[1] - edges[0]) / picture.shape[1::-1]
-            shift = edges[0] - (left, top) + (stretch - 1) / 2  # between centres of pixels
-            matrix, size = np.column_stack([np.diag(stretch), shift]), (right - left, bottom - top)
+            matrix = between(window.matrix, np.eye(2, 3), picture.shape[0] / crop.shape[0], self.scale)
+            matrix[:, 2] -= left, top
+            size = right - left, bottom - top
             return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
         own_colours = edge_fade(window, frame_size, ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
@@ -68,7 +67,7 @@ class FullFrame:
     def next_mask(self, crop: np.ndarray) -> np.ndarray:
         """Mask of the person in the next crop, float32 `[h, w]`: mostly the one before, moved with the person."""
         mask = person_mask(crop)
-        if self._before is not None:
+        if self._before is not None and self._before[1].shape == mask.shape:  # else the head has begun to be turned
             crop_before, mask_before = self._before
             moved = warp(mask_before, dense_flow(crop, crop_before, fast=True))
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
@@ -76,7 +75,7 @@ class FullFrame:
         return mask
 
 
-def edges_in_frame(window: MovingWindow) -> np.ndarray:
+def edges_in_frame(window: FaceCrop | MovingWindow) -> np.ndarray:
     """Where the window lies: `[[left, top], [right, bottom]]` in pixels of the frame, from its outer corner."""
     corners = np.array([[-0.5, -0.5, 1], [window.width - 0.5, window.height - 0.5, 1]])
     return corners @ cv2.invertAffineTransform(window.matrix).T + 0.5
@@ -91,16 +90,21 @@ def person_mask(crop: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), SOFTEN * height)
 
 
-def edge_fade(window: MovingWindow, frame_size: tuple[int, int], part: float = EDGE) -> np.ndarray:
-    """Float32 `[h, w]`: 1 inside, falling to 0 towards those edges of the window that lie within the frame `(H, W)`.
-    part: how wide the fall is, as a part of the window's shorter side."""
-    size, fades = (window.width, window.height), []
-    for side, frame_side, start, end in zip(size, frame_size[::-1], *edges_in_frame(window), strict=True):
+def edge_fade(window: Window, frame_size: tuple[int, int], part: float = EDGE) -> np.ndarray:
+    """Float32 `[h, w]`: 1 inside what the window shows, falling to 0 towards those edges of it that lie within the
+    frame `(H, W)`. part: how wide the fall is, as a part of the shorter side."""
+    shown, fades = window.shown, []
+    size = shown.width, shown.height
+    for side, frame_side, start, end in zip(size, frame_size[::-1], *edges_in_frame(shown), strict=True):
         share = np.clip((np.arange(side) + 0.5) / (part * min(size)), 0, 1)
         rise = share * share * (3 - 2 * share)
         fades.append(np.where(start > 1, rise, 1) * np.where(end < frame_side - 1, rise[::-1], 1))
     across, down = fades
-    return np.outer(down, across).astype(np.float32)
+    fade = np.outer(down, across).astype(np.float32)
+    if shown is window:
+        return fade
+    matrix, size = between(shown.matrix, window.matrix), (window.width, window.height)
+    return cv2.warpAffine(fade, matrix, size, borderMode=cv2.BORDER_REPLICATE)
 
 
 def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
@@ -136,7 +140,7 @@ def warp(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_L
 
 
 class Denoiser:
-    """Takes the noise of compression and sensors out of one face's crops, in order and all of one size. A cartoon
+    """Takes the noise of compression and sensors out of one face's crops, in order; another size begins anew. A cartoon
     repeats the noise of its photo, with more contrast where the style has more, and flickers. Each pixel is mixed with
     what was there in the frame before, brought into place by optical flow; where the two differ by more than noise does
     (a blink, a hand, a cut) it stays as it is."""
@@ -147,7 +151,7 @@ class Denoiser:
     def __call__(self, crop: np.ndarray) -> np.ndarray:
         """The next crop, RGB uint8 `[h, w, 3]`, without its noise."""
         steady = crop.astype(np.float32)
-        if self._before is not None:
+        if self._before is not None and self._before.shape == crop.shape:
             moved = warp(self._before, dense_flow(crop, _levels(self._before), fast=True), cv2.INTER_CUBIC)
             difference = cv2.blur(np.abs(crop - moved).max(axis=2), (AROUND, AROUND))
             steady += KEPT * np.exp(-((difference / NOISE) ** 2))[..., None] * (moved - crop)

@@ -136,7 +136,8 @@ def test_the_program_stylises_everybody(stylize):
         (["--faces", "all", "--full_frame", 1, "--styles", "1=crayon"], "styles 0 to 1"),
         (["--faces", 2, "--full_frame", 1, "--smooth"], "--smooth is for one face"),
         (["--faces", 2, "--full_frame", 1, "--styles", "3=ink"], "names person 3, but --faces is 2"),
-        (["--lost", "pass"], "--lost pass is for --crop follow"),
+        (["--lost", "pass", "--crop", "fixed"], "--lost pass is for --crop follow"),
+        (["--lost", "pass", "--no_scale_image"], "--lost pass is for --crop follow"),
     ],
 )
 def test_wrong_options_are_a_sentence(stylize, arguments, told):
@@ -195,12 +196,12 @@ def test_the_window_of_who_comes_in_at_the_edge_is_not_cut_off(stylizer):
 
 def test_styles_for_people_who_arrive_later(stylize):
     make_clip(Path("us.mp4"), [frame.rgb for frame in arriving(14)], rate=10)
-    everybody = ["--content", "us.mp4", "--faces", "all", "--full_frame", 1, "--crop", "follow", "--styles"]
+    everybody = ["--content", "us.mp4", "--faces", "all", "--full_frame", 1, "--styles"]
     assert stylize(*everybody, "2=0@1")[::2] == (0, "")
     code, out, err = stylize(*everybody, "1=0,3=1")
     assert code == 0 and "us_vtoonify_d.mp4" in out
     assert err == "program.py: --styles names person 3, but us.mp4 shows 2.\n"
-    code, _, err = stylize(*everybody[:-3], "--styles", "2=0@1")
+    code, _, err = stylize(*everybody, "2=0@1", "--crop", "fixed")
     assert code == 2 and "names person 2, but us.mp4 shows 1" in err
 
 

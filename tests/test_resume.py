@@ -30,8 +30,8 @@ pytest_plugins = ("tests.commands_plugin",)
 CLOSE = ("--padding", 48, 48, 48, 48)  # as the fixture `stylize` has it
 ROOT = Path(__file__).parents[1]
 LOOKS = {
+    "fixed": Look(crop="fixed"),
     "crop": Look(),
-    "follow": Look(crop="follow"),
     "whole": Look(crop="follow", full_frame=1, compare=True),
     "steady": Look(crop="follow", full_frame=1, steady="on"),
     "curve": Look(style_degree="0@0s,1@0.5s", full_frame=2),

@@ -174,8 +174,8 @@ def test_smoothing_on_the_way_gives_what_stored_maps_give(networks, call, styliz
     assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks, *CLOSE, "--precision", "fp32") == 0
     assert "clip.mp4 → output/clip_parsingmap.npz" in capsys.readouterr().out
     model = save_model(Path("parsing"), parsing_channels=19)
-    films = []
-    for way in (["--parsing_map_path", "output/clip_parsingmap.npz"], [*networks[2:], "--smooth"], []):
+    films, fixed = [], ["--crop", "fixed"]
+    for way in (["--parsing_map_path", "output/clip_parsingmap.npz"], [*networks[2:], "--smooth", *fixed], fixed):
         code, _, err = stylize("--content", "clip.mp4", "--ckpt", model, *networks[:2], *way)
         assert (code, err) == (0, "")
         with open_frames("output/clip_vtoonify_d.mp4") as film:

@@ -178,7 +178,10 @@ def test_without_a_face_the_window_stays_then_glides_and_at_a_cut_it_jumps():
     steps = [path.update(far, 2.04 + i / 25) for i in range(60)]
     moves = np.abs(np.diff([start.x, *(window.x for window in steps)]))
     assert moves.max() < 0.3 * 22 and steps[-1].x - start.x > 60
-    jumped = path.update(first, 5.0, is_cut=True)
+    path.update(None, 5.0)
+    walk = [path.update(far - np.float32((7 * i, 0)), 5.04 + i / 25) for i in range(10)]
+    assert abs(walk[-1].x - (steps[-1].x - 63)) < 8, "it keeps up with a face that walks on"
+    jumped = path.update(first, 6.0, is_cut=True)
     assert abs(jumped.x - start.x) < 3
 
 

@@ -124,7 +124,7 @@ def _results() -> None:
     _option("full_frame", choices=shows)
     gr.DownloadButton("Download this picture", interactive=False, elem_id="picture_file")
     with gr.Group(visible=False, elem_id="video_part"):
-        _option("crop", value="follow")
+        _option("crop", value="follow", choices=["follow", "fixed"])
         _option("compare")
         gr.Button("Stylise the whole video", variant="primary", elem_id="run")
         gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")

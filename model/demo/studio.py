@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
-from model.faces.crop import FaceCrop
+from model.faces.crop import FaceCrop, StyleWindow
 from model.faces.detect import find_people
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -59,9 +59,9 @@ class Content:
     def view_scale(self) -> float:  # size of `crop_view` relative to the frame
         return min(1.0, VIEW_SIDE / max(self.source.size))
 
-    def crop_view(self, face: int, crop: FaceCrop) -> Image.Image:
-        """The frame with all faces marked, number `face` as the chosen one, and all but the crop dimmed."""
-        bright, scale = reduced(self.shown.rgb, VIEW_SIDE), self.view_scale
+    def crop_view(self, face: int, crop: FaceCrop | StyleWindow) -> Image.Image:
+        """The frame with all faces marked, number `face` as the chosen one, and all but what is shown dimmed."""
+        bright, scale, crop = reduced(self.shown.rgb, VIEW_SIDE), self.view_scale, crop.shown
         edges = np.array([crop.left, crop.top, crop.right, crop.bottom]) / crop.scale * scale
         box = np.clip(edges.round(), 0, bright.size * 2).astype(int).tolist()
         view = bright.point(lambda level: DIMMED * level)
@@ -140,8 +140,9 @@ class Studio:
         landmarks = cv2.transform(portrait.landmarks[None], np.diag(half / size) @ portrait.crop.matrix)[0]
         small = Portrait(FaceCrop.whole_frame(tuple(half[::-1])), portrait.code, landmarks)
         frame = Frame(cv2.resize(crop, half, interpolation=cv2.INTER_AREA))
-        (drawn,) = stylised([frame], [replace(person, portrait=small)], Look(steady="off"))
-        return tuple(cv2.resize(rgb, size * person.stylizer.scale) for rgb in (crop, drawn.rgb))
+        (drawn,) = stylised([frame], [replace(person, portrait=small)], Look(crop="fixed", steady="off"))
+        scale = person.stylizer.scale
+        return tuple(portrait.crop.trim(cv2.resize(rgb, size * scale), scale) for rgb in (crop, drawn.rgb))
 
     def video(self, content: Content, person: Person, path: Path, is_stopped: Callable[[], bool]) -> Iterator[int]:
         """Render a video (or photo) into `path`, with its sound; yields how many frames are done, after each.
@@ -149,9 +150,11 @@ class Studio:
         Raises Stopped, after which nothing is left of it; InputError where it is too long, and as `stylised` does.
         """
         _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
-        source = content.source
+        source, look = content.source, person.look
+        if not source.is_video:
+            look = replace(look, crop="fixed")
         with open_sink(path, source) as sink, ahead(source) as frames, behind(sink.write) as write:
-            for done, frame in enumerate(stylised(frames, [person], person.look), 1):
+            for done, frame in enumerate(stylised(frames, [person], look), 1):
                 self._check_length(content.name, float(frame.time or 0))
                 if is_stopped():
                     raise Stopped("Cancelled: nothing was kept.")

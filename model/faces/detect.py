@@ -15,6 +15,7 @@ import dlib
 import numpy as np
 
 from model.common.errors import InputError
+from model.faces.landmarks import face_size, tilt
 from model.media.frames import Frame, FrameSource
 
 # Frames up to this side are searched as published; bigger ones in a copy, which shows faces from 3 % of the frame.
@@ -83,9 +84,13 @@ def find_landmarks_quickly(rgb: np.ndarray) -> np.ndarray | None:
     return _straightened(rgb, found[0]).landmarks if found else None
 
 
-def find_all_landmarks(rgb: np.ndarray) -> list[np.ndarray]:
-    """The landmarks float32 [68, 2] of every face that the published search is sure of, the main face first."""
-    return [face.landmarks for face in _published_search(rgb, SURE_SCORE)]
+def find_all_landmarks(rgb: np.ndarray, turn: float = 0.0) -> list[np.ndarray]:
+    """The landmarks float32 [68, 2] of every face that the published search is sure of, the main face first.
+
+    turn: for heads that lie: degrees by which the frame is turned counter-clockwise before it is searched.
+    """
+    faces = _search_turned(rgb, ROTATED_COPY_SIDE, turn) if turn else _published_search(rgb, SURE_SCORE)
+    return [face.landmarks for face in faces if face.score >= SURE_SCORE]
 
 
 def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
@@ -109,10 +114,14 @@ def search_face(source: FrameSource) -> tuple[Frame, np.ndarray]:
 def find_people(source: FrameSource, most: int | None = None) -> tuple[Frame, list[np.ndarray]]:
     """The first frame of `source` with a face, and the landmarks `[68, 2]` of its `most` prominent faces (None: all).
 
-    Raises InputError when there is no face.
+    Where nobody is upright, all are looked for who lie as the main one does. Raises InputError when there is no face.
     """
     frame, main = search_face(source)
-    return frame, (find_all_landmarks(frame.rgb) or [main])[:most]
+    faces = find_all_landmarks(frame.rgb)
+    if not faces:
+        lying, reach = find_all_landmarks(frame.rgb, tilt(main)), face_size(main)
+        faces = [main, *(face for face in lying if np.linalg.norm((face - main).mean(axis=0)) > reach)]
+    return frame, faces[:most]
 
 
 def landmarks_in(rgb: np.ndarray, box: Sequence[float], scale: float = 1.0) -> np.ndarray:
@@ -193,16 +202,18 @@ def _search_tiny(rgb: np.ndarray) -> list[Face]:
 
 def _search_rotated(rgb: np.ndarray, side: int, rotations: tuple[int, ...]) -> list[Face]:
     """Tilted, lying and upside-down faces: the main one of the copy that shows one most surely, thus upright."""
+    found = [_search_turned(rgb, side, angle) for angle in rotations]
+    return max(found, key=lambda faces: max((face.score for face in faces), default=0))[:1]
+
+
+def _search_turned(rgb: np.ndarray, side: int, angle: float) -> list[Face]:
+    """The faces in one copy, turned counter-clockwise and with sides up to `side`, the main one first."""
     scale = _scale_to(rgb, side)
-    copy = _resized(rgb, scale)
-    found = {angle: _frontal_faces(_rotated(copy, angle)[0], ROTATED_MIN_SCORE) for angle in rotations}
-    angle, faces = max(found.items(), key=lambda item: max((face.score for face in item[1]), default=0))
-    if not faces:
-        return []
-    rotated, turn = _rotated(copy, angle)
-    face = max(faces, key=lambda face: face.prominence(rotated))
-    points = cv2.transform(_predict(rotated, face.box)[None], cv2.invertAffineTransform(turn))[0]
-    return [face._replace(landmarks=_to_original(points, scale))]
+    turned, turn = _rotated(_resized(rgb, scale), angle)
+    back = cv2.invertAffineTransform(turn)
+    faces = sorted(_frontal_faces(turned, ROTATED_MIN_SCORE), key=lambda face: face.prominence(turned), reverse=True)
+    points = [cv2.transform(_predict(turned, face.box)[None], back)[0] for face in faces]
+    return [face._replace(landmarks=_to_original(own, scale)) for face, own in zip(faces, points, strict=True)]
 
 
 def _straightened(rgb: np.ndarray, face: Face) -> Face:

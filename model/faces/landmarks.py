@@ -37,6 +37,18 @@ def face_size(landmarks: np.ndarray) -> float:
     return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
 
 
+def tilt(landmarks: np.ndarray) -> float:
+    """How far a head is turned clockwise from upright, in degrees from -180 to 180."""
+    x, y = _across(*_eyes_and_mouth(landmarks))
+    return math.degrees(math.atan2(y, x))
+
+
+def _across(left_eye: np.ndarray, right_eye: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    """The face's horizontal: the line of the eyes and the perpendicular of the line from eyes to mouth, added up."""
+    down = mouth - (left_eye + right_eye) / 2
+    return right_eye - left_eye + (down[1], -down[0])
+
+
 def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.ndarray:
     """The face as in the FFHQ data set: uint8 `[H, W, 3]` → uint8 `[size, size, 3]`.
 
@@ -59,11 +71,10 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
 def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
     """Corners of the tilted square, float64 `[4, 2]`: top left, bottom left, bottom right, top right of the face."""
     left_eye, right_eye = eye_centres(landmarks)
-    eyes, across = (left_eye + right_eye) / 2, right_eye - left_eye
-    down = np.asarray(landmarks, np.float64)[MOUTH_CORNERS].mean(axis=0) - eyes
-    # The face's horizontal: the mean of the line of the eyes and the perpendicular of the line from eyes to mouth.
-    x = across + (down[1], -down[0])
-    x *= max(2.0 * math.hypot(*across), 1.8 * math.hypot(*down)) / math.hypot(*x)
+    mouth, eyes = _eyes_and_mouth(landmarks)[2], (left_eye + right_eye) / 2
+    down = mouth - eyes
+    x = _across(left_eye, right_eye, mouth)
+    x *= max(2.0 * math.dist(left_eye, right_eye), 1.8 * math.hypot(*down)) / math.hypot(*x)
     y = np.array((-x[1], x[0]))
     centre = eyes + 0.1 * down
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])

@@ -4,7 +4,6 @@ Optical flow carries the landmarks to the next frame, the landmark predictor cor
 confirms now and then that it is still a face. Without one the tracker keeps looking.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from model.faces.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
-from model.faces.landmarks import eye_centres, eye_midpoint, face_size
+from model.faces.landmarks import eye_midpoint, face_size, tilt
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -166,12 +165,18 @@ class CrowdTracker:
         return self._all
 
     def _find(self, number: int, rgb: np.ndarray) -> np.ndarray | None:
-        """Any face for one person alone; else the free one nearest to where they were, unless another is nearer."""
+        """Any face for one person alone; else the free one nearest to where they were, unless another is nearer.
+
+        Who lay is looked for lying, too.
+        """
+        last = tilt(self.last_seen[number])
+        lying = partial(find_all_landmarks, rgb, last) if abs(last) >= TILTED else list
         if len(self._trackers) == 1 and not self._room:
-            return find_landmarks_quickly(rgb)
+            found = find_landmarks_quickly(rgb)
+            return found if found is not None else next(iter(lying()), None)
         others = [face for k, face in enumerate(self._found) if k != number and face is not None]
         best, nearest = None, self.NEAR
-        for face in self._everybody(rgb):
+        for face in (*self._everybody(rgb), *lying()):
             if any(_apart(face, other) < 1 for other in others):
                 continue
             lost = [last for last, found in zip(self.last_seen, self._found, strict=True) if found is None]
@@ -186,14 +191,12 @@ def _upright(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, Box, n
 
     Detector and predictor know upright heads: where one is tilted, its surroundings are turned, else `rgb` it is.
     """
-    left, right = eye_centres(landmarks)
-    tilt = math.degrees(math.atan2(*(right - left)[::-1]))
-    box = _box(landmarks)
-    if abs(tilt) < TILTED:
+    angle, box = tilt(landmarks), _box(landmarks)
+    if abs(angle) < TILTED:
         return rgb, box, np.eye(2, 3)
-    x, y = (left + right) / 2
+    x, y = eye_midpoint(landmarks)
     reach = 3 * face_size(landmarks)
-    turn = cv2.getRotationMatrix2D((x, y), tilt, 1.0)
+    turn = cv2.getRotationMatrix2D((x, y), angle, 1.0)
     turn[:, 2] += (reach - x, reach - y)
     picture = cv2.warpAffine(rgb, turn, (round(2 * reach), round(2 * reach)), borderMode=cv2.BORDER_REPLICATE)
     moved = box[0] + reach - x, box[1] + reach - y, box[2] + reach - x, box[3] + reach - y

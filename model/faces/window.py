@@ -4,47 +4,16 @@ A face that is hidden for a moment changes nothing. One that stays away fades ou
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
-from model.faces.crop import FaceCrop, blurred_for
-from model.faces.landmarks import eye_midpoint, face_size
+from model.faces.crop import FaceCrop, MovingWindow, StyleWindow, turn_of, up_to_multiple
+from model.faces.landmarks import eye_midpoint, face_size, tilt
 
 GRACE = 0.5  # seconds that a face may be hidden before its cartoon fades; one that was lost at the edge has left
 EDGE = 0.7  # face sizes between the eyes and the frame's edge within which a face is about to leave
 FADE = 0.3  # seconds from a cartoon that is fully seen to one that is not, and back
-
-
-@dataclass(frozen=True)
-class MovingWindow:
-    """A window of constant size in a scaled frame, placed to fractions of a pixel.
-
-    `x`, `y` are the left and upper edge in pixels of the frame, `scale` enlarges the frame; the window shows `width` x
-    `height` pixels after scaling. What lies outside the frame repeats its edge. `FaceCrop` is a window that stays.
-    """
-
-    scale: float
-    x: float
-    y: float
-    width: int
-    height: int
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """Affine matrix `[2, 3]` from pixels of the frame to pixels of the window (centres at whole numbers)."""
-        half = (self.scale - 1) / 2
-        return np.array([[self.scale, 0, half - self.scale * self.x], [0, self.scale, half - self.scale * self.y]])
-
-    def apply(self, rgb: np.ndarray) -> np.ndarray:
-        """The window's picture uint8 `[height, width, 3]` of a frame uint8 `[H, W, 3]`."""
-        fine, size = blurred_for(rgb, self.scale), (self.width, self.height)
-        return cv2.warpAffine(fine, self.matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
-        return result  # nothing was added, as for a `FaceCrop` at the frame's edge
 
 
 class OneEuro:
@@ -87,10 +56,12 @@ class OneEuro:
 
 
 class WindowPath:
-    """Where the window of a clip lies, frame after frame: the first crop, moved and scaled with the face.
+    """Where the window of a clip lies, frame after frame: the first crop, moved and scaled with the face, and turned
+    with the head where that is tilted.
 
-    Position and size of the face are smoothed; where no face is seen, the window stays. When a face is found again, the
-    window glides there; at a cut it jumps. The first window, `crop`, was fitted to `landmarks` `[68, 2]`.
+    Position, size and tilt of the face are smoothed; where no face is seen, the window stays. When a face is found
+    again, the window glides there; at a cut it jumps. The first window, `crop`, was fitted to `landmarks` `[68, 2]`.
+    What is shown stays within the frame. The style is given the face at its usual size, also where it fills the frame.
 
     anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
     """
@@ -98,84 +69,107 @@ class WindowPath:
     CUTOFF, BETA = 0.8, 2.0  # of the 1€ filter for the position, in eye distances
     # Of the one for the size: heads come nearer slowly, landmarks of a half-hidden face shrink and swell at once.
     SIZE_CUTOFF, SIZE_BETA = 0.3, 0.3
-    GLIDE = 5.0  # eye distances a second until the window has caught up with a face that is found again
+    TILT_CUTOFF, TILT_BETA = 1.0, 0.05  # of the one for the tilt, in degrees
+    SLACK = 2.0  # degrees of tilt that change nothing
+    GLIDE = 5.0  # eye distances a second by which the window catches up with a face that is found again
     GRID, ZOOM = 8, 1.15  # pixels that an anchored window moves at once; growth of the face before its scale follows
 
-    def __init__(self, crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False):
-        self._crop, self._anchored = crop, anchored
+    def __init__(self, crop: FaceCrop | StyleWindow, landmarks: np.ndarray, anchored: bool = False):
+        self._crop = crop = crop.shown
+        self._anchored = anchored
         self._first_eyes, self._first_size = eye_midpoint(landmarks), face_size(landmarks)
-        self.window = MovingWindow(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
+        self._shown = MovingWindow(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
+        self._scale, self._tilt = crop.scale, tilt(landmarks)
         self._start()
 
     def _start(self) -> None:
-        self._filters = OneEuro(self.CUTOFF, self.BETA), OneEuro(self.SIZE_CUTOFF, self.SIZE_BETA)
+        settings = (self.CUTOFF, self.BETA), (self.SIZE_CUTOFF, self.SIZE_BETA), (self.TILT_CUTOFF, self.TILT_BETA)
+        self._filters = [OneEuro(*one) for one in settings]
         self._place: np.ndarray | None = None
         self._time = 0.0
-        self._glides = False
+        self._is_lost = False
+        self._behind = np.zeros(2)  # from the face to where the window still is, in eye distances
 
     def state(self) -> dict[str, Any]:
         """Where window and filters are, as JSON can hold it."""
-        window = self.window
-        known = {"window": [window.scale, window.x, window.y], "time": self._time, "glides": self._glides}
+        window = [self._shown.scale, self._shown.x, self._shown.y, self._scale, self._tilt]
+        known = {"window": window, "time": self._time, "lost": self._is_lost, "behind": self._behind.tolist()}
         if self._place is not None:
             known |= {"place": self._place.tolist(), "filters": [f.state() for f in self._filters]}
         return known
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self.window = MovingWindow(*state["window"], self._crop.width, self._crop.height)
-        self._time, self._glides = state["time"], state["glides"]
+        *place, self._scale, self._tilt = state["window"]
+        self._shown = MovingWindow(*place, self._crop.width, self._crop.height)
+        self._time, self._is_lost, self._behind = state["time"], state["lost"], np.array(state["behind"])
         if "place" in state:
             self._place = np.array(state["place"])
             for one_filter, known in zip(self._filters, state["filters"], strict=True):
                 one_filter.restore(known, self._time)
 
-    def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow:
+    @property
+    def window(self) -> MovingWindow | StyleWindow:
+        """The window for the frame that was seen last; of one size but while the head is turned."""
+        shown, turn = self._shown, turn_of(self._tilt)
+        if not turn and self._scale == shown.scale:
+            return shown
+        size = shown.width, shown.height
+        if turn:  # a square that has room for the shown part whatever the turn
+            size = 2 * up_to_multiple(math.hypot(*size))
+        return StyleWindow(shown, turn, self._scale, *size)
+
+    def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow | StyleWindow:
         """The window for the next frame, at `time` in seconds."""
         if is_cut:
             self._start()
         if landmarks is None:
-            self._glides = self._place is not None
-            self._time = time
+            self._is_lost, self._time = self._place is not None, time
             for one_filter in self._filters:
                 one_filter.time = time
             return self.window
-        place = self._filters[0](eye_midpoint(landmarks) / self._first_size, time)
+        eyes = eye_midpoint(landmarks) / self._first_size
+        if self._is_lost:  # found again: it may be far from where it was
+            self._is_lost, self._behind = False, self._place - eyes
+            self._filters[0] = OneEuro(self.CUTOFF, self.BETA)
+        place = self._filters[0](eyes, time)
         log_growth = np.array([math.log(face_size(landmarks) / self._first_size)])
         growth = math.exp(self._filters[1](log_growth, time)[0])
-        if self._glides:
-            place = self._towards(place, time - self._time)
-        self._place, self._time = place, time
-        self.window = self._window_at(place, growth)
+        self._turn_to(tilt(landmarks), time)
+        way = float(np.linalg.norm(self._behind))
+        self._behind = self._behind * max(1 - self.GLIDE * max(time - self._time, 1e-3) / max(way, 1e-9), 0)
+        self._place, self._time = place + self._behind, time
+        self._shown = self._window_at(self._place, growth)
         return self.window
 
+    def _turn_to(self, tilted: float, time: float) -> None:
+        """Take over a head's tilt in degrees, smoothed; within `SLACK` nothing moves."""
+        if self._place is None:
+            self._tilt = tilted
+        nearest = self._tilt + (tilted - self._tilt + 180) % 360 - 180  # 181 after 179, not -179
+        smooth = float(self._filters[2](np.array([nearest]), time)[0])
+        self._tilt = min(max(self._tilt, smooth - self.SLACK), smooth + self.SLACK)
+
     def _window_at(self, place: np.ndarray, growth: float) -> MovingWindow:
-        """The window for eyes at `place`, in first eye distances, and a face that is `growth` times the first one."""
+        """What is shown for eyes at `place`, in first eye distances, and a face `growth` times as large as first."""
         crop, (height, width) = self._crop, self._crop.frame_size
+        scale = crop.scale / growth
+        if not (self._anchored and 1 / self.ZOOM < scale / self._scale < self.ZOOM):
+            self._scale = scale
         # A window larger than the frame would show nothing more.
-        scale = max(crop.scale / growth, crop.width / width, crop.height / height)
-        held = self.window.scale
-        if self._anchored and 1 / self.ZOOM < scale / held < self.ZOOM:
-            scale = held
+        scale = max(self._scale, crop.width / width, crop.height / height)
         offset = (np.array([crop.left, crop.top]) / crop.scale - self._first_eyes) * crop.scale / scale
         left, top = place * self._first_size + offset
         if self._anchored:
-            left, top = self._step(left, self.window.x, scale), self._step(top, self.window.y, scale)
+            left, top = self._step(left, self._shown.x, scale), self._step(top, self._shown.y, scale)
         left, top = _inside(left, crop.width / scale, width), _inside(top, crop.height / scale, height)
         return MovingWindow(scale, left, top, crop.width, crop.height)
 
     def _step(self, edge: float, now: float, scale: float) -> float:
         """`edge` on the grid of `scale`; `now` as long as that is near enough."""
         nearest = round(edge * scale / self.GRID) * self.GRID / scale
-        stays = scale == self.window.scale and abs(edge - now) * scale < 0.75 * self.GRID
+        stays = scale == self._shown.scale and abs(edge - now) * scale < 0.75 * self.GRID
         return now if stays else nearest
-
-    def _towards(self, place: np.ndarray, seconds: float) -> np.ndarray:
-        """`place`, or as near to it as gliding allows."""
-        way = place - self._place
-        length, reach = float(np.linalg.norm(way)), self.GLIDE * max(seconds, 1e-3)
-        self._glides = length > reach
-        return self._place + way * min(1.0, reach / max(length, 1e-9))
 
 
 def _inside(start: float, length: float, side: float) -> float:
@@ -221,11 +215,12 @@ class Presence:
     """
 
     def __init__(
-        self, crop: FaceCrop, landmarks: np.ndarray, anchored: bool = False, fades: bool = False, is_new: bool = False
-    ):
+        self, crop: FaceCrop | StyleWindow, landmarks: np.ndarray, anchored: bool = False, fades: bool = False,
+        is_new: bool = False,
+    ):  # fmt: skip
         self._path = WindowPath(crop, landmarks, anchored)
         self._visibility = Visibility(is_new) if fades else None
-        self._frame_size = np.array(crop.frame_size)
+        self._frame_size = np.array(crop.shown.frame_size)
         self._grace = GRACE
         self.share = 1.0
 
@@ -241,7 +236,9 @@ class Presence:
         if self._visibility is not None:
             self._visibility.restore(self.share, state["time"], state["face_seen"])
 
-    def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> tuple[MovingWindow, float]:
+    def update(
+        self, landmarks: np.ndarray | None, time: float, is_cut: bool = False
+    ) -> tuple[MovingWindow | StyleWindow, float]:
         """The window, and the share of the cartoon from 0 to 1, in the frame at `time` in seconds."""
         # Where nothing was drawn, nobody would see the window glide: it is where the face is at once.
         window = self._path.update(landmarks, time, is_cut or self.share == 0)

@@ -61,8 +61,8 @@ def _rendered(scene: Scene, shots: Iterator[Shot], look: Look) -> Iterator[Frame
         min(person.in_flight for person in scene.people),
     )  # fmt: skip
     for shot, pictures in results:
-        before, after = _compose(shot, pictures, look.full_frame)
-        yield replace(shot.frame, rgb=beside(before, after) if look.compare else after)
+        after = _compose(shot, pictures, look.full_frame)
+        yield replace(shot.frame, rgb=beside(_plain(shot, look.full_frame), after) if look.compare else after)
 
 
 def _start(shots: list[Shot]) -> Pending[list[np.ndarray | None]]:
@@ -79,26 +79,29 @@ def _start(shots: list[Shot]) -> Pending[list[np.ndarray | None]]:
     return results
 
 
-def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """What is shown before and after: the crop, or the whole frame with everybody in it."""
+def _plain(shot: Shot, full_frame: int) -> np.ndarray:
+    """What is shown, unstylised: the crop, or the whole frame enlarged."""
+    return FullFrame(full_frame).enlarge(shot.frame.rgb) if full_frame else shot.views[0].window.show(shot.frame.rgb)
+
+
+def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> np.ndarray:
+    """What is shown: the crop, or the whole frame with everybody in it."""
     if not full_frame:
         (view,), (picture,) = shot.views, pictures
-        scale, trim = view.person.scale, view.window.trim
-        return trim(view.crop.rgb, 1), trim(_faded(view.crop.rgb, picture, view.share, scale), scale)
-    before = FullFrame(full_frame).enlarge(shot.frame.rgb)
-    whole = before.copy()
+        scale = view.person.scale
+        cartoon = None if picture is None else view.window.trim(picture, scale)
+        return cartoon if view.share == 1 else _faded(_plain(shot, full_frame), cartoon, view.share, scale)
+    whole = _plain(shot, full_frame)
     for view, picture in sorted(zip(shot.views, pictures, strict=True), key=lambda item: item[0].size):
         if picture is None:
             view.person.full_frame.forget()
         else:
             view.person.full_frame(whole, view.crop.rgb, picture, view.window, view.share)
-    return before, whole
+    return whole
 
 
 def _faded(crop: np.ndarray, picture: np.ndarray | None, share: float, scale: int) -> np.ndarray:
     """As much of a crop's cartoon as is seen, over the crop enlarged: uint8 `[scale·h, scale·w, 3]`."""
-    if share == 1:
-        return picture
     plain = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     return plain if picture is None else cv2.addWeighted(picture, share, plain, 1 - share, 0)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import fields, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from model.common import cli
 from model.common.errors import InputError
 from model.effects import FullFrame
-from model.faces.detect import find_landmarks_quickly, find_people
+from model.faces.detect import find_all_landmarks, find_landmarks_quickly, find_people
 from model.inference.clip import beside, stylised
 from model.inference.look import Look
 from model.inference.options import Options
@@ -87,8 +87,7 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     cartoon = partial(stylised, people=persons, look=look, maps_of=maps_of, state=sink.state, **joining)
     deliver(source, sink, cartoon, shown if options.preview else None)
     if not several:
-        crop = persons[0].portrait.crop
-        picture = crop.trim(crop.apply(shown.rgb), factor=1)
+        picture = persons[0].portrait.crop.show(shown.rgb)
         with open_sink(path.with_name(f"{name}_input.jpg"), PhotoSource(source.path, picture)) as photo:
             photo.write(Frame(picture))
     elif not options.preview and (told := unseen(options, source, people.count)):
@@ -151,8 +150,10 @@ def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Fr
     """
     people, frames = People(stylizer, look), iter(frames)
     stylizer.style.exemplar_name(look.style_id)
-    for frame in frames:
+    for frame, turn in zip(frames, cycle((90, -90, 180)), strict=False):
         landmarks = find_landmarks_quickly(frame.rgb)
+        if landmarks is None:  # or somebody lies
+            landmarks = next(iter(find_all_landmarks(frame.rgb, turn)), None)
         if landmarks is not None:
             yield from stylised(chain([frame], frames), [people.person(1, frame, landmarks)], look)
             return

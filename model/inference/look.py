@@ -33,9 +33,12 @@ class Look:
         list(DEFAULT_PADDING), "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
         nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
     )  # fmt: skip
-    crop: str = option("fixed", "in videos: fixed, or follow the face as it moves", choices=["fixed", "follow"])
+    crop: str = option(
+        "auto", "in videos: follow the face as it moves, or fixed, as published; auto: follow, but fixed with "
+        "--no_scale_image and --parsing_map_path", choices=["auto", "follow", "fixed"],
+    )  # fmt: skip
     lost: str | None = option(
-        None, "with --crop follow, where no face is seen: keep the last crop, or pass the frame on unstylised; "
+        None, "where the crop follows and no face is seen: keep the last crop, or pass the frame on unstylised; "
         "nothing: keep, with --faces pass", choices=["keep", "pass"],
     )  # fmt: skip
     full_frame: int = option(
@@ -55,8 +58,8 @@ class Look:
 
     @property
     def follows(self) -> bool:
-        """Whether the crop moves with the face."""
-        return self.crop == "follow"
+        """Whether the crop moves with the face of a video."""
+        return self.crop == "follow" or (self.crop == "auto" and not self.no_scale_image)
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""
@@ -64,7 +67,7 @@ class Look:
         check_ranges(self)
         if self.full_frame and self.no_scale_image:
             raise InputError("--full_frame and --no_scale_image exclude each other: that is the whole frame.")
-        if self.follows and self.no_scale_image:
+        if self.crop == "follow" and self.no_scale_image:
             raise InputError("--crop follow and --no_scale_image exclude each other: there is no crop to move.")
 
 

@@ -112,6 +112,10 @@ class Options(Look):
             "files": {str(file): _state_of(file) for file in sorted(map(str, files))},
         }
 
+    @property
+    def follows(self) -> bool:
+        return super().follows and not self.parsing_map_path
+
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
         super().check()
@@ -121,11 +125,11 @@ class Options(Look):
             (self.scale_image and self.no_scale_image, f"--scale_image and --no_scale_image contradict {one}"),
             (self.parsing_map_path and self.smooth, f"--parsing_map_path and --smooth exclude {one}"),
             (self.parsing_map_path and self.preview, f"--parsing_map_path and --preview exclude {one}"),
-            (self.parsing_map_path and self.follows, "--parsing_map_path is for --crop fixed: use --smooth instead."),
+            (self.parsing_map_path and self.crop == "follow", "--parsing_map_path is for --crop fixed: use --smooth."),
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
             (self.cpu and self.device not in ("auto", "cpu"), f"--cpu and --device {self.device} contradict {one}"),
             (self.virtual_camera and not is_live, "--virtual_camera is for --content webcam: leave one of them out."),
-            (self.lost and not is_live and not self.follows, f"--lost {self.lost} is for --crop follow: add that."),
+            (self.lost and not is_live and not self.follows, f"--lost {self.lost} is for --crop follow: leave it out."),
             (is_live and unfit, f"--{unfit} is for files, not for a webcam: leave one of them out."),
             (is_live and most != 1, f"--faces {self.faces} is for files: a webcam shows one person in style."),
             (most == 1 and self.styles, "--styles is for several people: add --faces all, or give --style_id instead."),

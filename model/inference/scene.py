@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from model.effects import Denoiser, FullFrame
-from model.faces.crop import FaceCrop
+from model.faces.crop import Window
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker
-from model.faces.window import MovingWindow, Presence
+from model.faces.window import Presence
 from model.inference.look import Choice, Look
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
@@ -113,7 +113,7 @@ class View:
     """One person in one frame: the window, what it shows, and how much of the cartoon is seen there, from 0 to 1."""
 
     person: TrackedPerson
-    window: FaceCrop | MovingWindow
+    window: Window
     crop: Crop
     share: float
     size: float  # of the face, in pixels of the frame

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from model.common.errors import InputError
-from model.faces.crop import DEFAULT_PADDING, FaceCrop
+from model.faces.crop import DEFAULT_PADDING, FaceCrop, StyleWindow, window_around
 from model.faces.detect import find_landmarks, search_face
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop, Degree, Style, in_batches
@@ -28,7 +28,7 @@ Padding = tuple[int, int, int, int]
 class Portrait:
     """What is known of one person in one clip, the same for all of its frames."""
 
-    crop: FaceCrop
+    crop: FaceCrop | StyleWindow
     code: Any  # from `Style.encode`
     landmarks: np.ndarray | None  # [68, 2] in pixels of the frame that was fitted; None where no face was needed
     time: Fraction | None = None  # when that frame is shown, in seconds of the clip; None for a picture
@@ -87,9 +87,9 @@ class Stylizer:
 
     def crop_around(
         self, landmarks: np.ndarray, frame_size: tuple[int, int], padding: Padding = DEFAULT_PADDING
-    ) -> FaceCrop:
+    ) -> FaceCrop | StyleWindow:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
-        return FaceCrop.from_landmarks(landmarks, frame_size, tuple(padding), self.style.eye_distance)
+        return window_around(landmarks, frame_size, tuple(padding), self.style.eye_distance)
 
     def fit_source(
         self, source: FrameSource, padding: Padding = DEFAULT_PADDING, scale_image: bool = True

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from model import checkpoints
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
-from model.faces.crop import FaceCrop
+from model.faces.crop import FaceCrop, window_around
 from model.faces.detect import search_face
 from model.media.frames import FrameSource
 from model.media.threads import ahead
@@ -25,7 +25,7 @@ def smooth(source: FrameSource, options: Any) -> Path:
         raise InputError(f"{source.path} is a photo: smoothing needs a video.")
     crop = FaceCrop.whole_frame(source.size)
     if not options.no_scale_image:
-        crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
+        crop = window_around(search_face(source)[1], source.size, tuple(options.padding))
     device = pick_device(options.device)
     dtype = pick_precision(options.precision, device)
     parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)

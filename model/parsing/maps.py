@@ -15,7 +15,7 @@ import numpy as np
 from model.common.errors import InputError
 from model.common.interrupts import uninterrupted
 from model.common.weight_files import write_whole
-from model.faces.crop import FaceCrop
+from model.faces.crop import FaceCrop, StyleWindow
 
 CLASSES = 19
 ABOUT = "about"
@@ -23,7 +23,7 @@ REMEDY = "holds no parsing maps: write them with smooth_parsing_map.py."
 DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)  # what reading a broken file raises
 
 
-def description(crop: FaceCrop, radius: int) -> dict[str, Any]:
+def description(crop: FaceCrop | StyleWindow, radius: int) -> dict[str, Any]:
     """What maps are made of, as it is stored with them: the crop, the window, and the classes."""
     return json.loads(json.dumps(asdict(crop) | {"window_size": radius, "channels": CLASSES}))
 
@@ -55,7 +55,7 @@ class MapSink:
     """Writes maps one by one into `path`; until all are there, they are in `partial`, beside it. That stays after
     Ctrl-C, and with `resume` the `done` maps in it need not be made again; other exceptions remove it."""
 
-    def __init__(self, path: Path, crop: FaceCrop, radius: int, resume: bool = False):
+    def __init__(self, path: Path, crop: FaceCrop | StyleWindow, radius: int, resume: bool = False):
         self.path, self.partial = path, path.with_name(f"{path.stem}.partial{path.suffix}")
         self._about, self.done = description(crop, radius), 0
         if resume and zipfile.is_zipfile(self.partial):
@@ -91,7 +91,7 @@ class MapSink:
                 self.partial.unlink(missing_ok=True)
 
 
-def open_maps(path: str | Path, channels: int, crop: FaceCrop) -> Iterable[np.ndarray]:
+def open_maps(path: str | Path, channels: int, crop: FaceCrop | StyleWindow) -> Iterable[np.ndarray]:
     """The parsing maps of a clip `[channels, H, W]`, read as they are used. InputError if they are not of this crop.
     The file is one of smooth_parsing_map.py, or the published program's .npy with an array `[N, channels, H, W]`."""
     if zipfile.is_zipfile(path):

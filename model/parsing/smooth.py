@@ -109,6 +109,7 @@ class Smoother:
         frame, logits = seen[index]
         places = list(enumerate(window(index, count, self.radius), -self.radius))
         places.pop(self.radius)  # the frame itself; near the ends it may stand for a neighbour, too
+        places = [(offset, i) for offset, i in places if seen[i][0].shape == frame.shape]  # turned heads differ
         half = self.device.type == "cuda" and self.dtype != torch.float32
         with torch.autocast(self.device.type, self.dtype, enabled=half):
             flows = {i: self.flow(frame[None], seen[i][0][None])[0].float() for i in {i for _, i in places}}

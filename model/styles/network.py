@@ -172,8 +172,8 @@ class VToonifyRenderer:
         return self._renderer.batch
 
     def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
-        groups = groupby(crops, lambda crop: self._degree_at(crop.time))
-        parts = [self._start_at(degree, list(group)) for degree, group in groups]
+        groups = groupby(crops, lambda crop: (self._degree_at(crop.time), crop.rgb.shape))
+        parts = [self._start_at(degree, list(group)) for (degree, _), group in groups]
         return lambda: [picture for part in parts for picture in part()]
 
     def _start_at(self, degree: float | None, crops: list[Crop]) -> Pending[np.ndarray]:

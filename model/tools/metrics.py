@@ -151,10 +151,9 @@ def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str,
     videos = {}
     with open_video(path) as source:
         portrait = stylizer.fit_source(source)
-        crop = portrait.crop
         for style in stylizer.style.exemplar_names or [None]:
-            look = Look(style_id=style, style_degree=1.0)
-            crops = (replace(frame, rgb=crop.trim(crop.apply(frame.rgb), factor=1)) for frame in islice(source, count))
+            look = Look(style_id=style, style_degree=1.0, crop="fixed")
+            crops = (replace(frame, rgb=portrait.crop.show(frame.rgb)) for frame in islice(source, count))
             cartoons = stylised(islice(source, count), [Person(stylizer, portrait, look)], look)
             videos[path], videos[f"{path} {style or 'cartoon'}"] = measure(zip(crops, cartoons, strict=True))
     return videos

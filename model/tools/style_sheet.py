@@ -42,7 +42,7 @@ def main() -> None:
     portrait = stylizer.fit(rgb)
     rows = []
     for style in stylizer.style.exemplar_names:
-        row = [labelled(portrait.crop.trim(portrait.crop.apply(rgb), factor=1), "photo")]
+        row = [labelled(portrait.crop.show(rgb), "photo")]
         for degree in DEGREES:
             (cartoon,) = stylizer.render([rgb], portrait, style=style, degree=degree)
             row.append(labelled(cartoon, f"{style} {degree:g}"))
