@@ -8,7 +8,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, VideoRefo
 from PIL import Image, ImageCms
 
 from model.common.errors import InputError
-from model.media import video_reader
+from model.media import video_pictures, video_reader
 from model.media.files import Frame, open_frames, open_sink
 from tests import clips
 from tests.clips import BT709, COLOURS, PATCH, SMPTE170M, copy, index_of, make_clip, marked, patch_colours, patches
@@ -52,7 +52,7 @@ def test_high_dynamic_range_is_brought_to_bt709():
     picture = av.VideoFrame.from_ndarray(code, "yuv420p10le")
     picture.color_trc, picture.color_primaries = ColorTrc.ARIB_STD_B67, ColorPrimaries.BT2020
     picture.colorspace, picture.color_range = 9, ColorRange.MPEG
-    assert video_reader.to_rgb(picture, (64, 64), VideoReformatter()).min() >= 240
+    assert video_pictures.to_rgb(picture, (64, 64), VideoReformatter()).min() >= 240
 
 
 @pytest.mark.parametrize(

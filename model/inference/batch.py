@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 from model.common import cli
 from model.common.errors import InputError
 from model.inference.options import Options
-from model.media.files import PhotoSource, content_name, open_frames
+from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, open_frames
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
 
 if TYPE_CHECKING:
     from model.inference.stylizer import Stylizer
 
-MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is recognised from its content
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
-    ".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp",
-}  # fmt: skip
+MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
 RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
+LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
 
@@ -67,7 +65,7 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
     """
     from model.inference.job import stylize
 
-    manifest = Path(options.output_path) / "manifest.jsonl"
+    manifest = Path(options.output_path) / MANIFEST
     done = read_manifest(manifest) if options.resume else {}
     failures = skipped = 0
     for content, result_name in jobs:
@@ -130,12 +128,16 @@ def find_contents(names: list[str], results: Path) -> list[str]:
 def _find_content(name: str, results: Path) -> list[str]:
     path = Path(name)
     if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
+        inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         if path.resolve() == results.resolve():
-            inside = [p for p in inside if not RESULT_NAME.fullmatch(p.stem)]
-        if not inside:
+            inside = [p for p in inside if not (RESULT_NAME.fullmatch(p.stem) or p.name == MANIFEST)]
+        others = [p.name for p in inside if p.suffix.lower() not in MEDIA_SUFFIXES]
+        if len(others) == len(inside):
             raise InputError(f"{name} is a folder without photos or videos: name another one.")
-        return list(map(str, inside))
+        if others:
+            told = ", ".join([*others[:LISTED], *["…"][: len(others) - LISTED]])
+            cli.say(f"{name}: {len(others)} of {len(inside)} files left out ({told}): no photos or videos by name")
+        return [str(p) for p in inside if p.name not in others]
     if path.exists() or not any(sign in name for sign in "*?["):
         return [name]
     matches = sorted(m for m in glob(name, recursive=True) if _is_content(Path(m)))  # noqa: PTH207 - may be absolute

@@ -24,16 +24,31 @@ from model.media.video_reader import VideoSource
 from model.media.video_writer import VideoSink
 
 # What Pillow may open: formats with a clear signature. Its others would also claim some videos and text files.
-PHOTO_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
+PHOTO_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
+# What is taken out of a folder; a file named on its own is recognised from its content.
+MEDIA_SUFFIXES = {
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".j2c", ".j2k",
+    ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".qoi", ".tif", ".tiff", ".webp",
+    ".264", ".265", ".3g2", ".3gp", ".3gpp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265",
+    ".hevc", ".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mk3d", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv",
+    ".wtv", ".y4m",
+}  # fmt: skip
 ANIMATED_FORMATS = ("AVIF", "GIF", "PNG", "WEBP")  # in others (JPEG, TIFF) further pictures are previews or pages
 WRITTEN_PHOTOS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # suffix and Pillow's name of the format
 # What Pillow's decoders raise on damaged files.
-DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+DAMAGE = (
+    OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, struct.error,
+)  # fmt: skip
+PROFILED_MODES = {"GRAY": "L", "CMYK": "CMYK"}  # Pillow's, of pictures whose profile is not one of RGB
 SHORTEST_MS, FALLBACK_MS = 20, 100  # browsers show frames that ask for less than 20 ms for 100, and old GIFs rely on it
 ANIMATION_TICK = Fraction(1, 90000)  # divides both hundredths of a second (GIF) and usual frame rates (APNG)
 JPEG_QUALITY = 95
 PATTERN = re.compile(r"%0?(\d*)d")
-HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # photos, but open as videos
+# Photos in the container of mp4, which would open as videos; "mif1" and "msf1" tell nothing of the codec.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis")
 
 
 def open_frames(path: str | Path) -> FrameSource:
@@ -49,16 +64,14 @@ def open_frames(path: str | Path) -> FrameSource:
         raise unreadable(path, "it is a folder" if path.is_dir() else "there is no such file", "check the name")
     try:
         with path.open("rb") as file:
-            header = file.read(12)
+            is_empty = not file.read(1)
     except OSError as error:
         raise unreadable(path, error.strerror or str(error), "check the permissions") from error
-    if not header:
+    if is_empty:
         raise unreadable(path, "it is empty (0 bytes)", "copy it again or pass another file")
     with _reported(path), suppress(Image.UnidentifiedImageError), _open(path) as image:
         is_animated = image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False)
         return AnimationSource(path) if is_animated else PhotoSource(path, read_photo(path))
-    if header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS:
-        raise unreadable(path, "HEIC photos are not supported", "save it as JPEG or PNG first")
     return VideoSource(path)
 
 
@@ -180,10 +193,32 @@ def content_name(path: Path) -> str:
 
 
 def _open(path: Path) -> Image.Image:
+    """Raises what Pillow does, UnidentifiedImageError for no photo, and InputError without the package for HEIC."""
+    with path.open("rb") as file:
+        header = file.read(12)
+    brand = header[8:] if header[4:8] == b"ftyp" else None
+    can_read = brand not in HEIF_BRANDS or _reads_heif()
     with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
         # Pillow warns at half the size that it refuses; photos of 108 megapixels are real.
         Image.init()  # registers the formats this build of Pillow knows
-        return Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+        try:
+            return Image.open(path, formats=[name for name in PHOTO_FORMATS if name in Image.OPEN])
+        except Image.UnidentifiedImageError as error:
+            if not can_read:
+                raise unreadable(path, "HEIC photos need another package", "pip install pillow-heif") from error
+            if brand in (*HEIF_BRANDS, *AVIF_BRANDS):
+                raise ValueError("broken HEIC or AVIF") from error
+            raise
+
+
+def _reads_heif() -> bool:
+    """Teaches Pillow to read HEIC, upright whatever EXIF says besides, and of several photos the primary one."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -207,28 +242,30 @@ def _duration(image: Image.Image) -> Fraction:
 
 def to_rgb(image: Image.Image) -> np.ndarray:
     """A Pillow image of any mode as sRGB over white: [H, W, 3] uint8."""
+    if image.mode == "F":
+        raise ValueError("floating point pixels have no known range")
     if image.mode.startswith("I"):
         # Pillow clips these on conversion instead of scaling them. Mode I carries 16-bit greys too.
         grey = np.round(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode == "F":
-        raise ValueError("floating point pixels have no known range")
+        return np.array(_to_srgb(Image.fromarray(grey), image.info.get("icc_profile")))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")  # a profile speaks of the colours as they are before they are laid on white
-        return over_white(np.dstack([_to_srgb(rgba.convert("RGB")), rgba.getchannel("A")]))
-    return np.array(_to_srgb(image))
+        opaque = rgba.convert("L" if image.mode in ("L", "LA") else "RGB")
+        return over_white(np.dstack([_to_srgb(opaque, image.info.get("icc_profile")), rgba.getchannel("A")]))
+    return np.array(_to_srgb(image, image.info.get("icc_profile")))
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """The colours that the picture's profile says, as RGB; the image has no alpha."""
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """The colours that a profile says, as RGB; the image has no alpha."""
     plain = image.convert("RGB")
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         name = (profile.profile.profile_description or "").strip().lower()
         # Conversion between variants of sRGB ("c2" is a tiny one) would only add rounding.
         if "srgb" in name or name == "c2":
             return plain
-        stored = image if image.mode == "CMYK" else plain
+        is_same_kind = PROFILED_MODES.get(profile.profile.xcolor_space.strip()) == image.mode
+        stored = image if is_same_kind else plain
         return ImageCms.profileToProfile(stored, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (KeyError, TypeError, ImageCms.PyCMSError, OSError):
+    except (TypeError, ImageCms.PyCMSError, OSError):
         return plain  # without a profile, or with one that does not fit its picture and so says nothing about it

@@ -10,16 +10,15 @@ from itertools import chain
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from model.media.frames import DEFAULT_RATE, Frame, FrameSource, over_white, unreadable
+from model.media.frames import DEFAULT_RATE, Frame, FrameSource, unreadable
+from model.media.video_pictures import deinterlaced, display_matrix, first_field, oriented, square_pixel_size, to_rgb
 
 # What FFmpeg may open. Its others are text, playlists of other files, or photos that Pillow found damaged.
 CONTAINERS = (
@@ -27,15 +26,15 @@ CONTAINERS = (
     "mpegvideo", "mxf", "nut", "obu", "ogg", "rm", "webm", "wtv", "yuv4mpegpipe",
 )  # fmt: skip
 OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+# Tags that are no UTF-8 must not keep a file closed; from version 19 on PyAV sees to it, and has no such argument.
+TAGS = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+LENGTH_FIRST = {"asf", "flv", "matroska", "mov", "mxf", "rm"}  # say so themselves; of others FFmpeg asks the end
+LASTING = ("audio", "subtitle", "video")  # kinds of streams whose packets show how far a file goes
+BROKEN_OFF = (av.FFmpegError, IndexError)  # PyAV 18 stumbles at the end over streams that turned up on the way
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own drop the alpha plane
-KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)  # that swscale converts (ITU-T H.273): BT.709, FCC, BT.470BG, SMPTE, BT.2020
-HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # washed out unless brought to BT.709, which is slow to set up
-SD_WIDTH, SD_HEIGHT = 1279, 576  # up to these, unmarked video is BT.601, above them BT.709, as players assume
-CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-MAX_PIXEL_ASPECT = 4  # anamorphic PAL is 64:45; beyond, the figure is garbage
 WARM_UP = Fraction(1, 20)  # s; how much earlier than the pictures sound may begin only for its decoder's sake
 CLOCK_RESTART = 1  # s; a step back by more is a clock set anew (joined recordings); by less, jitter
-MISSING_TOLERANCE = Fraction(1, 2)  # s; how much less than it announces a video may hold before the user hears of it
+MISSING_TOLERANCE = Fraction(1, 2)  # s; how much sooner than it announces a file may end before the user hears of it
 
 
 class VideoSource(FrameSource):
@@ -63,8 +62,9 @@ class VideoSource(FrameSource):
             sounds = [s for s in beside if s.type == "audio" and s.codec_context and s.start_time is not None]
             starts = [s.start_time * s.time_base for s in sounds]
             own_length = (stream.duration or 0) * stream.time_base
-            self._announced = own_length or Fraction(container.duration or 0, av.time_base)
-            self.expected_frames = stream.frames or round(self._announced * self.rate) or None
+            length = Fraction(container.duration or 0, av.time_base)
+            self.expected_frames = stream.frames or round((own_length or length) * self.rate) or None
+            self._announced = _announced_end(container, stream)
         first = next(iter(self), None)
         self.close()
         if first is None:
@@ -75,19 +75,25 @@ class VideoSource(FrameSource):
         self.first = replace(first, time=first.time - self.origin)
 
     def _read(self) -> Iterator[Frame]:
-        clock, step, start = Clock(self.origin), 1 / self.rate, None
+        clock, step, size = Clock(self.origin), 1 / self.rate, None
+        self._damaged, self._reached, was_interlaced = 0, Fraction(0), False
         with open_container(self.path) as container:
             stream = container.streams[self._index]
-            for picture, stamp in self._decode(container, stream):
+            pictures = deinterlaced(self._decode(container, stream), first_field(stream.codec_context))
+            for picture, stamp, is_interlaced in pictures:
                 time = clock.time(None if stamp is None else stamp * stream.time_base, step)
-                if start is None:
-                    start, display_matrix = time, picture.side_data.get(SideDataType.DISPLAYMATRIX)
-                    size = _square_pixel_size(picture, stream.sample_aspect_ratio)
+                if size is None:
+                    size, turn = square_pixel_size(picture, stream.sample_aspect_ratio), display_matrix(picture)
                 self.end = time + (picture.duration * stream.time_base or step)
-                yield Frame(_oriented(to_rgb(picture, size, self._reformatter), display_matrix), time)
-        if start is not None and self.end - start < self._announced - MISSING_TOLERANCE:
-            due, seen = float(self._announced), float(self.end - start)
-            self.warning = f"{self.path} announces {due:.1f} s, but its pictures end at {seen:.1f} s: it may be cut off"
+                was_interlaced |= is_interlaced
+                yield Frame(oriented(to_rgb(picture, size, self._reformatter), turn), time)
+        told = {
+            "is interlaced: its pictures were deinterlaced": was_interlaced,
+            f"has damaged packets: {self._damaged} were skipped": self._damaged,
+            f"announces {float(self._announced):.1f} s, but ends at {float(self._reached):.1f} s: it may be cut off":
+                self._reached < self._announced - MISSING_TOLERANCE,
+        }  # fmt: skip
+        self.warning = "; ".join(f"{self.path} {sentence}" for sentence, holds in told.items() if holds) or None
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, int | None]]:
         """Pictures and their stamps, to the end and past damaged packets; a file that breaks off ends there."""
@@ -97,18 +103,37 @@ class VideoSource(FrameSource):
         # AVI stamps packets, not pictures: there the n-th picture shown belongs to the n-th stamp.
         trusts_pictures = container.format.name != "avi"
         stamps: deque[int | None] = deque()
-        damaged = 0
-        for packet in chain(whole_packets(container, stream), [None]):
+        for packet in chain(self._packets(container), [None]):
             try:
                 pictures = decoder.decode(packet)
             except av.FFmpegError:
-                damaged += 1
-                self.warning = f"{self.path}: {damaged} damaged packets were skipped"
+                self._damaged += 1
                 continue
             stamps.append(None if packet is None else packet.dts)
             for picture in pictures:
                 stamp = stamps.popleft() if stamps else None
                 yield picture, picture.pts if trusts_pictures and picture.pts is not None else stamp
+
+    def _packets(self, container: InputContainer) -> Iterator[Packet]:
+        """The packets of the pictures; those of all streams tell how far the file goes, on its own clock."""
+        with suppress(*BROKEN_OFF):
+            for packet in container.demux():
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if stamp is not None and packet.stream.type in LASTING:
+                    length = (packet.duration or 0) * packet.time_base or 1 / self.rate
+                    self._reached = max(self._reached, stamp * packet.time_base + length)
+                if packet.stream.index == self._index and packet.size:
+                    yield packet
+
+
+def _announced_end(container: InputContainer, stream: VideoStream) -> Fraction:
+    """When a file ends that was not cut off, in seconds on its own clock; 0 if only its end could tell."""
+    start, length = (Fraction(value or 0, av.time_base) for value in (container.start_time, container.duration))
+    names = {*container.format.name.split(",")}
+    if "avi" in names:  # FFmpeg corrects the length by the size of the file, but not the number of frames
+        return max(length, stream.frames * stream.time_base)
+    # Files of other kinds may count from 0 though they start later.
+    return start + length if "mov" in names else length if names & LENGTH_FIRST else Fraction(0)
 
 
 class Clock:
@@ -131,7 +156,7 @@ class Clock:
 def open_container(path: Path) -> InputContainer:
     """Opens a media file of a known kind. Raises InputError for anything else."""
     try:
-        return av.open(str(path.absolute()), options=OPEN_OPTIONS, metadata_errors="replace")
+        return av.open(str(path.absolute()), options=OPEN_OPTIONS, **TAGS)
     except (av.FFmpegError, OSError) as error:
         reason = "it is no photo or video that can be read, or its beginning or end is cut off"
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
@@ -139,40 +164,5 @@ def open_container(path: Path) -> InputContainer:
 
 def whole_packets(container: InputContainer, streams: av.stream.Stream | list[av.stream.Stream]) -> Iterator[Packet]:
     """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
-    with suppress(av.FFmpegError):
+    with suppress(*BROKEN_OFF):
         yield from (packet for packet in container.demux(streams) if packet.size)
-
-
-def to_rgb(picture: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
-    """A decoded picture as RGB uint8 [H, W, 3], full range, over white; `size` is (width, height)."""
-    is_hd = picture.width > SD_WIDTH or picture.height > SD_HEIGHT
-    assumed = Colorspace.ITU709 if is_hd else Colorspace.ITU601  # of a picture that states no matrix
-    has_alpha = picture.format.name == "pal8" or any(c.is_alpha for c in picture.format.components)
-    is_hdr = picture.color_trc in HDR_CURVES
-    pixels = reformatter.reformat(
-        picture, *size, "rgba" if has_alpha else "rgb24",
-        src_colorspace=None if picture.format.is_rgb or picture.colorspace in KNOWN_MATRICES else assumed,
-        dst_color_range=ColorRange.JPEG, interpolation=CONVERSION,
-        dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
-    ).to_ndarray()  # fmt: skip
-    return over_white(pixels) if has_alpha else pixels
-
-
-def _square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height after stretching pixels of `aspect` width / height to squares."""
-    if not aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
-        return picture.width, picture.height
-    return round(picture.width * max(aspect, 1)), round(picture.height / min(aspect, 1))
-
-
-def _oriented(rgb: np.ndarray, display_matrix: bytes | None) -> np.ndarray:
-    """Applies the quarter turns and mirrors of a container's display matrix; other angles go to the nearest of them."""
-    if display_matrix is None:
-        return rgb
-    # Its upper left 2 x 2 maps row vectors (x, y).
-    (a, b), (c, d) = np.frombuffer(bytes(display_matrix), np.int32).reshape(3, 3)[:2, :2].tolist()
-    right, down = a, d
-    if abs(b) > abs(a):
-        rgb, right, down = rgb.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(rgb[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])

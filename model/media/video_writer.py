@@ -12,16 +12,16 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from model.media import video_reader
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.media.tracks import Tracks
+from model.media.video_pictures import CONVERSION as READING
 
 ENCODER_OPTIONS = {"crf": "18", "preset": "medium"}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
 UNSTEADY_OPTIONS = {**ENCODER_OPTIONS, "bf": "0"}
 PIXEL_FORMAT, BT709_MATRIX = "yuv420p", 1
 MIN_TICKS_PER_SECOND = 10_000  # the mp4 muxer refines coarser clocks by doubling until they have that many
-CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
+CONVERSION = READING | Interpolation.FULL_CHR_H_INP
 
 
 class VideoSink(FrameSink):
