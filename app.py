@@ -13,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from model.common import cli
-from model.common.cli import check_ranges, option
+from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
-from model.demo.gallery import Gallery, list_entries
-from model.demo.studio import MAX_SECONDS, Studio
+
+MAX_SECONDS = 60.0
 
 
 @dataclass
@@ -39,7 +39,6 @@ class Options:
 
     def check(self) -> None:
         """Raise InputError for values that cannot work, before anything is loaded."""
-        check_ranges(self)
         if not all(len(pair) == 2 and all(pair) for pair in self.visitors or ()):
             raise InputError("--auth needs NAME:PASSWORD, as in --auth me:secret.")
 
@@ -51,8 +50,10 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     with TemporaryDirectory(prefix="vtoonify-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(folder)  # Gradio reads it when it is imported
+        from model.demo.gallery import Gallery, list_entries
         from model.demo.layout import serve
         from model.demo.page import Page
+        from model.demo.studio import Studio
 
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)

@@ -14,11 +14,7 @@ processes or GPUs.
 """
 
 from model.common import cli
-from model.training.generate.drawn import DrawnData, generate_drawn
-from model.training.generate.networks import DualstyleData, ToonifyData, generate_samples
-from model.training.generate.write import GenerateOptions
-
-BY_TEACHER = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
+from model.training.generate.options import BY_TEACHER, GenerateOptions
 
 
 def main() -> None:
@@ -26,8 +22,13 @@ def main() -> None:
     parser = cli.OneLineParser(add_help=False)
     parser.add_argument("--teacher", choices=BY_TEACHER, default=GenerateOptions.teacher)
     options = cli.parse(BY_TEACHER[parser.parse_known_args()[0].teacher], __doc__)
+    options.check()
+    if options.teacher == "drawn":  # what loads torch is imported when all else is known to be right
+        from model.training.generate.drawn import generate_drawn as generate
+    else:
+        from model.training.generate.networks import generate_samples as generate
     try:
-        outcomes = (generate_drawn if isinstance(options, DrawnData) else generate_samples)(options)
+        outcomes = generate(options)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("stopped; finished shards are kept, and the same command goes on from them.") from error
     if cli.processes()[0] == 0:

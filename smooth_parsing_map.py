@@ -8,30 +8,22 @@ on the window, not on the length of the video. `style_transfer.py --smooth` does
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tqdm import tqdm
-
-from model import checkpoints
 from model.common import cli
 from model.common.cli import option
-from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
+from model.common.devices import DEVICES, PRECISIONS
 from model.common.errors import InputError
-from model.faces.crop import DEFAULT_PADDING, FaceCrop
-from model.faces.detect import search_face
-from model.media.files import FrameSource, open_frames
-from model.media.threads import ahead
-from model.parsing.maps import MapSink, write_published
-from model.parsing.smooth import RADIUS, RAFT_PATH, Smoother, find_weights, load_flow
+from model.common.hub import FLOW_FILE, PARSER_FILE
+from model.common.sizes import DEFAULT_PADDING, SMOOTHING_RADIUS
 
 
 @dataclass
 class Options:
     """Options of the command line, with the published names."""
 
-    window_size: int = option(RADIUS, "neighbours on each side that take part", least=1)
-    faceparsing_path: str = option("faceparsing.pth", "face parser; a bare name is a file of checkpoint/")
-    raft_path: str = option(RAFT_PATH, "optical flow network; a bare name is a file of checkpoint/")
+    window_size: int = option(SMOOTHING_RADIUS, "neighbours on each side that take part", least=1)
+    faceparsing_path: str = option(PARSER_FILE, "face parser; a bare name is a file of checkpoint/")
+    raft_path: str = option(FLOW_FILE, "optical flow network; a bare name is a file of checkpoint/")
     video_path: str | None = option(None, "video whose maps are smoothed")
     output_path: str = option("output", "folder for NAME_parsingmap.npz; it is made")
     format: str = option("npz", "npz: small, map after map; npy: one large array, as published", choices=["npz", "npy"])
@@ -45,42 +37,16 @@ class Options:
     precision: str = option("auto", "number format; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
 
-def smooth(source: FrameSource, options: Options) -> Path:
-    """Write the maps of a video; returns their file. Raises InputError for a photo, and where no face is found."""
-    if not source.is_video:
-        raise InputError(f"{source.path} is a photo: smoothing needs a video.")
-    crop = FaceCrop.whole_frame(source.size)
-    if not options.no_scale_image:
-        crop = FaceCrop.from_landmarks(search_face(source)[1], source.size, tuple(options.padding))
-    device = pick_device(options.device)
-    dtype = pick_precision(options.precision, device)
-    parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
-    smoother = Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
-    path = Path(options.output_path) / f"{source.name}_parsingmap.npz"
-    sink = MapSink(path, crop, options.window_size, options.resume)
-    bar = {"initial": sink.done, "total": source.expected_frames, "unit": "frame", "disable": None}
-    try:
-        with sink, ahead(source) as frames:
-            crops = (crop.apply(frame.rgb) for frame in frames)
-            for logits in tqdm(smoother.maps(crops, start=sink.done), **bar):
-                sink.write(logits)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{sink.done} maps are in {sink.partial}; --resume goes on from there.") from None
-    if options.format == "npz":
-        return path
-    published = path.with_suffix(".npy")
-    write_published(published, path)
-    path.unlink()
-    return published
-
-
 def main() -> None:
     """Parse the command line and smooth one video."""
     options = cli.parse(Options, __doc__)
     if options.video_path is None:
         raise InputError("--video_path is missing: name the video whose maps are to be smoothed.")
-    cli.check_ranges(options)
+    from model.media.files import open_frames  # what loads torch is imported when all else is known to be right
+
     with open_frames(options.video_path) as source:
+        from model.parsing.clip import smooth
+
         print(f"{options.video_path} → {smooth(source, options)}")
         if source.warning:
             cli.say(source.warning)

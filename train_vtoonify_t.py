@@ -9,12 +9,14 @@ Under `torchrun --nproc_per_node=8` or `accelerate launch`, the same commands us
 
 from model.common import cli
 from model.training.options import ToonifyOptions
-from model.training.train import train
 
 
 def main() -> None:
     """Parse the command line, train, and say where the result is."""
-    if result := train(cli.parse(ToonifyOptions, __doc__)):
+    options = cli.parse(ToonifyOptions, __doc__)
+    from model.training.train import train  # it loads torch, which a wrong option should not wait for
+
+    if result := train(options):
         print(f"The trained model is {result}.")
 
 

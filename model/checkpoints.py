@@ -16,13 +16,14 @@ from model.bisenet import BiSeNet
 from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.hub import ensure_vgg
+from model.config import Backbone, GeneratorConfig, VToonifyConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.perceptual import Perceptual
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
-from model.stylegan2 import Generator, GeneratorConfig
-from model.vtoonify import Backbone, VToonify, VToonifyConfig
+from model.stylegan2 import Generator
+from model.vtoonify import VToonify
 
 EMA_KEY = "g_ema"  # where the published files of every generator keep their weights (an exponential moving average)
 DISCRIMINATOR_KEY = "d"  # where a StyleGAN2 file has the discriminator, if it comes with one
@@ -30,7 +31,6 @@ CONFIG_KEY = "config"  # where our files keep sizes that differ from the publish
 BACKBONE_MARK = "generator.generator."  # begins names in variant D only: its DualStyleGAN wraps the StyleGAN2
 LARGEST_SIZE = 1 << 14  # sizes, widths and counts above this belong to no network that could be built
 VTOONIFY, EXEMPLARS, DIRECTIONS = "a VToonify model", "a file of exemplar style codes", "a file of editing directions"
-EXEMPLAR_FILE = "exstyle_code.npy"  # beside a VToonify-D model, the codes of its exemplars
 
 
 def load_vtoonify(path: str | Path) -> VToonify:

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.config import PUBLISHED_CHANNELS
 from model.ops import LEAK, BiasedLeakyReLU, FixedFilter
-from model.stylegan2 import PUBLISHED_CHANNELS, EqualConv2d, EqualLinear
+from model.stylegan2 import EqualConv2d, EqualLinear
 
 STDDEV_GROUP = 4  # pictures over which a standard deviation is taken (StyleGAN2)
 CONDITION_DIM = 64  # length of the degree's and of the style's embedding

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from model.config import GeneratorConfig
 from model.ops import BiasedLeakyReLU
-from model.stylegan2 import EqualConv2d, EqualLinear, FeatureAndSkip, Generator, GeneratorConfig, Noise, mapping_network
+from model.stylegan2 import EqualConv2d, EqualLinear, FeatureAndSkip, Generator, Noise, mapping_network
 
 Weights = Sequence[float] | Tensor
 RESIDUAL_INIT = 0.01  # ModRes blocks begin as nearly nothing, so that training starts from the plain generator

@@ -4,13 +4,13 @@ convolutions and 3+2k for its picture: neighbouring levels share one."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.config import GeneratorConfig
 from model.ops import BiasedLeakyReLU, FixedFilter, scaled_leaky_relu
 
 # How noise enters: not at all, from the buffers of the file, drawn anew, or as given: `[1 or B, 1, H, W]` a layer.
@@ -18,38 +18,7 @@ Noise = Literal["none", "fixed", "random"] | Sequence[Tensor]
 # What follows each convolution, if anything: takes its number and its output, returns what goes on, of the same shape.
 Block = Callable[[int, Tensor], Tensor] | None
 FeatureAndSkip = tuple[Tensor, Tensor]  # `[B, C, H, W]`, and the picture so far, `[B, 3, H, W]`
-PUBLISHED_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
 MAPPING_LEARNING_RATE = 0.01  # learning-rate multiplier of the mapping network
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of a generator; the defaults are those of the published 1024 px files."""
-
-    size: int = 1024  # pixels a side
-    style_dim: int = 512
-    mapping_layers: int = 8
-    channels: dict[int, int] = field(default_factory=PUBLISHED_CHANNELS.copy)
-    noise_buffers: bool = True  # the file holds the fixed noise, as published ones do
-    first_level: int = 0  # levels below it are not built, because an encoder takes their place
-    structure_size: int = 32  # up to here there are ModRes blocks, and VToonify replaces the generator by its encoder
-
-    @property
-    def levels(self) -> int:
-        return int(math.log2(self.size)) - 2  # doublings from 4 px to `size`
-
-    @property
-    def w_layers(self) -> int:
-        return 2 * self.levels + 2  # 18 at 1024 px
-
-    @property
-    def structure_levels(self) -> int:
-        return int(math.log2(self.structure_size)) - 2  # doublings from 4 px to `structure_size`: 3 at 32 px
-
-    @property
-    def structure_layers(self) -> int:
-        """Number of w+ layers that make structure (7 at 32 px): one for `conv1`, two for each of these levels."""
-        return 2 * self.structure_levels + 1
 
 
 class PixelNorm(nn.Module):

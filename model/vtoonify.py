@@ -7,60 +7,23 @@ Two variants share the class: `toonify` (T, one collection style) and `dualstyle
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
+from model.common.sizes import INPUT_MULTIPLE
+from model.config import FEATURES, VToonifyConfig
 from model.dualstylegan import AdaptiveInstanceNorm, DualStyleGAN, ModRes
 from model.ops import LEAK
-from model.stylegan2 import FeatureAndSkip, Generator, GeneratorConfig
+from model.stylegan2 import FeatureAndSkip, Generator
 
-Backbone = Literal["toonify", "dualstylegan"]
 Degree = float | Tensor | None  # a number or `[B]`, in [0, 1]; None in variant T
 
 DEGREE_DIM = 128  # length of the vector that a style degree is mapped to inside a fusion module
-FEATURES = 4  # resolutions at which the encoder hands over features
 PASS_THROUGH_SCALE = 0.01  # what is left of random fusion weights when training begins
-
-
-@dataclass(frozen=True)
-class VToonifyConfig:
-    """Sizes of a model; the defaults are those of the published files, which carry no configuration. The encoder is as
-    wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below the output, and
-    sub-pixel convolutions make the rest, so that a small model works at low resolution. `eye_distance`: pixels between
-    the eyes in the inputs that the model was trained on; faces are scaled to it."""
-
-    backbone: Backbone = "dualstylegan"
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    parsing_channels: int = 19
-    stem_channels: int = 32
-    dilations: tuple[int, ...] = (4, 4, 2, 2, 1, 1)
-    subpixel: int = 1
-    eye_distance: float = EYE_DISTANCE
-
-    @property
-    def in_size(self) -> int:
-        """Nominal input side (256 px in the paper): what the encoder turns into a feature of the structure size."""
-        return INPUT_MULTIPLE * self.generator.structure_size
-
-    @property
-    def scale(self) -> int:
-        return self.generator.size // self.in_size * self.subpixel  # output side / input side, 4 in the paper
-
-    @property
-    def decoder_levels(self) -> int:
-        return self.generator.levels - self.generator.structure_levels  # those above the structure, 5 in the paper
-
-    @property
-    def fusions(self) -> int:
-        """Number of fusions in use: one before each level, as far as there are encoder features (4 in the paper), and
-        one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
-        return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
 
 
 class Encoded(NamedTuple):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.bisenet import BiSeNet
+from model.config import VToonifyConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.faces.crop import resize_frame
@@ -17,7 +18,7 @@ from model.psp import PSPEncoder
 from model.raft import RAFT
 from model.stylegan2 import Generator
 from model.training.data.sampling import apply_affine
-from model.vtoonify import VToonify, VToonifyConfig
+from model.vtoonify import VToonify
 
 BUILDERS = {
     "stylegan2": Generator,

@@ -10,15 +10,15 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 
 from model import checkpoints
+from model.config import Backbone, GeneratorConfig, VToonifyConfig
 from model.inference.clip import stylised
 from model.inference.look import Look
 from model.inference.scene import Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
-from model.stylegan2 import GeneratorConfig
 from model.styles.network import VToonifyStyle
 from model.styles.presets import EXEMPLAR_FILE, Preset
-from model.vtoonify import Backbone, VToonify, VToonifyConfig
+from model.vtoonify import VToonify
 
 # Exemplars that fit small networks.
 CODES = {name: np.random.default_rng(i).normal(size=(1, 14, 8)) for i, name in enumerate(("ink.jpg", "wash.v2.png"))}

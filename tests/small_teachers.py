@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.config import GeneratorConfig
 from model.dualstylegan import DualStyleGAN
-from model.stylegan2 import Generator, GeneratorConfig
+from model.stylegan2 import Generator
 from model.training.options import DualOptions, ToonifyOptions
 from model.training.teachers.variants import DualStyleTeacher, ToonifyTeacher
 

@@ -10,9 +10,10 @@ import torch
 from model import checkpoints
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
+from model.config import GeneratorConfig, VToonifyConfig
 from model.raft import RAFT, to_torchvision_names
-from model.stylegan2 import Generator, GeneratorConfig
-from model.vtoonify import VToonify, VToonifyConfig
+from model.stylegan2 import Generator
+from model.vtoonify import VToonify
 from tests.parity_calls import BUILDERS
 from tests.runs import assert_same
 from tests.small_models import small_config, small_network

@@ -13,8 +13,9 @@ from torch import Tensor
 from model import checkpoints
 from model.common.errors import InputError
 from model.common.weight_files import read_contents, write_contents
+from model.config import GeneratorConfig
 from model.discriminator import Discriminator
-from model.stylegan2 import Generator, GeneratorConfig
+from model.stylegan2 import Generator
 from model.training import finetune as program
 from model.training.data.pictures import PictureFolder
 from model.training.finetune import GANTrainer, Options, finetune, gradient_penalty, main, mixed_codes

@@ -10,8 +10,7 @@ import generate_data
 from model.common.errors import InputError
 from model.training.data.shards import Result, index_pairs, list_styles
 from model.training.generate import drawn, networks, write
-from model.training.generate.drawn import DrawnData
-from model.training.generate.networks import DualstyleData, ToonifyData
+from model.training.generate.options import DrawnData, DualstyleData, ToonifyData
 from model.training.options import DualOptions, ToonifyOptions
 from tests.stand_in import StandIn
 

@@ -10,8 +10,9 @@ from torchvision.models.optical_flow import RAFT as TorchvisionRAFT
 
 from model.bisenet import BiSeNet
 from model.common.errors import InputError
+from model.common.sizes import SMOOTHING_RADIUS
 from model.ops import blur_downsample
-from model.parsing.smooth import RADIUS, parse, smooth_one, warp, window
+from model.parsing.smooth import parse, smooth_one, warp, window
 from model.raft import RAFT, to_torchvision_names
 from tests.parity_calls import smooth_clip
 
@@ -45,12 +46,12 @@ def test_warping_a_shifted_picture_brings_it_back_and_marks_what_left_the_frame(
 @pytest.mark.parametrize("length", [1, 3, 12])
 def test_a_still_clip_smooths_to_itself_and_its_noise_is_reduced(length):
     frames, logits = (part.expand(length, -1, -1, -1) for part in random_clip(1))
-    flows = torch.zeros(length, 2 * RADIUS + 1, 2, 12, 16)
-    smoothed = smooth_clip(frames, logits, flows, RADIUS)
+    flows = torch.zeros(length, 2 * SMOOTHING_RADIUS + 1, 2, 12, 16)
+    smoothed = smooth_clip(frames, logits, flows, SMOOTHING_RADIUS)
     assert torch.allclose(smoothed, blur_downsample(logits), atol=1e-5)
     noisy = random_clip(length)[1]
-    if length > 2 * RADIUS:
-        assert smooth_clip(frames, noisy, flows, RADIUS).std() < 0.5 * blur_downsample(noisy).std()
+    if length > 2 * SMOOTHING_RADIUS:
+        assert smooth_clip(frames, noisy, flows, SMOOTHING_RADIUS).std() < 0.5 * blur_downsample(noisy).std()
 
 
 def test_neighbours_outside_the_frame_or_of_another_colour_hardly_count():

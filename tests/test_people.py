@@ -13,9 +13,9 @@ from model.faces.track import CrowdTracker
 from model.faces.window import FADE, GRACE, Presence, Visibility
 from model.inference import job
 from model.inference.clip import stylised
-from model.inference.look import Look
+from model.inference.look import Choice, Look, parse_styles
 from model.inference.options import Options
-from model.inference.scene import Choice, People, Person, parse_styles
+from model.inference.scene import People, Person
 from model.media.files import open_frames
 from model.media.frames import Frame
 from model.styles.network import VToonifyRenderer

@@ -13,8 +13,8 @@ import torch
 from model.faces.detect import find_all_landmarks
 from model.inference import job
 from model.inference.clip import stylised
-from model.inference.look import Look
-from model.inference.scene import Choice, People, Person
+from model.inference.look import Choice, Look
+from model.inference.scene import People, Person
 from model.media import resume as segments
 from model.media.files import open_frames
 from model.media.frames import Frame

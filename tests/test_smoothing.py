@@ -16,7 +16,7 @@ from model.common.tensors import to_tensor
 from model.faces.crop import FaceCrop
 from model.media.files import open_frames
 from model.parsing.maps import MapSink, ParsingMaps, open_maps, write_published
-from model.parsing.smooth import Smoother, enlarge, load_flow, window
+from model.parsing.smooth import Smoother, enlarge, find_weights, window
 from tests.clips import make_clip
 from tests.parity_calls import smooth_clip
 from tests.small_models import ColourParser, face_picture, noises, save_model
@@ -70,13 +70,18 @@ def test_frames_are_read_no_farther_than_the_window_and_then_forgotten(monkeypat
 
 def test_bare_names_of_weights_are_below_the_checkpoint_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = []
-    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: asked.append(name) or Path(name))
-    monkeypatch.setattr("model.checkpoints.load_optical_flow", lambda path: ColourFlow())
-    Path("here.pth").touch()
-    for name in ("raft-things.pth", "here.pth", "other/raft.pth"):
-        load_flow(name, CPU)
-    assert asked == ["raft-things.pth", tmp_path / "here.pth", tmp_path / "other/raft.pth"]
+    fetched, folder = [], tmp_path / "checkpoint"
+    monkeypatch.setattr("model.parsing.smooth.ensure_file", lambda name: fetched.append(name) or Path(name))
+    monkeypatch.setattr("model.parsing.smooth.CHECKPOINTS", folder)
+    for path in (folder / "flow.pth", tmp_path / "here.pth", tmp_path / "other" / "flow.pth"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    named = [find_weights(name) for name in ("flow.pth", "here.pth", "other/flow.pth")]
+    assert named == [folder / "flow.pth", tmp_path / "here.pth", tmp_path / "other/flow.pth"]
+    assert not fetched
+    assert find_weights("faceparsing.pth") == Path("faceparsing.pth")  # the only one that is on the authors' hub
+    with pytest.raises(InputError, match="folw.pth does not exist: checkpoint/README.md tells"):
+        find_weights("folw.pth")
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.config import Backbone
 from model.inference import batch
 from model.media.files import open_frames
 from model.styles import network
+from model.styles.base import Style
 from model.styles.presets import EXEMPLAR_FILE, Preset
-from model.vtoonify import Backbone
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import results, save_face, size
 from tests.small_models import ColourEncoder, ColourParser, face_picture, save_model
@@ -36,6 +37,42 @@ def test_the_sample_portrait_is_taken_where_none_is_named(stylize, monkeypatch):
     Path("astronaut").write_text("a file of that name is not it")
     code, out, _ = stylize()
     assert (code, out) == (0, "the sample portrait → output/astronaut_vtoonify_d.jpg\n")
+
+
+class Negative(Style):
+    """A style that is no network."""
+
+    name, licence, letter, scale, eye_distance = "negative", "none", "n", 2, 32.0
+    batch = 2
+
+    def exemplar_name(self, exemplar=None):
+        return None
+
+    def degree(self, degree=None):
+        return None
+
+    def renderer(self, code, **settings):
+        return self
+
+    def start(self, crops):
+        pictures = [255 - crop.rgb.repeat(2, axis=0).repeat(2, axis=1) for crop in crops]
+        return lambda: pictures
+
+
+def test_a_style_of_any_kind_is_used_for_photos_and_videos(stylize, monkeypatch):
+    monkeypatch.setattr("model.inference.stylizer.VToonifyStyle.load", lambda name, **settings: Negative())
+    save_face("me.jpg")
+    make_clip("clip.mp4", [face_picture()] * 3)
+    code, _, err = stylize("--content", "me.jpg", "clip.mp4", "--style_id", "ink", "--smooth", "--resume")
+    assert (code, err) == (0, "program.py: negative has no use for --style_id, --smooth: left aside.\n")
+    given, drawn = (np.asarray(Image.open(f"output/me_{kind}.jpg")).astype(int) for kind in ("input", "vtoonify_n"))
+    assert np.abs(255 - given - drawn[::2, ::2]).mean() < 3
+    frames = [frame.rgb for frame in open_frames("output/clip_vtoonify_n.mp4")]
+    assert len(frames) == 3 and frames[0].shape == drawn.shape
+    assert stylize("--content", "me.jpg", "clip.mp4", "--style_id", "ink", "--smooth", "--resume")[1] == ""
+    for wrong in (["--backbone", "toonify"], ["--parsing_map_path", "maps.npz"]):
+        code, _, err = stylize("--content", "clip.mp4", *wrong)
+        assert code == 2 and f"leave {wrong[0]}" in err
 
 
 def use_preset(monkeypatch, backbone: Backbone) -> None:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import style_transfer
-from model.inference import batch, job
+from model.inference import job
 from tests.clips import make_clip, video_times
 from tests.commands import assert_one_sentence, results, save_face
 from tests.small_models import face_picture
@@ -19,7 +19,7 @@ pytest_plugins = ("tests.commands_plugin",)
 
 @pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "text.mp4", "text.jpg", "gone.jpg", "n" * 300])
 def test_unreadable_contents(stylize, name, monkeypatch):
-    monkeypatch.setattr(batch, "make_stylizer", lambda options: pytest.fail("loaded for nothing"))
+    monkeypatch.setattr("model.inference.job.make_stylizer", lambda options: pytest.fail("loaded for nothing"))
     face = save_face("whole.jpg").read_bytes()
     contents = {"empty": b"", "cut": face[: len(face) // 2], "text": b"once upon a time\n" * 99}
     if (stem := Path(name).stem) in contents:
@@ -155,7 +155,7 @@ def test_ctrl_c_and_kill_leave_the_done_part_of_a_video_under_another_name(styli
      (MemoryError(), "there is not enough memory: close other programs or take smaller pictures.")],
 )  # fmt: skip
 def test_what_the_system_refuses_is_a_sentence(stylize, monkeypatch, error, told):
-    monkeypatch.setattr(batch, "make_stylizer", Mock(side_effect=error))
+    monkeypatch.setattr("model.inference.job.make_stylizer", Mock(side_effect=error))
     assert stylize() == (2, "", f"program.py: {told}\n")
 
 

@@ -8,14 +8,13 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
 from model.common.errors import InputError
+from model.config import GeneratorConfig, VToonifyConfig
 from model.ops import blur_downsample
-from model.stylegan2 import GeneratorConfig
 from model.training.data.drawn_pairs import DrawnPairs
 from model.training.data.sampling import PARSING_SCALE, moved_input, window_side
 from model.training.data.shards import index_pairs, kind_of, list_styles
 from model.training.data.teacher_pairs import check_sizes, decode_sample, encode_sample, quantise
 from model.training.sources import open_pairs
-from model.vtoonify import VToonifyConfig
 from tests.stand_in import CLASSES, DIM, SIZE, STYLES, StandIn, write_samples
 
 COUNT = 5

@@ -1,10 +1,14 @@
-"""Where and how precisely to compute."""
+"""Where and how precisely to compute. torch is loaded where it is needed: options name devices, too."""
+
+from __future__ import annotations
 
 import os
-
-import torch
+from typing import TYPE_CHECKING
 
 from model.common.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
@@ -13,6 +17,8 @@ PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 def pick_device(name: str = "auto") -> torch.device:
     """The device `name`; `auto`: CUDA, then MPS, then the CPU; under torchrun, each process gets another GPU.
     Raises InputError when the device is not there."""
+    import torch
+
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device in present if present[device])
@@ -25,6 +31,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of `name`; `auto`: bfloat16 where the device has units for it, float16 on other GPUs, else float32."""
+    import torch
+
     if name == "auto" and device.type == "cpu":  # without hardware for it, bfloat16 is slower than float32
         checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         name = "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"

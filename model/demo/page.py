@@ -133,13 +133,17 @@ class Page:
 
     def pick(self, session: str, place: tuple[int, int]) -> Updates:
         """The frame was clicked at this pixel."""
-        yield {"face": self._visit(session)[1].nearest_face(*place)}
+        yield {"message": "", "face": self._visit(session)[1].nearest_face(*place)}
+
+    def person(self, session: str) -> Updates:
+        """A face was chosen: what was told before is over."""
+        yield {"message": ""}
 
     def frame(self, session: str, **controls: Any) -> Updates:
-        """The frame with the faces and the crop."""
+        """The frame with the faces and the crop. It clears no message: a newer upload may have failed by now."""
         _, content = self._visit(session)
         crop = self._person(content, **controls).portrait.crop
-        yield {"message": "", "frame": content.crop_view(controls["face"], crop)}
+        yield {"frame": content.crop_view(controls["face"], crop)}
 
     def draft(self, session: str, **controls: Any) -> Updates:
         """While a slider is dragged: quickly, with a quarter of the pixels."""

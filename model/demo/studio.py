@@ -3,6 +3,7 @@
 It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Visit`.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -31,7 +32,6 @@ from model.media.threads import ahead, behind
 
 IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
 KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
-MAX_SECONDS = 60.0  # of a video, unless the server's owner says otherwise
 LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
 MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}  # 24 megapixel cameras and 4K fit
 NAMES_SHOWN = 40  # letters of a file's name that a message shows: the last ones
@@ -86,7 +86,7 @@ class Content:
 class Studio:
     """The networks that all visitors share; `device` and `precision` as in `Stylizer.from_preset`."""
 
-    def __init__(self, device: str = "auto", precision: str = "auto", max_seconds: float = MAX_SECONDS):
+    def __init__(self, device: str = "auto", precision: str = "auto", max_seconds: float = math.inf):
         self.max_seconds = max_seconds
         self._load = lru_cache(KEPT_MODELS)(partial(Stylizer.from_preset, device=device, precision=precision))
         self._loading: dict[str, threading.Lock] = {}

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 
 from model.common.errors import InputError
-from model.common.sizes import EYE_DISTANCE, INPUT_MULTIPLE
+from model.common.sizes import DEFAULT_PADDING, EYE_DISTANCE, INPUT_MULTIPLE
 from model.faces.landmarks import eye_centres
 
-DEFAULT_PADDING = (200, 200, 200, 200)
 UPRIGHT_DEGREES = 5.0  # heads more upright get the published horizontal eye distance: crops agree to the pixel
 MAX_SCALED_PIXELS = 2**26  # 200 MB: a tiny face in a big frame is enlarged less than asked for
 BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75  # against jaggies: once up to this scale, twice up to half

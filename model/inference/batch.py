@@ -6,16 +6,17 @@ import re
 from glob import glob
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.common import cli
 from model.common.errors import InputError
-from model.inference.job import make_stylizer, show_camera, stylize
 from model.inference.options import Options
-from model.inference.stylizer import Stylizer
 from model.media.files import PhotoSource, content_name, open_frames
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
+
+if TYPE_CHECKING:
+    from model.inference.stylizer import Stylizer
 
 MEDIA_SUFFIXES = {  # what is taken out of a folder; a file named on its own is recognised from its content
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif",
@@ -33,6 +34,8 @@ def run(options: Options) -> None:
     if results.suffix.lower() in MEDIA_SUFFIXES and not results.is_dir():
         raise InputError(f"--output_path {results} is the name of a file: name the folder for the results.")
     if options.camera is not None:
+        from model.inference.job import show_camera
+
         show_camera(options)
         return
     contents = find_contents(options.content, results)
@@ -50,14 +53,18 @@ def run(options: Options) -> None:
         raise InputError(f"cannot make the folder {results}: {reason}; choose another --output_path") from error
     jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
     number, count = cli.processes()
+    from model.inference.job import make_stylizer  # it loads torch, which a wrong name should not wait for
+
     stylize_all(make_stylizer(options), jobs[number::count], options)
 
 
-def stylize_all(stylizer: Stylizer, jobs: list[tuple[str | None, str]], options: Options) -> None:
+def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], options: Options) -> None:
     """Stylise contents, each with the name of its result; a bad one is reported and the others go on.
 
     Raises InputError if there was one.
     """
+    from model.inference.job import stylize
+
     manifest = Path(options.output_path) / "manifest.jsonl"
     done = read_manifest(manifest) if options.resume else {}
     failures = 0

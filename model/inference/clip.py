@@ -3,7 +3,7 @@
 Everything is a chain of generators, so that memory does not grow with the length. A photo is a clip of one frame.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, tee
 from typing import Any
@@ -16,9 +16,7 @@ from model.inference.look import Look
 from model.inference.scene import Newcomer, Person, Scene, Shot, View
 from model.inference.stylizer import with_parsing
 from model.media.frames import Frame
-from model.styles.base import Pending, in_batches
-
-MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]  # crops uint8 [H, W, 3] -> parsing maps [C, H, W]
+from model.styles.base import MapsOf, Pending, in_batches
 
 
 def stylised(

@@ -13,7 +13,7 @@ from model.common import cli
 from model.common.errors import InputError
 from model.effects import FullFrame
 from model.faces.detect import find_landmarks_quickly, find_people
-from model.inference.clip import MapsOf, beside, stylised
+from model.inference.clip import beside, stylised
 from model.inference.look import Look
 from model.inference.options import Options
 from model.inference.scene import People, Person
@@ -24,7 +24,7 @@ from model.media.resume import SegmentedSink
 from model.media.threads import ahead, behind
 from model.media.webcam import Latest, VideoCapture, open_screens, play
 from model.parsing.maps import open_maps
-from model.parsing.smooth import Smoother, load_flow
+from model.styles.base import MapsOf
 
 
 def make_stylizer(options: Options) -> Stylizer:
@@ -33,10 +33,10 @@ def make_stylizer(options: Options) -> Stylizer:
     settings = {name: getattr(options, name) for name in names}
     stylizer = Stylizer.from_preset(options.ckpt, device="cpu" if options.cpu else options.device, **settings)
     style = stylizer.style
-    backbone = style.network.config.backbone
-    if options.backbone not in (None, backbone):
-        raise InputError(f"{options.ckpt} is a {backbone} model: leave --backbone {options.backbone} out.")
-    if options.parsing_map_path and not style.network.config.parsing_channels:
+    if options.backbone not in (None, style.backbone):
+        kind = f"a {style.backbone} model" if style.backbone else "no VToonify model"
+        raise InputError(f"{options.ckpt} is {kind}: leave --backbone {options.backbone} out.")
+    if options.parsing_map_path and not style.parsing_channels:
         raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
     unused = [  # the published program takes them all the same
         f"--{field.name}" for field in fields(options)
@@ -45,12 +45,8 @@ def make_stylizer(options: Options) -> Stylizer:
     ]  # fmt: skip
     if unused:
         cli.say(f"{style.name} has no use for {', '.join(unused)}: left aside")
-    preset, degree = style.preset, options.degree
-    exemplar, known = style.exemplar_name(options.style_id), degree if callable(degree) else style.degree(degree)
-    if preset.style is not None and exemplar != style.exemplar_name():
-        cli.say(f"{preset.name} was trained for style {preset.style} alone: the look may suffer")
-    if preset.degree not in (None, known):
-        cli.say(f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer")
+    for doubt in style.doubts(options.style_id, options.degree):
+        cli.say(doubt)
     return stylizer
 
 
@@ -127,12 +123,11 @@ def parsing_maps(person: Person, source: FrameSource, options: Options, done: in
     """Maps for the frames after the first `done`: from a file or smoothed on the way; None: each is parsed alone."""
     style = person.stylizer.style
     if options.parsing_map_path:
-        maps = open_maps(options.parsing_map_path, style.network.config.parsing_channels, person.portrait.crop)
+        maps = open_maps(options.parsing_map_path, style.parsing_channels, person.portrait.crop)
         return lambda crops: islice(maps, done, None)
-    if not options.smooth or options.preview or not source.is_video or style.parser is None:
+    if not options.smooth or options.preview or not source.is_video or not style.parsing_channels:
         return None
-    flow = load_flow(options.raft_path, style.device)
-    return Smoother(style.parser, flow, style.device, style.dtype, options.window_size).maps
+    return style.smoothed_parsing(options.raft_path, options.window_size)
 
 
 def show_camera(options: Options) -> None:

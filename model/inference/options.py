@@ -7,10 +7,9 @@ from typing import Any
 from model.common.cli import free_options, option
 from model.common.devices import DEVICES, PRECISIONS
 from model.common.errors import InputError
-from model.common.hub import CHECKPOINTS
-from model.inference.look import Look
-from model.inference.scene import Choice, parse_styles
-from model.parsing.smooth import RADIUS, RAFT_PATH
+from model.common.hub import CHECKPOINTS, FLOW_FILE
+from model.common.sizes import SMOOTHING_RADIUS
+from model.inference.look import Choice, Look, parse_styles
 from model.styles.presets import choose_preset
 
 NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")  # for files only
@@ -42,8 +41,8 @@ class Options(Look):
     video: bool = option(False, "insist that the contents are videos; they are recognised without it")
     parsing_map_path: str | None = option(None, "smoothed parsing maps of a video, from smooth_parsing_map.py")
     smooth: bool = option(False, "smooth the parsing maps of videos over time on the way", needs="parser")
-    raft_path: str = option(RAFT_PATH, "optical flow network for --smooth; a bare name is a file of checkpoint/")
-    window_size: int = option(RADIUS, "neighbours on each side for --smooth", least=1)
+    raft_path: str = option(FLOW_FILE, "optical flow network for --smooth; a bare name is a file of checkpoint/")
+    window_size: int = option(SMOOTHING_RADIUS, "neighbours on each side for --smooth", least=1)
     style_encoder_path: str | None = option(None, "other pSp encoder than the preset's", needs="code")
     exstyle_path: str | None = option(None, "other exemplar codes than the preset's", needs="exemplars")
     faceparsing_path: str | None = option(None, "other face parser than the preset's", needs="parser")

@@ -6,45 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from model.common.errors import InputError
 from model.effects import Denoiser, FullFrame
 from model.faces.crop import FaceCrop
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker
 from model.faces.window import MovingWindow, Presence
-from model.inference.look import Look, parse_degree
+from model.inference.look import Choice, Look
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
 from model.styles.base import Crop
-from model.styles.presets import BY_NAME
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What `--styles` says of one person: `[PRESET:]STYLE[@DEGREE]` or `PRESET[@DEGREE]`. None: as for the others."""
-
-    preset: str | None
-    style: str | None
-    degree: float | None
-
-
-def parse_styles(text: str) -> dict[int, Choice]:
-    """`1=film@0.5,2=cartoon:26` → what person 1 and person 2 are to look like. InputError for anything else."""
-    choices: dict[int, Choice] = {}
-    for part in text.split(","):
-        number, equals, wanted = part.strip().partition("=")
-        if not (equals and number.isdigit() and int(number) > 0 and wanted):
-            wanted = "write PERSON=STYLE@DEGREE, as in 1=film@0.5,2=ink"
-            raise InputError(f"--styles has the part {part.strip()!r}: {wanted}.")
-        if int(number) in choices:
-            raise InputError(f"--styles names person {number} twice: give each one style.")
-        name, _, degree = wanted.partition("@")
-        preset, _, style = name.rpartition(":")
-        if not preset and style in BY_NAME:
-            preset, style = style, ""
-        chosen = parse_degree(degree, f"The degree of person {number} in --styles") if degree else None
-        choices[int(number)] = Choice(preset or None, style or None, chosen)
-    return choices
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 
 from model import checkpoints
 from model.bisenet import PARSER_GAIN
-from model.common.hub import ensure_file
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS, PARSER_FILE, ensure_file
+from model.common.sizes import SMOOTHING_RADIUS
 from model.common.tensors import to_tensor
 from model.ops import blur_downsample
 from model.raft import RAFT
 
-RAFT_PATH = "raft-things.pth"
 ENLARGEMENT = 2  # faces in a frame are smaller than those the parser was trained on
-RADIUS = 5  # neighbours on each side
 COLOUR_SIGMA = 0.2  # tolerance for a difference in colour, RGB in [-1, 1]
 INSIDE = 0.9999  # part of a bilinear footprint that must lie inside the frame
 
@@ -50,7 +50,7 @@ def warp(images: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     return sampled[:, :-1], sampled[:, -1:] > INSIDE
 
 
-def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = RADIUS) -> Tensor:
+def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radius: int = SMOOTHING_RADIUS) -> Tensor:
     """Smooth the logits [C, H, W] of one frame [3, H, W] with those of its neighbours, pulled along the optical flow.
     neighbours: of each, frame, logits, the flow [2, H, W] in pixels from `frame` to where the neighbour shows the same,
     and its distance in frames; not the frame itself, which enters unwarped with weight 1. Returns [C, H, W]."""
@@ -65,7 +65,7 @@ def smooth_one(frame: Tensor, logits: Tensor, neighbours: Iterable[tuple], radiu
     return total / weights
 
 
-def window(index: int, count: int, radius: int = RADIUS) -> list[int]:
+def window(index: int, count: int, radius: int = SMOOTHING_RADIUS) -> list[int]:
     """Frames to look at around frame `index` of `count`, for the offsets -radius to radius; all within that reach. The
     first and the last `radius` frames of a clip are repeated before its start and after its end."""
     wanted = np.arange(index - radius, index + radius + 1)
@@ -82,7 +82,7 @@ class Smoother:
     flow: Callable[[Tensor, Tensor], Tensor]  # RAFT: the flow `[1, 2, H, W]` from one picture `[1, 3, H, W]` to another
     device: torch.device
     dtype: torch.dtype = torch.float32  # of the parser, and on CUDA of the flow; sums are float32
-    radius: int = RADIUS  # frames on each side that take part
+    radius: int = SMOOTHING_RADIUS  # frames on each side that take part
 
     @torch.no_grad()
     def maps(self, crops: Iterable[np.ndarray], start: int = 0) -> Iterator[np.ndarray]:
@@ -118,9 +118,15 @@ class Smoother:
 
 
 def find_weights(path: str) -> Path:
-    """A file of weights: a bare name is in the checkpoint folder, or fetched; InputError where it can't be had."""
+    """A file of weights: a bare name is in the checkpoint folder. The published parser is fetched; InputError where
+    another file is not there."""
+    if path == PARSER_FILE and not Path(path).exists():
+        return ensure_file(path)
     is_name = len(Path(path).parts) == 1 and not Path(path).exists()
-    return ensure_file(path if is_name else Path(path).absolute())
+    found = CHECKPOINTS / path if is_name else Path(path).absolute()
+    if not found.is_file():
+        raise InputError(f"{found} does not exist: checkpoint/README.md tells where such files come from.")
+    return found
 
 
 def load_flow(path: str, device: torch.device) -> RAFT:

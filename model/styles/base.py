@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -13,6 +13,7 @@ import numpy as np
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pending = Callable[[], Sequence[Result]]  # results that are being computed: calling it waits until they are there
+MapsOf = Callable[[Iterator[np.ndarray]], Iterable[np.ndarray]]  # crops uint8 [H, W, 3] -> parsing maps [C, H, W]
 Degree = float | Callable[[Fraction], float] | None  # in [0, 1], or a function of seconds; None: the style's own
 
 
@@ -46,6 +47,8 @@ class Style(ABC):
     letter: str  # what file names of results end in
     scale: int  # side of a result divided by the side of its crop
     eye_distance: float  # pixels between the eyes in the crops it wants
+    backbone: str | None = None  # of a VToonify model: what --backbone insists on
+    parsing_channels = 0  # of the parsing maps it is given beside each crop; 0: it takes none
     uses: frozenset[str] = frozenset()  # of degree, exemplars, code (of the photo), parser: what options `need`
     exemplar_names: Sequence[str] = ()  # the looks to choose from, if there are several
     denoises = False  # whether a video's noise is taken out of its crops first, unless told otherwise
@@ -64,6 +67,15 @@ class Style(ABC):
     @abstractmethod
     def degree(self, degree: float | None = None) -> float | None:
         """The degree that `degree` stands for; None where the style has none. InputError outside [0, 1]."""
+
+    def doubts(self, exemplar: int | str | None, degree: Degree) -> Iterator[str]:
+        """Sentences for who chose an exemplar and degree that the style was not made for. InputError if unknown."""
+        yield from ()
+
+    def smoothed_parsing(self, flow_path: str, radius: int) -> MapsOf:
+        """Parsing maps of a clip's crops, smoothed over `radius` neighbours on each side along the optical flow of the
+        network in `flow_path`. For styles with `parsing_channels`; InputError where the file can't be had."""
+        raise NotImplementedError
 
     @abstractmethod
     def renderer(

@@ -1,7 +1,7 @@
 """VToonify networks as a style: loading, style codes, and the renderer of their crops."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -20,7 +20,8 @@ from model.common.tensors import to_tensor
 from model.effects import keep_grey
 from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
-from model.styles.base import Crop, Degree, Pending, Style
+from model.parsing.smooth import Smoother, load_flow
+from model.styles.base import Crop, Degree, MapsOf, Pending, Style
 from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
 from model.vtoonify import VToonify
@@ -46,7 +47,8 @@ class VToonifyStyle(Style):
         self._folds: deque[_Fold] = deque(maxlen=KEPT_STYLES)
         self._folding = Lock()
         self.name, self.licence = preset.name, preset.licence
-        self.letter = network.config.backbone[0]
+        self.backbone, self.letter = network.config.backbone, network.config.backbone[0]
+        self.parsing_channels = network.config.parsing_channels
         self.scale, self.eye_distance = network.config.scale, network.config.eye_distance
         self.exemplar_names = list(exemplars or ())
         self.denoises = preset.steady
@@ -111,6 +113,16 @@ class VToonifyStyle(Style):
             raise InputError(f"The style degree is {degree}: give a number from 0 (photo) to 1 (full style).")
         return degree
 
+    def doubts(self, exemplar: int | str | None, degree: Degree) -> Iterator[str]:
+        chosen, preset = self.exemplar_name(exemplar), self.preset
+        if preset.style is not None and chosen != self.exemplar_name():
+            yield f"{preset.name} was trained for style {preset.style} alone: the look may suffer"
+        if preset.degree not in (None, degree if callable(degree) else self.degree(degree)):
+            yield f"{preset.name} was trained for degree {preset.degree} alone: the look may suffer"
+
+    def smoothed_parsing(self, flow_path: str, radius: int) -> MapsOf:
+        return Smoother(self.parser, load_flow(flow_path, self.device), self.device, self.dtype, radius).maps
+
     def style_code(
         self, photo_code: Tensor | None, exemplar: int | str | None = None, color_transfer: bool = False
     ) -> Tensor:
@@ -151,7 +163,7 @@ class VToonifyRenderer:
         else:
             constant = style.degree(None if callable(degree) else degree)
             self._degree_at = lambda time: constant
-        self._channels = style.network.config.parsing_channels
+        self._channels = style.parsing_channels
         parser = style.parser if self._channels else None
         self._renderer = Renderer(parser, style.device, style.dtype, batch_size, style.tile, style.compile)
 

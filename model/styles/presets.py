@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.checkpoints import EXEMPLAR_FILE, read_vtoonify_config
 from model.common.cli import plain_table
 from model.common.errors import InputError
-from model.common.hub import CHECKPOINTS, SHIPPED
-from model.stylegan2 import GeneratorConfig
-from model.vtoonify import Backbone
+from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, SHIPPED
+from model.config import Backbone, GeneratorConfig
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 # How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer.
@@ -146,6 +144,8 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
 
 def describe_checkpoint(path: str | Path) -> Preset:
     """A preset for the model in `path`: variant and sizes from the file, style and degree from a `PUBLISHED_NAME`."""
+    from model.checkpoints import read_vtoonify_config  # it loads torch, which a wrong name should not wait for
+
     path = Path(path).absolute()
     config = read_vtoonify_config(path)
     if preset := _preset_of(path):

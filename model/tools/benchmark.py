@@ -23,12 +23,13 @@ from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.weight_files import write_whole
+from model.config import VToonifyConfig
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
 from model.styles.network import VToonifyStyle
 from model.styles.presets import Preset
 from model.styles.renderer import compile_network
-from model.vtoonify import VToonify, VToonifyConfig
+from model.vtoonify import VToonify
 
 SHORTEST = 0.5  # seconds that a measurement takes at least, after a first call that is not counted
 PUBLISHED = "published"

@@ -7,8 +7,7 @@ from typing import Self
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.stylegan2 import GeneratorConfig
-from model.vtoonify import Backbone, VToonifyConfig
+from model.config import Backbone, GeneratorConfig, VToonifyConfig
 
 SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
 RUN_NAME = "name of the run and of the folder under --output for the result"

@@ -1,5 +1,6 @@
 """Samples that a teacher returns, the random numbers they are made of, and the batches that students learn from.
 
+from model.config import GeneratorConfig
 The affine transforms follow Karras et al., "Training GANs with Limited Data", 2020, appendix B.
 """
 
@@ -15,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.common.sizes import PARSING_SCALE
+from model.config import GeneratorConfig
 from model.ops import BLUR_TAPS, blur_downsample
-from model.stylegan2 import GeneratorConfig
 
 # Low-pass filter of the sym6 wavelet. Its even shifts are orthonormal, so enlarging and reducing again is lossless.
 SYM6 = (

@@ -21,9 +21,9 @@ from torch.utils.data import Dataset
 
 from model.common.errors import InputError
 from model.common.tensors import to_tensor, to_uint8
+from model.config import VToonifyConfig
 from model.training.data.sampling import Batch, Sample
 from model.training.data.shards import StoredPair, damaged, encode_picture
-from model.vtoonify import VToonifyConfig
 
 LARGEST_LEVEL = 127  # logits are stored as whole numbers from -127 to 127
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from model.common.cli import option
 from model.common.errors import InputError
 from model.faces.detect import find_landmarks
 from model.media.files import read_photo
@@ -22,25 +21,12 @@ from model.training.data.pictures import SUFFIXES, pictures_below
 from model.training.data.shards import Result, encode_pair
 from model.training.drawn.geometry import frame_portrait, mirror
 from model.training.drawn.parsing import parse_portrait
-from model.training.drawn.styles import DrawnStyle, load_style, style_names
+from model.training.drawn.styles import DrawnStyle, load_style
 from model.training.drawn.teacher import draw_full
-from model.training.generate.write import GenerateOptions, fill_folder
+from model.training.generate.options import DrawnData
+from model.training.generate.write import fill_folder
 
 PARTIAL_DEGREES = (0.1, 0.9)  # range of the degree in between: closer to 0 or 1 it would tell nothing new
-STYLES = ", ".join(style_names())
-
-
-@dataclass
-class DrawnData(GenerateOptions):
-    """The drawn teacher: cartoons of the user's photos, without a network."""
-
-    photos: list[Path] = option([], "folders of photos, one face each, with subfolders", nargs="+", metavar="FOLDER")
-    style: list[str] = option(["film"], f"{STYLES}, or .toml files of your own", nargs="+", metavar="STYLE")
-    count: int = option(0, "photos to draw; 0: each once; beyond their number again, mirrored and reframed", least=0)
-    size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
-    workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
-
-
 @dataclass(frozen=True)
 class Job:
     """One photo in one framing, to be drawn in every style: as many pairs."""

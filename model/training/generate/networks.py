@@ -5,61 +5,22 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import asdict, dataclass, fields, make_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
-from model.common.cli import option
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.training.data.shards import Result
 from model.training.data.teacher_pairs import encode_sample, one_of
-from model.training.generate.write import GenerateOptions, fill_folder
-from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
+from model.training.generate.options import NetworkData
+from model.training.generate.write import fill_folder
 from model.training.teachers.base import NetworkTeacher
 from model.training.teachers.variants import load_teacher
 
-CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
 # Options that don't matter to the pairs, or are noted as what came of them. The batch changes no more than last bits.
 OF_NO_CONSEQUENCE = ("out", "batch", "device", "precision")
-
-
-@dataclass
-class NetworkData(GenerateOptions):
-    """Options of the teacher networks, beside those that training with them has, too."""
-
-    count: int = option(1000, "pairs to draw", least=1)
-    pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
-    config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
-
-    training: ClassVar[type[TrainOptions]]
-
-    def as_training(self) -> TrainOptions:
-        """The options of a training with this teacher, resolved."""
-        names = vars(self).keys() & {field.name for field in fields(self.training)}
-        return self.training(**{name: getattr(self, name) for name in names}).resolved()
-
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        super().check()
-        self.as_training().check()
-
-
-SHARED = "batch direction_path faceparsing_path style_encoder_path stylegan_path device precision"
-FIXED = "fix_style fix_degree fix_color"
-
-
-def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]:
-    """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
-    chosen = [(field.name, field.type, copy(field)) for field in fields(training) if field.name in names.split()]
-    return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
-
-
-ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
-DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
 
 
 def generate_samples(options: NetworkData) -> Counter[str]:

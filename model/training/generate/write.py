@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model.common import cli
-from model.common.cli import option
 from model.common.errors import InputError
 from model.common.tensors import image_grid, to_tensor
 from model.common.weight_files import write_whole
@@ -23,22 +21,6 @@ from model.training.data.teacher_pairs import decode_sample
 
 Draw = Callable[[list[range]], Iterator[Result]]  # draws the pairs of these numbers, in order: a range for each shard
 ROWS = 12  # pairs in a preview, spread over the shards
-
-
-@dataclass
-class GenerateOptions:
-    """Options of generate_data.py that all teachers have in common."""
-
-    teacher: str = option("drawn", "what draws, see --teacher NAME --help", choices=("drawn", "toonify", "dualstyle"))
-    out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
-    seed: int = option(0, "seed of all that is random", least=0)
-    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
-
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        if self.out is None:
-            raise InputError("--out is missing: name a folder for the shards; it is made.")
-        cli.check_ranges(self)
 
 
 def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:

@@ -1,0 +1,79 @@
+"""Options of generate_data.py, a dataclass for each kind of teacher."""
+
+import os
+from copy import copy
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from model.common.cli import check_ranges, option
+from model.common.errors import InputError
+from model.training.drawn.styles import style_names
+from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
+
+CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
+STYLES = ", ".join(style_names())
+
+
+@dataclass
+class GenerateOptions:
+    """Options of generate_data.py that all teachers have in common."""
+
+    teacher: str = option("drawn", "what draws, see --teacher NAME --help", choices=("drawn", "toonify", "dualstyle"))
+    out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
+    seed: int = option(0, "seed of all that is random", least=0)
+    pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if self.out is None:
+            raise InputError("--out is missing: name a folder for the shards; it is made.")
+        check_ranges(self)
+
+
+@dataclass
+class DrawnData(GenerateOptions):
+    """The drawn teacher: cartoons of the user's photos, without a network."""
+
+    photos: list[Path] = option([], "folders of photos, one face each, with subfolders", nargs="+", metavar="FOLDER")
+    style: list[str] = option(["film"], f"{STYLES}, or .toml files of your own", nargs="+", metavar="STYLE")
+    count: int = option(0, "photos to draw; 0: each once; beyond their number again, mirrored and reframed", least=0)
+    size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
+    workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
+
+
+@dataclass
+class NetworkData(GenerateOptions):
+    """Options of the teacher networks, beside those that training with them has, too."""
+
+    count: int = option(1000, "pairs to draw", least=1)
+    pretrain: bool = option(False, "write pairs for encoder pre-training: features, no cartoons")
+    config: str = option("auto", "sizes; auto: published", choices=CONFIGS)
+
+    training: ClassVar[type[TrainOptions]]
+
+    def as_training(self) -> TrainOptions:
+        """The options of a training with this teacher, resolved."""
+        names = vars(self).keys() & {field.name for field in fields(self.training)}
+        return self.training(**{name: getattr(self, name) for name in names}).resolved()
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        super().check()
+        self.as_training().check()
+
+
+SHARED = "batch direction_path faceparsing_path style_encoder_path stylegan_path device precision"
+FIXED = "fix_style fix_degree fix_color"
+
+
+def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]:
+    """NetworkData with the fields of `training` that name the teacher, with their defaults and help."""
+    chosen = [(field.name, field.type, copy(field)) for field in fields(training) if field.name in names.split()]
+    return make_dataclass(f"{training.__name__}Data", chosen, bases=(NetworkData,), namespace={"training": training})
+
+
+ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
+DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
+
+BY_TEACHER: dict[str, type[GenerateOptions]] = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
