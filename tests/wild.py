@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +286,9 @@ class Photo:
         return "-".join(filter(None, (Path(self.name).suffix[1:], self.mode, self.note)))
 
     def make(self, folder: Path) -> Path:
-        """Write it; what Pillow raises tells that it can't."""
+        """Write it; ValueError tells that it can't be done."""
+        if self.name.endswith(".heic") and find_spec("pillow_heif"):
+            import_module("pillow_heif").register_heif_opener()
         path, pixels = folder / self.name, np.ascontiguousarray(STORED_AS[self.orientation](self.draw(self.stored)))
         if self.mode == "RGB;16":
             cv2.imwrite(str(path), pixels[..., ::-1].astype(np.uint16) * 257)
