@@ -298,8 +298,9 @@ class Photo:
         lossy = path.suffix in (".jpg", ".jfif", ".avif", ".heic")
         settings = {"quality": 100, "subsampling": "4:4:4"} if lossy else {}
         if self.orientation > 1:
-            settings["exif"] = Image.Exif()
-            settings["exif"][274] = self.orientation
+            exif = Image.Exif()
+            exif[274] = self.orientation
+            settings["exif"] = exif.tobytes()  # HEIC is turned by this, not by an object
         image.save(path, **settings | self.save)
         return path
 
