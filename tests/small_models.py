@@ -10,6 +10,7 @@ from skimage.data import astronaut
 from torch import Tensor, nn
 
 from model import checkpoints
+from model.common.hub import EXEMPLAR_FILE
 from model.config import Backbone, GeneratorConfig, VToonifyConfig
 from model.inference.clip import stylised
 from model.inference.look import Look
@@ -17,7 +18,7 @@ from model.inference.scene import Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
 from model.styles.network import VToonifyStyle
-from model.styles.presets import EXEMPLAR_FILE, Preset
+from model.styles.presets import Preset
 from model.vtoonify import VToonify
 
 # Exemplars that fit small networks.

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model import checkpoints
+from model.common.hub import EXEMPLAR_FILE
 from model.tools import drawn_metrics as module
 from model.tools.drawn_metrics import CHEEKS, COLUMNS, cheek_lightness, compare, main, measure
 from model.training.data.shards import index_pairs
@@ -21,7 +22,7 @@ def pairs(pair_folder):
 def saved(folder, style="film", **model):
     """Path of a small model with one exemplar."""
     checkpoints.save_vtoonify(folder / "model.pt", enlarging_network(**model))
-    checkpoints.save_exemplars(folder / checkpoints.EXEMPLAR_FILE, {style: CODES["ink.jpg"]})
+    checkpoints.save_exemplars(folder / EXEMPLAR_FILE, {style: CODES["ink.jpg"]})
     return folder / "model.pt"
 
 

@@ -245,7 +245,8 @@ def test_impossible_drawn_options_exit(run_drawn, photo_folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("taken")
-    assert run_drawn(photo_folder, tmp_path / "pairs", *more) == 2
+    photos, *more = more[1:] if more[0] == "--photos" else (photo_folder, *more)
+    assert run_drawn(photos, tmp_path / "pairs", *more) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "pairs").exists()
 

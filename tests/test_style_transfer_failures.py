@@ -73,7 +73,7 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--ckpt", "gone/model.pt"], "gone/model.pt does not exist: "),
         (["--ckpt", "loop.pt"], "loop.pt does not exist: "),
         (["--exstyle_path", "gone.npy"], "gone.npy does not exist: "),
-        (["--bogus", "you.jpg"], "--bogus you.jpg belongs to no option; "),
+        (["--bogus", "you.jpg"], "--bogus belongs to no option; "),
     ],
 )
 def test_options_that_cannot_work(stylize, arguments, told):

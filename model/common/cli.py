@@ -1,21 +1,20 @@
 """Command lines derived from dataclasses: a field made by `option` owns a name, a type, a default and its help.
-Also what programs need besides: one sentence for an error, Ctrl-C held back while something is written, tables."""
+And `run`, which makes a program of a function: one sentence for an error, Ctrl-C and the like as exit codes."""
 
 import argparse
 import dataclasses
 import math
 import os
 import re
-import signal
 import sys
-import threading
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from model.common.errors import InputError
+from model.common.interrupts import raise_on_signals
 
 OptionsType = TypeVar("OptionsType")
 
@@ -23,14 +22,17 @@ EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 2, 130, 141  # the last two
 OPENER = re.compile(r"^(?:A|An|Cannot|No|The|There) ")  # lower case after the program's name; others may be a file's
 
 
-def option(default: Any, help: str, *, least=-math.inf, most=math.inf, needs=None, free=False, **for_argparse) -> Any:
+def option(
+    default: Any, help: str, *, least=-math.inf, most=math.inf, needs=None, free=False, bare=False, **for_argparse: Any
+) -> Any:  # fmt: skip
     """Dataclass field that becomes a command-line option; lists are copied for each instance.
     least, most: range of a number, or of each number of a list; for_argparse: `choices`, `metavar`, `nargs`;
     needs: what a model must have for this to do anything, such as "degree"; see the reader of this metadata;
-    free: the option may differ between a run and its continuation (`--resume`): it does not change the result."""
-    limits = {"least": least, "most": most, "needs": needs, "free": free}
+    free: the option may differ between a run and its continuation (`--resume`): it does not change the result;
+    bare: a list whose words may also be given without the option's name."""
+    about = {"help": help, "least": least, "most": most, "needs": needs, "free": free, "bare": bare}
     default = {"default_factory": default.copy} if isinstance(default, list) else {"default": default}
-    return dataclasses.field(**default, metadata={"help": help, **limits, **for_argparse, "argparse": for_argparse})
+    return dataclasses.field(**default, metadata={**about, **for_argparse, "argparse": for_argparse})
 
 
 def check_ranges(options: Any) -> None:
@@ -58,8 +60,11 @@ class OneLineParser(argparse.ArgumentParser):
         "unrecognized arguments: (.*)": r"\1 belongs to no option",
         "^argument ": "",
     }
+    words: Sequence[str] = ()  # of the command line
 
     def error(self, message: str) -> NoReturn:
+        if file := next((word for word in self.words if word.startswith("-") and Path(word).exists()), None):
+            message = f"{file} looks like an option: write ./{file} to name the file"
         for pattern, replacement in self.SENTENCES.items():
             message = re.sub(pattern, replacement, message)
         say(f"{message}; --help lists the options")
@@ -74,7 +79,10 @@ def _value_type(annotation: Any) -> Any:
 
 
 def parse(options: type[OptionsType], description: str, argv: Sequence[str] | None = None) -> OptionsType:
-    """Read the command line into the dataclass `options`; a wrong option ends the program with code 2."""
+    """Read the command line into the dataclass `options`; a wrong option ends the program with code 2.
+
+    Raises InputError for numbers that are out of range. An option with several words may be given several times.
+    """
     parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     hints, defaults = typing.get_type_hints(options), options()
     for field in dataclasses.fields(options):
@@ -87,8 +95,20 @@ def parse(options: type[OptionsType], description: str, argv: Sequence[str] | No
         if default not in (None, []):
             help += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
         settings = {"type": _value_type(hints[field.name]), "default": default, "help": help}
+        if field.metadata["argparse"].get("nargs") == "+":  # argparse would append to the default
+            settings |= {"action": "extend", "default": None}
         parser.add_argument(f"--{field.name}", **settings, **field.metadata["argparse"])
-    return options(**vars(parser.parse_args(argv)))
+    bare = [field for field in dataclasses.fields(options) if field.metadata.get("bare")]
+    for field in bare:
+        parser.add_argument(f"bare_{field.name}", nargs="*", metavar=field.name.upper(), help=f"as --{field.name}")
+    parser.words = sys.argv[1:] if argv is None else argv
+    values = vars(parser.parse_intermixed_args(argv) if bare else parser.parse_args(argv))
+    for field in bare:
+        words, named = values.pop(f"bare_{field.name}"), values[field.name]
+        values[field.name] = [*words, *(named or [])] if words or named else None
+    parsed = options(**{name: getattr(defaults, name) if value is None else value for name, value in values.items()})
+    check_ranges(parsed)
+    return parsed
 
 
 def sentence(message: object) -> str:
@@ -105,15 +125,17 @@ def processes() -> tuple[int, int]:
 def say(message: object, all_processes: bool = False) -> None:
     """Print one sentence to stderr, after the program's name; of many processes the first speaks, or all do."""
     if all_processes or processes()[0] == 0:
-        print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr, flush=True)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Call `main` as a program: what a user can mend (`InputError`, and what the system says about files and memory) is
     one sentence and exit code 2, Ctrl-C is exit code 130."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # names that the terminal cannot show are no reason to stop
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` does what Ctrl-C does
+    asked = raise_on_signals()
     code, message = 0, None
     try:
         main()
@@ -130,43 +152,22 @@ def run(main: Callable[[], None]) -> NoReturn:
         code, message = EXIT_BAD_INPUT, "there is not enough memory: close other programs or take smaller pictures"
     except KeyboardInterrupt as interrupt:
         code, message = EXIT_INTERRUPTED, str(interrupt) or "interrupted"  # it may say what was kept
+    except Exception:
+        if not asked:
+            raise
+        code, message = EXIT_INTERRUPTED, "interrupted"  # libraries that are being imported fail in their own ways
     if message is not None:
         say(message)
     sys.exit(code)
 
 
-@contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Within the block, put Ctrl-C and SIGTERM on a list instead of acting on them."""
-    seen: list[int] = []
-    numbers = signal.SIGINT, signal.SIGTERM
-    previous = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
-    try:
-        yield seen
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the block is through, so that what it writes is not torn."""
-    if threading.current_thread() is not threading.main_thread():  # no other thread may set handlers, or is hit
-        yield
-        return
-    with noted_signals() as seen:
-        yield
-    if seen:
-        signal.raise_signal(seen[0])
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:
-    """A Markdown table; all but the first `text_columns` columns are aligned to the right."""
-    align = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, align, *rows))
-
-
-def plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the columns aligned to the left by spaces."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+def _open_closed_streams() -> None:
+    """Give the program a stream to write to where its parent has closed one (`>&-`)."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+    sys.stdout, sys.stderr = (
+        stream or os.fdopen(number, "w") for number, stream in ((1, sys.stdout), (2, sys.stderr))
+    )  # fmt: skip

@@ -38,6 +38,8 @@ def run(options: Options) -> None:
 
         show_camera(options)
         return
+    if "webcam" in options.content:
+        cli.say("webcam is a file or folder here, and taken as that; the camera is webcam:0")
     contents = find_contents(options.content, results)
     if options.parsing_map_path and len(contents) > 1:
         raise InputError("--parsing_map_path belongs to one video: name a single content.")
@@ -67,13 +69,14 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
 
     manifest = Path(options.output_path) / "manifest.jsonl"
     done = read_manifest(manifest) if options.resume else {}
-    failures = 0
+    failures = skipped = 0
     for content, result_name in jobs:
         name = content or "the sample portrait"
         try:
             known = done.get(content)
             is_same = known is not None and known.items() >= options.facts(content).items()
             if is_same and (manifest.parent / known["result"]).is_file():
+                skipped += 1
                 continue
             with open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait()) as source:
                 path = stylize(stylizer, source, result_name, options)
@@ -89,6 +92,9 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
                 raise InputError(told) from error
             failures += 1
             cli.say(told, all_processes=True)
+    if skipped:
+        told = "nothing is left to do" if skipped == len(jobs) else f"{skipped} of {len(jobs)} contents left out"
+        print(f"{told}: done before, as {manifest} says")
     if failures:
         raise InputError(f"{failures} of {len(jobs)} contents could not be stylised; see above.")
 

@@ -10,7 +10,7 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, FLOW_FILE
 from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
-from model.styles.presets import choose_preset
+from model.styles.presets import choose_preset, resolve_style
 
 NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")  # for files only
 ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
@@ -21,8 +21,9 @@ class Options(Look):
     """Options of the command line, with the published names; those of `Look` are among them."""
 
     content: list[str] = option(
-        [], "photos, videos, folders or glob patterns, or webcam; nothing: the sample portrait", nargs="+", free=True
-    )
+        [], "photos, videos, folders or glob patterns, or webcam; nothing: the sample portrait", nargs="+", free=True,
+        bare=True,
+    )  # fmt: skip
     ckpt: str = option("starter", "preset (see --list_styles) or file of a VToonify model")
     output_path: str = option("output", "folder for the results; it is made", free=True)
     scale_image: bool = option(False, "scale the face to the model's size and crop around it (the default)")
@@ -60,8 +61,11 @@ class Options(Look):
 
     @property
     def camera(self) -> int | None:
-        """The number of the camera that `webcam` or `webcam:1` names; None for files. InputError for anything else."""
-        named = [name for name in self.content if name == "webcam" or name.startswith("webcam:")]
+        """The number of the camera that `webcam` or `webcam:1` names; None for files. InputError for anything else.
+
+        A file or folder of that name goes before a camera.
+        """
+        named = [name for name in self.content if name.partition(":")[0] == "webcam" and not Path(name).exists()]
         if not named:
             return None
         if len(self.content) > 1:
@@ -125,6 +129,10 @@ class Options(Look):
         ):
             if is_wrong:
                 raise InputError(told)
+        if not Path(self.ckpt).exists():
+            preset = choose_preset(self.ckpt)
+            if preset.style_names and self.style_id is not None and not self.exstyle_path:
+                resolve_style(preset.style_names, self.style_id)
         last = max(self.choices, default=0)
         if most is not None and last > most:
             raise InputError(f"--styles names person {last}, but --faces is {self.faces}: raise that number.")

@@ -12,8 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from model.common.cli import uninterrupted
 from model.common.errors import InputError
+from model.common.interrupts import uninterrupted
 
 DEFAULT_RATE = Fraction(25)  # of anything that states none: photos, numbered pictures, streams without a clock
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from model.common.cli import uninterrupted
 from model.common.errors import InputError
+from model.common.interrupts import uninterrupted
 from model.common.weight_files import write_whole
 from model.faces.crop import FaceCrop
 

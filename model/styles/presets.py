@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.common.cli import plain_table
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, SHIPPED
+from model.common.tables import plain_table
 from model.config import Backbone, GeneratorConfig
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"

@@ -18,10 +18,11 @@ from torch.utils.benchmark import Timer
 
 from model.bisenet import BiSeNet
 from model.common import cli
-from model.common.cli import markdown_table, option
+from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
+from model.common.tables import markdown_table
 from model.common.weight_files import write_whole
 from model.config import VToonifyConfig
 from model.folded import FoldedVToonify

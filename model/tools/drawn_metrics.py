@@ -14,9 +14,11 @@ from torch import Tensor
 
 from model import checkpoints
 from model.common import cli
-from model.common.cli import markdown_table, option
+from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device, pick_precision
 from model.common.errors import InputError
+from model.common.hub import EXEMPLAR_FILE
+from model.common.tables import markdown_table
 from model.common.tensors import to_tensor, to_uint8
 from model.training.data.drawn_pairs import EYE_WEIGHT, feature_weights
 from model.training.data.shards import StoredPair, index_pairs, kind_of, split_held_out
@@ -107,7 +109,7 @@ def main() -> None:
     network = checkpoints.load_vtoonify(options.ckpt).to(device)
     if not network.has_degree or network.config.parsing_channels:
         raise InputError(f"{options.ckpt} was not trained on drawn pairs: give a model that was.")
-    codes = checkpoints.load_exemplars(Path(options.ckpt).with_name(checkpoints.EXEMPLAR_FILE))
+    codes = checkpoints.load_exemplars(Path(options.ckpt).with_name(EXEMPLAR_FILE))
     found = measure(network, codes, split_held_out(pairs)[1], pick_precision(options.precision, device))
     shown = {name: "{:.0%}" if name == "gradient" else "{:.1f}" for name in COLUMNS}
     rows = [[style, row["count"], *(shown[name].format(row[name]) for name in COLUMNS)] for style, row in found.items()]

@@ -25,8 +25,8 @@ import numpy as np
 from tqdm import tqdm
 
 from model.common import cli
-from model.common.cli import markdown_table
 from model.common.errors import InputError
+from model.common.tables import markdown_table
 from model.common.tensors import pixel_grid
 from model.common.weight_files import write_whole
 from model.effects import dense_flow, warp

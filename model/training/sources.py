@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from model import checkpoints
 from model.common.errors import InputError
+from model.common.hub import EXEMPLAR_FILE
 from model.training.data.drawn_pairs import DrawnPairs
 from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
@@ -81,7 +82,7 @@ class StoredPairs:
             generator = options.recipe.network.generator
             self.exemplars = draw_exemplars(self.styles, generator.w_layers, generator.style_dim, options.seed)
             if options.init_path:
-                known = checkpoints.load_exemplars(Path(options.init_path).with_name(checkpoints.EXEMPLAR_FILE))
+                known = checkpoints.load_exemplars(Path(options.init_path).with_name(EXEMPLAR_FILE))
                 self.exemplars |= {name: code for name, code in known.items() if name in self.styles}
             return
         check_sizes(pairs, options.recipe.network)

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from model import checkpoints
+from model.common.hub import EXEMPLAR_FILE
 from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.sampling import Batch
@@ -151,6 +152,6 @@ class VToonifyTrainer(Trainer):
         if self.accelerator.is_main_process:
             self.write_weights(folder / self.file_name())
             if self.source.exemplars is not None:
-                checkpoints.save_exemplars(folder / checkpoints.EXEMPLAR_FILE, self.source.exemplars)
+                checkpoints.save_exemplars(folder / EXEMPLAR_FILE, self.source.exemplars)
         self.accelerator.wait_for_everyone()
         return folder / self.file_name()

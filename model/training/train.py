@@ -13,8 +13,8 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from model.common.cli import noted_signals
 from model.common.errors import InputError
+from model.common.interrupts import noted_signals
 from model.training.data.shards import index_pairs, kind_of
 from model.training.options import RunOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
