@@ -40,6 +40,7 @@ from tqdm import tqdm
 from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
+from model.common.tables import plain_table
 
 COMPUTING, WAITING = 20, 120  # seconds of the processor's and of the clock's after which a case hangs
 MEMORY = 8 << 30  # bytes that a worker may ask for
@@ -195,7 +196,7 @@ def make_case(seed: int, number: int, folder: Path) -> Case:
     arguments = ["--ckpt", "starter" if by_starter else model]
     option = {"weights.pt": "--ckpt", "codes.npy": "--exstyle_path", "maps.npy": "--parsing_map_path"}.get(path.name)
     if is_odd and option is None:
-        return Case("options", name, data, [*arguments, "--content", name, *odd_arguments(rng)], bool(real_faces))
+        return Case("options", name, data, [*arguments, *odd_arguments(rng), name], bool(real_faces))
     if is_misnamed:
         name = f"a{other.suffix}"
     for _ in range(rng.choice([0, 1, 1, 1, 1, 2])):
@@ -378,7 +379,7 @@ def report(log: Path) -> bool:
         own = [entry for entry in entries if kind in (entry["kind"], "all")]
         codes, found = Counter(e["code"] for e in own), Counter(what for e in own for what in e["found"])
         rows.append([kind, *(str(n) for n in (len(own), codes[0], codes[2], *(found[what] for what in FOUND)))])
-    print(cli.plain_table(rows))
+    print(plain_table(rows))
     return any(entry["found"] for entry in entries)
 
 
