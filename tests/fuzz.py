@@ -122,7 +122,7 @@ def make_kinds(folder: Path) -> None:
     """Write the smallest file of each kind that this machine can write, and a small model with its codes."""
     from PIL import Image
 
-    from tests import small_models, wild
+    from tests import small_models, test_tracks, wild
 
     for row in [*wild.FILMS, *wild.HDR, *wild.PHOTOS]:
         settings = {"name": f"{row}{Path(row.name).suffix}".replace(" ", "_"), "draw": small_face}
@@ -135,6 +135,8 @@ def make_kinds(folder: Path) -> None:
     first, *others = (Image.fromarray(small_face(wild.CORNERS, level)) for level in (40, 80, 120))
     for name in ("moving.gif", "moving.png", "moving.webp", "moving.avif"):
         first.save(folder / name, save_all=True, append_images=others, duration=50)
+    for name, text in (("subtitles.mkv", "subrip"), ("subtitles.mp4", "mov_text")):
+        test_tracks.make_film(folder / name, ("aac", "ac3"), text)
     (folder.parent / "model").mkdir()
     model = small_models.save_model(folder.parent / "model")
     shutil.copy(model, folder / "weights.pt")

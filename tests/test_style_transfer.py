@@ -15,6 +15,7 @@ from model.styles.presets import Preset
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import results, save_face, size
 from tests.small_models import ColourEncoder, ColourParser, face_picture, save_model
+from tests.test_tracks import NO_FLAC, patched
 
 pytest_plugins = ("tests.commands_plugin",)
 
@@ -118,6 +119,16 @@ def test_a_video_keeps_its_sound_and_times_whatever_the_batch_and_its_bar_tells_
     width, height = size("output/clip_input.jpg")
     with open_frames("output/clip_vtoonify_d.mp4") as film:
         assert film.size == (4 * height, 4 * width)
+
+
+def test_sound_is_kept_on_demand_and_what_cannot_be_decoded_is_told(stylize):
+    source, made = make_clip(Path("clip.mkv"), [face_picture()] * 3, sound="flac", sound_seconds=0.2), Path("output")
+    assert stylize("--content", source, "--keep_audio")[::2] == (0, "")
+    assert [data for data, _ in sound_packets(made / "clip_vtoonify_d.mp4")] == [d for d, _ in sound_packets(source)]
+    patched(source, NO_FLAC)
+    code, out, err = stylize("--content", source)
+    assert (code, out) == (0, "clip.mkv → output/clip_vtoonify_d.mp4\n")
+    assert err == "program.py: clip.mkv: its sound (codec unknown) can't be decoded: the result is silent.\n"
 
 
 def test_compare_shows_the_input_beside_the_result(stylize):

@@ -79,9 +79,9 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
     path = Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{'.mp4' if is_film else '.jpg'}"
     if options.resume and is_film:
-        sink = SegmentedSink(path, source, options.facts(str(source.path)))
+        sink = SegmentedSink(path, source, options.facts(str(source.path)), options.keep_audio)
     else:
-        sink = open_sink(path, source)
+        sink = open_sink(path, source, options.keep_audio)
     maps_of = parsing_maps(persons[0], source, options, sink.done)
     joining = {"newcomer": people.newcomer, "most": options.most_faces} if several else {}
     cartoon = partial(stylised, people=persons, look=look, maps_of=maps_of, state=sink.state, **joining)
@@ -117,6 +117,8 @@ def deliver(
         if left := sink.left():
             cli.say(left, all_processes=True)
         raise
+    if sink.warning:
+        cli.say(sink.warning, all_processes=True)
 
 
 def parsing_maps(person: Person, source: FrameSource, options: Options, done: int) -> MapsOf | None:

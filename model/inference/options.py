@@ -12,7 +12,9 @@ from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
 from model.styles.presets import choose_preset, resolve_style
 
-NOT_LIVE = ("video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles")  # for files only
+NOT_LIVE = (  # for files only
+    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio",
+)  # fmt: skip
 ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
 
 
@@ -52,6 +54,9 @@ class Options(Look):
         None, "style and degree of each person, from the most prominent on: 1=film@0.5,2=ink or 2=PRESET:STYLE@DEGREE"
     )
     virtual_camera: bool = option(False, "show the webcam's cartoon to other programs as a camera (pyvirtualcam)")
+    keep_audio: bool = option(
+        False, "keep Opus, MP3, AC-3, ALAC and FLAC as they are, though some players of mp4 stay silent"
+    )
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
     resume: bool = option(
         False, "leave out what manifest.jsonl in the output folder notes as done, and go on with what is half done",

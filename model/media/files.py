@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +62,13 @@ def open_frames(path: str | Path) -> FrameSource:
     return VideoSource(path)
 
 
-def open_sink(path: str | Path, source: FrameSource) -> FrameSink:
-    """Opens a sink for .jpg, .jpeg, .png (one frame) or .mp4, with clock and sound of `source`; or InputError."""
+def open_sink(path: str | Path, source: FrameSource, keep_audio: bool = False) -> FrameSink:
+    """Opens a sink for .jpg, .jpeg, .png (one frame) or .mp4, with clock and tracks of `source`; or InputError.
+
+    keep_audio: whether sound is kept as it is though not all players play it.
+    """
     path = Path(path)
-    sinks = dict.fromkeys(WRITTEN_PHOTOS, PhotoSink) | {".mp4": VideoSink}
+    sinks = dict.fromkeys(WRITTEN_PHOTOS, PhotoSink) | {".mp4": partial(VideoSink, keep_audio=keep_audio)}
     if sink := sinks.get(path.suffix.lower()):
         return sink(path, source)
     raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")

@@ -36,7 +36,7 @@ class FrameSource(AbstractContextManager):
     is_steady = True  # whether the frames are evenly spaced, as far as the file tells
     time_base = 1 / DEFAULT_RATE  # the tick of the clock in seconds; every time is close to a multiple of it
     expected_frames: int | None = None  # what the file claims, for progress bars only
-    sound_index: int | None = None  # number of the stream in `path` that holds the sound, if there is any
+    tracks: tuple[int, ...] = ()  # numbers of the streams in `path` that hold the sound and the subtitles
     origin = Fraction(0)  # what was subtracted from the clock of the file to give the times, in seconds
     # Of the last loop:
     end: Fraction | None = None  # when its last frame ends on the clock, if known
@@ -82,6 +82,7 @@ class FrameSink(AbstractContextManager):
 
     done = 0  # how many frames an earlier run has written already
     state: dict[str, Any] | None = None  # `Frame.state` of the last of them
+    warning: str | None = None  # a sentence on what of the source could not come along
 
     def __init__(self, path: Path, source: FrameSource):
         """Refuses a place that cannot be written before hours of work go into it."""

@@ -36,11 +36,12 @@ class SegmentedSink(FrameSink):
     """As `VideoSink`, but whatever interrupts the work, the segments that are whole stay, and count the next time.
 
     `done` tells how many frames they hold, `state` is the state of the last one (None for none). made_of: what the
-    result is made of, as JSON can hold it: where it has changed, the work begins anew.
+    result is made of, as JSON can hold it: where it has changed, the work begins anew. keep_audio: see `Tracks`.
     """
 
-    def __init__(self, path: Path, source: FrameSource, made_of: dict[str, Any]):
+    def __init__(self, path: Path, source: FrameSource, made_of: dict[str, Any], keep_audio: bool = False):
         super().__init__(path, source)
+        self._settings = {"keep_audio": keep_audio}
         self._folder = path.with_suffix(PARTS_SUFFIX)
         self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
         self._segments = self._noted()
@@ -89,7 +90,7 @@ class SegmentedSink(FrameSink):
     def _write(self, frame: Frame) -> None:
         if self._segment is None:
             path = self._part(len(self._segments))
-            self._segment = VideoSink(path, self._source, sound=False, after=self._last)
+            self._segment = VideoSink(path, self._source, tracks=False, after=self._last)
         self._segment.write(frame)
         self._latest = frame.state
         if self._segment.written == SEGMENT:
@@ -108,10 +109,11 @@ class SegmentedSink(FrameSink):
         parts = [self._part(number) for number in range(len(self._segments))]
         with (
             av.open(str(parts[0].absolute())) as first,
-            closing(Film(self.partial, self._source, template=first.streams.video[0])) as film,
+            closing(Film(self.partial, self._source, template=first.streams.video[0], **self._settings)) as film,
         ):
             film.add(joined(parts, film))
             film.finish(self._last, self._source.finished)
+            self.warning = film.warning
 
     def _abandon(self) -> None:
         if self._segment is not None:

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -32,7 +33,7 @@ HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)  # washed out unless br
 SD_WIDTH, SD_HEIGHT = 1279, 576  # up to these, unmarked video is BT.601, above them BT.709, as players assume
 CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 MAX_PIXEL_ASPECT = 4  # anamorphic PAL is 64:45; beyond, the figure is garbage
-LATE_START = 1  # s; a clock that starts later is one of a broadcast; sooner, it is a deliberate offset of the sound
+WARM_UP = Fraction(1, 20)  # s; how much earlier than the pictures sound may begin only for its decoder's sake
 CLOCK_RESTART = 1  # s; a step back by more is a clock set anew (joined recordings); by less, jitter
 MISSING_TOLERANCE = Fraction(1, 2)  # s; how much less than it announces a video may hold before the user hears of it
 
@@ -55,13 +56,12 @@ class VideoSource(FrameSource):
             self.time_base = stream.time_base
             self.rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
             self.is_steady = stream.average_rate is not None and stream.average_rate == stream.base_rate
-            sound = container.streams.best("audio", related=stream)
-            streams = [stream]
-            if sound is not None and sound.codec_context is not None and sound.rate:
-                self.sound_index = sound.index
-                streams.append(sound)
-            start = min((s.start_time * s.time_base for s in streams if s.start_time is not None), default=Fraction(0))
-            self.origin = start if start >= LATE_START else Fraction(0)
+            # A broadcast may hold several programmes, each with its own pictures.
+            beside = [s for s in (*container.streams.audio, *container.streams.subtitles)
+                      if container.streams.best("video", related=s) == best]  # fmt: skip
+            self.tracks = tuple(sorted(s.index for s in beside))
+            sounds = [s for s in beside if s.type == "audio" and s.codec_context and s.start_time is not None]
+            starts = [s.start_time * s.time_base for s in sounds]
             own_length = (stream.duration or 0) * stream.time_base
             self._announced = own_length or Fraction(container.duration or 0, av.time_base)
             self.expected_frames = stream.frames or round(self._announced * self.rate) or None
@@ -69,7 +69,10 @@ class VideoSource(FrameSource):
         self.close()
         if first is None:
             raise unreadable(path, "not one frame of this video can be decoded", "check that it plays")
-        self.first = first
+        # The film starts with what comes first of pictures and sound: a later start of the other is deliberate.
+        earliest = min(starts, default=first.time)
+        self.origin = earliest if first.time - earliest >= WARM_UP else first.time
+        self.first = replace(first, time=first.time - self.origin)
 
     def _read(self) -> Iterator[Frame]:
         clock, step, start = Clock(self.origin), 1 / self.rate, None
@@ -134,10 +137,10 @@ def open_container(path: Path) -> InputContainer:
         raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
 
 
-def whole_packets(container: InputContainer, stream: av.stream.Stream) -> Iterator[Packet]:
+def whole_packets(container: InputContainer, streams: av.stream.Stream | list[av.stream.Stream]) -> Iterator[Packet]:
     """The packets with content, up to the end or where the file breaks off; a decoder takes empty ones for the end."""
     with suppress(av.FFmpegError):
-        yield from (packet for packet in container.demux(stream) if packet.size)
+        yield from (packet for packet in container.demux(streams) if packet.size)
 
 
 def to_rgb(picture: VideoFrame, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:

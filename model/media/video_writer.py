@@ -1,14 +1,12 @@
-"""Writes frames as H.264 in mp4, with the clock and the sound of their source."""
+"""Writes frames as H.264 in mp4, with the clock, the sound and the subtitles of their source."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
@@ -16,6 +14,7 @@ from av.video.stream import VideoStream
 
 from model.media import video_reader
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
+from model.media.tracks import Tracks
 
 ENCODER_OPTIONS = {"crf": "18", "preset": "medium"}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
@@ -23,32 +22,30 @@ UNSTEADY_OPTIONS = {**ENCODER_OPTIONS, "bf": "0"}
 PIXEL_FORMAT, BT709_MATRIX = "yuv420p", 1
 MIN_TICKS_PER_SECOND = 10_000  # the mp4 muxer refines coarser clocks by doubling until they have that many
 CONVERSION = video_reader.CONVERSION | Interpolation.FULL_CHR_H_INP
-# Sound that mp4 can hold and players of mp4 also play; FFmpeg would store some more that they do not.
-COPIED_CODECS = ("aac", "ac3", "alac", "eac3", "mp3", "opus")
-MIN_MP3_RATE = 16000  # the mp4 muxer refuses MP3 at the low rates of MPEG-2.5
-AAC_BIT_RATE_PER_CHANNEL, FALLBACK_RATE = 96_000, 48_000
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
 class VideoSink(FrameSink):
-    """H.264 (CRF 18, yuv420p, BT.709, limited range) with the sound of `source`; odd sizes gain a row or column.
+    """H.264 (CRF 18, yuv420p, BT.709, limited range) with the tracks of `source`; odd sizes gain a row or column.
 
+    tracks: whether it gets them; keep_audio: see `Tracks`;
     after: when the picture before the first one is shown, in ticks, where the file is to go on from another.
     """
 
-    def __init__(self, path: Path, source: FrameSource, *, sound: bool = True, after: int | None = None):
+    def __init__(
+        self, path: Path, source: FrameSource, *, tracks: bool = True, keep_audio: bool = False,
+        after: int | None = None,
+    ):  # fmt: skip
         super().__init__(path, source)
         self._reformatter = VideoReformatter()
         self._film: Film | None = None
-        self._with_sound = sound
+        self._tracks = {"tracks": tracks, "keep_audio": keep_audio}
         self._shape: tuple[int, ...] = ()
         self.last = after  # when the last picture is shown, in ticks
 
     def _write(self, frame: Frame) -> None:
         if self._film is None:
             self._shape = frame.rgb.shape
-            self._film = Film(self.partial, self._source, size=self._shape[:2], sound=self._with_sound)
+            self._film = Film(self.partial, self._source, size=self._shape[:2], **self._tracks)
         if frame.rgb.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.rgb.shape} does not fit a video of {self._shape}")
         self._film.add(self._film.pictures.encode(self._to_picture(frame)))
@@ -72,6 +69,7 @@ class VideoSink(FrameSink):
         try:
             self._film.add(self._film.pictures.encode(None))
             self._film.finish(self.last, complete and self._source.finished)
+            self.warning = self._film.warning
         finally:
             self._film.close()
 
@@ -81,14 +79,14 @@ class VideoSink(FrameSink):
 
 
 class Film:
-    """An mp4 file while it is written: packets of pictures on the clock of `source`, and its sound if that is wanted.
+    """An mp4 file while it is written: packets of pictures on the clock of `source`, and its tracks if they are wanted.
 
     The pictures are to be encoded, with this `size` (height, width), or they are packets as those of `template`.
     """
 
     def __init__(
         self, path: Path, source: FrameSource, *, size: tuple[int, int] | None = None,
-        template: VideoStream | None = None, sound: bool = True,
+        template: VideoStream | None = None, tracks: bool = True, keep_audio: bool = False,
     ):  # fmt: skip
         self._source = source
         self._rate = source.rate or DEFAULT_RATE
@@ -110,97 +108,41 @@ class Film:
                 colorspace=BT709_MATRIX, color_range=ColorRange.MPEG,
                 color_primaries=ColorPrimaries.BT709, color_trc=ColorTrc.BT709,
             )  # fmt: skip
-        self._sound = Sound(source, self._container) if sound and source.sound_index is not None else None
+        self._tracks = Tracks(source, self._container, keep_audio) if tracks and source.tracks else None
         self._waiting: Packet | None = None  # the latest packet, whose duration may still change
 
     def add(self, packets: Iterable[Packet]) -> None:
-        """Write packets of the pictures, in the order of decoding, and the sound up to there."""
+        """Write packets of the pictures, in the order of decoding, and the tracks up to there."""
         for packet in packets:
             self._write_waiting()
             self._waiting = packet
 
     def _write_waiting(self) -> None:
         if self._waiting is not None:
-            if self._sound is not None:
-                self._sound.advance(self._waiting.dts * self._waiting.time_base)
+            if self._tracks is not None:
+                self._tracks.advance(self._waiting.dts * self._waiting.time_base)
             self._container.mux(self._waiting)
 
     def finish(self, last: int, whole: bool) -> None:
         """Write what is left. last: when the last picture is shown, in ticks; whole: nothing is missing."""
+        end = last * self.tick + 1 / self._rate
         if whole and self._source.end is not None:
-            self._waiting.duration = max(1, round(self._source.end / self.tick) - last)
+            end = self._source.end
+            self._waiting.duration = max(1, round(end / self.tick) - last)
         self._write_waiting()
-        if self._sound is not None:
-            # Where the source was read to its end the sound may go on longer than the pictures.
-            self._sound.finish(None if whole else last * self.tick + 1 / self._rate)
+        if self._tracks is not None:
+            self._tracks.finish(end, whole)
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence on what of the tracks did not come along."""
+        return self._tracks and self._tracks.warning
 
     def close(self) -> None:
         """Let go of the file, whatever its state."""
-        if self._sound is not None:
-            self._sound.close()
+        if self._tracks is not None:
+            self._tracks.close()
         self._container.close()
-
-
-class Sound:
-    """The sound of `source`, brought into `output` bit by bit: its own packets where mp4 can hold them, else AAC.
-
-    Make it after the picture stream and before the first packet goes out.
-    """
-
-    def __init__(self, source: FrameSource, output: OutputContainer):
-        self._output = output
-        self._input = video_reader.open_container(source.path)
-        stream = self._input.streams[source.sound_index]
-        self._packets = self._stamped(stream, source.origin)
-        self._waiting = next(self._packets, None)
-        codec = stream.codec_context.codec.canonical_name
-        can_copy = codec in COPIED_CODECS and (codec != "mp3" or stream.rate >= MIN_MP3_RATE)
-        self._decoder = None if can_copy or self._waiting is None else stream.codec_context
-        if self._decoder is not None:
-            rate = stream.rate if stream.rate in AAC_RATES else FALLBACK_RATE
-            layout = AAC_LAYOUTS.get(stream.layout.nb_channels, "stereo")
-            self._track = output.add_stream("aac", rate=rate, layout=layout)
-            self._track.bit_rate = AAC_BIT_RATE_PER_CHANNEL * self._track.layout.nb_channels
-        elif self._waiting is not None:
-            self._track = output.add_stream_from_template(stream)
-
-    def advance(self, until: Fraction | None) -> None:
-        """Write the sound that starts before `until` seconds, or all that is left."""
-        while self._waiting is not None:
-            if until is not None and self._waiting.dts * self._waiting.time_base >= until:
-                return
-            self._output.mux(self._converted(self._waiting))
-            self._waiting = next(self._packets, None)
-
-    def finish(self, until: Fraction | None) -> None:
-        """As `advance`, and write what an encoder still holds back."""
-        self.advance(until)
-        if self._decoder is not None:
-            self._output.mux(self._track.encode(None))
-
-    def close(self) -> None:
-        """Let go of the source."""
-        self._packets.close()
-        self._input.close()
-
-    def _converted(self, packet: Packet) -> list[Packet]:
-        if self._decoder is None:
-            packet.stream = self._track
-            return [packet]
-        try:
-            return [encoded for samples in self._decoder.decode(packet) for encoded in self._track.encode(samples)]
-        except (av.FFmpegError, ValueError):
-            return []  # damage or a change of format leaves a gap; the next packet has its own time
-
-    def _stamped(self, stream: AudioStream, origin: Fraction) -> Iterator[Packet]:
-        """The packets on the clock of the source's frames, with stamps that rise strictly, as mp4 demands."""
-        tick, clock, last = stream.time_base, video_reader.Clock(origin), None
-        for packet in video_reader.whole_packets(self._input, stream):
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            time = clock.time(None if stamp is None else stamp * tick, max(packet.duration or 0, 1) * tick)
-            dts = round(time / tick)
-            packet.dts = packet.pts = last = dts if last is None else max(dts, last + 1)
-            yield packet
 
 
 def refined_tick(tick: Fraction) -> Fraction:
