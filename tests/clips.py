@@ -13,8 +13,10 @@ from model.media.files import Frame, open_frames, open_sink
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)], np.uint8)
 PATCH = 32
 SAMPLE_RATE = 44100
-BT709, SMPTE170M, UNSPECIFIED = 1, 6, 2
-SWSCALE_MATRICES = {BT709: Colorspace.ITU709, SMPTE170M: Colorspace.ITU601}
+BT709, SMPTE170M, BT2020, UNSPECIFIED = 1, 6, 9, 2
+SWSCALE_MATRICES = {BT709: Colorspace.ITU709, SMPTE170M: Colorspace.ITU601, BT2020: Colorspace.BT2020}
+SOUND_OPTIONS = {"vorbis": {"strict": "-2"}, "wmav2": {"b": "64000"}}
+LAYOUTS = {("uint8", 3): "rgb24", ("uint8", 4): "rgba", ("uint16", 3): "rgb48le"}
 
 
 def patches(height: int = 64) -> np.ndarray:
@@ -40,11 +42,15 @@ def make_clip(
     path: Path, pictures: list[np.ndarray], times: list[int] | None = None, *,
     tick=Fraction(1, 600), rate=20, codec="libx264", pix_fmt="yuv420p", matrix=BT709, color_range=ColorRange.MPEG,
     tagged=True, options: dict[str, str] | None = None, rotation=0, sample_aspect=Fraction(1),
-    sound: str | None = None, sound_seconds: float = 0, **container_options: str,
+    sound: str | None = None, sound_seconds: float = 0, sound_rate=SAMPLE_RATE, sound_start: float = 0,
+    wave: np.ndarray | None = None, tracks=1, layout="mono", tags: dict[str, int] | None = None,
+    container_format: str | None = None, **container_options: str,
 ) -> Path:  # fmt: skip
-    """Writes a clip; `times` are in ticks; the matrix is BT.709 or SMPTE 170M and tagged on request."""
+    """Writes a clip; `times` are in ticks; the matrix is tagged on request. The sound is float32 `wave`, or a tone."""
     times = times or [round(i / rate / tick) for i in range(len(pictures))]
-    with av.open(str(path), "w", container_options=container_options) as container:
+    if wave is None:
+        wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(sound_seconds * sound_rate)) / sound_rate)
+    with av.open(str(path), "w", container_format, container_options=container_options) as container:
         stream = container.add_stream(codec, rate=rate, time_base=tick, options={"crf": "10"} | (options or {}))
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
@@ -53,21 +59,28 @@ def make_clip(
             stream.set_display_rotation(rotation)
         if tagged:
             stream.colorspace, stream.color_range = matrix, color_range
-        track = container.add_stream(sound, rate=SAMPLE_RATE, layout="mono") if sound else None
+        for name, value in (tags or {}).items():
+            setattr(stream, name, value)
+        heard = [
+            container.add_stream(sound, rate=sound_rate, layout=layout, options=SOUND_OPTIONS.get(sound, {}))
+            for _ in range(tracks if sound else 0)
+        ]
         for rgb, time in zip(pictures, times, strict=True):
-            layout = "rgb24" if rgb.shape[2] == 3 else "rgba"
+            plain = av.VideoFrame.from_ndarray(rgb, LAYOUTS[rgb.dtype.name, rgb.shape[2]])
             picture = VideoReformatter().reformat(
-                av.VideoFrame.from_ndarray(rgb, layout), format=pix_fmt, dst_colorspace=SWSCALE_MATRICES[matrix],
+                plain, format=pix_fmt, dst_colorspace=SWSCALE_MATRICES[matrix],
                 src_color_range=ColorRange.JPEG, dst_color_range=color_range,
             )  # fmt: skip
             picture.pts, picture.time_base = time, tick
             container.mux(stream.encode(picture))
-        for start in range(0, round(sound_seconds * SAMPLE_RATE) if track else 0, 1024):
-            wave = np.sin(2 * np.pi * 440 * np.arange(start, start + 1024, dtype=np.float32) / SAMPLE_RATE)
-            samples = av.AudioFrame.from_ndarray(wave[None] * np.float32(0.3), "fltp", "mono")
-            samples.rate, samples.pts, samples.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-            container.mux(track.encode(samples))
-        container.mux(track.encode(None) if track else [])
+        for track in heard:
+            for start in range(0, len(wave), 1024):
+                part = np.ascontiguousarray(wave[None, start : start + 1024], np.float32)
+                samples = av.AudioFrame.from_ndarray(part, "fltp", "mono")
+                samples.rate, samples.time_base = sound_rate, Fraction(1, sound_rate)
+                samples.pts = start + round(sound_start * sound_rate)
+                container.mux(track.encode(samples))
+            container.mux(track.encode(None))
         container.mux(stream.encode(None))
     return path
 

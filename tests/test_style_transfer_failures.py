@@ -71,12 +71,14 @@ def test_folders_and_patterns_without_pictures(stylize):
         (["--ckpt", "cartoom"], "no preset 'cartoom', perhaps cartoon "),
         (["--ckpt", "cartoon"], "(HF_HUB_OFFLINE is set): download https://"),
         (["--ckpt", "gone/model.pt"], "gone/model.pt does not exist: "),
+        (["--ckpt", "loop.pt"], "loop.pt does not exist: "),
         (["--exstyle_path", "gone.npy"], "gone.npy does not exist: "),
         (["--bogus", "you.jpg"], "--bogus belongs to no option; "),
     ],
 )
 def test_options_that_cannot_work(stylize, arguments, told):
     save_face("me.jpg")
+    Path("loop.pt").symlink_to("loop.pt")
     assert_one_sentence(stylize("--content", "me.jpg", *arguments), told)
 
 

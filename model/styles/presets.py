@@ -1,6 +1,7 @@
 """Which VToonify models there are, and which styles and degrees they take."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -117,7 +118,8 @@ def choose_preset(ckpt: str) -> Preset:
 
 def _preset_of(path: Path) -> Preset | None:
     """The preset whose file belongs at this path."""
-    return next((preset for preset in PRESETS if path.resolve() == (CHECKPOINTS / preset.file).resolve()), None)
+    place = os.path.realpath(path)  # Path.resolve() fails on a link to itself
+    return next((preset for preset in PRESETS if os.path.realpath(CHECKPOINTS / preset.file) == place), None)
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
