@@ -85,14 +85,13 @@ def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> 
         (view,), (picture,) = shot.views, pictures
         scale, trim = view.person.scale, view.window.trim
         return trim(view.crop.rgb, 1), trim(_faded(view.crop.rgb, picture, view.share, scale), scale)
-    before = FullFrame(full_frame).enlarge(shot.frame.rgb)
-    whole = before.copy()
+    whole = FullFrame(full_frame).enlarge(shot.frame.rgb)
     for view, picture in sorted(zip(shot.views, pictures, strict=True), key=lambda item: item[0].size):
         if picture is None:
             view.person.full_frame.forget()
         else:
             view.person.full_frame(whole, view.crop.rgb, picture, view.window, view.share)
-    return before, whole
+    return shot.frame.rgb, whole
 
 
 def _faded(crop: np.ndarray, picture: np.ndarray | None, share: float, scale: int) -> np.ndarray:
@@ -106,4 +105,7 @@ def _faded(crop: np.ndarray, picture: np.ndarray | None, share: float, scale: in
 def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Two pictures side by side, the first one enlarged to the size of the second."""
     height, width = after.shape[:2]
-    return np.hstack([cv2.resize(before, (width, height), interpolation=cv2.INTER_CUBIC), after])
+    both = np.empty((height, 2 * width, 3), np.uint8)
+    cv2.resize(before, (width, height), both[:, :width], interpolation=cv2.INTER_CUBIC)
+    both[:, width:] = after
+    return both
