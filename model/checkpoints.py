@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from model.bisenet import BiSeNet
 from model.common import weight_files as files
 from model.common.errors import InputError
+from model.common.files import bytes_of, write_whole
 from model.common.hub import ensure_vgg
 from model.config import Backbone, GeneratorConfig, VToonifyConfig
 from model.discriminator import Discriminator
@@ -175,7 +176,7 @@ def load_exemplars(path: str | Path) -> dict[str, np.ndarray]:
 def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     """Write what `load_exemplars` reads; the published programs read it too."""
     plain = {str(name): np.asarray(code, dtype=np.float32) for name, code in codes.items()}
-    files.write_whole(path, lambda partial: np.save(partial, np.array(plain, dtype=object), allow_pickle=True))
+    write_whole(path, bytes_of(np.save, np.array(plain, dtype=object), allow_pickle=True))
 
 
 def load_directions(path: str | Path, w_layers: int = 18, dim: int = 512) -> np.ndarray:

@@ -15,6 +15,7 @@ DOUBT = 0.5, 0.95  # matte below it: background, above it: person; half-sure pat
 ADAPTED = 0.45  # as EDGE, of the fade to the frame's colours; a style would else leave a light patch on a dark coat
 SEAM = 0.07  # how far colours are taken along the seam and into the person, as a part of the height
 STEADINESS = 0.75  # part of the mask that is taken over from the frame before
+STRIP = 256  # rows of a frame that are composed at a time
 KEPT = 0.5  # share of the frame before, where both agree; more would be steadier still, and lag where light changes
 NOISE = 8.0  # difference in levels at which that share has fallen to a third
 AROUND = 5  # side of the square in which the difference is taken: noise is told from motion by its surroundings
@@ -46,12 +47,12 @@ class FullFrame:
         frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
         mask = self.next_mask(crop) * edge_fade(window, frame_size)
         edges = self.scale * edges_in_frame(window.shown)
-        (left, top), (right, bottom) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
-        if bottom <= top or right <= left:
+        (left, start), (right, end) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
+        if end <= start or right <= left:
             return
 
         def placed(picture: np.ndarray) -> np.ndarray:
-            """A picture of the whole window as it lies in the part of `whole` that the window covers."""
+            """A picture of the whole window as it lies in a strip of what it covers, from `top` to `bottom`."""
             matrix = between(window.matrix, np.eye(2, 3), picture.shape[0] / crop.shape[0], self.scale)
             matrix[:, 2] -= left, top
             size = right - left, bottom - top
@@ -59,10 +60,13 @@ class FullFrame:
 
         own_colours = edge_fade(window, frame_size, ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
         fine = blurred_for(result, self.scale / window.scale * crop.shape[0] / result.shape[0])
-        picture = placed(fine).astype(np.float32) + placed(seam_offset(crop, result, mask, own_colours))
-        part = whole[top:bottom, left:right]
-        mixed = part + share * placed(mask)[..., None] * (np.clip(picture, 0, 255) - part)
-        part[:] = np.round(mixed).astype(np.uint8)
+        offset = seam_offset(crop, result, mask, own_colours)
+        for top in range(start, end, STRIP):  # all of a large frame in float32 would take gigabytes
+            bottom = min(top + STRIP, end)
+            picture = placed(fine).astype(np.float32) + placed(offset)
+            part = whole[top:bottom, left:right]
+            mixed = part + share * placed(mask)[..., None] * (np.clip(picture, 0, 255) - part)
+            part[:] = np.round(mixed).astype(np.uint8)
 
     def next_mask(self, crop: np.ndarray) -> np.ndarray:
         """Mask of the person in the next crop, float32 `[h, w]`: mostly the one before, moved with the person."""

@@ -18,6 +18,7 @@ from model.inference.stylizer import Stylizer
 from model.styles.network import _Fold
 from tests.clips import make_clip, write_photo
 from tests.small_models import CODES, dual, face_picture, save_model
+from tests.test_frames_failures import files_no_larger_than
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,12 @@ def test_pictures_are_drawn_once_and_anew_for_another_model(studio, tmp_path):
     grey, drawn = picture(), picture(draw=True)
     assert drawn.shape == (256, 256, 3) and not np.array_equal(grey, drawn)
     assert np.array_equal(picture(), drawn)
+    (file,) = (tmp_path / ".pictures").iterdir()
+    size = file.stat().st_size
+    file.unlink()
+    with files_no_larger_than(size - 1):
+        assert np.array_equal(picture(draw=True), drawn) and np.array_equal(picture(), grey), "shown, but not kept"
+    assert not list(file.parent.iterdir())
     model.touch()
     assert np.array_equal(picture(), grey)
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import cv2
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from model import effects
 from model.effects import Denoiser, FullFrame, edge_fade, keep_grey, person_mask, seam_offset
 from model.faces.window import MovingWindow
 from model.inference.look import Look
@@ -73,6 +75,18 @@ def test_a_window_outside_of_the_frame_is_no_failure():
     assert put_back(enlarged(window.apply(FRAME)), 2, window).shape == (768, 1024, 3)
     gone = MovingWindow(0.75, x=4000.0, y=0.0, width=192, height=192)
     assert np.array_equal(put_back(enlarged(WINDOW.apply(FRAME)), 1, gone), FRAME)
+
+
+def test_strips_fit_without_a_seam_and_need_little_memory(monkeypatch):
+    result, peaks, pictures = enlarged(WINDOW.apply(FRAME)) // 2, [], []
+    for strip in (100_000, 37):
+        monkeypatch.setattr(effects, "STRIP", strip)
+        tracemalloc.start()
+        pictures.append(put_back(result, 4))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert levels_apart(*pictures).max() <= 1 and levels_apart(pictures[0], FullFrame(4).enlarge(FRAME)).max() > 20
+    assert peaks[1] < 0.4 * peaks[0]
 
 
 def test_the_mask_changes_slowly_and_goes_with_the_person():

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from model.common.errors import InputError
-from model.media.files import open_frames, open_sink
+from model.media import video_writer
+from model.media.files import Frame, PhotoSource, open_frames, open_sink
 from tests.clips import SAMPLE_RATE, copy, index_of, make_clip, marked, patches, sound_packets, video_times, write_photo
 from tests.small_models import noises
 
@@ -58,6 +59,50 @@ def test_any_other_error_leaves_nothing_and_an_older_file_intact(tmp_path, clip)
         raise RuntimeError
     assert target.read_bytes() == b"older result" and not sink.partial.exists()
     assert len(video_times(copy(clip, target))) == 40
+
+
+def test_two_runs_with_one_name_leave_each_a_whole_file_and_the_later_one_wins(tmp_path, clip):
+    target = tmp_path / "out.mp4"
+    with open_frames(clip) as frames, open_sink(target, frames) as later:
+        with pytest.raises(KeyboardInterrupt), open_sink(target, frames) as broken_off:
+            broken_off.write(frames.first)
+            later.write(frames.first)
+            raise KeyboardInterrupt
+        assert video_times(broken_off.partial) == [0] and broken_off.left().endswith("out.partial.mp4")
+        with open_sink(target, frames) as sooner:
+            for frame in islice(frames, 1, 30):
+                sooner.write(frame)
+                later.write(frame)
+        assert len(video_times(target)) == 29
+    assert len(video_times(target)) == 30
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.mp4"], "nor is the part of before"
+
+
+@pytest.mark.parametrize(("name", "most"), [("out.mp4", 16384), ("out.jpg", 65500)])
+@pytest.mark.parametrize("is_high", [True, False])
+def test_what_a_file_cannot_hold_is_refused_with_its_limit(tmp_path, name, most, is_high):
+    def write(side: int) -> None:
+        frame = Frame(np.full((side, 16, 3) if is_high else (16, side, 3), 90, np.uint8))
+        with open_sink(tmp_path / name, PhotoSource(Path("long"), frame.rgb)) as sink:
+            sink.write(frame)
+
+    write(most)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=rf" ends at {most} a side: "):
+        write(most + 1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_beyond", [False, True])
+def test_the_encoder_holds_few_of_large_frames(tmp_path, clip, monkeypatch, is_beyond):
+    usual = copy(clip, tmp_path / "usual.mp4").read_bytes()
+    assert b"rc_lookahead=40" in usual and b" ref=3 " in usual and b" bframes=3 " in usual
+    monkeypatch.setattr(video_writer, "LOOKAHEAD_PIXELS", 7 * 48 * 64)
+    monkeypatch.setattr(video_writer, "LARGEST_LEVEL", 48 * 64 - is_beyond)
+    large = copy(clip, tmp_path / "large.mp4").read_bytes()
+    assert b"rc_lookahead=7" in large and (b" ref=1 " in large and b" bframes=1 " in large) == is_beyond
+    assert video_times(tmp_path / "large.mp4") == video_times(clip)
+    assert video_writer.lookahead(10**9) == 2
 
 
 @contextmanager

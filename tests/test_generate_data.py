@@ -8,6 +8,7 @@ import skimage.data
 
 import generate_data
 from model.common.errors import InputError
+from model.common.files import alone
 from model.training.data.shards import Result, index_pairs, list_styles
 from model.training.generate import drawn, networks, write
 from model.training.generate.options import DrawnData, DualstyleData, ToonifyData
@@ -136,6 +137,15 @@ def test_other_options_for_the_same_folder_are_refused(run, tmp_path, capsys, mo
     assert run(tmp_path / "pairs", *more, count=2) == 2
     assert f"holds pairs of other options ({differing}): give --out another folder" in capsys.readouterr().err
     assert contents(tmp_path / "pairs") == before
+
+
+def test_one_run_at_a_time_fills_a_folder(run, tmp_path, monkeypatch, capsys):
+    with alone(tmp_path / "pairs" / ".lock", "it"):
+        assert run(tmp_path / "pairs", count=2) == 2
+        assert f"another run is at work on {tmp_path / 'pairs'}: " in capsys.readouterr().err
+        assert contents(tmp_path / "pairs").keys() == {".lock"}
+        become(monkeypatch, 1, 2)
+        assert run(tmp_path / "pairs") == 0, "another process of the same run"
 
 
 def test_files_may_move_but_not_change(run, tmp_path, capsys):

@@ -9,6 +9,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from unittest.mock import Mock
 
 import pytest
 from torchvision.models import VGG16_Weights
@@ -16,6 +17,7 @@ from torchvision.models import VGG16_Weights
 from model.checkpoints import load_perceptual
 from model.common import hub
 from model.common.errors import InputError
+from model.common.files import write_whole
 
 NAME = "vtoonify_d_cartoon/vtoonify_s_d.pt"
 REMOTE = f"/PKUWilliamYang/VToonify/resolve/main/models/{NAME}"
@@ -77,6 +79,17 @@ def test_a_missing_file_is_fetched_into_place(tmp_path, server):
     assert fetch(folder, tmp_path / "home", HF_ENDPOINT=server)[0] == str(folder / NAME)
     assert (folder / NAME).read_bytes() == CONTENT
     assert [path for path in folder.rglob("*") if path.suffix in (".pt", ".incomplete")] == [folder / NAME]
+
+
+def test_another_process_may_have_fetched_and_taken_a_file(tmp_path, monkeypatch):
+    def download(*_, **__) -> str:
+        write_whole(tmp_path / NAME, CONTENT)
+        return str(tmp_path / "gone")
+
+    stand_ins = {"hf_hub_download": download, "get_hf_file_metadata": Mock(), "try_to_load_from_cache": Mock()}
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(f"huggingface_hub.{name}", stand_in)
+    assert hub.ensure_file(NAME, tmp_path) == tmp_path / NAME
 
 
 @pytest.mark.parametrize(("environment", "reason"), [

@@ -84,7 +84,7 @@ def test_a_seed_gives_the_same_weights_again(folder, tmp_path, call, capsys, mon
     [
         ([], "--out is missing"),
         (["--out", "x", "--seed", "-1"], "--seed is -1"),
-        (["--out", "taken"], "can't be written"),
+        (["--out", "taken"], "cannot write taken"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(call, capsys, tmp_path, monkeypatch, arguments, sentence):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.common.files import alone
 from model.faces.detect import find_all_landmarks
 from model.inference import job
 from model.inference.clip import stylised
@@ -21,6 +22,7 @@ from model.media.frames import Frame
 from model.styles import network
 from model.styles.network import VToonifyRenderer
 from tests.clips import make_clip, sound_packets, video_times
+from tests.commands import results
 from tests.small_models import ColourParser, dual, face_picture, levels_apart, save_model
 from tests.test_people import arriving
 from tests.test_scene import clip
@@ -163,6 +165,14 @@ def test_other_options_or_another_file_begin_anew(stylize, break_off, monkeypatc
     moving_clip(count=11)
     assert stylize("--content", "clip.mp4", "--resume", *options)[0] == 0
     assert len(video_times(Path("output/clip_vtoonify_d.mp4"))) == 11
+
+
+def test_a_second_run_says_that_another_one_is_at_work(stylize):
+    moving_clip(count=4)
+    with alone(Path("output/clip_vtoonify_d.parts/.lock"), "it"):
+        code, out, err = stylize("--content", "clip.mp4", "--resume")
+    told = "another run is at work on output/clip_vtoonify_d.mp4: wait for its end, or choose another name."
+    assert (code, out, err) == (2, "", f"program.py: clip.mp4: {told}\n") and results() == []
 
 
 def test_photos_and_previews_have_no_segments(stylize):

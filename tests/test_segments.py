@@ -142,10 +142,28 @@ def test_power_may_go_while_all_is_put_together(tmp_path, clip, monkeypatch):
         write(tmp_path / "out.mp4", clip)
     (tmp_path / "out.mp4").unlink()
     (tmp_path / "out.partial.mp4").write_bytes(b"half")
-    (tmp_path / "out.parts/00004.partial.mp4").write_bytes(b"half")
-    (tmp_path / "out.parts/notes.77.partial.json").write_bytes(b"half")
+    (tmp_path / "out.parts/.00004.77-0123abcd.partial.mp4").write_bytes(b"half")
+    (tmp_path / "out.parts/.notes.77-0123abcd.partial.json").write_bytes(b"half")
+    (tmp_path / "out.parts/.lock").touch()
     assert write(tmp_path / "out.mp4", clip) == COUNT
     assert_same(tmp_path / "out.mp4", whole)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
+
+
+def test_one_run_at_a_time_works_at_a_film(tmp_path, clip):
+    write(tmp_path / "whole.mp4", clip)
+    interrupt(tmp_path / "out.mp4", clip, 6)
+    with open_frames(clip) as source:
+        late = SegmentedSink(tmp_path / "out.mp4", source, MADE_OF)
+        with SegmentedSink(tmp_path / "out.mp4", source, MADE_OF) as sink:
+            for made_of in (MADE_OF, {"crop": "another"}):
+                with pytest.raises(InputError, match=r"another run is at work on .*out\.mp4: "):
+                    write(tmp_path / "out.mp4", clip, made_of=made_of)
+            for frame in list(source)[sink.done :]:
+                sink.write(frame)
+        with pytest.raises(InputError, match=r"another run was at work on .*out\.mp4"), late:
+            pytest.fail("what it was to go on from is gone")
+    assert_same(tmp_path / "out.mp4", tmp_path / "whole.mp4")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.mp4", "out.mp4", "whole.mp4"]
 
 
@@ -169,7 +187,7 @@ def test_segments_of_something_else_are_removed_and_a_file_in_place_of_the_folde
     assert write(tmp_path / "out.mp4", clip) == 0
     assert [file.name for file in (tmp_path / "out.parts").iterdir()] == ["mine.txt"]
     (tmp_path / "new.parts").write_text("mine")
-    with pytest.raises(InputError, match="new.parts.*can't be written"):
+    with pytest.raises(InputError, match="cannot write .*new.parts"):
         write(tmp_path / "new.mp4", clip)
     assert (tmp_path / "new.parts").read_text() == "mine" and not (tmp_path / "new.mp4").exists()
 

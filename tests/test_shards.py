@@ -77,9 +77,9 @@ def test_a_pair_with_a_damaged_part_is_refused_when_it_is_read(tmp_path, parts, 
 
 def test_a_place_that_cannot_be_written_or_is_full_is_refused(tmp_path, parts):
     write_shard(tmp_path / "pairs-00000.tar", [("one", parts)])
-    with pytest.raises(InputError, match="can't be written"):
-        write_shard(tmp_path / "nowhere" / "pairs-00000.tar", [("one", parts)])
-    with largest_file(30_000), pytest.raises(InputError, match=r"pairs-00001\.tar can't be written \(File too large\)"):
+    with pytest.raises(InputError, match="cannot write"):
+        write_shard(tmp_path / "pairs-00000.tar" / "pairs-00000.tar", [("one", parts)])
+    with largest_file(30_000), pytest.raises(InputError, match=r"cannot write .*00001\.tar: File too large; free"):
         write_shard(tmp_path / "pairs-00001.tar", [(str(n), parts) for n in range(20)])
     assert [path.name for path in tmp_path.iterdir()] == ["pairs-00000.tar"]
 

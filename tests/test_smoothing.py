@@ -12,6 +12,7 @@ from torch import nn
 import smooth_parsing_map
 from model.bisenet import PARSER_GAIN
 from model.common.errors import InputError
+from model.common.files import alone
 from model.common.tensors import to_tensor
 from model.faces.crop import FaceCrop
 from model.media.files import open_frames
@@ -20,6 +21,7 @@ from model.parsing.smooth import Smoother, enlarge, find_weights, window
 from tests.clips import make_clip
 from tests.parity_calls import smooth_clip
 from tests.small_models import ColourParser, face_picture, noises, save_model
+from tests.test_frames_failures import files_no_larger_than
 
 pytest_plugins = ("tests.commands_plugin",)
 
@@ -131,6 +133,26 @@ def test_ctrl_c_waits_until_a_map_is_stored_and_resume_goes_on(path, resume, mon
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_runs_with_one_name_leave_each_a_whole_file(path):
+    write_maps(path, 2)
+    with MapSink(path, CROP, 2) as later:
+        with MapSink(path, CROP, 2) as sooner:
+            for sink, number in ((later, 5), (sooner, 6), (later, 7)):
+                sink.write(np.full((19, 24, 32), number, np.float16))
+        assert numbers(ParsingMaps(path)) == [6]
+    assert numbers(ParsingMaps(path)) == [5, 7] and list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_maps_of_before(path):
+    write_maps(path, 3)
+    for room in (1, path.stat().st_size - 1):
+        with files_no_larger_than(room), pytest.raises(InputError, match=r"cannot write .*npz: .*; free some space"):
+            write_maps(path, 3)
+    with files_no_larger_than(100_000), pytest.raises(InputError, match=r"cannot write .*npy: .*; free some space"):
+        write_published(path.with_suffix(".npy"), path)
+    assert numbers(ParsingMaps(path)) == [0, 1, 2] and list(path.parent.iterdir()) == [path]
+
+
 def test_a_failure_leaves_nothing_and_other_maps_and_damaged_ones_are_refused(path):
     with pytest.raises(RuntimeError), MapSink(path, CROP, 2) as sink:
         sink.write(np.zeros((19, 24, 32), np.float16))
@@ -201,8 +223,17 @@ def test_ctrl_c_and_going_on(networks, call, monkeypatch, capsys):
     one, other = (ParsingMaps(f"{folder}/clip_parsingmap.npz") for folder in ("whole", "output"))
     assert len(one) == len(other) == 5 and all(map(np.array_equal, one, other))
     assert call(smooth_parsing_map.main, *command, "--format", "npy", "--output_path", "published") == 0
+    Path("published/clip_parsingmap.npz").touch()
+    assert call(smooth_parsing_map.main, *command, "--format", "npy", "--output_path", "published") == 0
+    Path("published/clip_parsingmap.npz").unlink()  # an earlier result of that name is not touched
     (published,) = Path("published").iterdir()
     assert published.name == "clip_parsingmap.npy" and np.array_equal(np.load(published), np.stack(list(one)))
+
+
+def test_one_run_at_a_time(networks, call, capsys):
+    with alone(Path("output/clip_parsingmap.lock"), "it"):
+        assert call(smooth_parsing_map.main, "--video_path", "clip.mp4", *networks) == 2
+    assert "another run is at work on output/clip_parsingmap.npz: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "told"), [

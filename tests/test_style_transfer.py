@@ -254,6 +254,9 @@ def test_what_is_done_is_left_out_when_resumed(stylize):
         manifest.write('{"content": "c.j')  # the power went
     out = stylize("--content", "a.jpg", "b.jpg", "c.jpg", "--resume")[1]
     assert out.splitlines()[:2] == ["a.jpg → output/a_vtoonify_d.jpg", "b.jpg → output/b_vtoonify_d.jpg"]
+    Path("output/b_vtoonify_d.jpg").write_bytes(b"what another run has made of it since")
+    assert stylize("--content", "a.jpg", "b.jpg", "--resume")[1].count("→") == 1
+    assert "left to do" in stylize("--content", "a.jpg", "b.jpg", "--resume")[1]
     assert stylize("--content", "c.jpg", "--resume", "--style_degree", 0.9)[1].count("→") == 1, "another look"
 
 

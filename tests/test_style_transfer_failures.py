@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 import style_transfer
+from model.common.errors import InputError
 from model.inference import job
+from model.inference.limits import check_result
+from model.inference.options import Options
 from tests.clips import make_clip, video_times
 from tests.commands import assert_one_sentence, results, save_face
 from tests.small_models import face_picture
@@ -126,6 +129,51 @@ def test_a_full_disk_leaves_no_stub(stylize, name):
     with files_no_larger_than(500):
         outcome = stylize("--content", name)
     assert_one_sentence(outcome, "cannot write output/", "free some space")
+
+
+@pytest.mark.parametrize("name", ["me.jpg", "clip.mp4"])
+def test_a_full_disk_leaves_an_older_result_byte_for_byte(stylize, name):
+    save_face("me.jpg")
+    make_clip(Path("clip.mp4"), [face_picture()] * 3)
+    assert stylize("--content", name)[0] == 0
+    before = {path: path.read_bytes() for path in Path("output").iterdir()}
+    (made,) = Path("output").glob("*_vtoonify_d.*")
+    for room in (500, made.stat().st_size // 2):
+        with files_no_larger_than(room):
+            code, out, err = stylize("--content", name)
+        assert (code, out, err.count("\n")) == (2, "", 1) and "free some space" in err
+        assert {path: path.read_bytes() for path in Path("output").iterdir()} == before
+
+
+WIDE = {
+    ("wide.jpg", "--full_frame", 4): "would have 65520 x 80 pixels, but .jpg ends at 65500 a side: lower --full_frame",
+    ("wide.mp4", "--full_frame", 4): "would have 16392 x 256 pixels, but .mp4 ends at 16384 a side: lower --full_frame",
+    ("wide.mp4", "--full_frame", 2, "--compare"): "would have 16392 x 128 pixels, but .mp4 ends",
+    ("wide.mp4", "--full_frame", 4, "--compare", "--preview"): "",
+    ("wide.mp4", "--no_scale_image"): "would have 16416 x 256 pixels, but .mp4 ends",
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), WIDE.items())
+def test_results_too_large_for_their_files_are_refused_at_once(stylize, monkeypatch, arguments, told):
+    drawn = Mock(side_effect=InputError("drawn"))
+    monkeypatch.setattr(job, "stylised" if "--no_scale_image" in arguments else "make_stylizer", drawn)
+    Image.new("RGB", (16380, 20)).save("wide.jpg")
+    make_clip(Path("wide.mp4"), [np.zeros((64, 4098, 3), np.uint8)])
+    assert_one_sentence(stylize("--content", *arguments), told or "drawn")
+    assert drawn.called == (not told)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "told"),
+    [((1080, 1920), {"full_frame": 4}, "clip.mp4: results of 7680 x 4320 pixels take about 4 GB of memory"),
+     ((2160, 3840), {"full_frame": 4}, "clip.mp4: results of 15360 x 8640 pixels take about 7 GB of memory"),
+     ((1080, 1920), {"full_frame": 4, "preview": True}, ""), ((1080, 1920), {"full_frame": 2}, ""),
+     ((2160, 3840), {}, "")],
+)  # fmt: skip
+def test_the_need_of_memory_is_told_where_it_is_large(capsys, size, options, told):
+    check_result(Mock(path=Path("clip.mp4"), size=size, is_video=True), Options(**options), (512, 512))
+    assert told in (err := capsys.readouterr().err) and bool(err) == bool(told)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train_vtoonify_d
 from model import checkpoints
 from model.common.errors import InputError
+from model.common.files import alone
 from model.common.weight_files import read_contents, write_contents
 from model.inference.stylizer import Stylizer
 from model.training import sources
@@ -89,6 +90,16 @@ def test_the_finished_file_serves_the_stylizer(options):
     frame = np.full((64, 80, 3), 120, np.uint8)
     (result,) = stylizer.render([frame], stylizer.fit(frame, scale_image=False), degree=0.5)
     assert result.shape == (256, 320, 3)
+
+
+def test_one_run_at_a_time_is_in_a_folder(options):
+    run = options(iter=1)
+    run.folder.mkdir(parents=True)
+    (run.folder / "log.jsonl").write_text("of the other run\n")
+    with alone(run.folder / ".lock", "it"), pytest.raises(InputError, match=f"another run is at work on {run.folder}"):
+        train(run)
+    assert [path.name for path in run.folder.iterdir()] == ["log.jsonl"]
+    assert (run.folder / "log.jsonl").read_text() == "of the other run\n"
 
 
 def test_a_run_is_resumed_with_its_own_options_only(options):

@@ -6,6 +6,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from model.common.errors import InputError
+from model.common.files import publish
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoint"
 REPOSITORY = "PKUWilliamYang/VToonify"  # the authors'; checkpoint/NAME here is models/NAME there
@@ -39,8 +40,11 @@ def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
         get_hf_file_metadata(url, token=False, timeout=ANSWER_WITHIN)
         fetched = hf_hub_download(REPOSITORY, remote, local_dir=folder / FETCHING, token=False)
         target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(fetched).replace(target)
+        publish(Path(fetched), target)
+        return target
     except (HTTPError, XetDownloadError, OSError, ValueError) as error:
+        if target.is_file():  # another process fetched it and took it away from here
+            return target
         raise _not_fetched(inside.as_posix(), error, url, target) from error
 
 

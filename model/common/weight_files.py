@@ -1,8 +1,7 @@
-"""Files of tensors and arrays: read without executing anything in them, loaded strictly, written whole or not at all.
+"""Files of tensors and arrays: read without executing anything in them, loaded strictly, written whole.
 An `InputError` names a wrong file, what was expected, and for a wrong network the first parameter that differs."""
 
 import contextlib
-import os
 import pickle
 import re
 import warnings
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.common.errors import InputError
+from model.common.files import storing, write_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 FLOAT_CODES = ("f2", "f4", "f8")  # kinds of numbers that a pickled array may hold
@@ -151,26 +151,9 @@ def write_contents(path: str | Path, contents: dict[str, Any]) -> None:
     """Write a torch file, whole or not at all; TypeError for contents that `read_contents` would refuse."""
 
     def write(partial: Path) -> None:
-        with partial.open("wb") as file:
+        with storing(Path(path), RuntimeError), partial.open("wb") as file:
             torch.save(contents, file)
         if refused := torch.serialization.get_unsafe_globals_in_checkpoint(partial):
             raise TypeError(f"not tensors and plain containers: {', '.join(refused)}")
 
     write_whole(path, write)
-
-
-def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then move it there: until then an older file stays as it is. Folders are
-    made. Raises InputError when the disk is full or the place can't be written."""
-    path = Path(path)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or "the disk may be full"
-        raise InputError(f"{path} can't be written: {reason}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from model.common import cli
 from model.common.errors import InputError
+from model.common.files import bytes_of, write_whole
 from model.common.hub import CHECKPOINTS
 from model.inference.stylizer import Stylizer
 from model.media.sample import sample_portrait
@@ -89,10 +90,8 @@ class Gallery:
         stylizer, sample = self._load(entry.preset.file), sample_portrait()
         (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
         picture = self._pictures[entry.key] = _thumbnail(cartoon)
-        with suppress(OSError):  # of a folder that cannot be written
-            file = self._file(entry)
-            file.parent.mkdir(exist_ok=True)
-            picture.save(file)
+        with suppress(OSError, InputError):  # of a folder that cannot be written
+            write_whole(self._file(entry), bytes_of(picture.save, "PNG"))
 
     def draw_missing(self) -> None:
         """Draw all styles on disk that have no picture yet; a model that does not load keeps the grey one."""

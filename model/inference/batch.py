@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from model.common import cli
 from model.common.errors import InputError
+from model.common.files import append_line
+from model.inference.limits import check_result
 from model.inference.options import Options
 from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, open_frames
 from model.media.resume import PARTS_SUFFIX
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
-RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:(?:\.\d+-[0-9a-f]{8})?\.partial)?")
 LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
@@ -43,8 +45,9 @@ def run(options: Options) -> None:
         raise InputError("--parsing_map_path belongs to one video: name a single content.")
     if options.resume and not contents:
         raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
-    if len(contents) == 1:
-        open_frames(contents[0]).close()  # what cannot be read is reported before a model is loaded or fetched
+    if len(contents) == 1:  # what cannot work is reported before a model is loaded or fetched
+        with open_frames(contents[0]) as source:
+            check_result(source, options)
     try:
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +76,8 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
         try:
             known = done.get(content)
             is_same = known is not None and known.items() >= options.facts(content).items()
-            if is_same and (manifest.parent / known["result"]).is_file():
+            result = manifest.parent / known["result"] if is_same else None
+            if is_same and result.is_file() and result.stat().st_size == known.get("bytes"):
                 skipped += 1
                 continue
             with open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait()) as source:
@@ -82,8 +86,8 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
                     cli.say(source.warning, all_processes=True)
             print(f"{name} → {path}")
             if options.resume:  # several processes may add lines
-                with manifest.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(options.facts(content) | {"result": path.name}) + "\n")
+                made = {"result": path.name, "bytes": path.stat().st_size}  # another run may have replaced it later
+                append_line(manifest, json.dumps(options.facts(content) | made))
         except InputError as error:
             told = str(error) if name in str(error) else f"{name}: {cli.sentence(error)}"
             if len(jobs) == 1:

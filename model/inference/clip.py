@@ -80,8 +80,8 @@ def _start(shots: list[Shot]) -> Pending[list[np.ndarray | None]]:
 
 
 def _plain(shot: Shot, full_frame: int) -> np.ndarray:
-    """What is shown, unstylised: the crop, or the whole frame enlarged."""
-    return FullFrame(full_frame).enlarge(shot.frame.rgb) if full_frame else shot.views[0].window.show(shot.frame.rgb)
+    """What is shown, unstylised and not enlarged: the crop, or the whole frame."""
+    return shot.frame.rgb if full_frame else shot.views[0].window.show(shot.frame.rgb)
 
 
 def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> 
         scale = view.person.scale
         cartoon = None if picture is None else view.window.trim(picture, scale)
         return cartoon if view.share == 1 else _faded(_plain(shot, full_frame), cartoon, view.share, scale)
-    whole = _plain(shot, full_frame)
+    whole = FullFrame(full_frame).enlarge(shot.frame.rgb)
     for view, picture in sorted(zip(shot.views, pictures, strict=True), key=lambda item: item[0].size):
         if picture is None:
             view.person.full_frame.forget()
@@ -109,4 +109,7 @@ def _faded(crop: np.ndarray, picture: np.ndarray | None, share: float, scale: in
 def beside(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Two pictures side by side, the first one enlarged to the size of the second."""
     height, width = after.shape[:2]
-    return np.hstack([cv2.resize(before, (width, height), interpolation=cv2.INTER_CUBIC), after])
+    both = np.empty((height, 2 * width, 3), np.uint8)
+    cv2.resize(before, (width, height), both[:, :width], interpolation=cv2.INTER_CUBIC)
+    both[:, width:] = after
+    return both

@@ -14,6 +14,7 @@ from model.common.errors import InputError
 from model.effects import FullFrame
 from model.faces.detect import find_all_landmarks, find_landmarks_quickly, find_people
 from model.inference.clip import beside, stylised
+from model.inference.limits import check_result
 from model.inference.look import Look
 from model.inference.options import Options
 from model.inference.scene import People, Person
@@ -66,6 +67,7 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
     several, is_film = options.most_faces != 1, source.is_video and not options.preview
+    check_result(source, options)
     look = replace(options, crop=options.crop if source.is_video else "fixed")
     look.lost = look.lost or ("pass" if several else "keep")
     people = People(stylizer, look, options.choices, partial(load_other, stylizer, options))
@@ -76,6 +78,8 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     else:
         shown, *faces = stylizer.find_face(source, not options.no_scale_image)
     persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
+    crop = persons[0].portrait.crop.shown
+    check_result(source, options, (stylizer.scale * crop.height, stylizer.scale * crop.width))
     kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"
     path = Path(options.output_path) / f"{name}_{kind}_{stylizer.style.letter}{'.mp4' if is_film else '.jpg'}"
     if options.resume and is_film:

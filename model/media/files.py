@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from model.common.errors import InputError
+from model.common.files import bytes_of
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over_white, unreadable
 from model.media.video_reader import VideoSource
 from model.media.video_writer import VideoSink
@@ -174,10 +175,9 @@ class PhotoSink(FrameSink):
     def _write(self, frame: Frame) -> None:
         if self.written:
             raise ValueError(f"{self.path} is a photo and holds one frame only")
-        data = io.BytesIO()  # on a full disk Pillow itself would not report the last bytes
         kind = WRITTEN_PHOTOS[self.path.suffix.lower()]
-        Image.fromarray(frame.rgb).save(data, kind, quality=JPEG_QUALITY, subsampling="4:4:4")
-        self.partial.write_bytes(data.getbuffer())
+        data = bytes_of(Image.fromarray(frame.rgb).save, kind, quality=JPEG_QUALITY, subsampling="4:4:4")
+        self._unfinished.write_bytes(data)
 
 
 def is_pattern(path: Path) -> bool:

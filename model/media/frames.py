@@ -1,6 +1,6 @@
 """What every source and every sink of frames has in common."""
 
-import errno
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,8 +13,10 @@ import av
 import numpy as np
 
 from model.common.errors import InputError
+from model.common.files import publish, remove_abandoned, storing, unfinished
 from model.common.interrupts import uninterrupted
 
+LARGEST_SIDES = {".mp4": 16384, ".jpg": 65500, ".jpeg": 65500}  # pixels that x264 and libjpeg take at most
 DEFAULT_RATE = Fraction(25)  # of anything that states none: photos, numbered pictures, streams without a clock
 
 
@@ -75,9 +77,9 @@ class FrameSource(AbstractContextManager):
 
 
 class FrameSink(AbstractContextManager):
-    """Writes frames to `partial` next to `path`, and moves that to `path` once all went well.
+    """Writes frames into a file of its own next to `path`, which gets that name once all went well.
 
-    After Ctrl-C what was written stays, playable, under the partial name; after any other exception nothing stays.
+    After Ctrl-C what was written stays, playable, as `partial`; after any other exception nothing stays of it.
     """
 
     done = 0  # how many frames an earlier run has written already
@@ -89,46 +91,45 @@ class FrameSink(AbstractContextManager):
         self.path = path
         self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         self.written = 0
-        self._source = source
+        self._source, self._unfinished = source, unfinished(path)
         for target in (self.path, self.partial):
             if target.exists() and source.path.exists() and target.samefile(source.path):
                 raise InputError(f"writing {path} would destroy the input {source.path}: choose another output name")
         if path.is_dir():
             raise InputError(f"cannot write {path}: a folder has that name; choose another output name")
         with self._storing():
-            self.partial.touch()
-            self.partial.unlink()
+            if source.is_video:  # what is left of photos is small
+                remove_abandoned(path)
+            self._unfinished.touch()
+            self._unfinished.unlink()
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
         """Turn what the system says within the block into a sentence, and hold Ctrl-C back until it is through."""
-        try:
-            with uninterrupted():
-                yield
-        except (OSError, av.FFmpegError) as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, largest size of a file
-            advice = "free some space there" if is_full else "choose a folder that exists and can be written"
-            raise InputError(f"cannot write {self.path}: {error.strerror or error}; {advice}") from error
+        with storing(self.path, av.FFmpegError), uninterrupted():
+            yield
 
     def write(self, frame: Frame) -> None:
         """Adds one frame; all frames of a sink have the same size. Raises InputError if it cannot be stored."""
+        if not self.written:
+            check_size(self.path.suffix, *frame.rgb.shape[:2])
         with self._storing():
             self._write(frame)
             self.written += 1
 
     def left(self) -> str | None:
         """After Ctrl-C: what stayed of the work, as a sentence; None for nothing."""
-        return f"the part of {self._source.path} that was done is in {self.partial}" if self.partial.exists() else None
+        return f"the part of {self._source.path} that was done is in {self.partial}" if self.written else None
 
     @abstractmethod
     def _write(self, frame: Frame) -> None:
-        """Stores one frame in the partial file."""
+        """Stores one frame in the unfinished file."""
 
     def _finish(self, complete: bool) -> None:  # noqa: B027 - a file may be whole with each frame
-        """Makes the partial file playable; `complete` is False if the user broke off."""
+        """Makes the unfinished file playable; `complete` is False if the user broke off."""
 
     def _abandon(self) -> None:  # noqa: B027
-        """Lets go of the partial file, whatever its state."""
+        """Lets go of the unfinished file, whatever its state."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -138,8 +139,9 @@ class FrameSink(AbstractContextManager):
         try:
             with self._storing():
                 self._finish(complete=not interrupted)
-                if not interrupted:
-                    self.partial.replace(self.path)
+                publish(self._unfinished, self.partial if interrupted else self.path)
+                if not interrupted:  # what a run that was broken off had done is surpassed
+                    self.partial.unlink(missing_ok=True)
         except InputError:
             self.discard()
             raise
@@ -148,7 +150,14 @@ class FrameSink(AbstractContextManager):
         """Lets go of what was written; an older file at `path` stays."""
         with suppress(OSError, av.FFmpegError):  # on a full disk closing fails as well
             self._abandon()
-        self.partial.unlink(missing_ok=True)
+        self._unfinished.unlink(missing_ok=True)
+
+
+def check_size(suffix: str, height: int, width: int) -> None:
+    """Raise InputError for pictures that files with this `suffix` cannot hold."""
+    if max(height, width) > (most := LARGEST_SIDES.get(suffix.lower(), math.inf)):
+        told = f"the result would have {width} x {height} pixels, but {suffix} ends at {most} a side"
+        raise InputError(f"{told}: lower --full_frame, or make the picture smaller first")
 
 
 def over_white(rgba: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ Each segment is a file, beside notes with the `Frame.state` after it; in the end
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,8 @@ from typing import Any, Self
 import av
 from av.packet import Packet
 
-from model.common.weight_files import write_whole
+from model.common.errors import InputError
+from model.common.files import UNFINISHED, alone, write_whole
 from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource
 from model.media.video_writer import Film, VideoSink, refined_tick
 
@@ -70,21 +71,25 @@ class SegmentedSink(FrameSink):
     def _note(self) -> None:
         """Write the notes; the folder is made. Raises InputError if that is not possible."""
         notes = json.dumps({"made_of": self._made_of, "segments": [asdict(segment) for segment in self._segments]})
-        write_whole(self._folder / NOTES, lambda path: path.write_text(notes, encoding="utf-8"))
+        write_whole(self._folder / NOTES, notes)
 
     def _remove(self, kept: int = 0) -> None:
-        """Remove all segments but the first `kept`; if those are none, the notes and the folder, too."""
+        """Remove what runs that were killed left, and all segments but the first `kept`; if none, the notes, too."""
         stay = [*map(self._part, range(kept)), self._folder / NOTES] if kept else []
         with suppress(OSError):  # somebody's own files in it, or a folder that can't be changed, do no harm
-            for path in [*self._folder.glob("[0-9]*.mp4"), *self._folder.glob(f"{Path(NOTES).stem}*.json")]:
-                if path not in stay:
+            for path in self._folder.iterdir():
+                is_ours = path.name == NOTES or UNFINISHED.fullmatch(path.name) or path.match("[0-9]*.mp4")
+                if is_ours and path not in stay:
                     path.unlink()
-            if not kept:
-                self._folder.rmdir()
 
     def __enter__(self) -> Self:
-        self._remove(len(self._segments))
-        self._note()
+        with ExitStack() as lock:
+            lock.enter_context(alone(self._folder / ".lock", str(self.path)))
+            if self._noted() != self._segments:  # that run ended while this one was getting ready
+                raise InputError(f"another run was at work on {self.path} until now: give the same command again")
+            self._remove(len(self._segments))
+            self._note()
+            self._lock = lock.pop_all()
         return self
 
     def _write(self, frame: Frame) -> None:
@@ -109,7 +114,7 @@ class SegmentedSink(FrameSink):
         parts = [self._part(number) for number in range(len(self._segments))]
         with (
             av.open(str(parts[0].absolute())) as first,
-            closing(Film(self.partial, self._source, template=first.streams.video[0], **self._settings)) as film,
+            closing(Film(self._unfinished, self._source, template=first.streams.video[0], **self._settings)) as film,
         ):
             film.add(joined(parts, film))
             film.finish(self._last, self._source.finished)
@@ -129,6 +134,9 @@ class SegmentedSink(FrameSink):
             self.discard()
             if is_done or not self._segments:
                 self._remove()
+            self._lock.close()
+            with suppress(OSError):  # it stays while there is something in it
+                self._folder.rmdir()
 
     def left(self) -> str | None:
         if not self._segments:

@@ -18,7 +18,12 @@ from model.media.video_pictures import CONVERSION as READING
 
 ENCODER_OPTIONS = {"crf": "18", "preset": "medium"}  # visually lossless
 # mp4 keeps durations in the order of decoding: B-frames of uneven lengths would make the film too short.
-UNSTEADY_OPTIONS = {**ENCODER_OPTIONS, "bf": "0"}
+UNSTEADY = {"bf": "0"}
+LOOKAHEAD = 40  # frames, as the preset has it
+LOOKAHEAD_PIXELS = 32 * 3840 * 2160  # at most of these: for results of 8K x264 would else take 5 GB
+LARGEST_LEVEL = 139264 * 16**2  # pixels of the largest frame that any level of H.264 has
+FEW_FRAMES = {"bf": "1", "refs": "1", "b-pyramid": "none"}  # that x264 holds, where each takes a gigabyte
+AHEAD_BYTES, OTHER_BYTES = 2.6, (46, 24)  # of memory for each pixel of the frames ahead, and of a frame for all others
 PIXEL_FORMAT, BT709_MATRIX = "yuv420p", 1
 MIN_TICKS_PER_SECOND = 10_000  # the mp4 muxer refines coarser clocks by doubling until they have that many
 CONVERSION = READING | Interpolation.FULL_CHR_H_INP
@@ -45,14 +50,16 @@ class VideoSink(FrameSink):
     def _write(self, frame: Frame) -> None:
         if self._film is None:
             self._shape = frame.rgb.shape
-            self._film = Film(self.partial, self._source, size=self._shape[:2], **self._tracks)
+            self._film = Film(self._unfinished, self._source, size=self._shape[:2], **self._tracks)
         if frame.rgb.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.rgb.shape} does not fit a video of {self._shape}")
         self._film.add(self._film.pictures.encode(self._to_picture(frame)))
 
     def _to_picture(self, frame: Frame) -> VideoFrame:
         height, width = self._shape[:2]
-        rgb = np.pad(frame.rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        rgb = frame.rgb
+        if height % 2 or width % 2:
+            rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = self._reformatter.reformat(
             VideoFrame.from_ndarray(rgb, "rgb24"), format=PIXEL_FORMAT, dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG, interpolation=CONVERSION,
@@ -104,7 +111,7 @@ class Film:
             height, width = (side + side % 2 for side in size)
             self.pictures = self._container.add_stream(
                 "libx264", rate=self._rate, time_base=self.tick, width=width, height=height, pix_fmt=PIXEL_FORMAT,
-                options=ENCODER_OPTIONS if source.is_steady else UNSTEADY_OPTIONS,
+                options=encoder_options(width * height) | ({} if source.is_steady else UNSTEADY),
                 colorspace=BT709_MATRIX, color_range=ColorRange.MPEG,
                 color_primaries=ColorPrimaries.BT709, color_trc=ColorTrc.BT709,
             )  # fmt: skip
@@ -128,7 +135,8 @@ class Film:
         end = last * self.tick + 1 / self._rate
         if whole and self._source.end is not None:
             end = self._source.end
-            self._waiting.duration = max(1, round(end / self.tick) - last)
+        # The film is as long as its packets, which are in the order of decoding: the last may be of an earlier picture.
+        self._waiting.duration = max(1, round(end / self.tick) - self._waiting.dts)
         self._write_waiting()
         if self._tracks is not None:
             self._tracks.finish(end, whole)
@@ -143,6 +151,21 @@ class Film:
         if self._tracks is not None:
             self._tracks.close()
         self._container.close()
+
+
+def lookahead(pixels: int) -> int:
+    """How many frames of so many pixels the encoder looks ahead: fewer than usual where they are large."""
+    return min(max(LOOKAHEAD_PIXELS // pixels, 2), LOOKAHEAD)
+
+
+def encoder_options(pixels: int) -> dict[str, str]:
+    """x264's options for frames of so many pixels."""
+    return ENCODER_OPTIONS | {"rc-lookahead": str(lookahead(pixels))} | (FEW_FRAMES if pixels > LARGEST_LEVEL else {})
+
+
+def encoder_memory(pixels: int) -> int:
+    """Bytes that x264 takes for frames of so many pixels, about."""
+    return round(pixels * (AHEAD_BYTES * lookahead(pixels) + OTHER_BYTES[pixels > LARGEST_LEVEL]))
 
 
 def refined_tick(tick: Fraction) -> Fraction:

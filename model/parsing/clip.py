@@ -8,6 +8,7 @@ from tqdm import tqdm
 from model import checkpoints
 from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
+from model.common.files import alone
 from model.faces.crop import FaceCrop, window_around
 from model.faces.detect import search_face
 from model.media.frames import FrameSource
@@ -30,19 +31,25 @@ def smooth(source: FrameSource, options: Any) -> Path:
     dtype = pick_precision(options.precision, device)
     parser = checkpoints.load_parser(find_weights(options.faceparsing_path)).requires_grad_(False).to(device)
     smoother = Smoother(parser, load_flow(options.raft_path, device), device, dtype, options.window_size)
-    path = Path(options.output_path) / f"{source.name}_parsingmap.npz"
-    sink = MapSink(path, crop, options.window_size, options.resume)
-    bar = {"initial": sink.done, "total": source.expected_frames, "unit": "frame", "disable": None}
+    published = Path(options.output_path) / f"{source.name}_parsingmap.{options.format}"
+    path = published if options.format == "npz" else published.with_suffix(".npy.npz")  # not one of an earlier run
+    with alone(path.with_suffix(".lock"), str(published)):
+        write_maps(MapSink(path, crop, options.window_size, options.resume), source, crop, smoother)
+        if path != published:
+            write_published(published, path)
+            path.unlink()
+    return published
+
+
+def write_maps(sink: MapSink, source: FrameSource, crop: FaceCrop, smoother: Smoother) -> None:
+    """Fill `sink`, with a bar."""
     try:
         with sink, ahead(source) as frames:
+            bar = {"initial": sink.done, "total": source.expected_frames, "unit": "frame", "disable": None}
             crops = (crop.apply(frame.rgb) for frame in frames)
             for logits in tqdm(smoother.maps(crops, start=sink.done), **bar):
                 sink.write(logits)
     except KeyboardInterrupt:
+        if not sink.done:
+            raise
         raise KeyboardInterrupt(f"{sink.done} maps are in {sink.partial}; --resume goes on from there.") from None
-    if options.format == "npz":
-        return path
-    published = path.with_suffix(".npy")
-    write_published(published, path)
-    path.unlink()
-    return published

@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from model.common.errors import InputError
+from model.common.files import publish, remove_abandoned, storing, unfinished, write_whole
 from model.common.interrupts import uninterrupted
-from model.common.weight_files import write_whole
 from model.faces.crop import FaceCrop, StyleWindow
 
 CLASSES = 19
@@ -52,29 +52,34 @@ class ParsingMaps(Sequence):
 
 
 class MapSink:
-    """Writes maps one by one into `path`; until all are there, they are in `partial`, beside it. That stays after
-    Ctrl-C, and with `resume` the `done` maps in it need not be made again; other exceptions remove it."""
+    """Writes maps one by one into a file of its own beside `path`, which gets that name when all are there.
+    After Ctrl-C it is `partial`, and with `resume` the `done` maps in that need not be made again; other exceptions
+    remove it."""
 
     def __init__(self, path: Path, crop: FaceCrop | StyleWindow, radius: int, resume: bool = False):
-        self.path, self.partial = path, path.with_name(f"{path.stem}.partial{path.suffix}")
-        self._about, self.done = description(crop, radius), 0
-        if resume and zipfile.is_zipfile(self.partial):
-            earlier = ParsingMaps(self.partial)
-            if earlier.about != self._about:
-                raise InputError(f"{self.partial} was made of another video or crop: delete it, or omit --resume.")
-            self.done = len(earlier)
+        self.path, self._unfinished = path, unfinished(path)
+        self.partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._about, self._resume, self.done = description(crop, radius), resume, 0
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        mode = "a" if self.done else "w"
-        self._archive = zipfile.ZipFile(self.partial, mode, zipfile.ZIP_DEFLATED, compresslevel=1)
-        if not self.done:
-            self._store(ABOUT, np.array(json.dumps(self._about)))
+        with storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self.path)
+            if self._resume and zipfile.is_zipfile(self.partial):
+                earlier = ParsingMaps(self.partial)
+                if earlier.about != self._about:
+                    raise InputError(f"{self.partial} was made of another video or crop: delete it, or omit --resume.")
+                self.done = len(earlier)
+                self.partial.replace(self._unfinished)
+            mode = "a" if self.done else "w"
+            self._archive = zipfile.ZipFile(self._unfinished, mode, zipfile.ZIP_DEFLATED, compresslevel=1)
         return self
 
     def write(self, logits: np.ndarray) -> None:
-        """Add one map, float16 `[19, H, W]`. Ctrl-C waits until it is stored."""
-        with uninterrupted():
+        """Add one map, float16 `[19, H, W]`. Ctrl-C waits until it is stored. Raises InputError where it can't be."""
+        with storing(self.path), uninterrupted():
+            if not self.done:
+                self._store(ABOUT, np.array(json.dumps(self._about)))
             self._store(f"{self.done:06d}", logits)
             self.done += 1
 
@@ -83,12 +88,16 @@ class MapSink:
             np.lib.format.write_array(file, array, allow_pickle=False)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with uninterrupted():
-            self._archive.close()
-            if kind is None:
-                self.partial.replace(self.path)
-            elif not issubclass(kind, KeyboardInterrupt):
-                self.partial.unlink(missing_ok=True)
+        with storing(self.path), uninterrupted():
+            try:
+                self._archive.close()
+                if kind is None:
+                    publish(self._unfinished, self.path)
+                    self.partial.unlink(missing_ok=True)
+                elif issubclass(kind, KeyboardInterrupt) and self.done:
+                    publish(self._unfinished, self.partial)
+            finally:
+                self._unfinished.unlink(missing_ok=True)
 
 
 def open_maps(path: str | Path, channels: int, crop: FaceCrop | StyleWindow) -> Iterable[np.ndarray]:
@@ -113,10 +122,10 @@ def write_published(path: Path, maps: Path) -> None:
     """Write the file `maps` as the array float32 `[N, 19, H, W]` of the published program."""
     source = ParsingMaps(maps)
 
-    def write(partial: Path) -> None:
-        array = np.lib.format.open_memmap(partial, "w+", np.float32, (len(source), *source[0].shape))
-        for number, logits in enumerate(source):
-            array[number] = logits
-        array.flush()
+    def write(partial: Path) -> None:  # without a memory map: where the disk is full, that kills the program
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(source), *source[0].shape)}
+        with partial.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.writelines(logits.astype("<f4").tobytes() for logits in source)
 
     write_whole(path, write)

@@ -21,9 +21,9 @@ from model.common import cli
 from model.common.cli import option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
+from model.common.files import write_whole
 from model.common.sizes import INPUT_MULTIPLE
 from model.common.tables import markdown_table
-from model.common.weight_files import write_whole
 from model.config import VToonifyConfig
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
@@ -119,7 +119,7 @@ def main() -> None:
     print(markdown_table(("model", "network", *COLUMNS), rows, text_columns=2))
     if options.json:
         content = {"machine": machine, "size": options.size, "batch": options.batch, "models": models}
-        write_whole(options.json, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
+        write_whole(options.json, json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

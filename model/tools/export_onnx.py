@@ -24,8 +24,8 @@ from torch.export import Dim
 from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
+from model.common.files import write_whole
 from model.common.sizes import INPUT_MULTIPLE
-from model.common.weight_files import write_whole
 from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import PhotoSource, open_frames

@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from model.common import cli
 from model.common.errors import InputError
+from model.common.files import bytes_of, write_whole
 from model.common.tables import markdown_table
 from model.common.tensors import pixel_grid
-from model.common.weight_files import write_whole
 from model.effects import dense_flow, warp
 from model.faces.detect import dlib_points, find_landmarks_quickly, model_file
 from model.inference.clip import stylised
@@ -180,7 +180,7 @@ def plot(path: Path, videos: dict[str, np.ndarray]) -> None:
             axis.plot(known[:, 0], known[:, column], label=label)
         axis.set(xlabel="seconds", ylabel=", ".join(list(COLUMNS.items())[column]))
         axis.legend()
-    write_whole(path, lambda partial: figure.savefig(partial))
+    write_whole(path, bytes_of(figure.savefig, format=path.suffix[1:]))
 
 
 def main() -> None:
@@ -206,7 +206,7 @@ def main() -> None:
     if options.json:
         curves = {name: np.where(np.isnan(video), None, video).T.tolist() for name, video in videos.items()}
         content = {name: dict(zip(COLUMNS, values, strict=True)) for name, values in curves.items()}
-        write_whole(options.json, lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
+        write_whole(options.json, json.dumps(content, indent=2) + "\n")
     if options.plot:
         plot(options.plot, videos)
 

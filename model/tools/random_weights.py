@@ -18,7 +18,8 @@ from model.checkpoints import EMA_KEY
 from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
-from model.common.weight_files import write_contents, write_whole
+from model.common.files import bytes_of, write_whole
+from model.common.weight_files import write_contents
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.ops import blur_downsample
 from model.stylegan2 import Generator, ModulatedConv2d
@@ -110,7 +111,7 @@ def write(out: Path, seed: int = 0) -> None:
     write_contents(out / "dualstylegan.pt", {EMA_KEY: make_dualstylegan(photos).state_dict()})
     write_contents(out / "faceparsing.pth", make_parser(photos).state_dict())
     checkpoints.save_exemplars(out / "exstyle_code.npy", codes)
-    write_whole(out / "directions.npy", lambda path: np.save(path, directions.astype(np.float32)))
+    write_whole(out / "directions.npy", bytes_of(np.save, directions.astype(np.float32)))
 
 
 def main() -> None:

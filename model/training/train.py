@@ -14,8 +14,9 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from model.common.errors import InputError
+from model.common.files import alone, append_line, write_whole
 from model.common.interrupts import noted_signals
-from model.training.data.shards import index_pairs, kind_of
+from model.training.data.shards import encode_picture, index_pairs, kind_of
 from model.training.options import RunOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
 from model.training.stages import Distillation, Pretraining
@@ -54,7 +55,8 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
     try:
         if options.measure:
             return measure(trainer, options.measure)
-        with begin(trainer) as board:
+        lock = alone(options.folder / ".lock", str(options.folder)) if accelerator.is_main_process else nullcontext()
+        with lock, begin(trainer) as board:
             go_through(trainer, board)
     except torch.OutOfMemoryError as error:
         also = ", or add --checkpointing" if hasattr(options, "checkpointing") else ""
@@ -100,13 +102,12 @@ def begin(trainer: Trainer) -> AbstractContextManager:
     if not trainer.accelerator.is_main_process:
         return nullcontext()
     log = options.folder / "log.jsonl"
-    options.folder.mkdir(parents=True, exist_ok=True)
     if options.resume and log.exists():
         lines = log.read_text(errors="replace").splitlines()
-        log.write_text("".join(f"{line}\n" for line in lines if is_until(trainer.step, line)))
+        write_whole(log, "".join(f"{line}\n" for line in lines if is_until(trainer.step, line)))
     else:  # an earlier run may have ended before its first state
         log.unlink(missing_ok=True)
-    (options.folder / "options.json").write_text(json.dumps(asdict(options), indent=2) + "\n")
+    write_whole(options.folder / "options.json", json.dumps(asdict(options), indent=2) + "\n")
     return SummaryWriter(str(options.folder / "tensorboard"), purge_step=trainer.step + 1)
 
 
@@ -146,11 +147,8 @@ def report(trainer: Trainer, recent: list[dict[str, float]], board, progress: tq
     if board is None:
         return
     picture, metrics = trainer.preview()
-    with (trainer.options.folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, **means, **metrics}) + "\n")
-    path = trainer.options.folder / f"preview-{step:06d}.jpg"
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]):
-        raise InputError(f"{path} can't be written: the disk may be full.")
+    append_line(trainer.options.folder / "log.jsonl", json.dumps({"step": step, **means, **metrics}))
+    write_whole(trainer.options.folder / f"preview-{step:06d}.jpg", encode_picture(picture))
     for name, value in (means | metrics).items():
         board.add_scalar(name, value, step)
     board.add_image("preview", picture, step, dataformats="HWC")

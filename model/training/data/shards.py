@@ -24,6 +24,7 @@ import numpy as np
 from braceexpand import braceexpand
 
 from model.common.errors import InputError
+from model.common.files import write_whole
 
 PICTURES = ("photo", "full", "partial")  # of a drawn pair, as NAME.jpg
 SAMPLE_FACTS = {"style", "degree", "attribute", "affine", "size", "code", "classes"}
@@ -177,17 +178,14 @@ def encode_pair(photo: np.ndarray, full: np.ndarray, partial: np.ndarray, facts:
 
 
 def write_shard(path: Path, pairs: Iterable[tuple[str, dict[str, bytes]]]) -> None:
-    """Write pairs (key, parts) as they come; the file gets its name when all are in. InputError when it can't."""
-    temporary = path.with_suffix(".tar.part")  # readers look for pairs-*.tar
-    try:
-        with tarfile.open(temporary, "w") as tar:
+    """Write pairs (key, parts) as they come; the file is there when all are in. InputError when it can't be."""
+
+    def write(partial: Path) -> None:
+        with tarfile.open(partial, "w") as tar:
             for key, parts in pairs:
                 for part, data in parts.items():
                     member = tarfile.TarInfo(f"{key}.{part}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror or error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    write_whole(path, write)

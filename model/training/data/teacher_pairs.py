@@ -12,7 +12,6 @@ json                     `kind`, `teacher`, `seed` and `number` of the sample; `
 
 import io
 import json
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.common.errors import InputError
+from model.common.files import bytes_of
 from model.common.tensors import to_tensor, to_uint8
 from model.config import VToonifyConfig
 from model.training.data.sampling import Batch, Sample
@@ -39,11 +39,11 @@ def encode_sample(sample: Sample, styles: list[str], facts: dict) -> dict[str, b
     pictures = {"photo": one.photo} | ({} if one.cartoon is None else {"cartoon": one.cartoon})
     parts = {f"{name}.jpg": encode_picture(to_uint8(picture).numpy()) for name, picture in pictures.items()}
     if one.logits is not None:
-        parts["parsing.npz"] = _bytes_of(np.savez_compressed, **quantise(one.logits))
-    parts["code.npy"] = _bytes_of(np.save, one.w_plus.float().numpy())
+        parts["parsing.npz"] = bytes_of(np.savez_compressed, **quantise(one.logits))
+    parts["code.npy"] = bytes_of(np.save, one.w_plus.float().numpy())
     if one.feature is not None:
         feature, skip = (_finite(value.half()).numpy() for value in (one.feature, one.skip))
-        parts["target.npz"] = _bytes_of(np.savez, feature=feature, skip=skip)
+        parts["target.npz"] = bytes_of(np.savez, feature=feature, skip=skip)
     style = int(one.style)
     known = {"kind": "features" if one.cartoon is None else "stylised", "style": styles[style], "style_index": style}
     known |= {"degree": float(one.degree), "attribute": int(one.attribute), "affine": one.affine.tolist()}
@@ -58,12 +58,6 @@ def _finite(value: Tensor) -> Tensor:
     if not torch.isfinite(value).all():
         raise InputError("The teacher draws numbers that are not finite: its files don't fit each other.")
     return value
-
-
-def _bytes_of(save: Callable, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    save(file, *arrays, **named)
-    return file.getvalue()
 
 
 def quantise(logits: Tensor) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from model.common import cli
 from model.common.errors import InputError
+from model.common.files import alone, write_whole
 from model.common.tensors import image_grid, to_tensor
-from model.common.weight_files import write_whole
-from model.training.data.shards import PICTURES, Result, StoredPair, index_shard, write_shard
+from model.training.data.shards import PICTURES, Result, StoredPair, encode_picture, index_shard, write_shard
 from model.training.data.teacher_pairs import decode_sample
 
 Draw = Callable[[list[range]], Iterator[Result]]  # draws the pairs of these numbers, in order: a range for each shard
@@ -31,6 +31,11 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
     that the pairs depend on, with `count` and `pairs_per_shard`, are noted in options.json.
     """
     rank, processes = cli.processes()
+    with nullcontext() if rank else alone(folder / ".lock", str(folder)):
+        return _fill(folder, settings, draw, rank, processes)
+
+
+def _fill(folder: Path, settings: dict, draw: Draw, rank: int, processes: int) -> Counter[str]:
     _note_settings(folder, settings, writes=rank == 0)
     count, each = settings["count"], settings["pairs_per_shard"]
     starts = range(0, count, each)
@@ -47,8 +52,7 @@ def fill_folder(folder: Path, settings: dict, draw: Draw) -> Counter[str]:
         raise
     # Whoever finishes last sees all shards; should several, they write the same.
     if all(path.exists() for path in shards) and (grid := preview_grid(list(shards))) is not None:
-        data = cv2.imencode(".jpg", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
-        write_whole(folder / "preview.jpg", lambda partial: partial.write_bytes(data))
+        write_whole(folder / "preview.jpg", encode_picture(grid))
     return outcomes
 
 
@@ -66,7 +70,7 @@ def _note_settings(folder: Path, settings: dict, writes: bool) -> None:
         differing = next(name for name in settings | known if settings.get(name) != known.get(name))
         raise InputError(f"{folder} holds pairs of other options ({differing}): give --out another folder.")
     if known is None and writes:
-        write_whole(note, lambda partial: partial.write_text(json.dumps(settings, indent=1)))
+        write_whole(note, json.dumps(settings, indent=1))
 
 
 def _write_shards(shards: dict[Path, range], draw: Draw, is_first: bool) -> Counter[str]:
