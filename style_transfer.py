@@ -13,13 +13,15 @@ Under `torchrun --nproc_per_node=8` each process takes its share of the contents
 """
 
 from model.common import cli
-from model.inference.batch import run
-from model.inference.options import Options
-from model.styles.presets import list_presets
 
 
 def main() -> None:
     """Parse the command line and do what it asks."""
+    # Imported here: Ctrl-C while that goes on is no traceback.
+    from model.inference.batch import run
+    from model.inference.options import Options
+    from model.styles.presets import list_presets
+
     options = cli.parse(Options, __doc__)
     if options.list_styles:
         print(list_presets())

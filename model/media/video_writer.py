@@ -121,6 +121,8 @@ class Film:
     def add(self, packets: Iterable[Packet]) -> None:
         """Write packets of the pictures, in the order of decoding, and the tracks up to there."""
         for packet in packets:
+            if self._waiting is None:
+                self._delay = packet.pts - packet.dts  # of what is shown behind what is decoded, as it is at the start
             self._write_waiting()
             self._waiting = packet
 
@@ -136,7 +138,7 @@ class Film:
         if whole and self._source.end is not None:
             end = self._source.end
         # The film is as long as its packets, which are in the order of decoding: the last may be of an earlier picture.
-        self._waiting.duration = max(1, round(end / self.tick) - self._waiting.dts)
+        self._waiting.duration = max(1, round(end / self.tick) - self._delay - self._waiting.dts)
         self._write_waiting()
         if self._tracks is not None:
             self._tracks.finish(end, whole)
