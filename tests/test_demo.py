@@ -82,8 +82,13 @@ def test_two_threads_get_each_their_own_degree(monkeypatch):
         assert list(pool.map(render, [0.0, 1.0] * 8)) == [render(0.0), render(1.0)] * 8 and render(0.0) != render(1.0)
 
 
-def test_a_picture_is_that_of_the_command_line_and_a_draft_lies_over_it(studio, sample):
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_a_picture_is_that_of_the_command_line_and_a_draft_lies_over_it(studio, tmp_path, quarters):
+    lying = np.ascontiguousarray(np.rot90(skimage.data.astronaut(), quarters))
+    sample = studio.bring(write_photo(tmp_path / "me.png", lying))
     person = film(studio, sample)
+    assert (person.portrait.crop.shown is person.portrait.crop) == (quarters == 0)
+    assert sample.crop_view(0, person.portrait.crop).size == (512, 512)
     before, after = studio.picture(sample, person)
     stylizer = person.stylizer
     portrait = stylizer.fit(sample.shown)

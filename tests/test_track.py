@@ -8,7 +8,7 @@ from skimage.data import astronaut
 
 from model.faces.crop import FaceCrop
 from model.faces.detect import find_landmarks_quickly
-from model.faces.landmarks import eye_centres
+from model.faces.landmarks import eye_centres, face_size
 from model.faces.track import FaceTracker
 from model.faces.window import OneEuro, WindowPath
 from model.inference.look import Look
@@ -194,3 +194,16 @@ def test_the_window_stays_in_the_frame_where_it_fits():
         assert window.y + window.height / window.scale <= SIZE[0] + 1e-6
     small = path.update(landmarks[27] + 3 * (landmarks - landmarks[27]), 9.0, is_cut=True)
     assert small.width / small.scale <= SIZE[1] + 1e-6, "never more than the frame"
+
+
+def test_a_face_that_the_frame_cuts_off_is_followed_by_what_is_left_of_it_and_only_by_that():
+    tracker = FaceTracker()
+    found = [tracker.update(view(160, 110 - 1.9 * i, 0.9 * 1.015**i)) for i in range(60)]
+    assert middle(found[-1])[1] < -20, "its eyes have left the frame"
+    assert face_size(found[-1]) / face_size(found[0]) == pytest.approx(1.015**59, rel=0.06)
+    rng = np.random.default_rng(0)
+    other = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    shares = np.linspace(0, 1, 12)
+    mixed = [cv2.addWeighted(other, share, view(160, -2, 0.9 * 1.015**59), 1 - share, 0) for share in shares]
+    seen = [tracker.update(rgb) is not None for rgb in (*mixed, *[other] * 3, *[empty()] * 5)]
+    assert seen[0] and not any(seen[-9:]), "nor by a pattern that takes its place"

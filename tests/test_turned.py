@@ -260,3 +260,19 @@ def test_all_people_of_a_photo_that_lies_are_found():
     assert len(faces) == 2 and all(abs(tilt(face) + 90) < 8 for face in faces)
     apart = np.abs(faces[0].mean(axis=0) - faces[1].mean(axis=0))
     assert apart[1] > 300 and apart[0] < 60
+
+
+def test_a_clip_that_begins_with_eyes_and_mouth_alone_shows_the_head_once_it_is_there():
+    begin = moved(0, scale=4.0)[1]
+    for anchored in (False, True):
+        path = WindowPath(window_around(begin, SIZE, (200,) * 4), begin, anchored)
+        assert path.window.shown.width <= SIZE[1] * path.window.shown.scale + 1e-6
+        for i in range(120):
+            landmarks = moved(0, scale=max(4.0 * 0.98**i, 1))[1]
+            window = path.update(landmarks, i / 25)
+            assert 48 < eyes_in(window, landmarks) < 80
+        low, high = in_crop(window.shown, landmarks).min(axis=0), in_crop(window.shown, landmarks).max(axis=0)
+        assert (low > 16).all() and (high < np.array([window.shown.width, window.shown.height]) - 16).all()
+    _, landmarks = moved(0, x=100, y=100)
+    crop = window_around(landmarks, SIZE, CLOSE)
+    assert crop.with_room(landmarks) == crop, "where the frame is not the end, the padding is"

@@ -4,18 +4,19 @@ Both are the same, unless the head is turned or larger than the frame: then the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from model.common.errors import InputError
 from model.common.sizes import DEFAULT_PADDING, EYE_DISTANCE, INPUT_MULTIPLE
-from model.faces.landmarks import eye_centres, tilt
+from model.faces.landmarks import eye_centres, eye_midpoint, face_size, tilt
 
 UPRIGHT_DEGREES = 5.0  # heads more upright get the published horizontal eye distance: crops agree to the pixel
 MAX_SCALED_PIXELS = 2**26  # 200 MB: a tiny face in a big frame is enlarged less than asked for
 BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75  # against jaggies: once up to this scale, twice up to half
+HEAD = 2.0  # face sizes around the point between the eyes that hold a head
 NOT_TURNED = 20.0  # degrees of tilt up to which faces are drawn well as they are; from twice as many on all is turned
 
 
@@ -85,6 +86,20 @@ class FaceCrop(Window):
         """The whole frame (h, w) unscaled, extended to the right and below to multiples of 8."""
         height, width = up_to_multiple(*frame_size)
         return cls(1.0, left=0, right=width, top=0, bottom=height, frame_size=tuple(frame_size))
+
+    def with_room(self, landmarks: np.ndarray) -> "FaceCrop":
+        """The crop with room for a whole head on those sides where it ends with the frame: in a video, there may be
+        more to be seen later. The landmarks `[68, 2]` are those that it was made for."""
+        height, width = scaled_size(self.frame_size, self.scale)
+        x, y = self.scale * eye_midpoint(landmarks)
+        reach = self.scale * HEAD * face_size(landmarks)
+        right, bottom, left, top = up_to_multiple(x + reach, y + reach, reach - x, reach - y)
+        return replace(
+            self, left=min(self.left, -left) if self.left == 0 else self.left,
+            right=max(self.right, right) if self.right + INPUT_MULTIPLE > width else self.right,
+            top=min(self.top, -top) if self.top == 0 else self.top,
+            bottom=max(self.bottom, bottom) if self.bottom + INPUT_MULTIPLE > height else self.bottom,
+        )  # fmt: skip
 
     @property
     def height(self) -> int:

@@ -1,7 +1,8 @@
 """Faces through a video: landmarks frame after frame, who is who, and who joins them.
 
 Optical flow carries the landmarks to the next frame, the landmark predictor corrects them there, and the detector
-confirms now and then that it is still a face. Without one the tracker keeps looking.
+confirms now and then that it is still a face. A face that is cut off by the frame's edge they don't know any more: flow
+alone carries it, as long as what is left looks as it did. Without a face the tracker keeps looking.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 CONFIRM_EVERY, DOUBTS = 8, 3  # the detector looks at every eighth frame; so many misses in a row, and the face is lost
 SEARCH_EVERY = 4  # without a face, one frame in so many is searched
 ASTRAY = 0.25  # eye distances by which flow and landmark predictor may disagree; beyond, the face is lost
+WHOLE, LEFT_OVER = 0.7, 0.2  # parts of the landmarks in the frame: for the predictor, and for a face to be followed
+ALIKE = 0.6  # correlation of what is left of a face with how it looked
+LOOK_SIDE, LOOK_SIZES = 48, 3.0  # side of the pictures that are compared for that, in pixels and in face sizes
 TILTED = 15.0  # degrees from which on a head is turned upright before it is looked at
 THUMBNAIL, CUT = 32, 40.0  # side of the pictures that are compared to find cuts; mean difference that makes one
 
@@ -30,6 +34,7 @@ class FaceTracker:
         self._landmarks: np.ndarray | None = None
         self._grey: np.ndarray | None = None
         self._thumbnail: np.ndarray | None = None
+        self._look: np.ndarray | None = None  # of the face when it was last known for sure
         self._since_confirmed = self._doubts = self._since_searched = 0
         self.is_cut = False  # whether the last frame began a new shot
 
@@ -45,12 +50,14 @@ class FaceTracker:
         if self.is_cut:
             self._landmarks = None
         found = self._carry(rgb, grey) if known is None else known
-        if known is None and found is not None:
+        if known is not None:
+            self._look = _look_of(grey, known)
+        elif found is not None:
             self._since_confirmed += 1
             if self._since_confirmed >= CONFIRM_EVERY:
-                found = self._confirmed(rgb, found)
-        if found is None:
-            found = self._search(rgb)
+                found = self._confirmed(rgb, grey, found)
+        if found is None and (found := self._search(rgb)) is not None:
+            self._look = _look_of(grey, found)
         self._landmarks, self._grey = found, grey
         return found
 
@@ -63,20 +70,41 @@ class FaceTracker:
         window = max(2 * round(0.2 * distance) + 1, 9)
         settings = {"winSize": (window, window), "maxLevel": 3}
         moved, seen, _ = cv2.calcOpticalFlowPyrLK(self._grey, grey, before, None, **settings)
-        if seen.mean() < 0.5:
+        inside = _inside(self._landmarks, grey.shape)
+        seen = (seen[:, 0] > 0) & inside
+        if seen.sum() < 0.5 * inside.sum():
             return None
-        steps = (moved - before)[seen[:, 0] > 0]
-        carried = self._landmarks + np.median(steps[:, 0], axis=0)
-        picture, box, back = _upright(rgb, carried)
-        found = (landmarks_in(picture, box) @ back[:, :2].T + back[:, 2]).astype(np.float32)
-        shift = np.linalg.norm(found - carried, axis=1).mean()
-        return found if shift < ASTRAY * distance and _is_plausible(found, rgb.shape[:2], distance) else None
+        carried = self._landmarks + np.median((moved - before)[seen, 0], axis=0)
+        if inside.mean() >= WHOLE:
+            picture, box, back = _upright(rgb, carried)
+            found = (landmarks_in(picture, box) @ back[:, :2].T + back[:, 2]).astype(np.float32)
+            shift = np.linalg.norm(found - carried, axis=1).mean()
+            if shift < ASTRAY * distance and _is_plausible(found, grey.shape, distance):
+                return found
+        if inside.all():
+            return None
+        matrix, _ = cv2.estimateAffinePartial2D(before[seen], moved[seen], ransacReprojThreshold=0.05 * distance)
+        carried = self._landmarks if matrix is None else cv2.transform(self._landmarks[None], matrix)[0]
+        return carried if self._is_left_over(grey, carried) else None
 
-    def _confirmed(self, rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
+    def _is_left_over(self, grey: np.ndarray, landmarks: np.ndarray) -> bool:
+        """Whether the frame cuts a face off there, and what is left of it looks as it did."""
+        if not LEFT_OVER <= _inside(landmarks, grey.shape).mean() < 1:
+            return False
+        now = _look_of(grey, landmarks)
+        both = (now > 0) & (self._look > 0)
+        if not both.any() or min(np.ptp(now[both]), np.ptp(self._look[both])) == 0:  # nothing to compare
+            return False
+        return np.corrcoef(now[both], self._look[both])[0, 1] > ALIKE
+
+    def _confirmed(self, rgb: np.ndarray, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
         """`landmarks` unless the detector has missed a face there several times in a row."""
         self._since_confirmed = 0
         picture, box, _ = _upright(rgb, landmarks)
-        self._doubts = 0 if shows_face(picture, box) else self._doubts + 1
+        if shows_face(picture, box):
+            self._doubts, self._look = 0, _look_of(grey, landmarks)
+        elif not self._is_left_over(grey, landmarks):
+            self._doubts += 1
         return landmarks if self._doubts < DOUBTS else None
 
     def _search(self, rgb: np.ndarray) -> np.ndarray | None:
@@ -212,9 +240,21 @@ def _box(landmarks: np.ndarray) -> Box:
 
 def _is_plausible(landmarks: np.ndarray, frame_size: tuple[int, int], before: float) -> bool:
     """Whether the face is still in the frame and about as large as it was."""
-    height, width = frame_size
-    inside = ((landmarks >= 0) & (landmarks < (width, height))).all(axis=1).mean()
-    return inside > 0.5 and 0.8 < face_size(landmarks) / before < 1.25
+    return _inside(landmarks, frame_size).mean() > 0.5 and 0.8 < face_size(landmarks) / before < 1.25
+
+
+def _inside(landmarks: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
+    """Which of the landmarks lie in the frame (h, w): bool `[68]`."""
+    return ((landmarks >= 0) & (landmarks < frame_size[::-1])).all(axis=1)
+
+
+def _look_of(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """A small picture of a face, upright and of one size: uint8 `[S, S]` of a frame `[H, W]`; 0 beyond the frame."""
+    scale = LOOK_SIDE / (LOOK_SIZES * face_size(landmarks))
+    eyes, fine = eye_midpoint(landmarks), cv2.blur(grey, [max(round(1 / scale), 1)] * 2)
+    matrix = cv2.getRotationMatrix2D(eyes.tolist(), tilt(landmarks), scale)
+    matrix[:, 2] += np.array([LOOK_SIDE / 2, LOOK_SIDE / 3]) - eyes
+    return cv2.warpAffine(fine, matrix, (LOOK_SIDE, LOOK_SIDE))
 
 
 def _apart(face: np.ndarray, other: np.ndarray) -> float:

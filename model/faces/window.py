@@ -75,11 +75,12 @@ class WindowPath:
     GRID, ZOOM = 8, 1.15  # pixels that an anchored window moves at once; growth of the face before its scale follows
 
     def __init__(self, crop: FaceCrop | StyleWindow, landmarks: np.ndarray, anchored: bool = False):
-        self._crop = crop = crop.shown
+        self._crop = crop = crop.shown.with_room(landmarks)
         self._anchored = anchored
         self._first_eyes, self._first_size = eye_midpoint(landmarks), face_size(landmarks)
         self._shown = MovingWindow(crop.scale, crop.left / crop.scale, crop.top / crop.scale, crop.width, crop.height)
         self._scale, self._tilt = crop.scale, tilt(landmarks)
+        self._shown = self._window_at(self._first_eyes / self._first_size, 1.0)
         self._start()
 
     def _start(self) -> None:
