@@ -88,7 +88,7 @@ def test_the_program_writes_a_table_json_and_a_plot(call, capsys, tmp_path, monk
     assert call(main, "a.mp4", "b.mp4", "--json", "m.json", "--plot", "m.png") == 0
     _, _, a, b = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
     plain, flickering = float(a[1]), float(b[1])
-    assert (a[0], b[0], float(b[2])) == ("a.mp4", "b.mp4", pytest.approx(flickering / plain, rel=0.02))
+    assert (a[0], b[0], float(b[2])) == ("a.mp4", "b.mp4", pytest.approx(flickering / plain, rel=0.01 / plain))
     assert flickering > plain
     curves = json.loads(Path("m.json").read_text())["b.mp4"]
     assert curves["flicker"][0] is None and np.mean(curves["flicker"][1:]) == pytest.approx(flickering, abs=0.01)
