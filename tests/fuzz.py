@@ -10,7 +10,7 @@ through `style_transfer.main` with the error handling of programs. The network i
 faces are said to be in the middle, but for one case in 50 with the starter model and one in 20 with the real search.
 
 Found are tracebacks, exit codes other than 0 and 2, results that don't open, files that are left or changed, crashes,
-and hangs (20 s of computing, or two minutes of anything). DIR/findings/NUMBER has the file, the command and a report.
+and hangs (20 s of computing, or ten minutes of anything). DIR/findings/NUMBER has the file, the command and a report.
 """
 
 import faulthandler
@@ -42,7 +42,7 @@ from model.common.cli import option
 from model.common.errors import InputError
 from model.common.tables import plain_table
 
-COMPUTING, WAITING = 20, 120  # seconds of the processor's and of the clock's after which a case hangs
+COMPUTING, WAITING = 20, 600  # seconds of the processor's and of the clock's after which a case hangs
 MEMORY = 8 << 30  # bytes that a worker may ask for
 CASES_PER_WORKER = 500
 STARTER_SHARE, REAL_FACES_SHARE, ODD_SHARE, WRONG_NAME_SHARE = 0.02, 0.05, 0.3, 0.15
