@@ -13,7 +13,7 @@ from model.common.errors import InputError
 from model.common.files import append_line
 from model.inference.limits import check_result
 from model.inference.options import Options
-from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, open_frames
+from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, is_result, open_frames
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
-RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[dt])(?:(?:\.\d+-[0-9a-f]{8})?\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[a-z])(?:(?:\.\d+-[0-9a-f]{8})?\.partial)?")
 LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
@@ -116,7 +116,7 @@ def read_manifest(path: Path) -> dict[str, dict[str, Any]]:
 def find_contents(names: list[str], results: Path) -> list[str]:
     """Resolve folders and patterns into files, in order and without repeats.
 
-    Out of the folder `results` only what this program has not written itself is taken.
+    Of folders and patterns only what this program has not written itself is taken.
     """
     found: list[str] = []
     for name in names:
@@ -133,8 +133,7 @@ def _find_content(name: str, results: Path) -> list[str]:
     path = Path(name)
     if path.is_dir():
         inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        if path.resolve() == results.resolve():
-            inside = [p for p in inside if not (RESULT_NAME.fullmatch(p.stem) or p.name == MANIFEST)]
+        inside = [p for p in inside if not _is_made(p, results)]
         others = [p.name for p in inside if p.suffix.lower() not in MEDIA_SUFFIXES]
         if len(others) == len(inside):
             raise InputError(f"{name} is a folder without photos or videos: name another one.")
@@ -147,7 +146,16 @@ def _find_content(name: str, results: Path) -> list[str]:
     matches = sorted(m for m in glob(name, recursive=True) if _is_content(Path(m)))  # noqa: PTH207 - may be absolute
     if not matches:
         raise InputError(f"No file matches {name}: check the pattern.")
-    return matches
+    contents = [match for match in matches if not _is_made(Path(match), results)]
+    if not contents:
+        raise InputError(f"{name} matches results of this program alone: name those that are to be stylised again.")
+    return contents
+
+
+def _is_made(path: Path, results: Path) -> bool:
+    """Whether this program has written the file, as its name in the folder `results` or the file itself says."""
+    is_named = RESULT_NAME.fullmatch(path.stem) or path.name == MANIFEST
+    return bool(is_named and path.parent.resolve() == results.resolve()) or is_result(path)
 
 
 def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished result (see `media.resume`)

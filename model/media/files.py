@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from model.common.errors import InputError
 from model.common.files import bytes_of
-from model.media.frames import DEFAULT_RATE, Frame, FrameSink, FrameSource, over_white, unreadable
-from model.media.video_reader import VideoSource
+from model.media.frames import DEFAULT_RATE, MARK, Frame, FrameSink, FrameSource, over_white, unreadable
+from model.media.video_reader import VideoSource, open_container
 from model.media.video_writer import VideoSink
 
 # What Pillow may open: formats with a clear signature. Its others would also claim some videos and text files.
@@ -86,6 +86,20 @@ def open_sink(path: str | Path, source: FrameSource, keep_audio: bool = False) -
     if sink := sinks.get(path.suffix.lower()):
         return sink(path, source)
     raise InputError(f"cannot write {path}: unknown kind of file; use a name that ends in one of {', '.join(sinks)}")
+
+
+def is_result(path: Path) -> bool:
+    """Whether the file says that this program made it (`FrameSink.mark`)."""
+    try:
+        if path.suffix.lower() in WRITTEN_PHOTOS:
+            with _open(path) as image:
+                return image.getexif().get(ExifTags.Base.Software) == MARK
+        if path.suffix.lower() == ".mp4":
+            with open_container(path) as container:
+                return container.metadata.get("comment") == MARK
+        return False
+    except (InputError, Image.DecompressionBombError, *DAMAGE):
+        return False
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -176,7 +190,10 @@ class PhotoSink(FrameSink):
         if self.written:
             raise ValueError(f"{self.path} is a photo and holds one frame only")
         kind = WRITTEN_PHOTOS[self.path.suffix.lower()]
-        data = bytes_of(Image.fromarray(frame.rgb).save, kind, quality=JPEG_QUALITY, subsampling="4:4:4")
+        exif = Image.Exif()
+        if self.mark:
+            exif[ExifTags.Base.Software] = self.mark
+        data = bytes_of(Image.fromarray(frame.rgb).save, kind, quality=JPEG_QUALITY, subsampling="4:4:4", exif=exif)
         self._unfinished.write_bytes(data)
 
 

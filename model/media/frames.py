@@ -17,6 +17,7 @@ from model.common.files import publish, remove_abandoned, storing, unfinished
 from model.common.interrupts import uninterrupted
 
 LARGEST_SIDES = {".mp4": 16384, ".jpg": 65500, ".jpeg": 65500}  # pixels that x264 and libjpeg take at most
+MARK = "VToonify"
 DEFAULT_RATE = Fraction(25)  # of anything that states none: photos, numbered pictures, streams without a clock
 
 
@@ -82,6 +83,7 @@ class FrameSink(AbstractContextManager):
     After Ctrl-C what was written stays, playable, as `partial`; after any other exception nothing stays of it.
     """
 
+    mark: str | None = MARK  # the maker's, in the file: results are not taken for contents; None: nothing is said
     done = 0  # how many frames an earlier run has written already
     state: dict[str, Any] | None = None  # `Frame.state` of the last of them
     warning: str | None = None  # a sentence on what of the source could not come along

@@ -114,7 +114,9 @@ class SegmentedSink(FrameSink):
         parts = [self._part(number) for number in range(len(self._segments))]
         with (
             av.open(str(parts[0].absolute())) as first,
-            closing(Film(self._unfinished, self._source, template=first.streams.video[0], **self._settings)) as film,
+            closing(
+                Film(self._unfinished, self._source, template=first.streams.video[0], mark=self.mark, **self._settings)
+            ) as film,
         ):
             film.add(joined(parts, film))
             film.finish(self._last, self._source.finished)

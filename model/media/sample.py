@@ -74,6 +74,7 @@ def main() -> None:
         with open_frames(options.photo) as photo:
             path, rgb = options.photo, photo.first.rgb
     with PanSource(path, rgb, options.seconds) as source, open_sink(options.out, source) as sink:
+        sink.mark = None  # it is for programs to take, as the photo is
         for frame in source:
             sink.write(frame)
 

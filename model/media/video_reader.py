@@ -1,5 +1,6 @@
 """Frames of a video, by PyAV (FFmpeg)."""
 
+import codecs
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ TAGS = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0
 LENGTH_FIRST = {"asf", "flv", "matroska", "mov", "mxf", "rm"}  # say so themselves; of others FFmpeg asks the end
 LASTING = ("audio", "subtitle", "video")  # kinds of streams whose packets show how far a file goes
 BROKEN_OFF = (av.FFmpegError, IndexError)  # PyAV 18 stumbles at the end over streams that turned up on the way
+SOUND_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"fLaC")  # begin MP3 and FLAC
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own drop the alpha plane
 WARM_UP = Fraction(1, 20)  # s; how much earlier than the pictures sound may begin only for its decoder's sake
 CLOCK_RESTART = 1  # s; a step back by more is a clock set anew (joined recordings); by less, jitter
@@ -158,8 +160,19 @@ def open_container(path: Path) -> InputContainer:
     try:
         return av.open(str(path.absolute()), options=OPEN_OPTIONS, **TAGS)
     except (av.FFmpegError, OSError) as error:
-        reason = "it is no photo or video that can be read, or its beginning or end is cut off"
-        raise unreadable(path, reason, "check that it plays, and pass a whole file") from error
+        raise unreadable(path, _kind_of_other(path), "pass a whole photo or video") from error
+
+
+def _kind_of_other(path: Path) -> str:
+    """What a file is that is no photo and no video, in words."""
+    with suppress(OSError), path.open("rb") as file:
+        start = file.read(512)
+        if start.startswith(SOUND_MARKS) or start[8:12] == b"WAVE":
+            return "it is a sound file"
+        with suppress(UnicodeDecodeError):
+            if "\0" not in codecs.getincrementaldecoder("utf-8")().decode(start):  # the last letter may be cut
+                return "it is text, such as a web page, whatever its name says"
+    return "it is no photo or video that can be read, or its beginning or end is cut off"
 
 
 def whole_packets(container: InputContainer, streams: av.stream.Stream | list[av.stream.Stream]) -> Iterator[Packet]:

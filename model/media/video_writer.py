@@ -50,7 +50,7 @@ class VideoSink(FrameSink):
     def _write(self, frame: Frame) -> None:
         if self._film is None:
             self._shape = frame.rgb.shape
-            self._film = Film(self._unfinished, self._source, size=self._shape[:2], **self._tracks)
+            self._film = Film(self._unfinished, self._source, size=self._shape[:2], mark=self.mark, **self._tracks)
         if frame.rgb.shape != self._shape:
             raise ValueError(f"a frame of shape {frame.rgb.shape} does not fit a video of {self._shape}")
         self._film.add(self._film.pictures.encode(self._to_picture(frame)))
@@ -93,7 +93,7 @@ class Film:
 
     def __init__(
         self, path: Path, source: FrameSource, *, size: tuple[int, int] | None = None,
-        template: VideoStream | None = None, tracks: bool = True, keep_audio: bool = False,
+        template: VideoStream | None = None, tracks: bool = True, keep_audio: bool = False, mark: str | None = None,
     ):  # fmt: skip
         self._source = source
         self._rate = source.rate or DEFAULT_RATE
@@ -104,6 +104,8 @@ class Film:
             "movie_timescale": str(self.tick.denominator),  # a late start would be rounded to milliseconds
         }
         self._container = av.open(str(path.absolute()), "w", "mp4", container_options=options)
+        if mark:
+            self._container.metadata["comment"] = mark
         if template is not None:
             self.pictures = self._container.add_stream_from_template(template)
             self.pictures.time_base = self.tick
