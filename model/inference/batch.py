@@ -133,7 +133,7 @@ def _find_content(name: str, results: Path) -> list[str]:
     path = Path(name)
     if path.is_dir():
         inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        if path.resolve() == results.resolve():
+        if is_same_place(path, results):
             inside = [p for p in inside if not (RESULT_NAME.fullmatch(p.stem) or p.name == MANIFEST)]
         others = [p.name for p in inside if p.suffix.lower() not in MEDIA_SUFFIXES]
         if len(others) == len(inside):
@@ -156,9 +156,14 @@ def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished res
 
 def result_names(contents: list[str], results: Path) -> list[str]:
     """A name of its own for the results of each content, the same in all processes; none overwrites a content."""
-    there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
+    there = [Path(content).stem for content in contents if is_same_place(Path(content).parent, results)]
     taken = {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
     return [unique_name(content_name(Path(content)), taken) for content in contents]
+
+
+def is_same_place(path: Path, other: Path) -> bool:
+    """Whether two paths name one place, or would; links to themselves are no failure, as `Path.resolve` has it."""
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def unique_name(name: str, taken: set[str]) -> str:
