@@ -19,6 +19,7 @@ STRIP = 256  # rows of a frame that are composed at a time
 KEPT = 0.5  # share of the frame before, where both agree; more would be steadier still, and lag where light changes
 NOISE = 8.0  # difference in levels at which that share has fallen to a third
 AROUND = 5  # side of the square in which the difference is taken: noise is told from motion by its surroundings
+LEAST_FLOW_SIDE = 32  # pixels, below which OpenCV's flow of wide pictures crashes
 GREY = (3.0, 8.0)  # chroma (CIE Lab) of nearly all of a photo in black and white, and surely in colour (sepia is)
 DARKEST = 32  # level of the light parts below which a photo is not lightened in full to judge its colour
 
@@ -132,9 +133,12 @@ def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colo
 def dense_flow(first: np.ndarray, second: np.ndarray, fast: bool = False) -> np.ndarray:
     """Where `second` shows what each pixel of `first` shows (DIS; Kroeger et al., ECCV 2016).
     fast: three times as fast, a little less exact."""
+    height, width = first.shape[:2]
+    room = 0, max(0, LEAST_FLOW_SIDE - height), 0, max(0, LEAST_FLOW_SIDE - width)  # at the lower and right edges
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
+    grey = [cv2.copyMakeBorder(picture, *room, cv2.BORDER_REPLICATE) for picture in grey] if any(room) else grey
     preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
-    return cv2.DISOpticalFlow_create(preset).calc(*grey, None)
+    return cv2.DISOpticalFlow_create(preset).calc(*grey, None)[:height, :width]
 
 
 def warp(picture: np.ndarray, flow: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:

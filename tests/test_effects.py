@@ -119,6 +119,12 @@ def test_a_blink_and_a_cut_are_seen_at_once():
     assert levels_apart(cut, PHOTO[::-1]).mean() < 1
 
 
+def test_narrow_crops_have_a_flow():
+    for shape in ((16, 400), (400, 16), (8, 8)):
+        crop = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+        assert effects.dense_flow(crop, crop[::-1].copy(), fast=True).shape == (*shape, 2)  # OpenCV's alone is a crash
+
+
 def test_videos_are_denoised_where_the_preset_or_the_look_says_so():
     stylizer, frames = dual(), [Frame(frame) for frame in noisy([PHOTO] * 4, 3)]
     portrait = stylizer.fit(frames[0], (64, 64, 64, 64))

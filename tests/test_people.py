@@ -130,6 +130,8 @@ def test_the_program_stylises_everybody(stylize):
         (["--faces", "all"], "needs --full_frame"),
         (["--faces", 0], "--faces is '0'"),
         (["--faces", "many"], "--faces is 'many'"),
+        (["--faces", "²"], "--faces is '²'"),
+        (["--faces", "all", "--full_frame", 1, "--styles", "²=ink"], "the part '²=ink'"),
         (["--styles", "1=ink"], "--styles is for several people"),
         (["--faces", "all", "--full_frame", 1, "--styles", "ink"], "the part 'ink'"),
         (["--faces", "all", "--full_frame", 1, "--styles", "5=ink"], "names person 5, but me.jpg shows 1"),

@@ -198,6 +198,7 @@ def films(table: str) -> list[Film]:
 FULL, MARKED_601, UNMARKED = {"color_range": ColorRange.JPEG}, {"matrix": SMPTE170M}, {"tagged": False}
 GREY, ALPHA = {"stored": GREYS, "corners": GREYS}, {"stored": SEEN_THROUGH, "corners": ON_WHITE, "note": "alpha"}
 VARIABLE = {"times": (0, 20, 130, 140, 700, 720, 1500, 1517), "how": {"movie_timescale": "1000"}, "note": "variable"}
+BURST = np.where(np.arange(35280) < 13230, 0, 1e37 * np.sin(np.arange(35280)))  # damage, or a mistake in mixing
 CONTAINERS_AND_CODECS = films("""
     3gp h263 - amr_nb, asf msmpeg4 - libmp3lame, avi cinepak rgb24, avi huffyuv yuv422p, avi mjpeg yuvj420p ac3,
     avi mpeg4 - pcm_s16le, avi rawvideo bgr24, avi utvideo gbrp, flv flv1 - libmp3lame, flv libx264 - aac,
@@ -254,7 +255,7 @@ FILMS = [
     *(Film("a.mkv", "libx264", "yuv420p", sound, layout, note, how=how) for sound, layout, note, how in [
         ("aac", "5.1", "5.1", {}), ("pcm_s16le", "mono", "8 kHz", {"sound_rate": 8000}),
         ("flac", "stereo", "96 kHz", {"sound_rate": 96000}), ("libmp3lame", "mono", "11 kHz", {"sound_rate": 11025}),
-        ("aac", "mono", "two tracks", {"tracks": 2}),
+        ("aac", "mono", "two tracks", {"tracks": 2}), ("pcm_f32le", "mono", "burst", {"wave": BURST}),
     ]),
 ]  # fmt: skip
 # White is at 58 % and 75 % of the signal (ITU-R BT.2408).

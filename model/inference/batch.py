@@ -155,7 +155,7 @@ def _find_content(name: str, results: Path) -> list[str]:
 def _is_made(path: Path, results: Path) -> bool:
     """Whether this program has written the file, as its name in the folder `results` or the file itself says."""
     is_named = RESULT_NAME.fullmatch(path.stem) or path.name == MANIFEST
-    return bool(is_named and path.parent.resolve() == results.resolve()) or is_result(path)
+    return bool(is_named and is_same_place(path.parent, results)) or is_result(path)
 
 
 def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished result (see `media.resume`)
@@ -164,9 +164,14 @@ def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished res
 
 def result_names(contents: list[str], results: Path) -> list[str]:
     """A name of its own for the results of each content, the same in all processes; none overwrites a content."""
-    there = [Path(content).stem for content in contents if Path(content).parent.resolve() == results.resolve()]
+    there = [Path(content).stem for content in contents if is_same_place(Path(content).parent, results)]
     taken = {match[1].lower() for match in map(RESULT_NAME.fullmatch, there) if match}
     return [unique_name(content_name(Path(content)), taken) for content in contents]
+
+
+def is_same_place(path: Path, other: Path) -> bool:
+    """Whether two paths name one place, or would; links to themselves are no failure, as `Path.resolve` has it."""
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def unique_name(name: str, taken: set[str]) -> str:

@@ -49,7 +49,9 @@ class Look:
         "auto", "take noise out of videos first, so that they flicker less; auto: not for published models",
         choices=["auto", "on", "off"],
     )  # fmt: skip
-    batch_size: int = option(0, "frames at a time; 0: as many as fit on CUDA, 1 elsewhere", least=0, free=True)
+    batch_size: int = option(
+        0, "frames at a time; 0: as many as fit on CUDA, 1 elsewhere", least=0, most=1000, free=True
+    )
 
     @property
     def degree(self) -> "float | DegreeCurve | None":
@@ -130,7 +132,7 @@ def parse_styles(text: str) -> dict[int, Choice]:
     choices: dict[int, Choice] = {}
     for part in text.split(","):
         number, equals, wanted = part.strip().partition("=")
-        if not (equals and number.isdigit() and int(number) > 0 and wanted):
+        if not (equals and number.isdecimal() and int(number) > 0 and wanted):
             wanted = "write PERSON=STYLE@DEGREE, as in 1=film@0.5,2=ink"
             raise InputError(f"--styles has the part {part.strip()!r}: {wanted}.")
         if int(number) in choices:

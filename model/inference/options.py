@@ -85,7 +85,7 @@ class Options(Look):
         """How many faces are stylised at most; None for all. Raises InputError for anything else."""
         if self.faces in ("one", "all"):
             return 1 if self.faces == "one" else None
-        if not self.faces.isdigit() or int(self.faces) < 1:
+        if not self.faces.isdecimal() or int(self.faces) < 1:
             raise InputError(f"--faces is {self.faces!r}: give one, all, or a number from 1 up.")
         return int(self.faces)
 

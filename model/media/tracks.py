@@ -187,7 +187,8 @@ class Sound:
         frame.pts, frame.time_base, self._due = round(start / tick), tick, start + frame.samples * tick
         # Broadcasts change rate and number of channels on their way.
         if self._format != (changed := (frame.format.name, frame.layout.name, frame.sample_rate)):
-            self._resampler = AudioResampler(self.out.format, self.out.layout, self.out.rate)
+            # 16 bits clip what damage or a wrong mix makes louder than all: the encoder refuses that, or never ends.
+            self._resampler = AudioResampler("s16", self.out.layout, self.out.rate)
             self._format = changed
         return self._resampler.resample(frame)
 
