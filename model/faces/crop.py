@@ -16,6 +16,7 @@ from model.faces.landmarks import eye_centres, eye_midpoint, face_size, tilt
 UPRIGHT_DEGREES = 5.0  # heads more upright get the published horizontal eye distance: crops agree to the pixel
 MAX_SCALED_PIXELS = 2**26  # 200 MB: a tiny face in a big frame is enlarged less than asked for
 BLUR_KERNEL, BLUR_SCALE = np.array([1, 3, 3, 1]) / 8, 0.75  # against jaggies: once up to this scale, twice up to half
+GRID_BLUR = 0.6  # pixels, for results that are enlarged twofold
 HEAD = 2.0  # face sizes around the point between the eyes that hold a head
 NOT_TURNED = 20.0  # degrees of tilt up to which faces are drawn well as they are; from twice as many on all is turned
 
@@ -196,6 +197,9 @@ class StyleWindow(Window):
     def trim(self, result: np.ndarray, factor: int = 4) -> np.ndarray:
         size = factor * self.inner.width, factor * self.inner.height
         matrix = between(self.matrix, self.inner.matrix, factor, factor)
+        enlarged = min(self.inner.scale / self.scale, 2) - 1
+        if enlarged > 0:  # so would be the faint grid that networks leave
+            result = cv2.GaussianBlur(result, (0, 0), GRID_BLUR * enlarged)
         return cv2.warpAffine(result, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 

@@ -61,7 +61,7 @@ class WindowPath:
 
     Position, size and tilt of the face are smoothed; where no face is seen, the window stays. When a face is found
     again, the window glides there; at a cut it jumps. The first window, `crop`, was fitted to `landmarks` `[68, 2]`.
-    What is shown stays within the frame. The style is given the face at its usual size, also where it fills the frame.
+    What is shown stays within the frame. The style is given the face at about its usual size all the same.
 
     anchored: let the window go in whole steps over one grid of pixels, so that what stands still does not shimmer.
     """
@@ -71,6 +71,7 @@ class WindowPath:
     SIZE_CUTOFF, SIZE_BETA = 0.3, 0.3
     TILT_CUTOFF, TILT_BETA = 1.0, 0.05  # of the one for the tilt, in degrees
     SLACK = 2.0  # degrees of tilt that change nothing
+    LARGEST = 1.25  # times its usual size that a face may be for a style
     GLIDE = 5.0  # eye distances a second by which the window catches up with a face that is found again
     GRID, ZOOM = 8, 1.15  # pixels that an anchored window moves at once; growth of the face before its scale follows
 
@@ -113,12 +114,13 @@ class WindowPath:
     def window(self) -> MovingWindow | StyleWindow:
         """The window for the frame that was seen last; of one size but while the head is turned."""
         shown, turn = self._shown, turn_of(self._tilt)
-        if not turn and self._scale == shown.scale:
+        scale = min(shown.scale, self.LARGEST * self._scale)
+        if not turn and scale == shown.scale:
             return shown
         size = shown.width, shown.height
         if turn:  # a square that has room for the shown part whatever the turn
             size = 2 * up_to_multiple(math.hypot(*size))
-        return StyleWindow(shown, turn, self._scale, *size)
+        return StyleWindow(shown, turn, scale, *size)
 
     def update(self, landmarks: np.ndarray | None, time: float, is_cut: bool = False) -> MovingWindow | StyleWindow:
         """The window for the next frame, at `time` in seconds."""
