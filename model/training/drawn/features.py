@@ -10,6 +10,7 @@ from model.training.drawn.raster import blur, curve, disk, masked_blur, paint, s
 from model.training.drawn.styles import DrawnStyle
 
 OPEN_MOUTH = (0.02, 0.07)  # distance of the inner lips, in eye distances, of a closed and of an open mouth
+BLUSHING = 70.0  # lightness of skin on which blush is as strong as the style has it
 VISIBLE_BROW = (3.0, 8.0)  # contrast in L from which a brow begins to show, and at which it shows
 
 
@@ -21,14 +22,15 @@ def _spot(canvas: Canvas, centre: np.ndarray, width: float, height: float) -> np
 
 
 def draw_blush(canvas: Canvas, style: DrawnStyle) -> None:
-    """Red on cheeks and nose; less on skin that is ruddy already."""
+    """Red on cheeks and nose, in proportion to the light there; less on skin that is ruddy already."""
     unit, points = canvas.eye_distance, canvas.landmarks
     spots = 0.5 * _spot(canvas, points[30], 0.15, 0.15)
     for cheek, jaw in (([2, 31, 41], 2), ([14, 35, 46], 14)):
         centre = 0.9 * points[cheek].mean(0) + 0.1 * points[jaw] - 0.02 * unit * canvas.frame.up
         spots += _spot(canvas, centre, 0.24, 0.24)
-    strength = style.blush * (0.3 + 0.7 * smoothstep(30, 14, canvas.tone.a))
-    canvas.lab += (np.clip(spots, 0, 1) * canvas.skin * strength)[..., None] * np.float32([-2.5, 16, 4])
+    strength = style.blush * (0.3 + 0.7 * smoothstep(30, 14, canvas.tone.a / canvas.exposure))
+    light = (canvas.lab[..., 0].clip(0) + 16) / (BLUSHING + 16)  # a and b of a colour grow with its L + 16
+    canvas.lab += (np.clip(spots, 0, 1) * canvas.skin * light * strength)[..., None] * np.float32([-2.5, 16, 4])
 
 
 def draw_nose(canvas: Canvas, style: DrawnStyle) -> None:

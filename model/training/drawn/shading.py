@@ -89,7 +89,7 @@ def cel_skin(canvas: Canvas, style: DrawnStyle) -> None:
     shade = smoothstep(median - 3, median + 1.2 * shadow * spread, lightness) * canvas.skin
     canvas.lab[..., 1:] += shade[..., None] * np.float32(style.shadow_tint) * canvas.exposure
     edge = np.exp(-(((smoothed - thresholds[0]) / TERMINATOR_WIDTH) ** 2)) * weight
-    canvas.lab[..., 1:] += edge[..., None] * np.float32(style.terminator_tint)
+    canvas.lab[..., 1:] += edge[..., None] * np.float32(style.terminator_tint) * canvas.exposure
 
 
 def _steps(lightness: np.ndarray, levels: tuple, thresholds: tuple, softness: float) -> np.ndarray:
