@@ -1,6 +1,9 @@
 """What is done to pictures before and after the network, without one: crops put back into their frames, the motion
-between pictures, noise taken out along it, black and white kept.
+between pictures, noise taken out along it, dim light lifted and put back, black and white kept.
 Pictures are RGB uint8 `[H, W, 3]`; a flow is float32 `[H, W, 2]`, displacements (x, y) in pixels."""
+
+from collections.abc import Callable
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -20,6 +23,11 @@ KEPT = 0.5  # share of the frame before, where both agree; more would be steadie
 NOISE = 8.0  # difference in levels at which that share has fallen to a third
 AROUND = 5  # side of the square in which the difference is taken: noise is told from motion by its surroundings
 LEAST_FLOW_SIDE = 32  # pixels, below which OpenCV's flow of wide pictures crashes
+LIT = 130.0  # level that the light parts of all well lit faces reach
+LIFT, MOST_GAIN = 1.2, 10.0  # power of the gain: what is dim is lifted to LIT, what is dark beyond it; the largest gain
+FACE_LIGHTS, CROP_LIGHTS = (0.8, 0.97), (0.95, 0.99)  # the light parts: from which to which share of a face, of a crop
+KNEE, SIDES = 180.0, (165, 195)  # level from which on lifted light is compressed; what is darker, what lighter than it
+SHIFT = 0.02  # how far a drawing moves the photo's edges, as a part of the crop's height
 GREY = (3.0, 8.0)  # chroma (CIE Lab) of nearly all of a photo in black and white, and surely in colour (sepia is)
 DARKEST = 32  # level of the light parts below which a photo is not lightened in full to judge its colour
 
@@ -169,6 +177,55 @@ class Denoiser:
 
 def _levels(picture: np.ndarray) -> np.ndarray:
     return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+
+
+def light_gain(crop: np.ndarray, landmarks: np.ndarray | None = None) -> float:
+    """How many times as bright the face in a crop `[h, w, 3]` would be in good light: 1 for all that are well lit.
+    `landmarks [68, 2]`; None: the whole crop is judged. What counts is the brightest channel: in good light it is much
+    the same on dark and on light skin, so that nobody's skin is taken for dim light."""
+    face, (start, end) = None, CROP_LIGHTS
+    if landmarks is not None:
+        inner = cv2.convexHull(landmarks[17:].astype(np.int32))  # from the brows to the lips, without any background
+        mask = cv2.fillConvexPoly(np.zeros(crop.shape[:2], np.uint8), inner, 1)
+        if mask.any():
+            face, (start, end) = mask, FACE_LIGHTS
+    counts = cv2.calcHist([_brightest(crop)], [0], face, [256], [0, 256]).ravel()
+    shares = np.clip(np.cumsum(counts) / counts.sum(), start, end)
+    level = np.diff(shares, prepend=start) @ np.arange(256) / (end - start)  # the mean of the light parts
+    return float(np.clip((LIT / max(level, 1)) ** LIFT, 1, MOST_GAIN))
+
+
+def in_good_light(crop: np.ndarray, gain: float) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """A crop `[h, w, 3]` made `gain` times as bright, and what makes its cartoon `[k·h, k·w, 3]` as dim as the crop.
+
+    Lights are compressed where they would be clipped, and keep their hue. The cartoon is darkened as much as the crop
+    around was lightened, so that the style's own changes are not made stronger. Where that differs, at edges, which
+    drawings may move, pixels that are as light as compressed lights are darkened least, the others most.
+    """
+    if gain == 1:
+        return crop, lambda cartoon: cartoon
+    white, levels = max(gain * crop.max(), 255.0), np.arange(1, 256)
+    up = np.interp(gain * levels, (0, KNEE, white), (0, KNEE, 255)) / levels
+    down = np.interp(levels, SIDES, (1 / gain, 1))
+    up, down = (np.float32([factors[0], *factors]) for factors in (up, down))  # by the level of the brightest channel
+    light = _brightest(crop)
+
+    def put_back(cartoon: np.ndarray) -> np.ndarray:
+        if white == 255:  # nothing was compressed
+            return cv2.convertScaleAbs(cartoon, alpha=1 / gain)
+        around, size = np.ones((2 * round(SHIFT * len(crop)) + 1,) * 2, np.uint8), cartoon.shape[1::-1]
+        least, most = (cv2.resize(1 / cv2.LUT(pick(light, around), up), size) for pick in (cv2.erode, cv2.dilate))
+        return _times(cartoon, cv2.min(cv2.max(cv2.LUT(_brightest(cartoon), down), least), most))
+
+    return _times(crop, cv2.LUT(light, up)), put_back
+
+
+def _brightest(picture: np.ndarray) -> np.ndarray:  # of its channels, [h, w]
+    return reduce(cv2.max, cv2.split(picture))
+
+
+def _times(picture: np.ndarray, factor: np.ndarray) -> np.ndarray:  # [h, w, 3] by [h, w], rounded
+    return cv2.merge([cv2.multiply(channel, factor, dtype=cv2.CV_8U) for channel in cv2.split(picture)])
 
 
 def keep_grey(picture: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ def test_models_keep_grey_only_where_their_preset_says_so():
     stylizer, grey = dual(), faded(0.0)
     portrait = stylizer.fit(grey, (64, 64, 64, 64))
     tinted = next(stylizer.render([grey], portrait))
-    stylizer.style.preset = replace(stylizer.style.preset, keeps_grey=True)
+    stylizer.style.preset = replace(stylizer.style.preset, corrected=True)
     kept = next(stylizer.render([grey], portrait))
     assert colourfulness(tinted) > 1
     np.testing.assert_array_equal(kept, keep_grey(tinted, grey))

@@ -13,9 +13,10 @@ from model.faces.detect import find_landmarks
 from model.faces.landmarks import eye_centres
 from model.inference.stylizer import Stylizer
 from model.media.sample import PanSource, sample_portrait
-from model.tools.drawn_metrics import cheek_lightness, gradient_energy, l1, student_view
+from model.tools.drawn_metrics import cheek_lightness, cheek_pixels, gradient_energy, l1, student_view
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
+from model.training.drawn.raster import to_lab
 from model.training.drawn.styles import load_style
 from model.training.drawn.teacher import draw_full
 from tests.clips import mean_flicker
@@ -95,6 +96,10 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
+def lightness(picture: np.ndarray) -> float:
+    return float(to_lab(picture)[..., 0].mean())
+
+
 def eye_opening(landmarks: np.ndarray) -> float:
     """Mean height of the eyes over their distance."""
     heights = [landmarks[[a, b]].mean(0)[1] - landmarks[[c, d]].mean(0)[1]
@@ -153,6 +158,18 @@ def test_skin_is_neither_lightened_nor_darkened(results, photo, style):
     before = cheek_lightness(photo, find_landmarks(photo))
     after = cheek_lightness(results[style][1.0], find_landmarks(results[style][1.0]))
     assert abs(after - before) < (7 if style == "watercolour" else 5)  # paper lifts all skin
+
+
+@pytest.mark.parametrize("light", [0.2, 0.1])
+@pytest.mark.parametrize("style", STYLES)
+def test_in_dim_light_cheeks_do_not_burn_and_the_picture_stays_as_dim(stylizer, results, photo, style, light):
+    frame, bright, landmarks = sample_portrait(), results[style][1.0], find_landmarks(photo)
+    dim = np.round(light * frame).astype(np.uint8)
+    (drawn,) = stylizer.render([dim], stylizer.fit(frame), style=style, degree=1.0)
+    blush = [red / green for red, green, _ in (cheek_pixels(each, landmarks).mean(0) for each in (bright, drawn))]
+    assert abs(blush[1] / blush[0] - 1) < 0.1
+    lighter = lightness(drawn) - lightness(np.round(light * photo).astype(np.uint8))
+    assert abs(lighter) < (lightness(bright) - lightness(photo) if style == "watercolour" else 2)  # paper lightens all
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -148,6 +148,8 @@ class Scene:
             is_cut = self._tracker.is_cut
             for landmarks in found[len(self.people) :]:
                 self._add(frame, landmarks, fades_in=not is_cut)
+        elif frame.time is not None:  # the first frame is no exception: all are to be lit alike
+            found = [None] * len(found)
         views = [person.view(frame, face, is_cut) for person, face in zip(self.people, found, strict=True)]
         return Shot(replace(frame, state=self._state(found)), views)
 

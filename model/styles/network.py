@@ -1,7 +1,7 @@
 """VToonify networks as a style: loading, style codes, and the renderer of their crops."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
@@ -17,7 +17,7 @@ from model.common.devices import pick_device, pick_precision
 from model.common.errors import InputError
 from model.common.hub import ensure_file
 from model.common.tensors import to_tensor
-from model.effects import keep_grey
+from model.effects import in_good_light, keep_grey, light_gain
 from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
 from model.parsing.smooth import Smoother, load_flow
@@ -152,10 +152,11 @@ class VToonifyStyle(Style):
 
 
 class VToonifyRenderer:
-    """Renders crops in one style; see `CropRenderer`."""
+    """Renders crops of one person in one style; see `CropRenderer`."""
 
     def __init__(self, style: VToonifyStyle, w_plus: Tensor, degree: Degree, batch_size: int | None):
         self._style, self._w_plus = style, w_plus
+        self._face: np.ndarray | None = None  # the last landmarks in a crop
         if callable(degree) and style.network.has_degree:
             if style.compile:
                 raise InputError("--compile is for one style degree, not for one that changes: leave one of them out.")
@@ -178,11 +179,18 @@ class VToonifyRenderer:
 
     def _start_at(self, degree: float | None, crops: list[Crop]) -> Pending[np.ndarray]:
         self._renderer.use(self._style.fold(self._w_plus, degree))
-        pictures = np.stack([crop.rgb for crop in crops])
-        pending = self._renderer.start(pictures, self._parsing(crops))
-        if not self._style.preset.keeps_grey:
-            return pending
-        return lambda: [keep_grey(result, crop.rgb) for result, crop in zip(pending(), crops, strict=True)]
+        if not self._style.preset.corrected:
+            return self._renderer.start(np.stack([crop.rgb for crop in crops]), self._parsing(crops))
+        pictures, finish = zip(*map(self._prepared, crops), strict=True)
+        pending = self._renderer.start(np.stack(pictures), self._parsing(crops))
+        return lambda: [last(picture) for last, picture in zip(finish, pending(), strict=True)]
+
+    def _prepared(self, crop: Crop) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """What the network is shown of a crop, and what is done to the picture that it draws."""
+        if crop.landmarks is not None:  # else the face is where it was, as windows follow faces
+            self._face = crop.landmarks
+        lit, put_back = in_good_light(crop.rgb, light_gain(crop.rgb, self._face))
+        return lit, lambda picture: keep_grey(put_back(picture), crop.rgb)
 
     def _parsing(self, crops: list[Crop]) -> Tensor | None:  # [B, C, h, w]; None where the crops have none
         if not self._channels or crops[0].parsing is None:

@@ -36,7 +36,7 @@ class Preset:
     default_style: int = 26
     default_degree: float = 0.5
     steady: bool = False  # whether noise is taken out of videos first; published models get frames as they are
-    keeps_grey: bool = False  # whether black-and-white photos stay so: no style has a colour of its own to give
+    corrected: bool = False  # whether effects make up for what it was not taught: dim light, and black and white
     licence: str = AUTHORS_LICENCE
 
     @property
@@ -63,7 +63,7 @@ def _starter(name: str, folder: str, licence: str, mark: str = "") -> Preset:
         name, "dualstylegan", f"{folder}/vtoonify_s_d.pt", f"{folder}/{EXEMPLAR_FILE}",
         styles=4, style_names=("film", "ink", "painterly", "watercolour"), mark=mark,
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
-        steady=True, keeps_grey=True, licence=licence,
+        steady=True, corrected=True, licence=licence,
     )  # fmt: skip
 
 

@@ -70,12 +70,18 @@ def gradient_energy(picture: np.ndarray) -> float:
     return float(sum(np.abs(np.diff(picture, axis=axis)).mean() for axis in (0, 1)))
 
 
-def cheek_lightness(picture: np.ndarray, landmarks: np.ndarray) -> float:
-    """Mean L (0..100) of both cheeks of a picture RGB uint8, `landmarks [68, 2]`."""
+def cheek_pixels(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The pixels `[N, 3]` of both cheeks of a picture RGB uint8, `landmarks [68, 2]`."""
     mask = np.zeros(picture.shape[:2], np.uint8)
     for cheek in CHEEKS:
         cv2.fillConvexPoly(mask, cv2.convexHull(np.round(landmarks[list(cheek)]).astype(np.int32)), 1)
-    return float(to_lab(picture)[..., 0][mask > 0].mean()) if mask.any() else 0.0
+    return picture[mask > 0]
+
+
+def cheek_lightness(picture: np.ndarray, landmarks: np.ndarray) -> float:
+    """Mean L (0..100) of both cheeks, as `cheek_pixels`; 0 where they are not to be seen."""
+    cheeks = cheek_pixels(picture, landmarks)
+    return float(to_lab(cheeks[None])[..., 0].mean()) if len(cheeks) else 0.0
 
 
 @torch.no_grad()
