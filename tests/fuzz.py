@@ -343,7 +343,7 @@ class Worker:
 
     def result(self) -> dict[str, Any] | None:
         """What came of the case; None while it runs."""
-        is_late = time.monotonic() - self.since > WAITING + (self.done == 0) * WAITING
+        is_late = time.monotonic() - self.since > WAITING
         with suppress(EOFError, ConnectionResetError):
             if self.tasks.poll():
                 self.done += 1
@@ -372,9 +372,17 @@ class Worker:
             self.process = None
 
 
-def report(log: Path) -> bool:
-    """Print what the log has as a table by kind; whether anything was found."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """What is noted of each case."""
+    entries = []
+    for line in log.read_text().splitlines() if log.exists() else ():
+        with suppress(ValueError):  # it was being written when the power went
+            entries.append(json.loads(line))
+    return entries
+
+
+def report(entries: list[dict[str, Any]]) -> bool:
+    """Print what is noted as a table by kind; whether anything was found."""
     kinds = sorted({entry["kind"] for entry in entries})
     rows = [["kind", "cases", "done", "refused", *FOUND]]
     for kind in [*kinds, "all"]:
@@ -391,7 +399,7 @@ def main() -> None:
     cli.check_ranges(options)
     folder = Path(options.folder).absolute()
     options.folder, log, kinds = str(folder), folder / "log.jsonl", folder / "kinds"
-    os.environ |= {"HF_HUB_OFFLINE": "1", "AV_LOG_LEVEL": "quiet"}
+    os.environ |= {"HF_HUB_OFFLINE": "1", "SVT_LOG": "1"}
     if not kinds.is_dir():
         shutil.rmtree(folder / "making", ignore_errors=True)
         (folder / "making" / "kinds").mkdir(parents=True)
@@ -404,10 +412,10 @@ def main() -> None:
         return
     if not options.resume:
         log.unlink(missing_ok=True)
-    lines = log.read_text().splitlines() if log.exists() else []
-    if lines and json.loads(lines[0])["seed"] != options.seed:
-        raise InputError(f"the log in {folder} is of another seed: give --seed {json.loads(lines[0])['seed']}.")
-    done = {json.loads(line)["number"] for line in lines}
+    entries = read_log(log)
+    if entries and entries[0]["seed"] != options.seed:
+        raise InputError(f"the log in {folder} is of another seed: give --seed {entries[0]['seed']}.")
+    done = {entry["number"] for entry in entries}
     left = iter([number for number in range(options.count) if number not in done])
     workers = [Worker(number, options) for number in range(options.workers)]
     bar = tqdm(total=options.count, initial=len(done), unit="case")
@@ -433,7 +441,7 @@ def main() -> None:
         bar.close()
         for worker in workers:
             worker.stop()
-    if report(log):
+    if report(read_log(log)):
         sys.exit(1)
 
 
