@@ -190,7 +190,7 @@ def test_a_face_that_outgrows_the_frame_keeps_its_size_for_the_style():
             window = path.update(landmarks, i / 25)
             shown = window.shown
             sizes.add((window.width, window.height))
-            assert 50 < eyes_in(window, landmarks) < 96
+            assert 50 < eyes_in(window, landmarks) < 100
             assert shown.x >= -1e-6 and shown.x + shown.width / shown.scale <= SIZE[1] + 1e-6
             assert shown.y >= -1e-6 and shown.y + shown.height / shown.scale <= SIZE[0] + 1e-6
         assert isinstance(window, StyleWindow) and window.scale < shown.scale and len(sizes) == 1
@@ -270,7 +270,7 @@ def test_a_clip_that_begins_with_eyes_and_mouth_alone_shows_the_head_once_it_is_
         for i in range(120):
             landmarks = moved(0, scale=max(4.0 * 0.98**i, 1))[1]
             window = path.update(landmarks, i / 25)
-            assert 48 < eyes_in(window, landmarks) < 96
+            assert 48 < eyes_in(window, landmarks) < 100
         low, high = in_crop(window.shown, landmarks).min(axis=0), in_crop(window.shown, landmarks).max(axis=0)
         assert (low > 16).all() and (high < np.array([window.shown.width, window.shown.height]) - 16).all()
     _, landmarks = moved(0, x=100, y=100)
