@@ -21,6 +21,7 @@ from model.media.video_writer import Film, VideoSink, refined_tick
 SEGMENT = 128  # frames, which is what an interruption costs: five seconds of film, a minute of work on a CPU
 PARTS_SUFFIX = ".parts"  # of the folder beside a result that is being made in segments
 NOTES = "notes.json"  # the file in that folder that tells what they are
+VERSION = 2  # of what is noted: what an older program noted is begun anew
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class SegmentedSink(FrameSink):
         super().__init__(path, source)
         self._settings = {"keep_audio": keep_audio}
         self._folder = path.with_suffix(PARTS_SUFFIX)
-        self._made_of = json.loads(json.dumps(made_of))  # tuples come back as lists
+        self._made_of = json.loads(json.dumps(made_of | {"version": VERSION}))  # tuples come back as lists
         self._segments = self._noted()
         self._segment: VideoSink | None = None
         self.done = self.written = sum(segment.frames for segment in self._segments)
