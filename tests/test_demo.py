@@ -136,7 +136,7 @@ def test_limits_in_words_that_do_not_tell_where_the_server_keeps_files(tmp_path,
         (write_photo(tmp_path / "me.png", skimage.data.astronaut()[:300, :300]), "me.png has 300 × 300 pixels"),
         (make_clip(tmp_path / "b.mp4", [face_picture()] * 2), "b.mp4 has 192 × 192 pixels"),
         (long_clip, "a.mp4 lasts 3 seconds.*up to 1"),
-        (words, "no photo or video"),
+        (words, "it is text"),
     ]:
         with pytest.raises(InputError, match=told) as error:
             Studio("cpu", max_seconds=1).bring(path)

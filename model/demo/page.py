@@ -5,8 +5,8 @@ A handler gets the visitor's session and, by name, the values it works on; it yi
 
 import hashlib
 import html
-import io
 import logging
+import os
 import shutil
 import threading
 import time
@@ -22,8 +22,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.common.errors import InputError
+from model.common.files import bytes_of, write_whole
 from model.common.hub import fetched_bytes
-from model.common.weight_files import write_whole
 from model.demo.gallery import Gallery
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.faces.crop import DEFAULT_PADDING
@@ -74,15 +74,17 @@ class Page:
     def shown(self, picture: Image.Image) -> str:
         """A picture as a file, for components. Gradio's own file of the same picture would be written over while it is
         being sent to another visitor; those of files it copies are written once. They go after some minutes."""
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=SHOWN_QUALITY)
-        path = self._shown / f"{hashlib.sha256(data.getbuffer()).hexdigest()}.jpg"
+        data = bytes_of(picture.save, "JPEG", quality=SHOWN_QUALITY)
+        path = self._shown / f"{hashlib.sha256(data).hexdigest()}.jpg"
         self._shown.mkdir(parents=True, exist_ok=True)
         for old in self._shown.iterdir():
             with suppress(OSError):  # another thread was quicker
                 if old != path and time.time() - old.stat().st_mtime > SHOWN_SECONDS:
                     old.unlink()
-        write_whole(path, lambda partial: partial.write_bytes(data.getbuffer()))
+        try:
+            os.utime(path)  # it is young again
+        except FileNotFoundError:
+            write_whole(path, data)
         return str(path)
 
     def pictures(self) -> list[tuple[str, str]]:
