@@ -202,6 +202,13 @@ def test_names_that_the_terminal_cannot_show_are_no_reason_to_stop(stylize, monk
     assert (code, err) == (0, "") and Path("output/mé_vtoonify_d.jpg").exists()
 
 
+def test_a_folder_named_as_the_camera_goes_before_it(stylize):
+    Path("webcam").mkdir()
+    save_face("webcam/me.jpg")
+    code, out, err = stylize("webcam")
+    assert code == 0 and "webcam is a file or folder here" in err and "me.jpg → " in out
+
+
 def test_folders_patterns_and_files_of_one_name_never_collide(stylize, monkeypatch):
     Path("a").mkdir()
     Path("b").mkdir()
