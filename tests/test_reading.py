@@ -13,6 +13,7 @@ from PIL import Image
 
 from model.common.errors import InputError
 from model.media.files import AVIF_BRANDS, HEIF_BRANDS, MEDIA_SUFFIXES, PHOTO_FORMATS, open_frames
+from model.media.video_pictures import display_matrix, oriented
 from tests.clips import COLOURS, PATCH, copy, make_clip, patch_colours, patches, video_times
 
 BT2020_MATRIX = 9
@@ -235,3 +236,20 @@ def test_names_that_pillow_knows_are_taken_out_of_folders():
     Image.init()
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in (*PHOTO_FORMATS, "MPO")}
     assert known - MEDIA_SUFFIXES == {".pfm"}  # of floating point numbers without a range
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_pictures_with_side_data_that_has_no_name_are_turned_all_the_same(tmp_path, rotation):
+    class Unnamed:
+        def __init__(self, picture):
+            self.rotation = picture.rotation
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+    clip = make_clip(tmp_path / "c.mp4", [patches()], rotation=rotation)
+    with av.open(str(clip)) as container:
+        picture = next(container.decode(video=0))
+        wanted, found = (oriented(patches(), display_matrix(p)) for p in (picture, Unnamed(picture)))
+    np.testing.assert_array_equal(wanted, found)

@@ -1,5 +1,6 @@
 """Decoded pictures of a video as people see them: without combs, upright, with square pixels, in BT.709's colours."""
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -143,7 +144,11 @@ def square_pixel_size(picture: VideoFrame, aspect: Fraction | None) -> tuple[int
 
 def display_matrix(picture: VideoFrame) -> bytes | None:
     """How the container says that the picture is to be turned, for `oriented`."""
-    return picture.side_data.get(SideDataType.DISPLAYMATRIX)
+    try:
+        return picture.side_data.get(SideDataType.DISPLAYMATRIX)
+    except ValueError:  # FFmpeg knows kinds of side data that PyAV has no name for; the angle can be had without them
+        cosine, sine = (round(65536 * f(math.radians(picture.rotation))) for f in (math.cos, math.sin))
+        return np.int32([cosine, -sine, 0, sine, cosine, 0, 0, 0, 1 << 30]).tobytes()
 
 
 def oriented(rgb: np.ndarray, display_matrix: bytes | None) -> np.ndarray:
