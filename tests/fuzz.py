@@ -306,6 +306,7 @@ def run_case(case: Case, folder: Path, kinds: Path) -> dict[str, Any]:
 
 def work(number: int, options: Fuzz, tasks: Connection) -> None:
     """Run the cases that come, in a process of its own."""
+    os.setsid()  # Ctrl-C is for the parent, which ends this process
     folder = Path(options.folder).absolute()
     log = (folder / f"worker{number}.log").open("w")  # what libraries print, and where a crash was
     os.dup2(log.fileno(), 2)
