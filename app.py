@@ -17,8 +17,6 @@ from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
 
-MAX_SECONDS = 60.0
-
 
 @dataclass
 class Options:
@@ -28,7 +26,7 @@ class Options:
     server_port: int = option(0, "port to listen at; 0: the first free one from 7860 on", least=0, most=65535)
     share: bool = option(False, "also serve the page through Gradio's server, at an address for everybody")
     auth: list[str] = option([], "let in these visitors only", nargs="+", metavar="NAME:PASSWORD")
-    max_seconds: float = option(MAX_SECONDS, "longest video that visitors may bring, in seconds", least=1)
+    max_seconds: float = option(60.0, "longest video that visitors may bring, in seconds", least=1)
     max_megabytes: int = option(512, "largest file that visitors may upload", least=1)
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)

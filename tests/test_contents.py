@@ -52,6 +52,9 @@ def test_patterns_and_folders_leave_out_what_says_that_it_is_a_result(tmp_path):
         assert names(find_contents([wanted], tmp_path / "output")) == ["a.jpg", "b.mp4", "c_input.jpg"]
     named = str(tmp_path / "renamed.png")
     assert find_contents([named], tmp_path / "output") == [named], "what is named itself is meant"
+    Image.fromarray(face_picture()).save(tmp_path / ".d_input.12-0123abcd.partial.png")  # of a run that goes on
+    with pytest.raises(InputError, match="No file matches"):
+        find_contents([str(tmp_path / ".*")], tmp_path / "output")
     with pytest.raises(InputError, match="results of this program alone"):
         find_contents([str(tmp_path / "*_vtoonify_d.*")], tmp_path / "output")
 

@@ -157,7 +157,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
         show(getattr(parts[name], event)(**call(page.take, inputs={"upload": parts[name]})).success)
     show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, click=True)).success)
     show(parts["frame"].select(**call(page.pick, inputs={}, click=True)).success)
-    show(parts["face"].input(**call(page.person, inputs={})).success)
+    show(parts["face"].input(**call(page.face_chosen, inputs={})).success)
     for name in PADDINGS:
         parts[name].input(**call(page.frame))
     for name in (*PADDINGS, "degree"):

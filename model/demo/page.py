@@ -24,9 +24,9 @@ from tqdm import tqdm
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import fetched_bytes
+from model.common.sizes import DEFAULT_PADDING
 from model.demo.gallery import Gallery
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
-from model.faces.crop import DEFAULT_PADDING
 from model.inference.look import Look
 from model.inference.scene import Person
 from model.media.files import Frame, open_sink
@@ -162,7 +162,7 @@ class Page:
         """The frame was clicked at this pixel."""
         yield {"message": "", "face": self._visit(session)[1].nearest_face(*place)}
 
-    def person(self, session: str) -> Updates:
+    def face_chosen(self, session: str) -> Updates:
         """A face was chosen: what was told before is over."""
         yield {"message": ""}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.common import cli
 from model.common.errors import InputError
-from model.common.files import append_line
+from model.common.files import UNFINISHED, append_line
 from model.inference.limits import check_result
 from model.inference.options import Options
 from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, is_result, open_frames
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
-RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[a-z])(?:(?:\.\d+-[0-9a-f]{8})?\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[a-z])(?:\.partial)?")
 LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
@@ -158,8 +158,9 @@ def _is_made(path: Path, results: Path) -> bool:
     return bool(is_named and is_same_place(path.parent, results)) or is_result(path)
 
 
-def _is_content(path: Path) -> bool:  # a file, and no part of an unfinished result (see `media.resume`)
-    return path.is_file() and not (path.parent.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(path.parent.stem))
+def _is_content(path: Path) -> bool:  # a file, and neither an unfinished result nor a part of one (see `media.resume`)
+    is_part = path.parent.suffix == PARTS_SUFFIX and RESULT_NAME.fullmatch(path.parent.stem)
+    return path.is_file() and not (is_part or UNFINISHED.fullmatch(path.name))
 
 
 def result_names(contents: list[str], results: Path) -> list[str]:

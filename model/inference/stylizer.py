@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from model.common.errors import InputError
-from model.faces.crop import DEFAULT_PADDING, FaceCrop, StyleWindow, window_around
+from model.common.sizes import DEFAULT_PADDING
+from model.faces.crop import FaceCrop, StyleWindow, window_around
 from model.faces.detect import find_landmarks, search_face
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop, Degree, Style, in_batches

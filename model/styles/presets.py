@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.common.errors import InputError
-from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, SHIPPED
+from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, PARSER_FILE, SHIPPED
 from model.common.tables import plain_table
 from model.config import Backbone, GeneratorConfig
 
@@ -32,7 +32,7 @@ class Preset:
     degree: float | None = None  # the only one that the model was trained for
     colour_transfer: bool = False  # whether the result takes the exemplar's colours, too
     style_encoder: str | None = "encoder.pt"
-    parser: str | None = "faceparsing.pth"
+    parser: str | None = PARSER_FILE
     default_style: int = 26
     default_degree: float = 0.5
     steady: bool = False  # whether noise is taken out of videos first; published models get frames as they are
@@ -162,8 +162,8 @@ def describe_checkpoint(path: str | Path) -> Preset:
         exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
         style=int(style) if style else None, default_style=int(style or Preset.default_style),
         degree=float(degree) if degree else None, colour_transfer=colour is not None,
-        style_encoder="encoder.pt" if codes_fit else None,
-        parser="faceparsing.pth" if config.parsing_channels else None,
+        style_encoder=Preset.style_encoder if codes_fit else None,
+        parser=Preset.parser if config.parsing_channels else None,
         steady=not config.parsing_channels, licence="of whoever trained it",
     )  # fmt: skip
 
