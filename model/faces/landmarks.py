@@ -71,13 +71,19 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
 def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
     """Corners of the tilted square, float64 `[4, 2]`: top left, bottom left, bottom right, top right of the face."""
     left_eye, right_eye = eye_centres(landmarks)
-    mouth, eyes = _eyes_and_mouth(landmarks)[2], (left_eye + right_eye) / 2
-    down = mouth - eyes
-    x = _across(left_eye, right_eye, mouth)
-    x *= max(2.0 * math.dist(left_eye, right_eye), 1.8 * math.hypot(*down)) / math.hypot(*x)
+    x = _across(left_eye, right_eye, _eyes_and_mouth(landmarks)[2])
+    centre, side = portrait_square(landmarks)
+    x *= side / 2 / math.hypot(*x)
     y = np.array((-x[1], x[0]))
-    centre = eyes + 0.1 * down
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def portrait_square(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre (x, y) and side, in pixels, of the square that FFHQ shows of a face."""
+    left_eye, right_eye, mouth = _eyes_and_mouth(landmarks)
+    eyes = (left_eye + right_eye) / 2
+    side = 2 * max(2.0 * math.dist(left_eye, right_eye), 1.8 * math.dist(mouth, eyes))
+    return eyes + 0.1 * (mouth - eyes), side
 
 
 def _with_border(image: Image.Image, corners: np.ndarray, side: float) -> tuple[Image.Image, np.ndarray]:

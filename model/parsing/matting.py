@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from model.common.tensors import to_tensor
 from model.common.weight_files import load_network
+from model.faces.landmarks import portrait_square
 
 WEIGHTS = Path(__file__).parents[2] / "checkpoint" / "drawn" / "matte.pt"
 SIDE = 128  # of the portraits that the network was trained on
+ROOM = 1.25  # side of what the network is given around a face, in sides of an FFHQ portrait
 WIDTHS = (16, 24, 40, 64, 64)
 
 
@@ -55,9 +57,23 @@ def load_matte(path: str | Path = WEIGHTS) -> MatteNet:
 _network = cache(load_matte)
 
 
-@torch.inference_mode()
 def person_matte(rgb: np.ndarray) -> np.ndarray:
     """Matte [H, W] float32 in [0, 1] of the person in a portrait [H, W, 3] uint8. Deterministic."""
-    small = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    matte = torch.sigmoid(_network()(to_tensor(small)[None]))[0, 0].numpy()
-    return cv2.resize(matte, (rgb.shape[1], rgb.shape[0]))
+    return cv2.resize(_matte(cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)), (rgb.shape[1], rgb.shape[0]))
+
+
+def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """As `person_matte`, for any framing of a face with landmarks `[68, 2]`: the network gets it in the framing that it was
+    trained on, and a little more around."""
+    centre, side = portrait_square(landmarks)
+    scale = SIDE / (ROOM * side)
+    matrix = np.float32([[scale, 0, SIDE / 2 - scale * centre[0]], [0, scale, SIDE / 2 - scale * centre[1]]])
+    smooth = cv2.GaussianBlur(rgb, (0, 0), 0.5 / scale) if scale < 1 else rgb
+    matte = _matte(cv2.warpAffine(smooth, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
+    size, flags = rgb.shape[1::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+    return cv2.warpAffine(matte, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+@torch.inference_mode()
+def _matte(small: np.ndarray) -> np.ndarray:
+    return torch.sigmoid(_network()(to_tensor(small)[None]))[0, 0].numpy()

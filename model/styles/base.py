@@ -88,6 +88,15 @@ class Style(ABC):
         """
 
 
+def constant_or_curve(style: Style, degree: Degree) -> Callable[[Fraction | None], float | None]:
+    """The degree at a time, None in a photo, as the style allows it. InputError for one outside [0, 1]: a constant one at
+    once, one of a curve when it is its turn."""
+    if callable(degree) and style.degree() is not None:
+        return lambda time: style.degree(degree(time or Fraction(0)))
+    constant = style.degree(None if callable(degree) else degree)
+    return lambda time: constant
+
+
 def in_batches(
     items: Iterator[Item], batch: Callable[[], int], start: Callable[[list[Item]], Pending[Result]], in_flight: int
 ) -> Iterator[tuple[Item, Result]]:

@@ -21,7 +21,7 @@ from model.effects import in_good_light, keep_grey, light_gain
 from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
 from model.parsing.smooth import Smoother, load_flow
-from model.styles.base import Crop, Degree, MapsOf, Pending, Style
+from model.styles.base import Crop, Degree, MapsOf, Pending, Style, constant_or_curve
 from model.styles.presets import Preset, choose_preset, resolve_style
 from model.styles.renderer import Renderer
 from model.vtoonify import VToonify
@@ -157,13 +157,9 @@ class VToonifyRenderer:
     def __init__(self, style: VToonifyStyle, w_plus: Tensor, degree: Degree, batch_size: int | None):
         self._style, self._w_plus = style, w_plus
         self._face: np.ndarray | None = None  # the last landmarks in a crop
-        if callable(degree) and style.network.has_degree:
-            if style.compile:
-                raise InputError("--compile is for one style degree, not for one that changes: leave one of them out.")
-            self._degree_at = lambda time: style.degree(degree(time or Fraction(0)))
-        else:
-            constant = style.degree(None if callable(degree) else degree)
-            self._degree_at = lambda time: constant
+        if callable(degree) and style.network.has_degree and style.compile:
+            raise InputError("--compile is for one style degree, not for one that changes: leave one of them out.")
+        self._degree_at = constant_or_curve(style, degree)
         self._channels = style.parsing_channels
         parser = style.parser if self._channels else None
         self._renderer = Renderer(parser, style.device, style.dtype, batch_size, style.tile, style.compile)

@@ -1,0 +1,78 @@
+"""From guides to a painting, on the CPU (Numba) or on CUDA (PyTorch): the same picture to the last bit."""
+
+import threading
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.common import cli
+from model.styles.example import styleblit
+from model.styles.example.exemplar import Exemplar
+from model.styles.example.guides import Guides
+from model.styles.example.seeds import Seeds
+from model.styles.example.styleblit import CELL, Weights
+
+SLOW = 2.0  # seconds after which the first call tells why
+_kernels = threading.Lock()  # Numba's threads may not be called from two threads at a time
+
+
+def paint(
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, back: np.ndarray, seeds: Seeds,
+    device: torch.device, weights: Weights = Weights(),
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`, and where each pixel is copied from, (x, y),
+    int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them, which places beyond S lead back into S."""
+    offsets = seeds.offsets(guides, places, back, exemplar.guides, exemplar.table)
+    run = _on_cuda if device.type == "cuda" else _on_cpu
+    return run(exemplar, guides, places, seeds, offsets, device, weights)
+
+
+def _on_cpu(
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, seeds: Seeds, offsets: np.ndarray, device: torch.device,
+    weights: Weights,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    from model.styles.example import kernels
+
+    source = exemplar.guides
+    numbers = (weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack)
+    with _kernels:
+        field = kernels.blit(
+            places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table,
+            CELL, seeds.levels, seeds.places, offsets, *map(np.float32, numbers),
+        )  # fmt: skip
+        return kernels.vote(field, exemplar.picture, 1), field
+
+
+def _on_cuda(
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, seeds: Seeds, offsets: np.ndarray, device: torch.device,
+    weights: Weights,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def on_device(array: np.ndarray) -> Any:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    source = exemplar.guides
+    field = styleblit.blit(
+        on_device(places), [on_device(each) for each in (guides.labels, guides.appearance, guides.trust)],
+        [on_device(each) for each in (source.labels, source.appearance)], on_device(exemplar.table), seeds.levels,
+        on_device(seeds.places), on_device(offsets), weights, styleblit.Torch(device),
+    )  # fmt: skip
+    picture = styleblit.vote(field, on_device(exemplar.picture), 1, styleblit.Torch(device))
+    return picture.cpu().numpy(), field.cpu().numpy()
+
+
+def warm_up(exemplar: Exemplar) -> None:
+    """Make the exemplar's table, and compile what is not compiled yet; what takes long is told."""
+    told = threading.Timer(SLOW, cli.say, ["compiling the painting engine for this machine, once: about half a minute"])
+    told.daemon = True
+    told.start()
+    try:
+        with _kernels:
+            exemplar.table  # noqa: B018 - made by its first reader
+        guides = exemplar.guides
+        small = Guides(*(each[:16, :16].copy() for each in (guides.labels, guides.appearance, guides.trust)))
+        places = np.zeros((16, 16, 2), np.float32)
+        back = np.zeros((*guides.size, 2), np.float32)
+        paint(exemplar, small, places, back, Seeds(guides.size), torch.device("cpu"))
+    finally:
+        told.cancel()

@@ -1,0 +1,127 @@
+"""What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail, area."""
+
+import cv2
+import numpy as np
+
+from model.faces.landmarks import face_size
+from model.styles.example.exemplar import Exemplar
+from model.styles.example.guides import BROAD, FEATURES, HAIR, SKIN, Guides
+from model.styles.painters.subject import EYES
+
+OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
+OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
+DETAIL = 0.35  # how much of the relief that the painting lacks, as of glasses, is laid over it
+LIT, LIGHT_SKIN = 85, 195.0  # percentile of skin that is its lit part, and the grey level of that of light skin
+TONES = (0.35, 0.85), (0.6, 1.0)  # of a person's lit skin by that of light skin, and of the painted skin by the exemplar's
+TONE_STEADY = 0.9  # share of the tone in the frame before
+COLOURFUL = 26.0  # chroma of an exemplar's face, in Lab, from which on its tone is its own
+
+
+def mouth_opening(landmarks: np.ndarray) -> float:
+    """Height by width of the mouth's inside."""
+    height = np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).mean()
+    return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
+
+
+def eye_opening(eye: np.ndarray) -> float:
+    """Height by width of an eye, landmarks `[6, 2]` (the eye aspect ratio)."""
+    heights = np.linalg.norm(eye[1:3] - eye[[5, 4]], axis=1).mean()
+    return float(heights / max(np.linalg.norm(eye[0] - eye[3]), 1))
+
+
+def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes are
+    open; None where there are none."""
+    mask, around = np.zeros(size, np.float32), face_size(landmarks)
+    shut = np.interp(mouth_opening(exemplar), OPEN_MOUTH, (1, 0))
+    share = shut * np.interp(mouth_opening(landmarks), OPEN_MOUTH, (0, 1))
+    if share > 0:
+        cv2.fillPoly(mask, [landmarks[60:].round().astype(np.int32)], float(share))
+    for eye in EYES:
+        wide = np.interp(eye_opening(exemplar[eye]), OPEN_EYE, (0, 1))
+        share = wide * np.interp(eye_opening(landmarks[eye]), OPEN_EYE, (1, 0))
+        if share > 0:
+            own = np.zeros(size, np.uint8)
+            cv2.fillPoly(own, [landmarks[eye].round().astype(np.int32)], 255)
+            side = 2 * round(0.13 * around) + 1
+            own = cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+            mask = np.maximum(mask, own.astype(np.float32) * (share / 255))
+    return cv2.GaussianBlur(mask, (0, 0), max(0.02 * around, 0.7)) if mask.any() else None
+
+
+class Finish:
+    """Finishes the pictures of one person painted as an exemplar; keep_tone: whether skin is as light as it is."""
+
+    def __init__(self, exemplar: Exemplar, keep_tone: bool):
+        self._exemplar, self._keep_tone = exemplar, keep_tone
+        self._shade: float | None = None
+        skin = exemplar.guides.labels >= SKIN
+        grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
+        self._shares = _shares(grey[skin])
+        self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
+
+    def __call__(
+        self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, lacking: np.ndarray, gain: float
+    ) -> np.ndarray:  # fmt: skip
+        """RGB uint8 `[h, w, 3]`. lacking: relief of the photo that the painting has not, float32 `[h, w]`; gain: how
+        many times as light the photo is to be taken for good light."""
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        skin = (guides.labels >= SKIN).astype(np.uint8)
+        result = painted.astype(np.float32)
+        mask = missing_parts(landmarks, self._exemplar.landmarks, guides.size)
+        if mask is not None and skin.any():
+            result += mask[..., None] * (self._as_light_as(grey, grey[skin > 0]) - result)
+        soft = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), max(0.03 * face_size(landmarks), 1))
+        detail = lacking * soft if mask is None else lacking * soft * (1 - mask)
+        result += (DETAIL * 2) * detail[..., None]
+        result = np.clip(result, 0, 255).astype(np.uint8)
+        return self._toned(result, grey, guides, soft, gain) if self._keep_tone else result
+
+    def _as_light_as(self, grey: np.ndarray, skin: np.ndarray) -> np.ndarray:
+        """The exemplar's colours of skin and features that are as light there as the photo is here: float32."""
+        levels = np.interp(_shares(skin), self._shares, np.arange(256))
+        return self._colours[np.clip(levels, 0, 255).astype(np.uint8)][grey]
+
+    def _toned(self, rgb: np.ndarray, grey: np.ndarray, guides: Guides, soft: np.ndarray, gain: float) -> np.ndarray:
+        """The painted skin as much darker than the exemplar's as the person's is than light skin."""
+        skin = grey[guides.labels == SKIN]
+        if len(skin) == 0:
+            return rgb
+        own = gain * float(np.percentile(skin, LIT)) / LIGHT_SKIN
+        tone = float(np.interp(own, *TONES))
+        self._shade = tone if self._shade is None else TONE_STEADY * self._shade + (1 - TONE_STEADY) * tone
+        return (rgb * (1 - soft[..., None] * (1 - self._shade))).clip(0, 255).astype(np.uint8)
+
+
+def _shares(levels: np.ndarray) -> np.ndarray:
+    """Which part of grey levels is up to each of 256: float64 `[256]`."""
+    return np.cumsum(np.bincount(levels, minlength=256)) / max(len(levels), 1)
+
+
+def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their neighbours."""
+    counts = np.bincount(grey, minlength=256).astype(np.float64)
+    sums = np.stack([np.bincount(grey, rgb[:, k], minlength=256) for k in range(3)], axis=1)
+    kernel = np.exp(-0.5 * (np.arange(-24, 25) / 8) ** 2)
+    counts = np.convolve(counts, kernel, "same") + 1e-6
+    sums = np.stack([np.convolve(sums[:, k], kernel, "same") for k in range(3)], axis=1)
+    colours = sums / counts[:, None]
+    known = np.nonzero(counts > 1)[0]
+    if len(known) == 0:
+        return np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1)
+    return np.stack([np.interp(np.arange(256), known, colours[known, k]) for k in range(3)], axis=1).astype(np.float32)
+
+
+def is_colourful(exemplar: Exemplar) -> bool:
+    """Whether the face of an exemplar has strong colours of its own."""
+    lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[exemplar.guides.labels >= SKIN].astype(np.float32)
+    return len(lab) > 0 and float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()) > COLOURFUL
+
+
+def head_mask(guides: Guides, parts: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Soft mask float32 `[h, w]` of the head: the person down to the chin and a little below, fading."""
+    person = cv2.resize(parts[..., 0], guides.size[::-1], interpolation=cv2.INTER_LINEAR)
+    around = face_size(landmarks)
+    head = np.isin(guides.labels, (HAIR, SKIN, FEATURES)).astype(np.float32)
+    below = np.interp(np.arange(guides.size[0]), (landmarks[8, 1] + 0.1 * around, landmarks[8, 1] + 0.7 * around), (1, 0))
+    return person * cv2.GaussianBlur(head, (0, 0), max(BROAD, 0.03 * around)) * below[:, None].astype(np.float32)

@@ -1,0 +1,145 @@
+"""The engine in Numba, parallel on the CPU; `styleblit` is the reference for `blit` and `vote`, and says what they do.
+
+Compiled at the first call and kept in the cache beside this file (or in the user's, where that can't be written).
+"""
+
+import numpy as np
+from numba import njit, prange
+
+FAR = np.float32(1e9)
+
+
+@njit(parallel=True, cache=True)
+def best_matches(appearance, labels, sources, starts, bins, reach, stride, position_weight, appearance_weight):
+    """Table of best matches `[rows, columns, 5, bins, 2]` int16 (x, y).
+
+    For each square of S, label and step of appearance: the pixel near `starts` (x, y; int16 `[rows, columns, 5,
+    2]`) that looks like it, of the label that `sources` names in its stead. reach, stride: of the search, and the weights: for each label.
+    """
+    height, width = appearance.shape
+    rows, columns = starts.shape[:2]
+    step = 256 // bins
+    table = np.zeros((rows, columns, len(sources), bins, 2), np.int16)
+    for line in prange(rows):
+        row, best = np.int64(line), np.empty(bins, np.float32)
+        for column in range(columns):
+            for kind in range(len(sources)):
+                x0, y0 = np.int64(starts[row, column, kind, 0]), np.int64(starts[row, column, kind, 1])
+                best[:] = FAR
+                entry = table[row, column, kind]
+                for y in range(max(0, y0 - reach[kind]), min(height, y0 + reach[kind] + 1), stride[kind]):
+                    for x in range(max(0, x0 - reach[kind]), min(width, x0 + reach[kind] + 1), stride[kind]):
+                        if labels[y, x] != sources[kind]:
+                            continue
+                        error = position_weight[kind] * np.float32(abs(y - y0) + abs(x - x0))
+                        own = np.int64(appearance[y, x]) // step
+                        if error < best[own]:
+                            best[own] = error
+                            entry[own, 0], entry[own, 1] = x, y
+                # A match for one step serves the next ones, too, at the price of their difference.
+                price = appearance_weight[kind] * np.float32(step)
+                for own in range(1, bins):
+                    if best[own - 1] + price < best[own]:
+                        best[own] = best[own - 1] + price
+                        entry[own, 0], entry[own, 1] = entry[own - 1, 0], entry[own - 1, 1]
+                for own in range(bins - 2, -1, -1):
+                    if best[own + 1] + price < best[own]:
+                        best[own] = best[own + 1] + price
+                        entry[own, 0], entry[own, 1] = entry[own + 1, 0], entry[own + 1, 1]
+                if best[0] >= FAR:  # there is nothing of that label
+                    entry[:, 0], entry[:, 1] = x0, y0
+    return table
+
+
+@njit(cache=True, inline="always")
+def _nearest(x, y, seeds, level):
+    start, rows, columns = np.int64(level[0]), np.int64(level[1]), np.int64(level[2])
+    row, column = np.int64(np.floor(y / np.float32(level[3]))), np.int64(np.floor(x / np.float32(level[3])))
+    best, chosen = np.float32(3e38), start
+    for down in range(-1, 2):
+        r = min(max(row + down, 0), rows - 1)
+        for across in range(-1, 2):
+            c = min(max(column + across, 0), columns - 1)
+            number = start + r * columns + c
+            dx, dy = seeds[number, 0] - x, seeds[number, 1] - y
+            distance = dx * dx + dy * dy
+            if distance < best:
+                best, chosen = distance, number
+    return chosen
+
+
+@njit(parallel=True, cache=True)
+def blit(
+    places, labels, appearance, trust, source_labels, source_appearance, table, cell, levels, seeds, offsets,
+    near, far, alike, mismatch, threshold, slack,
+):  # fmt: skip
+    """As `styleblit.blit`, int16 `[h, w, 2]`."""
+    height, width = labels.shape
+    source_height, source_width = source_labels.shape
+    step, half = 256 // table.shape[3], cell // 2
+    field = np.empty((height, width, 2), np.int16)
+    for line in prange(height):
+        y = np.int64(line)
+        for x in range(width):
+            place_x, place_y = places[y, x, 0], places[y, x, 1]
+            kind, own = labels[y, x], np.int64(appearance[y, x])
+            by_position = far[kind] + (near[kind] - far[kind]) * (np.float32(trust[y, x]) / np.float32(255))
+            is_found, least = False, slack[kind] * threshold
+            for number in range(len(levels)):
+                seed = _nearest(place_x, place_y, seeds, levels[number])
+                there_x, there_y = x + np.int64(offsets[seed, 0]), y + np.int64(offsets[seed, 1])
+                if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
+                    continue
+                away = abs(place_x - np.float32(there_x)) + abs(place_y - np.float32(there_y))
+                unlike = np.float32(abs(own - np.int64(source_appearance[there_y, there_x])))
+                error = by_position * away + alike[kind] * unlike + mismatch[kind, source_labels[there_y, there_x]]
+                if error < least:
+                    field[y, x, 0], field[y, x, 1] = there_x, there_y
+                    is_found, least = True, error
+                if error < threshold:
+                    break
+            if not is_found:
+                row = min(max(np.int64(np.floor(place_y / cell)), 0), table.shape[0] - 1)
+                column = min(max(np.int64(np.floor(place_x / cell)), 0), table.shape[1] - 1)
+                match = table[row, column, kind, own // step]
+                there_x = match[0] + np.int64(np.floor(place_x - np.float32(column * cell + half) + np.float32(0.5)))
+                there_y = match[1] + np.int64(np.floor(place_y - np.float32(row * cell + half) + np.float32(0.5)))
+                field[y, x, 0] = min(max(there_x, 0), source_width - 1)
+                field[y, x, 1] = min(max(there_y, 0), source_height - 1)
+    return field
+
+
+@njit(parallel=True, cache=True)
+def vote(field, picture, radius):
+    """As `styleblit.vote`; where all patches are of one chunk, they agree, and one pixel is all."""
+    height, width = field.shape[:2]
+    source_height, source_width = picture.shape[:2]
+    result = np.empty((height, width, 3), np.uint8)
+    for line in prange(height):
+        y = np.int64(line)
+        for x in range(width):
+            own_x, own_y = np.int64(field[y, x, 0]), np.int64(field[y, x, 1])
+            red, green, blue, count, agree = 0, 0, 0, 0, True
+            for down in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
+                for across in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
+                    there = field[y + down, x + across]
+                    there_x, there_y = np.int64(there[0]) - across, np.int64(there[1]) - down
+                    agree &= there_x == own_x and there_y == own_y
+            if agree:
+                for channel in range(3):
+                    result[y, x, channel] = picture[own_y, own_x, channel]
+                continue
+            for down in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
+                for across in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
+                    there = field[y + down, x + across]
+                    there_x, there_y = np.int64(there[0]) - across, np.int64(there[1]) - down
+                    if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
+                        continue
+                    red += np.int64(picture[there_y, there_x, 0])
+                    green += np.int64(picture[there_y, there_x, 1])
+                    blue += np.int64(picture[there_y, there_x, 2])
+                    count += 1
+            result[y, x, 0] = (2 * red + count) // (2 * count)
+            result[y, x, 1] = (2 * green + count) // (2 * count)
+            result[y, x, 2] = (2 * blue + count) // (2 * count)
+    return result

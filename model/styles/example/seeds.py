@@ -1,0 +1,83 @@
+"""Seeds of chunks and where these are copied from, through a clip.
+
+Seeds lie in the exemplar, so that they move with the face. What a seed was once matched with it keeps as long as that
+fits, and the offset of its chunk as long as it is right to a pixel: strokes neither swim nor flicker.
+"""
+
+import numpy as np
+
+from model.styles.example.guides import Guides
+from model.styles.example.styleblit import COARSEST, FINEST, matches
+
+NONE = -(2**14)  # offset of a seed that is not in T
+DRAWINGS = 8.0  # a second that boiling strokes are drawn anew, as in films drawn by hand
+HELD = 24  # levels of appearance by which a match may be off and is kept
+STILL = 0.8  # pixels by which the offset of a chunk may be off and is kept
+INVERSIONS = 2  # steps of the search for where in T a seed lies
+
+
+class Seeds:
+    """Seeds in an exemplar of `size` (H, W). boil: how much strokes may change from drawing to drawing, from 0 to 1.
+
+    levels: int32 `[L, 4]` and places: float32 `[N, 2]`, as `styleblit.blit` takes them.
+    """
+
+    def __init__(self, size: tuple[int, int], boil: float = 0.0):
+        self._boil, self._drawing, self._matches, self._offsets = boil, None, None, None
+        self._size = np.array(size[::-1])
+        levels, cells, start = [], [], 0
+        for side in (2**level for level in range(COARSEST, FINEST - 1, -1)):
+            rows, columns = -(-size[0] // side), -(-size[1] // side)
+            levels.append((start, rows, columns, side))
+            start += rows * columns
+            row, column = np.mgrid[:rows, :columns]
+            cells.append(np.stack([column, row, np.full_like(row, side)], axis=-1).reshape(-1, 3))
+        self.levels, self._cells = np.array(levels, np.int32), np.concatenate(cells)
+        self._usual = np.random.default_rng(0).random((start, 2))
+        self.places = self._placed(self._usual)
+
+    def _placed(self, shares: np.ndarray) -> np.ndarray:
+        """Seeds at these shares of their cells, on whole pixels: float32 `[N, 2]`."""
+        places = (self._cells[:, :2] + shares) * self._cells[:, 2:]
+        return np.minimum(places, self._size - 1).astype(int).astype(np.float32)
+
+    def draw(self, time: float) -> None:
+        """Begin the drawing of that time, in seconds: with boiling strokes, seeds move and forget some of their matches."""
+        drawing = int(time * DRAWINGS)
+        if self._boil > 0 and drawing != self._drawing:
+            self._drawing, random = drawing, np.random.default_rng(drawing)
+            share = np.float32(self._boil)
+            self.places = self._placed(self._usual + share * (random.random(self._usual.shape) - self._usual))
+            if self._matches is not None:
+                self._matches[random.random(len(self._matches)) < share] = NONE
+
+    def offsets(
+        self, guides: Guides, places: np.ndarray, back: np.ndarray, source: Guides, table: np.ndarray
+    ) -> np.ndarray:  # fmt: skip
+        """Offsets (x, y) int16 `[N, 2]` from T to S of the chunks of all seeds.
+
+        places: of T in S, and back: of S in T, float32 (x, y) for each pixel; source: the guides of S.
+        """
+        last = np.array(guides.size[::-1]) - 1
+        column, row = self.places.astype(int).T
+        found = back[row, column]
+        for _ in range(INVERSIONS):
+            x, y = np.clip(found.round(), 0, last).astype(int).T
+            found = found + (self.places - places[y, x])
+        x, y = np.clip(found.round(), 0, last).astype(int).T
+        labels, appearance = guides.labels[y, x], guides.appearance[y, x]
+        best = matches(self.places, labels, appearance, table)
+        if self._matches is not None:
+            x, y = np.clip(self._matches, 0, self._size - 1).T
+            is_kept = np.abs(source.appearance[y, x].astype(int) - appearance) <= HELD
+            is_kept &= (source.labels[y, x] == labels) & (self._matches[:, 0] > NONE)
+            best = np.where(is_kept[:, None], self._matches, best)
+        self._matches = best
+        exact = best - found
+        offsets = np.floor(exact + 0.5)
+        if self._offsets is not None:
+            is_kept = (np.abs(exact - self._offsets) < STILL).all(axis=1)
+            offsets = np.where(is_kept[:, None], self._offsets, offsets)
+        self._offsets = offsets
+        is_outside = (np.abs(found - np.clip(found, 0, last)) > 1).any(axis=1)
+        return np.where(is_outside[:, None], NONE, offsets).astype(np.int16)
