@@ -20,7 +20,7 @@ def main() -> None:
     # Imported here: Ctrl-C while that goes on is no traceback.
     from model.inference.batch import run
     from model.inference.options import Options
-    from model.styles.presets import list_presets
+    from model.styles.catalog import list_presets
 
     options = cli.parse(Options, __doc__)
     if options.list_styles:

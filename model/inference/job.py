@@ -32,17 +32,17 @@ def make_stylizer(options: Options) -> Stylizer:
     """Load the model that the options ask for. What it cannot render is reported before any frame is read."""
     names = "precision", "exstyle_path", "style_encoder_path", "faceparsing_path", "tile", "compile"
     settings = {name: getattr(options, name) for name in names}
-    stylizer = Stylizer.from_preset(options.ckpt, device="cpu" if options.cpu else options.device, **settings)
+    stylizer = Stylizer.from_preset(options.preset, device="cpu" if options.cpu else options.device, **settings)
     style = stylizer.style
     if options.backbone not in (None, style.backbone):
         kind = f"a {style.backbone} model" if style.backbone else "no VToonify model"
-        raise InputError(f"{options.ckpt} is {kind}: leave --backbone {options.backbone} out.")
+        raise InputError(f"{options.preset} is {kind}: leave --backbone {options.backbone} out.")
     if options.parsing_map_path and not style.parsing_channels:
-        raise InputError(f"{options.ckpt} uses no parsing maps: leave --parsing_map_path out.")
+        raise InputError(f"{options.preset} uses no parsing maps: leave --parsing_map_path out.")
     unused = [  # the published program takes them all the same
         f"--{field.name}" for field in fields(options)
         if not set((field.metadata.get("needs") or "").split()) <= style.uses
-        and getattr(options, field.name) not in (None, False)
+        and getattr(options, field.name) != field.default
     ]  # fmt: skip
     if unused:
         cli.say(f"{style.name} has no use for {', '.join(unused)}: left aside")
@@ -53,9 +53,9 @@ def make_stylizer(options: Options) -> Stylizer:
 
 def load_other(stylizer: Stylizer, options: Options, preset: str) -> Stylizer:
     """The model of a preset for one of several people: `stylizer` for --ckpt itself, others with their own files."""
-    if preset == options.ckpt:
+    if preset == options.preset:
         return stylizer
-    own = {"style_id": None, "exstyle_path": None, "style_encoder_path": None, "faceparsing_path": None}
+    own = {"style_id": None, "style_image": None, "exstyle_path": None, "style_encoder_path": None, "faceparsing_path": None}
     return make_stylizer(replace(options, ckpt=preset, **own))
 
 

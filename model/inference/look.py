@@ -1,15 +1,16 @@
 """How a result is to look: the options that command line, page and programs share, and what a style degree may be."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from model.common.cli import check_ranges, option
 from model.common.errors import InputError
 from model.common.sizes import DEFAULT_PADDING
-from model.styles.presets import BY_NAME
+from model.styles.catalog import BY_NAME
 
 STEP = 0.01  # degrees on a curve are multiples of this, so that frames of one degree are rendered together
 _POINT = re.compile(r"([^@]+)@([^@]+?)s?")
@@ -20,7 +21,8 @@ class Look:
     """How a result is to look, for command line, page and `--resume`; `needs` names entries of `Style.uses`."""
 
     style_id: str | None = option(
-        None, "style of a D model, as a number or by name; nothing: the preset's own", needs="exemplars"
+        None, "a style by name (oil, ink: see --list_styles), or by its number in a D model; nothing: the preset's own",
+        needs="exemplars",
     )
     style_degree: str | float | None = option(
         None, "from 0 (the photo, nearly) to 1 (the full style); or a curve as 0@0s,1@3s; nothing: the preset's own",
@@ -29,9 +31,22 @@ class Look:
     # Without the photo's code, all colours are the style's anyway.
     color_transfer: bool = option(False, "take the colours of the style, too (D models)", needs="exemplars code")
     no_scale_image: bool = option(False, "take the whole frame at its own size instead of a crop around the face")
-    padding: list[int] = option(
-        list(DEFAULT_PADDING), "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes",
-        nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
+    boil: float = option(
+        0.0, "how much brush strokes change from drawing to drawing in videos, as in films drawn by hand; 0: they stay",
+        least=0, most=1, needs="strokes",
+    )  # fmt: skip
+    style_size: float = option(1.0, "how many times as large strokes are", least=0.5, most=2, needs="strokes")
+    example_area: str = option(
+        "picture", "what is painted: the whole picture, or the head alone in the frame as it is",
+        choices=["picture", "head"], needs="strokes",
+    )  # fmt: skip
+    keep_tone: str = option(
+        "auto", "skin as light or dark as it is, where a picture is the style; auto: for pictures without strong colours",
+        choices=["auto", "on", "off"], needs="picture",
+    )  # fmt: skip
+    padding: list[int] | None = option(
+        None, "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes; nothing: what the "
+        f"style has, {' '.join(map(str, DEFAULT_PADDING))} for models", nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
     )  # fmt: skip
     crop: str = option(
         "auto", "in videos: follow the face as it moves, or fixed, as published; auto: follow, but fixed with "
@@ -62,6 +77,14 @@ class Look:
     def follows(self) -> bool:
         """Whether the crop moves with the face of a video."""
         return self.crop == "follow" or (self.crop == "auto" and not self.no_scale_image)
+
+    def effects(self, uses: frozenset[str]) -> dict[str, Any]:
+        """The options that only some styles have, for one that `uses` these: arguments of `Style.renderer`."""
+        needs = {field.name: set((field.metadata["needs"] or "").split()) for field in fields(Look)}
+        return {
+            name: getattr(self, name) for name, needed in needs.items()
+            if needed and needed <= uses and name not in ("style_id", "style_degree")
+        }  # fmt: skip
 
     def check(self) -> None:
         """Raise InputError for values that cannot work."""

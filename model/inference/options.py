@@ -1,6 +1,6 @@
 """What style_transfer.py can be told. One dataclass owns each default; the command line is derived from its fields."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, FLOW_FILE
 from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
-from model.styles.presets import choose_preset, resolve_style
+from model.styles.catalog import DEFAULT, choose_preset, preset_with
+from model.styles.names import resolve_style
 
 NOT_LIVE = (  # for files only
     "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio",
@@ -26,7 +27,10 @@ class Options(Look):
         [], "photos, videos, folders or glob patterns, or webcam; nothing: the sample portrait", nargs="+", free=True,
         bare=True,
     )  # fmt: skip
-    ckpt: str = option("starter", "preset (see --list_styles) or file of a VToonify model")
+    ckpt: str | None = option(
+        None, f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}"
+    )
+    style_image: str | None = option(None, "a picture of a face as the style: the portrait is painted as in it")
     output_path: str = option("output", "folder for the results; it is made", free=True)
     scale_image: bool = option(False, "scale the face to the model's size and crop around it (the default)")
     device: str = option("auto", "where to compute", choices=DEVICES, free=True)
@@ -65,6 +69,11 @@ class Options(Look):
     list_styles: bool = option(False, "list the presets and stop")
 
     @property
+    def preset(self) -> str:
+        """What --ckpt, --style_image and --style_id name together, as `choose_preset` takes it."""
+        return self.style_image or self.ckpt or (self.style_id and preset_with(self.style_id)) or DEFAULT
+
+    @property
     def camera(self) -> int | None:
         """The number of the camera that `webcam` or `webcam:1` names; None for files. InputError for anything else.
 
@@ -92,7 +101,13 @@ class Options(Look):
     @property
     def choices(self) -> dict[int, Choice]:
         """What --styles says of each person, by number. Raises InputError for anything else."""
-        return parse_styles(self.styles) if self.styles else {}
+        choices = parse_styles(self.styles) if self.styles else {}
+        if choices:
+            known = choose_preset(self.preset).style_names
+            for number, choice in choices.items():
+                if choice.preset is None and choice.style not in known and choice.style is not None:
+                    choices[number] = replace(choice, preset=preset_with(choice.style))
+        return choices
 
     def facts(self, content: str) -> dict[str, Any]:
         """All that the result of a file depends on, as JSON can hold it: the file, the look, the models' files.
@@ -103,7 +118,7 @@ class Options(Look):
         given = {name: value for name, value in asdict(self).items() if name not in free}
         named = [value for name, value in given.items() if name.endswith("_path") and value]
         files = [path if Path(path).exists() else CHECKPOINTS / path for path in named]  # as they are loaded
-        for preset in {self.ckpt, *(choice.preset for choice in self.choices.values())} - {None}:
+        for preset in {self.preset, *(choice.preset for choice in self.choices.values())} - {None}:
             files += [CHECKPOINTS / file for file in choose_preset(preset).files]
         return {
             "content": content,
@@ -127,6 +142,8 @@ class Options(Look):
             (self.parsing_map_path and self.preview, f"--parsing_map_path and --preview exclude {one}"),
             (self.parsing_map_path and self.crop == "follow", "--parsing_map_path is for --crop fixed: use --smooth."),
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
+            (self.style_image and self.ckpt, f"--style_image and --ckpt exclude {one}"),
+            (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),
             (self.cpu and self.device not in ("auto", "cpu"), f"--cpu and --device {self.device} contradict {one}"),
             (self.virtual_camera and not is_live, "--virtual_camera is for --content webcam: leave one of them out."),
             (self.lost and not is_live and not self.follows, f"--lost {self.lost} is for --crop follow: leave it out."),
@@ -138,8 +155,8 @@ class Options(Look):
         ):
             if is_wrong:
                 raise InputError(told)
-        if not Path(self.ckpt).exists():
-            preset = choose_preset(self.ckpt)
+        if not Path(self.preset).exists():
+            preset = choose_preset(self.preset)
             if preset.style_names and self.style_id is not None and not self.exstyle_path:
                 resolve_style(preset.style_names, self.style_id)
         last = max(self.choices, default=0)

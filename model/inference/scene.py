@@ -82,8 +82,8 @@ class TrackedPerson:
         self.needs_landmarks = style.needs_landmarks
         self.arrived, self.first_seen = arrived, None if first_seen is None else first_seen.tolist()
         self.renderer = style.renderer(
-            self.portrait.code, exemplar=own.style_id, degree=own.degree, color_transfer=own.color_transfer,
-            batch_size=own.batch_size or None,
+            self.portrait.code, exemplar=own.style_id, degree=own.degree, batch_size=own.batch_size or None,
+            **own.effects(style.uses),
         )  # fmt: skip
         self.full_frame = FullFrame(look.full_frame) if look.full_frame else None
         wanted = style.denoises if look.steady == "auto" else look.steady == "on"

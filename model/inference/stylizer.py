@@ -14,12 +14,11 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from model.common.errors import InputError
-from model.common.sizes import DEFAULT_PADDING
 from model.faces.crop import FaceCrop, StyleWindow, window_around
 from model.faces.detect import find_landmarks, search_face
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop, Degree, Style, in_batches
-from model.styles.network import VToonifyStyle
+from model.styles.catalog import choose_preset
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
 Padding = tuple[int, int, int, int]
@@ -43,10 +42,10 @@ class Stylizer:
 
     @classmethod
     def from_preset(cls, name: str = "starter", **settings: Any) -> Self:
-        """Load a preset by name, or a checkpoint by path; missing published files are fetched.
+        """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are fetched.
 
         Args:
-            name: preset (`--list_styles` lists them) or path of a VToonify checkpoint.
+            name: preset (`--list_styles` lists them), path of a VToonify checkpoint, of a picture, or of a painter's .toml.
             device: auto, cpu, cuda or mps.
             precision: auto, bf16, fp16 or fp32.
             exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's; a model that needs no
@@ -56,7 +55,7 @@ class Stylizer:
 
         Raises InputError: unknown preset, missing or wrong file, device not there.
         """
-        return cls(VToonifyStyle.load(name, **settings))
+        return cls(choose_preset(name).load(**settings))
 
     @property
     def scale(self) -> int:
@@ -64,14 +63,15 @@ class Stylizer:
         return self.style.scale
 
     def fit(
-        self, frame: Frame | np.ndarray, padding: Padding = DEFAULT_PADDING, scale_image: bool = True,
+        self, frame: Frame | np.ndarray, padding: Padding | None = None, scale_image: bool = True,
         landmarks: np.ndarray | None = None,
     ) -> Portrait:  # fmt: skip
         """Find the face in a frame and what the style has to know of it, once for a clip.
 
         Args:
             frame: RGB uint8 `[H, W, 3]`, or a Frame.
-            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64.
+            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64; None:
+                the style's.
             scale_image: scale the face to the size the style wants and crop; else take the whole frame.
             landmarks: `[68, 2]` when they are known already.
 
@@ -87,13 +87,13 @@ class Stylizer:
         return Portrait(crop, self.style.encode(rgb, landmarks), landmarks, getattr(frame, "time", None))
 
     def crop_around(
-        self, landmarks: np.ndarray, frame_size: tuple[int, int], padding: Padding = DEFAULT_PADDING
+        self, landmarks: np.ndarray, frame_size: tuple[int, int], padding: Padding | None = None
     ) -> FaceCrop | StyleWindow:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
-        return window_around(landmarks, frame_size, tuple(padding), self.style.eye_distance)
+        return window_around(landmarks, frame_size, tuple(padding or self.style.padding), self.style.eye_distance)
 
     def fit_source(
-        self, source: FrameSource, padding: Padding = DEFAULT_PADDING, scale_image: bool = True
+        self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True
     ) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
         frame, landmarks = self.find_face(source, scale_image)
@@ -105,7 +105,7 @@ class Stylizer:
 
     def render(
         self, frames: Iterable[FrameLike], portrait: Portrait, *, style: int | str | None = None, degree: Degree = None,
-        color_transfer: bool = False, batch_size: int | None = None, parsing_maps: Iterable[np.ndarray] | None = None,
+        batch_size: int | None = None, parsing_maps: Iterable[np.ndarray] | None = None, **effects: Any,
     ) -> Iterator[FrameLike]:  # fmt: skip
         """Yield the stylised crops of frames, `scale` times as large, in order; a batch is taken ahead, on CUDA two.
 
@@ -114,15 +114,15 @@ class Stylizer:
             portrait: from `fit`.
             style: index or name of the exemplar (variant D).
             degree: style degree in [0, 1], or a function that gives it for the time of a Frame in seconds (variant D).
-            color_transfer: take the exemplar's colours, too (variant D).
             batch_size: frames at a time (fewer where memory is short); None: as many as fit on CUDA, 1 elsewhere.
             parsing_maps: smoothed parsing logits `[19, H, W]`, one a frame, instead of parsing each frame.
+            effects: options that the style has: color_transfer (variant D), boil, style_size, keep_tone, example_area.
 
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
         renderer = self.style.renderer(
-            portrait.code, exemplar=style, degree=degree, color_transfer=color_transfer, batch_size=batch_size
+            portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects
         )
         crop = portrait.crop
         crops = ((frame, Crop(crop.apply(rgb_of(frame)), time=getattr(frame, "time", None))) for frame in frames)

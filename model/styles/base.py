@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from model.common.sizes import DEFAULT_PADDING
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pending = Callable[[], Sequence[Result]]  # results that are being computed: calling it waits until they are there
@@ -49,7 +51,9 @@ class Style(ABC):
     eye_distance: float  # pixels between the eyes in the crops it wants
     backbone: str | None = None  # of a VToonify model: what --backbone insists on
     parsing_channels = 0  # of the parsing maps it is given beside each crop; 0: it takes none
-    uses: frozenset[str] = frozenset()  # of degree, exemplars, code (of the photo), parser: what options `need`
+    padding: tuple[int, int, int, int] = DEFAULT_PADDING  # room left, right, above and below the eyes, at 64 px between them
+    # Of degree, exemplars, code (of the photo), parser, strokes, picture (as the style): what options `need`.
+    uses: frozenset[str] = frozenset()
     exemplar_names: Sequence[str] = ()  # the looks to choose from, if there are several
     denoises = False  # whether a video's noise is taken out of its crops first, unless told otherwise
     needs_code = False  # whether `encode` needs a face
@@ -79,13 +83,46 @@ class Style(ABC):
 
     @abstractmethod
     def renderer(
-        self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, color_transfer: bool = False,
-        batch_size: int | None = None,
+        self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
+        **effects: Any,
     ) -> CropRenderer:  # fmt: skip
         """A renderer for one person with a `code` from `encode`; batch_size None: as many crops at a time as is best.
 
-        color_transfer: take the exemplar's colours, too. InputError for an exemplar or a degree that does not exist.
+        effects: options of the look that the style `uses`, by name. InputError for an exemplar or a degree that does not
+        exist.
         """
+
+
+class Preset(ABC):
+    """Something that has a name: a style, or several of one model or kind. It is free of torch; `load` is not."""
+
+    name: str
+    licence: str  # of its weights or pictures, in a few words
+    style_names: Sequence[str] = ()  # of the looks to choose from, where they tell something
+    mark = ""  # tells its looks from those of the same names in another one
+    single_style = False  # whether there is one look, whatever is asked for
+    colour_transfer = False  # whether results take the colours of the style anyway
+    variant: str  # what kind it is, in a word for lists
+
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """What `catalog.choose_preset` makes this preset of: a name or a path."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """All files that it needs, below the checkpoint folder unless absolute."""
+        return ()
+
+    @property
+    def choices(self) -> tuple[str, str, str]:
+        """Its looks, degrees and colours, in words for lists."""
+        return ", ".join(self.style_names), "0-1 (1)", "of the style"
+
+    @abstractmethod
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        """The style. settings: precision and so on, which a kind without a use for them leaves aside. InputError where
+        it can't be had."""
 
 
 def constant_or_curve(style: Style, degree: Degree) -> Callable[[Fraction | None], float | None]:

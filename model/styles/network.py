@@ -22,7 +22,8 @@ from model.faces.landmarks import align_face
 from model.folded import FoldedVToonify
 from model.parsing.smooth import Smoother, load_flow
 from model.styles.base import Crop, Degree, MapsOf, Pending, Style, constant_or_curve
-from model.styles.presets import Preset, choose_preset, resolve_style
+from model.styles.names import resolve_style
+from model.styles.presets import VToonifyPreset
 from model.styles.renderer import Renderer
 from model.vtoonify import VToonify
 
@@ -33,7 +34,7 @@ class VToonifyStyle(Style):
     """A VToonify model with its exemplars, style encoder and face parser. Build it with `load`."""
 
     def __init__(
-        self, preset: Preset, network: VToonify, exemplars: dict[str, np.ndarray] | None = None,
+        self, preset: VToonifyPreset, network: VToonify, exemplars: dict[str, np.ndarray] | None = None,
         style_encoder: nn.Module | None = None, parser: nn.Module | None = None, device: str = "auto",
         precision: str = "auto", tile: bool = False, compile: bool = False,
     ):  # fmt: skip
@@ -59,15 +60,14 @@ class VToonifyStyle(Style):
 
     @classmethod
     def load(
-        cls, name: str = "starter", *, device: str = "auto", precision: str = "auto", exstyle_path: str | None = None,
+        cls, preset: VToonifyPreset, *, device: str = "auto", precision: str = "auto", exstyle_path: str | None = None,
         style_encoder_path: str | None = None, faceparsing_path: str | None = None, tile: bool = False,
         compile: bool = False,
     ) -> Self:  # fmt: skip
-        """Load a preset by name, or a checkpoint by path. Arguments and errors as in `Stylizer.from_preset`."""
+        """Load a preset. Arguments and errors as in `Stylizer.from_preset`."""
         pick_precision(precision, pick_device(device))
         if tile and compile:
             raise InputError("--tile and --compile exclude each other: give one of them.")
-        preset = choose_preset(name)
         helpers = [
             (exstyle_path, preset.exemplars, checkpoints.load_exemplars),
             (style_encoder_path, preset.style_encoder, checkpoints.load_style_encoder),
@@ -77,7 +77,7 @@ class VToonifyStyle(Style):
         network.keep_what_renders()
         config = network.config
         if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
-            raise InputError(f"{preset.file} holds another kind of model than {name}: delete it, or give its path.")
+            raise InputError(f"{preset.file} holds another kind of model than {preset.name}: delete it, or give its path.")
         loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers]
         return cls(preset, network, *loaded, device=device, precision=precision, tile=tile, compile=compile)
 
@@ -133,7 +133,7 @@ class VToonifyStyle(Style):
 
     def renderer(
         self, code: Tensor | None, *, exemplar: int | str | None = None, degree: Degree = None,
-        color_transfer: bool = False, batch_size: int | None = None,
+        batch_size: int | None = None, color_transfer: bool = False,
     ) -> "VToonifyRenderer":  # fmt: skip
         return VToonifyRenderer(self, self.style_code(code, exemplar, color_transfer), degree, batch_size)
 

@@ -1,16 +1,14 @@
 """Which VToonify models there are, and which styles and degrees they take."""
 
-import difflib
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from model.common.errors import InputError
-from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, PARSER_FILE, SHIPPED
-from model.common.tables import plain_table
+from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, PARSER_FILE
 from model.config import Backbone, GeneratorConfig
+from model.styles.base import Preset, Style
 
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 # How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer.
@@ -18,7 +16,7 @@ PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
 
 
 @dataclass(frozen=True)
-class Preset:
+class VToonifyPreset(Preset):
     """A model and all that is needed to run it. Files are below the checkpoint folder unless absolute."""
 
     name: str
@@ -40,26 +38,52 @@ class Preset:
     licence: str = AUTHORS_LICENCE
 
     @property
+    def source(self) -> str:
+        return self.file
+
+    @property
     def files(self) -> list[str]:
-        """All files that the preset needs."""
         return [file for file in (self.file, self.exemplars, self.style_encoder, self.parser) if file is not None]
 
+    @property
+    def single_style(self) -> bool:
+        return self.style is not None
 
-def _dual(name: str, collection: str, stem: str, styles: int, default_style: int, **fixed) -> Preset:
+    @property
+    def variant(self) -> str:
+        return "T" if self.backbone == "toonify" else "D"
+
+    @property
+    def choices(self) -> tuple[str, str, str]:
+        if self.backbone == "toonify":
+            return "collection", "-", "-"
+        last = f"0-{self.styles - 1}" if self.styles else "any"
+        several = ", ".join(self.style_names) or f"{last} ({self.default_style})"
+        style = several if self.style is None else f"{self.style} only"
+        degree = f"{self.degree} only" if self.degree is not None else f"0-1 ({self.default_degree})"
+        return style, degree, "of the style" if self.colour_transfer else "of the photo"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model.styles.network import VToonifyStyle  # it loads torch
+
+        return VToonifyStyle.load(self, device=device, **settings)
+
+
+def _dual(name: str, collection: str, stem: str, styles: int, default_style: int, **fixed) -> VToonifyPreset:
     """A published model of variant D; `fixed`: what it was trained for alone."""
     folder = f"vtoonify_d_{collection}/"
     files = folder + f"{stem}.pt", folder + EXEMPLAR_FILE
-    return Preset(name, "dualstylegan", *files, styles, default_style=default_style, **fixed)
+    return VToonifyPreset(name, "dualstylegan", *files, styles, default_style=default_style, **fixed)
 
 
-def _toonify(collection: str) -> Preset:
+def _toonify(collection: str) -> VToonifyPreset:
     """A published model of variant T: one collection style, no exemplars."""
-    return Preset(f"{collection}-t", "toonify", f"vtoonify_t_{collection}/vtoonify.pt")
+    return VToonifyPreset(f"{collection}-t", "toonify", f"vtoonify_t_{collection}/vtoonify.pt")
 
 
-def _starter(name: str, folder: str, licence: str, mark: str = "") -> Preset:
+def _starter(name: str, folder: str, licence: str, mark: str = "") -> VToonifyPreset:
     """A model that comes with this project: four styles that a drawn teacher taught."""
-    return Preset(
+    return VToonifyPreset(
         name, "dualstylegan", f"{folder}/vtoonify_s_d.pt", f"{folder}/{EXEMPLAR_FILE}",
         styles=4, style_names=("film", "ink", "painterly", "watercolour"), mark=mark,
         colour_transfer=True, style_encoder=None, parser=None, default_style=0, default_degree=1.0,
@@ -95,90 +119,33 @@ PRESETS = (  # the starters, and the models that the authors of VToonify publish
 )  # fmt: skip
 
 SHORT_NAMES = {"caricature": "caricature-s039-d0.5", "illustration": "illustration-s054-c"}  # no model of all styles
-BY_NAME = {preset.name: preset for preset in PRESETS}
-BY_NAME |= {short: BY_NAME[name] for short, name in SHORT_NAMES.items()}
 
 
-def choose_preset(ckpt: str) -> Preset:
-    """What `--ckpt` means: a preset's name, the path of a checkpoint, or the path where a preset's file belongs.
-
-    Raises InputError, with close matches, when it is none of these.
-    """
-    if ckpt in BY_NAME:
-        return BY_NAME[ckpt]
-    path = Path(ckpt)
-    if path.exists():
-        return describe_checkpoint(path)
-    if preset := _preset_of(path) or _preset_of(CHECKPOINTS / path):
-        return preset
-    if path.suffix or len(path.parts) > 1:
-        raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
-    raise InputError(f"There is no preset {ckpt!r}{_did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
-
-
-def _preset_of(path: Path) -> Preset | None:
+def preset_of(path: Path) -> VToonifyPreset | None:
     """The preset whose file belongs at this path."""
     place = os.path.realpath(path)  # Path.resolve() fails on a link to itself
     return next((preset for preset in PRESETS if os.path.realpath(CHECKPOINTS / preset.file) == place), None)
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), list(known), n=4, cutoff=0.4)
-    return f", perhaps {' or '.join(close)}" if close else ""
-
-
-def list_presets(folder: str | Path = CHECKPOINTS) -> str:
-    """Table of all presets for `--list_styles`; `folder` is the checkpoint folder."""
-    rows = [("preset", "variant", "style", "degree", "colours", "files")]
-    for preset in PRESETS:
-        choices = ("T", "collection", "-", "-")
-        if preset.backbone != "toonify":
-            last = f"0-{preset.styles - 1}" if preset.styles else "any"
-            several = ", ".join(preset.style_names) or f"{last} ({preset.default_style})"
-            style = several if preset.style is None else f"{preset.style} only"
-            degree = f"{preset.degree} only" if preset.degree is not None else f"0-1 ({preset.default_degree})"
-            choices = ("D", style, degree, "of the style" if preset.colour_transfer else "of the photo")
-        missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
-        absent = "missing" if Path(preset.file).parts[0] in SHIPPED else "to be fetched"
-        rows.append((preset.name, *choices, absent if missing else "on disk"))
-    return plain_table(rows)
-
-
-def describe_checkpoint(path: str | Path) -> Preset:
+def describe_checkpoint(path: str | Path) -> VToonifyPreset:
     """A preset for the model in `path`: variant and sizes from the file, style and degree from a `PUBLISHED_NAME`."""
     from model.checkpoints import read_vtoonify_config  # it loads torch, which a wrong name should not wait for
 
     path = Path(path).absolute()
     config = read_vtoonify_config(path)
-    if preset := _preset_of(path):
+    if preset := preset_of(path):
         return preset
     is_dual = config.backbone == "dualstylegan"
     named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
     style, degree, colour = named.groups() if named else (None, None, None)
     published = GeneratorConfig()
     codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
-    return Preset(
+    return VToonifyPreset(
         path.stem, config.backbone, str(path),
         exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
-        style=int(style) if style else None, default_style=int(style or Preset.default_style),
+        style=int(style) if style else None, default_style=int(style or VToonifyPreset.default_style),
         degree=float(degree) if degree else None, colour_transfer=colour is not None,
-        style_encoder=Preset.style_encoder if codes_fit else None,
-        parser=Preset.parser if config.parsing_channels else None,
+        style_encoder=VToonifyPreset.style_encoder if codes_fit else None,
+        parser=VToonifyPreset.parser if config.parsing_channels else None,
         steady=not config.parsing_channels, licence="of whoever trained it",
     )  # fmt: skip
-
-
-def resolve_style(names: Iterable[str], style_id: int | str) -> str:
-    """The full name of an exemplar, given its index or its name with or without extension. InputError if it is none."""
-    names = list(names)
-    stems = [Path(name).stem for name in names]
-    if style_id in names:
-        return style_id
-    if re.fullmatch(r"-?\d+", str(style_id)):
-        if 0 <= int(style_id) < len(names):
-            return names[int(style_id)]
-        raise InputError(f"There is no style {int(style_id)}; this model has styles 0 to {len(names) - 1}.")
-    if style_id in stems:
-        return names[stems.index(style_id)]
-    close = _did_you_mean(str(style_id), stems)
-    raise InputError(f"There is no style {style_id!r}{close}; this model has styles 0 to {len(names) - 1}.")

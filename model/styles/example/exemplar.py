@@ -15,9 +15,9 @@ from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
 from model.styles.example.guides import BACKGROUND, CLOTHES, HAIR, LABELS, SKIN, Guides, guides_of, parts_of
+from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
-LANDMARKS_SUFFIX = ".landmarks.txt"  # of the file beside a style picture that says where its face is: 68 lines `x y`
 EYE_DISTANCES = 120.0, 240.0  # a picture is resized so that its eyes are so far apart, in pixels
 LARGEST, MOST_ENLARGED = 2.0e6, 3.0  # pixels of a picture that is worked with, and times it is enlarged at most
 LEAST_SIDE, LEAST_EYES = 64, 12.0  # pixels of a picture, and between its eyes
@@ -144,8 +144,22 @@ def load_exemplar(path: str | Path) -> Exemplar:
     landmarks = landmarks_for(path, rgb)
     if face_size(landmarks) < LEAST_EYES:
         raise InputError(f"{path} shows a face too small to paint from: cut it out, or take a larger picture.")
-    exemplar = Exemplar(rgb, landmarks, path.name)
+    exemplar = Exemplar(rgb, landmarks, path.stem, likeness=_likeness_of(path, rgb))
     return resized_by(exemplar, usual_scale(exemplar))
+
+
+def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
+    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is another.
+    """
+    photo = path.with_name(path.stem + PHOTO_SUFFIX)
+    if not photo.is_file():
+        return None
+    with open_frames(photo) as source:
+        likeness = source.first.rgb
+    (height, width), own = rgb.shape[:2], likeness.shape[:2]
+    if abs(own[0] * width - own[1] * height) > max(height, width) * 2:
+        raise InputError(f"{photo} is of another shape than {path}: give the photo that it was painted from, or move it.")
+    return _resized(likeness, (width, height))
 
 
 def landmarks_for(path: Path, rgb: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import BROAD, FEATURES, HAIR, SKIN, Guides
+from model.styles.example.guides import SKIN, Guides
 from model.styles.painters.subject import EYES
 
 OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
@@ -116,12 +116,3 @@ def is_colourful(exemplar: Exemplar) -> bool:
     """Whether the face of an exemplar has strong colours of its own."""
     lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[exemplar.guides.labels >= SKIN].astype(np.float32)
     return len(lab) > 0 and float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()) > COLOURFUL
-
-
-def head_mask(guides: Guides, parts: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Soft mask float32 `[h, w]` of the head: the person down to the chin and a little below, fading."""
-    person = cv2.resize(parts[..., 0], guides.size[::-1], interpolation=cv2.INTER_LINEAR)
-    around = face_size(landmarks)
-    head = np.isin(guides.labels, (HAIR, SKIN, FEATURES)).astype(np.float32)
-    below = np.interp(np.arange(guides.size[0]), (landmarks[8, 1] + 0.1 * around, landmarks[8, 1] + 0.7 * around), (1, 0))
-    return person * cv2.GaussianBlur(head, (0, 0), max(BROAD, 0.03 * around)) * below[:, None].astype(np.float32)

@@ -21,11 +21,13 @@ class Subject:
     rgb: np.ndarray
     landmarks: np.ndarray | None
     matte: np.ndarray
+    strokes: float = 1.0  # how many times as large strokes are to be
 
     @cached_property
     def eye_distance(self) -> float:
-        """Pixels between the eyes: what the sizes of strokes are measured in."""
-        return USUAL_FACE * max(self.rgb.shape[:2]) if self.landmarks is None else face_size(self.landmarks)
+        """Pixels between the eyes, or more for larger strokes: what the sizes of strokes are measured in."""
+        size = USUAL_FACE * max(self.rgb.shape[:2]) if self.landmarks is None else face_size(self.landmarks)
+        return self.strokes * size
 
     @cached_property
     def face(self) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from model.common.errors import InputError
+from model.styles.painters.presets import SHIPPED, painter_names
 from model.styles.painters.subject import Subject
 
-SHIPPED = Path(__file__).parent
 PLAIN_NAME = re.compile(r"[a-z0-9_-]+")
 
 
@@ -27,11 +27,6 @@ class Painter(Protocol):
 def between(least: float, most: float) -> Any:
     """Field of a painter's dataclass: a number, or a list of numbers, from `least` to `most`."""
     return dataclasses.field(metadata={"least": least, "most": most})
-
-
-def painter_names() -> list[str]:
-    """Names of the painters that come with the project."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
 def load_painter(name_or_path: str | Path) -> Painter:

@@ -1,0 +1,58 @@
+"""All that `--ckpt`, `--style_id` and `--style_image` can name: painters, pictures as styles, VToonify models.
+
+Free of torch: what needs it, loads it. A further kind of style has presets of its own, which are named here.
+"""
+
+from pathlib import Path
+
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS, SHIPPED
+from model.common.tables import plain_table
+from model.media.files import MEDIA_SUFFIXES
+from model.styles import presets as networks
+from model.styles.base import Preset
+from model.styles.example.presets import EXEMPLARS, PicturePreset
+from model.styles.names import did_you_mean
+from model.styles.painters.presets import PAINTERS, PainterPreset
+
+DEFAULT = "starter"
+PRESETS: tuple[Preset, ...] = (PAINTERS, EXEMPLARS, *networks.PRESETS)  # as lists show them
+BY_NAME = {preset.name: preset for preset in PRESETS}
+BY_NAME |= {short: BY_NAME[name] for short, name in networks.SHORT_NAMES.items()}
+
+
+def choose_preset(ckpt: str) -> Preset:
+    """What `--ckpt` means: a preset's name, the path of a checkpoint or where a preset's file belongs, a picture as a
+    style, or a painter's values.
+
+    Raises InputError, with close matches, when it is none of these.
+    """
+    if ckpt in BY_NAME:
+        return BY_NAME[ckpt]
+    path = Path(ckpt)
+    if path.suffix.lower() == ".toml":
+        return PainterPreset(path)
+    if path.suffix.lower() in MEDIA_SUFFIXES:
+        return PicturePreset(path)
+    if path.exists():
+        return networks.describe_checkpoint(path)
+    if preset := networks.preset_of(path) or networks.preset_of(CHECKPOINTS / path):
+        return preset
+    if path.suffix or len(path.parts) > 1:
+        raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
+    raise InputError(f"There is no preset {ckpt!r}{did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
+
+
+def preset_with(style: str) -> str | None:
+    """The first preset that has a look of this name; None where none has."""
+    return next((preset.name for preset in PRESETS if style in preset.style_names), None)
+
+
+def list_presets(folder: str | Path = CHECKPOINTS) -> str:
+    """Table of all presets for `--list_styles`; `folder` is the checkpoint folder."""
+    rows = [("preset", "variant", "style", "degree", "colours", "files")]
+    for preset in PRESETS:
+        missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
+        absent = "missing" if missing and Path(missing[0]).parts[0] in SHIPPED else "to be fetched"
+        rows.append((preset.name, preset.variant, *preset.choices, absent if missing else "on disk"))
+    return plain_table(rows)

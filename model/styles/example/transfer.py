@@ -1,0 +1,70 @@
+"""Frames of one person, painted as an exemplar: guides → chunks → finish. What it keeps from frame to frame is the order of
+strokes."""
+
+import cv2
+import numpy as np
+import torch
+
+from model.effects import light_gain
+from model.faces.landmarks import face_size
+from model.styles.example import engine
+from model.styles.example.exemplar import Exemplar, resized_by
+from model.styles.example.finish import Finish
+from model.styles.example.guides import BACKGROUND, guides_of, levels_between, mirrored, positions, with_levels
+from model.styles.example.seeds import Seeds
+from model.styles.example.styleblit import Weights
+from model.styles.painted import mixed
+
+FITTING = 0.8, 1.25  # eye distance of a face by that of the exemplar, for which this one is taken as it is
+LACKING = 1.5  # pixels of blur of the relief that is compared
+
+
+class Transfer:
+    """Paints frames as `exemplar`, whose strokes were made `strokes` times as large. boil, keep_tone: as the options;
+    weights: of the guides. State is of one person."""
+
+    def __init__(
+        self, exemplar: Exemplar, device: torch.device, strokes: float = 1.0, boil: float = 0.0, keep_tone: bool = False,
+        weights: Weights = Weights(),
+    ):  # fmt: skip
+        self._whole, self._device, self._strokes = exemplar, device, strokes
+        self._boil, self._keep_tone, self._weights = boil, keep_tone, weights
+        self._exemplar: Exemplar | None = None
+        self._levels: np.ndarray | None = None
+        self._gain: float | None = None
+
+    def __call__(
+        self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0,
+        background: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `guides.parts_of`; background: the affine
+        matrix `[2, 3]` to pixels of the exemplar behind the person, where it is known."""
+        self._fit(face_size(landmarks))
+        source = self._exemplar.guides
+        plain = guides_of(rgb, landmarks, parts)
+        self._levels = mixed(self._levels, levels_between(plain, source))
+        guides = with_levels(plain, self._levels)
+        places = positions(guides.size, landmarks, self._exemplar.landmarks)
+        if background is not None:
+            rows, columns = np.nonzero(guides.labels == BACKGROUND)
+            places[rows, columns] = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ background.T
+        places = mirrored(places, source.size)
+        back = positions(source.size, self._exemplar.landmarks, landmarks)
+        self._seeds.draw(time)
+        painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device, self._weights)
+        there = source.appearance[field[..., 1], field[..., 0]]
+        lacking = cv2.GaussianBlur(guides.appearance.astype(np.float32) - there, (0, 0), LACKING)
+        self._gain = mixed(self._gain, light_gain(rgb, landmarks))
+        return self._finish(painted, rgb, landmarks, guides, lacking, self._gain)
+
+    def _fit(self, eye_distance: float) -> None:
+        """Take the exemplar at a size that fits to the face, and forget all that was of another size."""
+        wanted = self._strokes * eye_distance
+        if self._exemplar is not None and FITTING[0] < wanted / self._exemplar.eye_distance < FITTING[1]:
+            return
+        ratio = wanted / self._whole.eye_distance
+        self._exemplar = self._whole if FITTING[0] < ratio < FITTING[1] else resized_by(self._whole, ratio)
+        engine.warm_up(self._exemplar)
+        self._seeds = Seeds(self._exemplar.guides.size, self._boil)
+        self._finish = Finish(self._exemplar, self._keep_tone)
+        self._levels = None

@@ -1,0 +1,73 @@
+"""What painted styles have in common, whether a picture or a painter is the style: steady landmarks and masks over time,
+the degree, and the head alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import cv2
+import numpy as np
+
+from model.faces.landmarks import face_size
+from model.faces.steady import SteadyLandmarks
+from model.parsing.matting import matte_around
+from model.styles.base import Crop, Pending
+from model.styles.example.guides import parts_of
+
+STEADY = 0.6  # share of masks and levels that are of the frame before
+HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades into the frame
+
+
+class PaintedRenderer(ABC):
+    """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of the
+    frame stays as it is. A subclass paints."""
+
+    batch = 1
+
+    def __init__(self, degree_at: Callable[[Fraction | None], float], head_alone: bool):
+        self._degree_at, self._head_alone = degree_at, head_alone
+        self._steady = SteadyLandmarks()
+        self._landmarks: np.ndarray | None = None
+        self._parts: np.ndarray | None = None
+
+    def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
+        pictures = [self._render(crop) for crop in crops]
+        return lambda: pictures
+
+    @abstractmethod
+    def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `guides.parts_of`."""
+
+    def _render(self, crop: Crop) -> np.ndarray:
+        degree = self._degree_at(crop.time)
+        found = crop.landmarks if crop.landmarks is not None else self._landmarks
+        if found is None or degree == 0:
+            return crop.rgb
+        self._landmarks = landmarks = found if crop.time is None else self._steady(found, float(crop.time))
+        self._parts = parts = mixed(self._parts, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
+        painted = self.paint(crop, landmarks, parts)
+        if degree == 1 and not self._head_alone:
+            return painted
+        share = np.float32(degree)
+        if self._head_alone:
+            share = share * head_mask(parts, landmarks, crop.rgb.shape[:2])[..., None]
+        return (crop.rgb + share * (painted.astype(np.float32) - crop.rgb)).round().astype(np.uint8)
+
+
+def mixed(before: Any, now: Any) -> Any:
+    """What holds for a frame, steadied by the frame before; `now` if there is none, or it is of another size."""
+    if before is None or np.shape(before) != np.shape(now):
+        return now
+    return STEADY * before + (1 - STEADY) * now
+
+
+def head_mask(parts: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Soft mask float32 `[h, w]` of the head: the person down to the chin, fading into the frame below."""
+    around, chin = face_size(landmarks), landmarks[8]
+    down = chin - landmarks[17:27].mean(axis=0)
+    down = down / np.linalg.norm(down)
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    below = (columns - chin[0]) * down[0] + (rows - chin[1]) * down[1]
+    person = cv2.resize(np.ascontiguousarray(parts[..., 0]), size[::-1], interpolation=cv2.INTER_LINEAR)
+    return person * np.interp(below, [end * around for end in HEAD_ENDS], (1, 0)).astype(np.float32)

@@ -1,0 +1,66 @@
+"""Painters as presets: those that come with the project, and values of one's own. Free of torch and Numba."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.styles.base import Preset, Style
+
+SHIPPED = Path(__file__).parent
+
+
+def painter_names() -> list[str]:
+    """Names of the painters that come with the project."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+class PaintersPreset(Preset):
+    """The painters that come with the project."""
+
+    name, variant, colour_transfer = "painters", "painter", True
+    licence = "Apache License 2.0"
+
+    @property
+    def style_names(self) -> Sequence[str]:
+        return painter_names()
+
+    @property
+    def source(self) -> str:
+        return self.name
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model.styles.painters.style import PainterStyle
+        from model.styles.painters.values import load_painter
+
+        return PainterStyle({name: load_painter(name) for name in self.style_names}, self.name, self.licence, device)
+
+
+@dataclass(frozen=True)
+class PainterPreset(Preset):
+    """A painter with values of one's own, in a .toml file."""
+
+    path: Path
+    variant, colour_transfer, single_style = "painter", True, True
+    licence = "of whoever wrote the values"
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def source(self) -> str:
+        return str(self.path)
+
+    @property
+    def files(self) -> list[str]:
+        return [str(self.path.absolute())]
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model.styles.painters.style import PainterStyle
+        from model.styles.painters.values import load_painter
+
+        return PainterStyle({self.name: load_painter(self.path)}, self.name, self.licence, device)
+
+
+PAINTERS = PaintersPreset()
