@@ -22,7 +22,11 @@ def paint(
     device: torch.device, weights: Weights = Weights(),
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`, and where each pixel is copied from, (x, y),
-    int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them, which places beyond S lead back into S."""
+    int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror shows there."""
+    from model.styles.example import kernels  # Numba takes a second to import
+
+    with _kernels:
+        kernels.mirror(places, *exemplar.guides.size[::-1])
     offsets = seeds.offsets(guides, places, back, exemplar.guides, exemplar.table)
     run = _on_cuda if device.type == "cuda" else _on_cpu
     return run(exemplar, guides, places, seeds, offsets, device, weights)

@@ -14,7 +14,7 @@ from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
-from model.styles.example.guides import BACKGROUND, CLOTHES, HAIR, LABELS, SKIN, Guides, guides_of, parts_of
+from model.styles.example.guides import BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, Guides, guides_of, parts_of, with_edge
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
@@ -22,10 +22,11 @@ EYE_DISTANCES = 120.0, 240.0  # a picture is resized so that its eyes are so far
 LARGEST, MOST_ENLARGED = 2.0e6, 3.0  # pixels of a picture that is worked with, and times it is enlarged at most
 LEAST_SIDE, LEAST_EYES = 64, 12.0  # pixels of a picture, and between its eyes
 # Of the search for matches of each label: pixels, and the weights in it.
-REACH, STRIDE = (60, 90, 90, 30, 24), (3, 3, 3, 1, 1)
-TABLE_POSITION, TABLE_APPEARANCE = (1.0, 0.4, 0.4, 3.0, 3.0), (0.6, 2.0, 2.0, 2.0, 2.0)
-STAND_INS = {HAIR: (CLOTHES, SKIN), CLOTHES: (HAIR, SKIN), BACKGROUND: (CLOTHES, HAIR), SKIN: ()}  # where one is missing
-LEAST_SHARE = 0.003  # part of a picture that a label takes, or else it is missing
+REACH, STRIDE = (60, 90, 90, 30, 24, 24), (3, 3, 3, 1, 1, 1)
+TABLE_POSITION, TABLE_APPEARANCE = (1.0, 0.4, 0.4, 3.0, 3.0, 3.0), (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)
+STAND_INS = {HAIR: (CLOTHES, SKIN), CLOTHES: (HAIR, SKIN), BACKGROUND: (CLOTHES, HAIR), INSIDE: (FEATURES,)}  # where one is missing
+LEAST_SHARE = {INSIDE: 0.0002}  # part of a picture that a label takes, or else it is missing
+USUAL_SHARE = 0.003
 DEPTHS = 0.25, 0.5, 1.0  # parts of the distance to a region that are tried beyond its border
 CUT_ROUNDS, CUT_SIDE = 3, 256  # of GrabCut, and the longer side of the picture that it works on
 SURE = 0.7  # matte from which on it is believed, whatever GrabCut says
@@ -60,11 +61,12 @@ class Exemplar:
         rgb = self.picture if self.likeness is None else self.likeness
         matte = matte_around(rgb, self.landmarks)
         matte = matte if self.likeness is not None else cut_out(rgb, matte)
-        return guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
+        guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
+        return with_edge(guides, self.eye_distance)
 
     @cached_property
     def table(self) -> np.ndarray:
-        """Best matches, int16 `[rows, columns, 5, BINS, 2]`: see `kernels.best_matches`."""
+        """Best matches, int16 `[rows, columns, 6, BINS, 2]`: see `kernels.best_matches`."""
         from model.styles.example import kernels  # Numba takes a second to import
 
         settings = (np.int32(REACH), np.int32(STRIDE), np.float32(TABLE_POSITION), np.float32(TABLE_APPEARANCE))
@@ -74,15 +76,15 @@ class Exemplar:
 
 
 def _sources(labels: np.ndarray) -> np.ndarray:
-    """The label whose pixels serve for each label: its own, unless there are next to none of it. uint8 `[5]`."""
+    """The label whose pixels serve for each label: its own, unless there are next to none of it. uint8 `[6]`."""
     shares = np.bincount(labels.ravel(), minlength=len(LABELS)) / labels.size
     choices = [(kind, *STAND_INS.get(kind, ())) for kind in LABELS]
-    chosen = [next((kind for kind in own if shares[kind] > LEAST_SHARE), own[0]) for own in choices]
+    chosen = [next((kind for kind in own if shares[kind] > LEAST_SHARE.get(kind, USUAL_SHARE)), own[0]) for own in choices]
     return np.array(chosen, np.uint8)
 
 
 def _starts(labels: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Where the search for a match of each label begins, (x, y), int16 `[rows, columns, 5, 2]`: in the middle of each
+    """Where the search for a match of each label begins, (x, y), int16 `[rows, columns, 6, 2]`: in the middle of each
     square, or what is that as seen in a mirror at the border of the label's region, so that what lies beyond the region
     is not all made of its border."""
     middles = [np.minimum(np.arange(0, side, CELL) + CELL // 2, side - 1) for side in labels.shape]

@@ -5,22 +5,15 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import SKIN, Guides
+from model.styles.example.guides import EDGE, OPEN_MOUTH, SKIN, Guides, mouth_opening
 from model.styles.painters.subject import EYES
 
-OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
 DETAIL = 0.35  # how much of the relief that the painting lacks, as of glasses, is laid over it
 LIT, LIGHT_SKIN = 85, 195.0  # percentile of skin that is its lit part, and the grey level of that of light skin
 TONES = (0.35, 0.85), (0.6, 1.0)  # of a person's lit skin by that of light skin, and of the painted skin by the exemplar's
 TONE_STEADY = 0.9  # share of the tone in the frame before
 COLOURFUL = 26.0  # chroma of an exemplar's face, in Lab, from which on its tone is its own
-
-
-def mouth_opening(landmarks: np.ndarray) -> float:
-    """Height by width of the mouth's inside."""
-    height = np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).mean()
-    return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
 
 
 def eye_opening(eye: np.ndarray) -> float:
@@ -55,7 +48,8 @@ class Finish:
     def __init__(self, exemplar: Exemplar, keep_tone: bool):
         self._exemplar, self._keep_tone = exemplar, keep_tone
         self._shade: float | None = None
-        skin = exemplar.guides.labels >= SKIN
+        labels = exemplar.guides.labels
+        skin = (labels >= SKIN) & (labels != EDGE)
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
         self._shares = _shares(grey[skin])
         self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
@@ -114,5 +108,5 @@ def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
 
 def is_colourful(exemplar: Exemplar) -> bool:
     """Whether the face of an exemplar has strong colours of its own."""
-    lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[exemplar.guides.labels >= SKIN].astype(np.float32)
+    lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[(exemplar.guides.labels >= SKIN) & (exemplar.guides.labels != EDGE)].astype(np.float32)
     return len(lab) > 0 and float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()) > COLOURFUL

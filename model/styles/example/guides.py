@@ -14,7 +14,10 @@ from model.faces.landmarks import face_size
 from model.styles.painters.subject import BROWS, EYES, JAW, MOUTH, NOSE
 
 GRID = 8  # pixels between the points at which positions are computed
-LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES = range(5)
+LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
+EDGE = 6  # in S alone, between person and background: of neither for sure
+EDGE_OUTSIDE, EDGE_INSIDE = 0.08, 0.025  # its width in eye distances
+OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
 BROAD = 5.0  # pixels of blur below which lightness is a matter of strokes
 USUAL = 0.02, 0.98  # shares of a histogram between which levels are usual
 LEAST_COUNT = 200  # pixels of which a histogram is made
@@ -80,12 +83,6 @@ def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return z.real, z.imag
 
 
-def mirrored(places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Places (x, y), float32 `[h, w, 2]`, beyond the edges of a picture `(H, W)` led back into it, as in a mirror."""
-    last = np.float32((size[1] - 1, size[0] - 1))
-    return last - np.abs(np.abs(places) % (2 * last) - last)
-
-
 def parts_of(rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """Soft masks of the person, skin, hair, features, and where positions are to be trusted: float32 `[H/4, W/4, 5]`.
 
@@ -96,9 +93,11 @@ def parts_of(rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> np.nd
     points = (landmarks + 0.5) * np.divide(size, rgb.shape[1::-1]) - 0.5
     person = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     skin = skin_of(small, points)
+    hair = hair_of(small, points, person, skin)
+    skin = np.maximum(skin, (1 - hair) * (_unlikely(points, skin.shape) == 0))  # what is in shadow
     features, trust = _features(points, size)
     features[(skin < 0.5) & (trust < INNER)] = 0  # a brow or the corner of an eye under hair
-    return np.dstack([person, skin, hair_of(small, points, person, skin), features, trust])
+    return np.dstack([person, skin, hair, features, trust])
 
 
 def guides_of(rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray) -> Guides:
@@ -108,6 +107,8 @@ def guides_of(rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray) -> Guid
     labels[(labels == HAIR) & (hair < 0.5) & _on_shoulders(landmarks, labels.shape)] = CLOTHES
     labels[(skin > 0.5) & (labels != BACKGROUND)] = SKIN
     labels[features > 0.5] = FEATURES
+    if mouth_opening(landmarks) > OPEN_MOUTH[0]:
+        cv2.fillPoly(labels, [landmarks[60:].round().astype(np.int32)], INSIDE)
     return Guides(labels, appearance_of(rgb, labels), (255 * trust).astype(np.uint8))
 
 
@@ -153,6 +154,12 @@ def _alike(distance: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(SPECK * face_size(landmarks)) + 1,) * 2)
     clean = cv2.morphologyEx(cv2.medianBlur(likeness, 5), cv2.MORPH_CLOSE, element)
     return cv2.GaussianBlur(clean, (0, 0), 0.8).astype(np.float32) / 255
+
+
+def mouth_opening(landmarks: np.ndarray) -> float:
+    """Height by width of the mouth's inside."""
+    height = np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).mean()
+    return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
 
 
 def _on_shoulders(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -204,6 +211,16 @@ def relief(grey: np.ndarray) -> np.ndarray:
     return cv2.addWeighted(grey, 0.5, wide, -0.5, 128)
 
 
+def with_edge(guides: Guides, eye_distance: float) -> Guides:
+    """Guides of an exemplar, with the edge between person and background marked as such."""
+    is_behind = guides.labels == BACKGROUND
+    outer, inner = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) / eye_distance for side in (is_behind, ~is_behind)
+    )
+    is_edge = (is_behind & (outer < EDGE_OUTSIDE)) | (np.isin(guides.labels, (HAIR, CLOTHES)) & (inner < EDGE_INSIDE))
+    return replace(guides, labels=np.where(is_edge, np.uint8(EDGE), guides.labels))
+
+
 def appearance_of(rgb: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Relief on skin and features, broad lightness elsewhere, where strokes are to be copied whole: uint8 `[H, W]`."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
@@ -211,12 +228,12 @@ def appearance_of(rgb: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def levels_between(guides: Guides, to: Guides) -> np.ndarray:
-    """What appearance in T is in S, for each label: its histogram is brought to that of S. float32 `[5, 256]`.
+    """What appearance in T is in S, for each label: its histogram is brought to that of S. float32 `[6, 256]`.
 
     Only to the usual levels of S: there is next to nothing of its extremes to copy.
     """
     levels = np.tile(np.arange(256, dtype=np.float32), (len(LABELS), 1))
-    for kinds in ((BACKGROUND,), (HAIR,), (CLOTHES,), (SKIN, FEATURES)):
+    for kinds in ((BACKGROUND,), (HAIR,), (CLOTHES,), (SKIN, FEATURES, INSIDE)):
         counts = [
             cv2.calcHist([each.appearance], [0], cv2.inRange(each.labels, kinds[0], kinds[-1]), [256], [0, 256]).ravel()
             for each in (guides, to)
@@ -228,7 +245,7 @@ def levels_between(guides: Guides, to: Guides) -> np.ndarray:
 
 
 def with_levels(guides: Guides, levels: np.ndarray) -> Guides:
-    """Guides whose appearance is brought to other levels, float32 `[5, 256]`, for each label."""
+    """Guides whose appearance is brought to other levels, float32 `[6, 256]`, for each label."""
     changed = guides.appearance.copy()
     for kind, own in enumerate(levels):
         cv2.copyTo(cv2.LUT(guides.appearance, own.round().astype(np.uint8)), cv2.inRange(guides.labels, kind, kind), changed)

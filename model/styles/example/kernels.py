@@ -11,9 +11,9 @@ FAR = np.float32(1e9)
 
 @njit(parallel=True, cache=True)
 def best_matches(appearance, labels, sources, starts, bins, reach, stride, position_weight, appearance_weight):
-    """Table of best matches `[rows, columns, 5, bins, 2]` int16 (x, y).
+    """Table of best matches `[rows, columns, 6, bins, 2]` int16 (x, y).
 
-    For each square of S, label and step of appearance: the pixel near `starts` (x, y; int16 `[rows, columns, 5,
+    For each square of S, label and step of appearance: the pixel near `starts` (x, y; int16 `[rows, columns, 6,
     2]`) that looks like it, of the label that `sources` names in its stead. reach, stride: of the search, and the weights: for each label.
     """
     height, width = appearance.shape
@@ -49,6 +49,23 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
                 if best[0] >= FAR:  # there is nothing of that label
                     entry[:, 0], entry[:, 1] = x0, y0
     return table
+
+
+@njit(parallel=True, cache=True)
+def mirror(places, width, height):
+    """Lead places (x, y) beyond the edges of a picture back into it, as in a mirror; in place."""
+    for line in prange(len(places)):
+        for column in range(places.shape[1]):
+            x, y = places[line, column, 0], places[line, column, 1]
+            if x < 0 or x > width - 1:
+                places[line, column, 0] = _mirrored(x, np.float32(width - 1))
+            if y < 0 or y > height - 1:
+                places[line, column, 1] = _mirrored(y, np.float32(height - 1))
+
+
+@njit(cache=True, inline="always")
+def _mirrored(x, last):
+    return last - abs(abs(x) % (2 * last) - last)
 
 
 @njit(cache=True, inline="always")

@@ -22,19 +22,20 @@ BIN = 256 // BINS
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the guides' errors, for each label: background, hair, clothes, skin, features; and how large their sum may be in a chunk.
+    """Of the guides' errors, for each label: background, hair, clothes, skin, features, a mouth's inside; and how large their sum may be in a chunk.
     """
 
-    position: tuple[float, ...] = (0.15, 0.06, 0.06, 3.0, 3.0)  # per pixel in L1, where trust is full
-    far: tuple[float, ...] = (0.15, 0.06, 0.06, 0.3, 3.0)  # the same where there is none
-    appearance: tuple[float, ...] = (0.6, 2.0, 2.0, 2.0, 2.0)  # per level
-    # Of a pixel with the first label that is copied from one with the second.
+    position: tuple[float, ...] = (0.15, 0.06, 0.06, 3.0, 3.0, 3.0)  # per pixel in L1, where trust is full
+    far: tuple[float, ...] = (0.15, 0.06, 0.06, 0.3, 3.0, 3.0)  # the same where there is none
+    appearance: tuple[float, ...] = (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)  # per level
+    # Of a pixel with the first label that is copied from one with the second, which may also be at the edge.
     mismatch: tuple[tuple[float, ...], ...] = (
-        (0, 100, 100, 100, 100), (100, 0, 20, 40, 40), (100, 20, 0, 40, 40), (100, 40, 40, 0, 0), (100, 40, 40, 0, 0)
+        (0, 100, 100, 100, 100, 200, 200), (100, 0, 20, 40, 40, 200, 50), (100, 20, 0, 40, 40, 200, 50),
+        (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 40, 20, 0, 100),
     )  # fmt: skip
     threshold: float = 60.0
     # What fits to no chunk is taken from the best one up to so many times the threshold: textures stay whole.
-    slack: tuple[float, ...] = (3.0, 3.0, 3.0, 1.0, 1.0)
+    slack: tuple[float, ...] = (3.0, 3.0, 3.0, 1.0, 1.0, 1.0)
 
 
 def nearest_seeds(places: Any, seeds: Any, level: Sequence[int], xp: Any = np) -> Any:
@@ -79,7 +80,7 @@ def _real(x: Any) -> Any:
 
 
 def matches(places: Any, labels: Any, appearance: Any, table: Any, xp: Any = np) -> Any:
-    """Best match (x, y) in S of pixels with these guides, from the table `[rows, columns, 5, BINS, 2]`: the match of the
+    """Best match (x, y) in S of pixels with these guides, from the table `[rows, columns, 6, BINS, 2]`: the match of the
     middle of their square, and as far from it as they are."""
     rows, columns = table.shape[:2]
     row = xp.clip(xp.floor(places[..., 1] / CELL), 0, rows - 1)

@@ -10,7 +10,7 @@ from model.faces.landmarks import face_size
 from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish
-from model.styles.example.guides import BACKGROUND, guides_of, levels_between, mirrored, positions, with_levels
+from model.styles.example.guides import BACKGROUND, guides_of, levels_between, positions, with_levels
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import Weights
 from model.styles.painted import mixed
@@ -48,7 +48,6 @@ class Transfer:
         if background is not None:
             rows, columns = np.nonzero(guides.labels == BACKGROUND)
             places[rows, columns] = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ background.T
-        places = mirrored(places, source.size)
         back = positions(source.size, self._exemplar.landmarks, landmarks)
         self._seeds.draw(time)
         painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device, self._weights)

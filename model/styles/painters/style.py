@@ -24,7 +24,7 @@ from model.styles.painters.values import Painter
 
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
 # Guides where the exemplar is a frame of the clip itself: what is near is right, also beyond the face.
-OWN_FRAME = Weights(position=(3.0, 1.0, 1.0, 3.0, 3.0), far=(3.0, 1.0, 1.0, 1.0, 3.0))
+OWN_FRAME = Weights(position=(3.0, 1.0, 1.0, 3.0, 3.0, 3.0), far=(3.0, 1.0, 1.0, 1.0, 3.0, 3.0))
 TURNED = 0.07  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
 CHANGED = 40.0  # mean difference, in levels, of small pictures of two frames of different scenes
 SMALL = 32  # side of these
