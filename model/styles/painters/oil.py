@@ -25,6 +25,8 @@ class Painter:
     saturation: float = between(0, 3)
     warm_lights: float = between(-30, 30)
     cool_shadows: float = between(-30, 30)
+    planes: float = between(0, 1)
+    plane_step: float = between(2, 40)
     background_blur: float = between(0.02, 3)
     background_detail: float = between(0, 1)
     background_shade: float = between(-40, 40)
@@ -35,6 +37,7 @@ class Painter:
     lengths: list[float] = between(1, 20)
     gains: list[float] = between(-50, 50)
     fineness: list[float] = between(0, 1)
+    reluctance: float = between(0, 200)
     spacing: float = between(0.15, 2)
     tolerance: float = between(2, 100)
     wander: float = between(0, 3)
@@ -69,12 +72,15 @@ class Painter:
         seen = sight.exposed(sight.to_lab(subject.rgb))
         grey = sight.is_grey(seen)
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
+        fine = np.clip(2.5 * (subject.fineness - 0.6), 0, 1)[..., None]
+        lab += 1.2 * fine * (seen - lab)
         weight = matte + 3 * subject.face
         behind = sight.spread(lab, 1 - matte, self.background_blur * unit)
         keep = np.maximum(matte, self.background_detail)[..., None]
         lab = behind + keep * (lab - behind)
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
         lab[..., 0] -= self.background_shade * (1 - matte)
+        lab[..., 0] += self.planes * (1 - fine[..., 0]) * (self._planes(lab[..., 0], 0.03 * unit) - lab[..., 0])
         middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
         light = np.tanh((lab[..., 0] - middle) / 25)
         chroma = np.hypot(lab[..., 1], lab[..., 2])
@@ -84,13 +90,19 @@ class Painter:
         lab[..., 1] += 0.35 * np.abs(turn)
         return np.ascontiguousarray(lab, np.float32)
 
+    def _planes(self, lightness: np.ndarray, sigma: float) -> np.ndarray:
+        """L in flat planes with soft borders."""
+        steps = sight.guided(lightness, lightness, sigma, 60.0) / self.plane_step
+        whole = np.floor(steps)
+        return self.plane_step * (whole + np.clip(3 * (steps - whole - 0.5) + 0.5, 0, 1))
+
     def _paint_layer(self, layer, canvas, relief, motif, matte, subject, texture, rng) -> None:
         """All strokes of one brush."""
         unit = subject.eye_distance
         width = max(self.widths[layer] * unit, 1.6)
         places = self._places(width * self.spacing, matte.shape, rng)
         rows, columns = places[:, 1].astype(int), places[:, 0].astype(int)
-        chosen = subject.fineness[rows, columns] >= self.fineness[layer] * (0.85 + 0.3 * rng.random(len(places)))
+        chosen = self.fineness[layer] - subject.fineness[rows, columns] < 0.35
         order = motif[rows, columns, 0] + 25 * rng.standard_normal(len(places))  # darks first, lights last
         places = places[np.argsort(order, kind="stable")][chosen[np.argsort(order, kind="stable")]]
         rows, columns = places[:, 1].astype(int), places[:, 0].astype(int)
@@ -99,7 +111,8 @@ class Painter:
         chances[:, 2] = self.wander * (1 - 0.75 * person) * rng.standard_normal(len(places))
         play = self.colour_play[layer] * (1 - 0.5 * person)
         colours = (play[:, None] * rng.standard_normal((len(places), 3)) * (0.8, 0.7, 1.0)).astype(np.float32)
-        gains = np.full(len(places), self.gains[layer], np.float32)
+        lack = np.maximum(self.fineness[layer] - subject.fineness[rows, columns], 0)
+        gains = (self.gains[layer] + self.reluctance * lack).astype(np.float32)
         bristle = max(self.bristle * width, 1.3)
         paint = (self.opacity, self.thickness * unit, self.streaks, self.ragged, self.dryness, bristle)
         picture = sight.blur(motif, 0.12 * width)
