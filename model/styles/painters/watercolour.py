@@ -1,0 +1,175 @@
+"""Watercolour: a few transparent washes from light to dark on white paper, with a loose line (after Bousseau et al. 2006)."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from model.styles.painters import sight, wet
+from model.styles.painters.subject import Subject
+from model.styles.painters.values import between
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A watercolourist; what the values mean is in watercolour.toml."""
+
+    # The motif
+    texture_scale: float = between(0, 0.2)
+    texture_contrast: float = between(0, 40)
+    contrast: float = between(0.5, 2)
+    local_contrast: float = between(0, 4)
+    lift: float = between(-30, 30)
+    saturation: float = between(0, 4)
+    warm_lights: float = between(-30, 30)
+    cool_shadows: float = between(-30, 30)
+
+    # Washes, from light to dark
+    thresholds: list[float] = between(0, 4)
+    densities: list[float] = between(0, 4)
+    looseness: list[float] = between(0, 0.5)
+    softness: list[float] = between(0.005, 1)
+    wobble: float = between(0, 0.3)
+    modelling: float = between(0, 1)
+    fine_modelling: float = between(0, 1)
+    bleed: float = between(0, 0.5)
+
+    # Water and paper
+    edge_width: float = between(0, 0.1)
+    edge: float = between(0, 3)
+    flow: float = between(0, 1)
+    granulation: float = between(0, 1)
+    grain_size: float = between(0.002, 0.2)
+    paper: list[float] = between(0, 255)
+    paper_relief: float = between(0, 0.2)
+    bloom_count: float = between(0, 60)
+    bloom_size: float = between(0.02, 2)
+    drop_count: float = between(0, 400)
+    drop_size: float = between(0, 0.3)
+
+    # Background and borders
+    background_reach: float = between(0, 5)
+    background_density: list[float] = between(0, 3)
+    background_saturation: float = between(0, 4)
+    pigments: list[float] = between(-60, 60)
+    border: float = between(0, 2)
+
+    # The line
+    line: float = between(0, 2)
+    line_width: float = between(0.002, 0.1)
+    line_contrast: float = between(0.2, 20)
+    line_density: list[float] = between(0, 3)
+
+    def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
+        """See `values.Painter`."""
+        rng = np.random.default_rng(seed)
+        unit, shape = subject.eye_distance, subject.rgb.shape[:2]
+        matte = sight.cut_out(subject)
+        paper = wet.grain(shape, max(self.grain_size * unit, 2.0), rng)
+        motif = self._motif(subject, matte)
+        inside = self._within_borders(subject, paper, rng)
+        pigment = self._person(subject, motif, matte, rng) * (matte * inside)[..., None]
+        pigment += self._background(subject, motif, matte, paper, rng)
+        room = 1 - sight.blur(subject.face, 0.1 * unit)
+        sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
+        pigment *= wet.blooms(shape, round(self.bloom_count), sizes, np.clip(room, 0, 1), rng)[..., None]
+        pigment += self._line(subject, matte, inside, paper, rng)
+        pigment *= (1 + self.granulation * np.clip(paper, -2, 2))[..., None]
+        shade = 1 + self.paper_relief * (paper - np.roll(paper, (1, 1), (0, 1)))[..., None]
+        rgb = np.float32(self.paper) * shade * np.exp(-np.maximum(pigment, 0))
+        return np.round(rgb.clip(0, 255)).astype(np.uint8)
+
+    def _motif(self, subject: Subject, matte: np.ndarray) -> np.ndarray:
+        """What the painter sees in the photo, without fine texture, in luminous colours. Lab."""
+        unit = subject.eye_distance
+        seen = sight.exposed(sight.to_lab(subject.rgb))
+        grey = sight.is_grey(seen)
+        lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
+        fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
+        lab += fine * (seen - lab)
+        weight = matte + 3 * subject.face
+        lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
+        middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
+        light = np.tanh((lab[..., 0] - middle) / 25)
+        lab[..., 0] += self.lift * np.clip(lab[..., 0] / 50, 0, 1)
+        chroma = np.hypot(lab[..., 1], lab[..., 2])
+        lab[..., 1:] *= (1 + (self.saturation - 1) * np.exp(-((chroma / 55) ** 2)))[..., None]
+        turn = (2.5 if grey else 1.0) * np.where(light > 0, self.warm_lights, self.cool_shadows) * light
+        lab[..., 2] += turn
+        lab[..., 1] += 0.4 * np.abs(turn)
+        return np.ascontiguousarray(lab, np.float32)
+
+    def _person(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, rng) -> np.ndarray:
+        """Washes of the person, density `[H, W, 3]`."""
+        unit = subject.eye_distance
+        target = density(motif)
+        grey = target.mean(axis=2)
+        hue = sight.blur(target, self.bleed * unit) / sight.blur(grey, self.bleed * unit)[..., None]
+        fine = np.clip(2 * (subject.fineness - 0.5), 0, 1)
+        total = np.zeros_like(grey)
+        last = 0.0
+        for number, threshold in enumerate(self.thresholds):
+            loose = sight.guided(grey, grey, max(self.looseness[number] * unit, 0.5), 0.01)
+            tone = loose + fine * (grey - loose) + self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.3 * unit, rng)
+            mask = np.clip((tone - threshold) / self.softness[number] + 0.5, 0, 1)
+            mask = mask * mask * (3 - 2 * mask)
+            wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * sight.blur(fine, 0.05 * unit)))
+            wash *= 1 + self.flow * (1 - 0.6 * subject.face) * sight.noise(grey.shape, 0.8 * unit, rng, octaves=4) * 0.5
+            total += (self.densities[number] - last) * wash
+            last = self.densities[number]
+        keep = self.modelling + (self.fine_modelling - self.modelling) * fine
+        total += keep * (grey - total)
+        return np.maximum(total, 0)[..., None] * hue
+
+    def _background(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
+        """One loose wash around the person that leaves the paper white towards the borders, density `[H, W, 3]`."""
+        unit, shape = subject.eye_distance, matte.shape
+        behind = sight.spread(motif, 1 - matte, 0.3 * unit)
+        clouds, turns = sight.noise(shape, 1.2 * unit, rng, octaves=4), sight.noise(shape, 1.5 * unit, rng)
+        mix = 0.5 + 0.5 * np.tanh(1.5 * turns)[..., None]
+        first, second = np.float32(self.pigments[:2]), np.float32(self.pigments[2:])
+        behind[..., 1:] = self.background_saturation * behind[..., 1:] + first + mix * (second - first)
+        behind[..., 0] = np.clip(behind[..., 0], 45, 80)
+        target = density(behind)
+        target /= target.mean(axis=2, keepdims=True)
+        away = cv2.distanceTransform((matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / unit
+        field = np.exp(-away / max(self.background_reach, 1e-3)) + 0.16 * clouds + 0.03 * paper
+        field -= 1.0 * np.exp(-border_distance(shape) / unit / max(self.border, 1e-3))
+        mask = np.clip((field - 0.4) / 0.05 + 0.5, 0, 1)
+        wash = wet.wet_edge(mask * (1 - matte), max(self.edge_width * unit, 0.7), self.edge)
+        darkness = np.clip(density(sight.spread(motif, 1 - matte, 0.3 * unit)).mean(axis=2), *self.background_density)
+        fall = np.clip(0.45 + 0.75 * np.exp(-away / 0.6), 0, 1.2) * (1 + self.flow * clouds * 0.6)
+        splash = wet.drops(shape, round(self.drop_count), self.drop_size * unit, (1 - matte) * (field > 0), rng)
+        splash = wet.wet_edge(splash, max(self.edge_width * unit, 0.7), self.edge) * (1 - matte)
+        return (darkness * np.maximum(wash * np.maximum(fall, 0.1), 0.7 * splash))[..., None] * target
+
+    def _within_borders(self, subject: Subject, paper: np.ndarray, rng) -> np.ndarray:
+        """Where there is paint at all: paper stays white at the borders, with brushed edges; faces are spared."""
+        unit, shape = subject.eye_distance, paper.shape
+        distance = border_distance(shape) / unit / max(self.border, 1e-3)
+        field = distance + 0.35 * sight.noise(shape, 0.5 * unit, rng, octaves=4) + 0.08 * paper
+        mask = np.clip((field - 0.4) / 0.12 + 0.5, 0, 1)
+        return np.maximum(mask, subject.face)
+
+    def _line(self, subject: Subject, matte: np.ndarray, inside: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
+        """A loose pencil line, density `[H, W, 3]`."""
+        unit, shape = subject.eye_distance, matte.shape
+        lightness = sight.to_lab(subject.rgb)[..., 0]
+        lightness = sight.without_texture(np.dstack([lightness] * 3), 0.02 * unit, 4.0)[..., 0]
+        width = max(self.line_width * unit, 0.7)
+        lines = wet.drawn_lines(lightness, sight.flow(lightness, 2 * width), width, self.line_contrast)
+        pressure = np.clip(0.65 + 0.35 * sight.noise(shape, 0.5 * unit, rng) + 0.18 * paper, 0, 1.2)
+        near = np.clip(matte + 0.3, 0, 1) * (0.2 + 0.8 * inside)
+        return (self.line * lines * pressure * near)[..., None] * np.float32(self.line_density)
+
+
+def density(lab: np.ndarray) -> np.ndarray:
+    """Pigment `[H, W, 3]` that paints a colour on white paper."""
+    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0.03, 1)
+    return np.maximum(-np.log(rgb), 1e-3)
+
+
+def border_distance(shape: tuple[int, int]) -> np.ndarray:
+    """Pixels to the next border of the picture, float32 `[H, W]`."""
+    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) for side in shape)
+    return np.minimum(rows[:, None], columns[None]).astype(np.float32)
