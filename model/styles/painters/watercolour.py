@@ -9,6 +9,8 @@ from model.styles.painters import sight, wet
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
+ROUNDNESS = 3.0  # of the painted part of the sheet: 2 is an ellipse, more is nearer to a rectangle
+
 
 @dataclass(frozen=True)
 class Painter:
@@ -25,10 +27,12 @@ class Painter:
     cool_shadows: float = between(-30, 30)
 
     # Washes, from light to dark
-    thresholds: list[float] = between(0, 4)
-    densities: list[float] = between(0, 4)
+    parts: list[float] = between(0, 1)
     looseness: list[float] = between(0, 0.5)
-    softness: list[float] = between(0.005, 1)
+    glaze: float = between(0, 1)
+    sharp: float = between(0.005, 1)
+    soft: float = between(0.005, 2)
+    colour_play: float = between(0, 40)
     wobble: float = between(0, 0.3)
     modelling: float = between(0, 1)
     fine_modelling: float = between(0, 1)
@@ -52,6 +56,7 @@ class Painter:
     background_density: list[float] = between(0, 3)
     background_saturation: float = between(0, 4)
     pigments: list[float] = between(-60, 60)
+    brushed: float = between(0, 3)
     border: float = between(0, 2)
 
     # The line
@@ -101,25 +106,48 @@ class Painter:
 
     def _person(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, rng) -> np.ndarray:
         """Washes of the person, density `[H, W, 3]`."""
-        unit = subject.eye_distance
-        target = density(motif)
+        unit, shape = subject.eye_distance, matte.shape
+        played = motif.copy()
+        for channel in (1, 2):
+            played[..., channel] += self.colour_play * sight.noise(shape, 0.6 * unit, rng) * (1 - 0.4 * subject.face) * np.clip(motif[..., 0] / 60, 0, 1)
+        target = density(played)
         grey = target.mean(axis=2)
         hue = sight.blur(target, self.bleed * unit) / sight.blur(grey, self.bleed * unit)[..., None]
         fine = np.clip(2 * (subject.fineness - 0.5), 0, 1)
-        total = np.zeros_like(grey)
-        last = 0.0
-        for number, threshold in enumerate(self.thresholds):
-            loose = sight.guided(grey, grey, max(self.looseness[number] * unit, 0.5), 0.01)
-            tone = loose + fine * (grey - loose) + self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.3 * unit, rng)
-            mask = np.clip((tone - threshold) / self.softness[number] + 0.5, 0, 1)
-            mask = mask * mask * (3 - 2 * mask)
-            wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * sight.blur(fine, 0.05 * unit)))
-            wash *= 1 + self.flow * (1 - 0.6 * subject.face) * sight.noise(grey.shape, 0.8 * unit, rng, octaves=4) * 0.5
-            total += (self.densities[number] - last) * wash
-            last = self.densities[number]
+        thresholds, densities = self._steps(grey, matte * (1 + 2 * subject.face))
+        total, last = self.glaze * np.minimum(grey, thresholds[0]), self.glaze * thresholds[0]
+        for number, (threshold, value) in enumerate(zip(thresholds, densities, strict=True)):
+            mask = self._wash(grey, fine, threshold, number, unit, rng)
+            wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * fine))
+            wash *= 1 + 0.5 * self.flow * (1 - 0.6 * subject.face) * sight.noise(shape, 0.8 * unit, rng, octaves=4)
+            total += (value - last) * wash
+            last = value
         keep = self.modelling + (self.fine_modelling - self.modelling) * fine
         total += keep * (grey - total)
         return np.maximum(total, 0)[..., None] * hue
+
+    def _steps(self, grey: np.ndarray, weight: np.ndarray) -> tuple[list[float], list[float]]:
+        """Densities from which washes are laid, parts of the person's, and what each makes of them: the mean there."""
+        picked = np.ascontiguousarray(grey[::3, ::3]).ravel()
+        order = picked.argsort()
+        picked, share = picked[order], weight[::3, ::3].ravel()[order] + 1e-6
+        part = np.cumsum(share) / share.sum()
+        starts = np.searchsorted(part, self.parts).clip(0, len(picked) - 1)
+        means = [
+            float(np.average(picked[i : max(j, i + 1)], weights=share[i : max(j, i + 1)]))
+            for i, j in zip(starts, [*starts[1:], len(picked)], strict=True)
+        ]
+        return [float(picked[i]) for i in starts], means
+
+    def _wash(self, grey: np.ndarray, fine: np.ndarray, threshold: float, number: int, unit: float, rng) -> np.ndarray:
+        """Where the picture is darker than a threshold, loosely: the edge wobbles, here sharp and there soft."""
+        loose = sight.guided(grey, grey, max(self.looseness[number] * unit, 0.5), 0.01)
+        tone = loose + fine * (grey - loose)
+        tone += self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.25 * unit, rng)
+        wetness = np.clip(0.5 + 0.5 * sight.noise(grey.shape, 0.9 * unit, rng), 0, 1) ** 3
+        softness = threshold * (self.sharp + (self.soft - self.sharp) * np.maximum(wetness, 0.3 * fine))
+        mask = np.clip((tone - threshold) / softness + 0.5, 0, 1)
+        return mask * mask * (3 - 2 * mask)
 
     def _background(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
         """One loose wash around the person that leaves the paper white towards the borders, density `[H, W, 3]`."""
@@ -133,8 +161,9 @@ class Painter:
         target = density(behind)
         target /= target.mean(axis=2, keepdims=True)
         away = cv2.distanceTransform((matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / unit
-        field = np.exp(-away / max(self.background_reach, 1e-3)) + 0.16 * clouds + 0.03 * paper
-        field -= 1.0 * np.exp(-border_distance(shape) / unit / max(self.border, 1e-3))
+        field = np.exp(-away / max(self.background_reach, 1e-3)) + 0.1 * clouds + 0.015 * paper
+        field += 0.2 * self.brushed * wet.sweeps(shape, unit, rng)
+        field -= 1.0 * np.exp(-border_distance(shape, unit) / max(self.border, 1e-3))
         mask = np.clip((field - 0.4) / 0.05 + 0.5, 0, 1)
         wash = wet.wet_edge(mask * (1 - matte), max(self.edge_width * unit, 0.7), self.edge)
         darkness = np.clip(density(sight.spread(motif, 1 - matte, 0.3 * unit)).mean(axis=2), *self.background_density)
@@ -144,12 +173,13 @@ class Painter:
         return (darkness * np.maximum(wash * np.maximum(fall, 0.1), 0.7 * splash))[..., None] * target
 
     def _within_borders(self, subject: Subject, paper: np.ndarray, rng) -> np.ndarray:
-        """Where there is paint at all: paper stays white at the borders, with brushed edges; faces are spared."""
+        """How much paint there is: paper stays white at the borders, with brushed edges; faces are spared."""
         unit, shape = subject.eye_distance, paper.shape
-        distance = border_distance(shape) / unit / max(self.border, 1e-3)
-        field = distance + 0.35 * sight.noise(shape, 0.5 * unit, rng, octaves=4) + 0.08 * paper
-        mask = np.clip((field - 0.4) / 0.12 + 0.5, 0, 1)
-        return np.maximum(mask, subject.face)
+        distance = border_distance(shape, unit) / max(self.border, 1e-3)
+        field = distance + self.brushed * wet.sweeps(shape, unit, rng) + 0.04 * paper
+        mask = np.clip((field - 0.5) / 0.1 + 0.5, 0, 1)
+        mask = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge) * np.clip(0.45 + 0.4 * distance, 0, 1)
+        return mask + subject.face * (1 - mask)
 
     def _line(self, subject: Subject, matte: np.ndarray, inside: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
         """A loose pencil line, density `[H, W, 3]`."""
@@ -159,7 +189,7 @@ class Painter:
         width = max(self.line_width * unit, 0.7)
         lines = wet.drawn_lines(lightness, sight.flow(lightness, 2 * width), width, self.line_contrast)
         pressure = np.clip(0.65 + 0.35 * sight.noise(shape, 0.5 * unit, rng) + 0.18 * paper, 0, 1.2)
-        near = np.clip(matte + 0.3, 0, 1) * (0.2 + 0.8 * inside)
+        near = np.clip(matte + 0.3, 0, 1) * np.clip(0.5 + inside, 0, 1)
         return (self.line * lines * pressure * near)[..., None] * np.float32(self.line_density)
 
 
@@ -169,7 +199,8 @@ def density(lab: np.ndarray) -> np.ndarray:
     return np.maximum(-np.log(rgb), 1e-3)
 
 
-def border_distance(shape: tuple[int, int]) -> np.ndarray:
-    """Pixels to the next border of the picture, float32 `[H, W]`."""
-    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) for side in shape)
-    return np.minimum(rows[:, None], columns[None]).astype(np.float32)
+def border_distance(shape: tuple[int, int], unit: float) -> np.ndarray:
+    """How far it is to the border of a rounded sheet, in eye distances, float32 `[H, W]`; 0 in the corners."""
+    y, x = (np.abs(np.linspace(-1, 1, side, dtype=np.float32)) for side in shape)
+    out = (y[:, None] ** ROUNDNESS + x[None] ** ROUNDNESS) ** (1 / ROUNDNESS)
+    return np.maximum(1 - out, 0) * min(shape) / 2 / unit

@@ -14,9 +14,19 @@ LOBES = 0.3  # by how much the rim of a bloom departs from a circle, as a part o
 def grain(shape: tuple[int, int], size: float, rng: np.random.Generator) -> np.ndarray:
     """Height of cold-pressed paper, mean 0, deviation 1; its bumps are about `size` wide."""
     bumps = blur(rng.standard_normal(shape).astype(np.float32), max(0.35 * size, 0.6))
-    hollows = noise(shape, 3 * size, rng, octaves=2)
-    height = bumps / bumps.std() + 0.5 * hollows
-    return height / height.std()
+    return bumps / bumps.std()
+
+
+def sweeps(shape: tuple[int, int], size: float, rng: np.random.Generator) -> np.ndarray:
+    """Long slanting shapes as of a broad brush, float32 `[H, W]` of mean 0 and deviation 1; `size` is their length."""
+    side = int(np.hypot(*shape)) + 4
+    clouds = noise((side, side), 0.3 * size, rng, octaves=3)
+    slant = rng.uniform(25, 50)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), slant, 1.0)
+    turn[0, :] = (turn[0] - (0, 0, side / 2)) * 0.3 + (0, 0, side / 2)
+    turn[:, 2] -= turn[:, :2] @ ((side - shape[1]) / 2, (side - shape[0]) / 2) - (turn[:, :2] @ (side - shape[1], side - shape[0]))
+    swept = cv2.warpAffine(clouds, turn, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT)
+    return (swept - swept.mean()) / (swept.std() + 1e-6)
 
 
 def wet_edge(mask: np.ndarray, width: float, strength: float) -> np.ndarray:
