@@ -57,6 +57,7 @@ class Painter:
     background_saturation: float = between(0, 4)
     pigments: list[float] = between(-60, 60)
     brushed: float = between(0, 3)
+    retreat: float = between(0, 3)
     border: float = between(0, 2)
 
     # The line
@@ -72,14 +73,14 @@ class Painter:
         matte = sight.cut_out(subject)
         paper = wet.grain(shape, max(self.grain_size * unit, 2.0), rng)
         motif = self._motif(subject, matte)
-        inside = self._within_borders(subject, paper, rng)
-        pigment = self._person(subject, motif, matte, rng) * (matte * inside)[..., None]
+        room = self._room(subject, paper, rng)
+        pigment = self._person(subject, motif, matte, room, rng) * matte[..., None]
         pigment += self._background(subject, motif, matte, paper, rng)
-        room = 1 - sight.blur(subject.face, 0.1 * unit)
+        away = 1 - sight.blur(subject.face, 0.1 * unit)
         sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
-        pigment *= wet.blooms(shape, round(self.bloom_count), sizes, np.clip(room, 0, 1), rng)[..., None]
-        pigment += self._line(subject, matte, inside, paper, rng)
-        pigment *= (1 + self.granulation * np.clip(paper, -2, 2))[..., None]
+        pigment *= wet.blooms(shape, round(self.bloom_count), sizes, np.clip(away, 0, 1), rng)[..., None]
+        pigment += self._line(subject, matte, paper, rng)
+        pigment *= 1 + self.granulation * np.clip(paper, -2, 2)[..., None] * np.clip(0.3 + pigment, 0, 1)
         shade = 1 + self.paper_relief * (paper - np.roll(paper, (1, 1), (0, 1)))[..., None]
         rgb = np.float32(self.paper) * shade * np.exp(-np.maximum(pigment, 0))
         return np.round(rgb.clip(0, 255)).astype(np.uint8)
@@ -98,13 +99,13 @@ class Painter:
         light = np.tanh((lab[..., 0] - middle) / 25)
         lab[..., 0] += self.lift * np.clip(lab[..., 0] / 50, 0, 1)
         chroma = np.hypot(lab[..., 1], lab[..., 2])
-        lab[..., 1:] *= (1 + (self.saturation - 1) * np.exp(-((chroma / 55) ** 2)))[..., None]
+        lab[..., 1:] *= (1 + (self.saturation - 1) * np.exp(-((chroma / 32) ** 2)))[..., None]
         turn = (2.5 if grey else 1.0) * np.where(light > 0, self.warm_lights, self.cool_shadows) * light
         lab[..., 2] += turn
         lab[..., 1] += 0.4 * np.abs(turn)
         return np.ascontiguousarray(lab, np.float32)
 
-    def _person(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, rng) -> np.ndarray:
+    def _person(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, room: np.ndarray, rng) -> np.ndarray:
         """Washes of the person, density `[H, W, 3]`."""
         unit, shape = subject.eye_distance, matte.shape
         played = motif.copy()
@@ -116,14 +117,19 @@ class Painter:
         fine = np.clip(2 * (subject.fineness - 0.5), 0, 1)
         thresholds, densities = self._steps(grey, matte * (1 + 2 * subject.face))
         total, last = self.glaze * np.minimum(grey, thresholds[0]), self.glaze * thresholds[0]
+        painted = np.zeros_like(grey)
         for number, (threshold, value) in enumerate(zip(thresholds, densities, strict=True)):
-            mask = self._wash(grey, fine, threshold, number, unit, rng)
+            end = np.clip((room - self.retreat * number) / 0.15 + 0.5, 0, 1)
+            end = np.maximum(end, np.clip(1.5 * subject.face, 0, 1))
+            painted = np.maximum(painted, end)
+            mask = self._wash(grey, fine, threshold, number, unit, rng) * end
             wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * fine))
             wash *= 1 + 0.5 * self.flow * (1 - 0.6 * subject.face) * sight.noise(shape, 0.8 * unit, rng, octaves=4)
             total += (value - last) * wash
             last = value
         keep = self.modelling + (self.fine_modelling - self.modelling) * fine
-        total += keep * (grey - total)
+        total += keep * (np.minimum(grey, total + 0.5) - total)
+        total *= painted
         return np.maximum(total, 0)[..., None] * hue
 
     def _steps(self, grey: np.ndarray, weight: np.ndarray) -> tuple[list[float], list[float]]:
@@ -172,16 +178,13 @@ class Painter:
         splash = wet.wet_edge(splash, max(self.edge_width * unit, 0.7), self.edge) * (1 - matte)
         return (darkness * np.maximum(wash * np.maximum(fall, 0.1), 0.7 * splash))[..., None] * target
 
-    def _within_borders(self, subject: Subject, paper: np.ndarray, rng) -> np.ndarray:
-        """How much paint there is: paper stays white at the borders, with brushed edges; faces are spared."""
-        unit, shape = subject.eye_distance, paper.shape
-        distance = border_distance(shape, unit) / max(self.border, 1e-3)
-        field = distance + self.brushed * wet.sweeps(shape, unit, rng) + 0.04 * paper
-        mask = np.clip((field - 0.5) / 0.1 + 0.5, 0, 1)
-        mask = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge) * np.clip(0.45 + 0.4 * distance, 0, 1)
-        return mask + subject.face * (1 - mask)
+    def _room(self, subject: Subject, paper: np.ndarray, rng) -> np.ndarray:
+        """How far inside the painted part of the sheet we are, in widths of the border, float32 `[H, W]`; negative on
+        the white paper outside. Its rim is that of a broad brush."""
+        distance = border_distance(paper.shape, subject.eye_distance) / max(self.border, 1e-3)
+        return distance + self.brushed * wet.sweeps(paper.shape, subject.eye_distance, rng) + 0.04 * paper - 0.4
 
-    def _line(self, subject: Subject, matte: np.ndarray, inside: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
+    def _line(self, subject: Subject, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
         """A loose pencil line, density `[H, W, 3]`."""
         unit, shape = subject.eye_distance, matte.shape
         lightness = sight.to_lab(subject.rgb)[..., 0]
@@ -189,7 +192,7 @@ class Painter:
         width = max(self.line_width * unit, 0.7)
         lines = wet.drawn_lines(lightness, sight.flow(lightness, 2 * width), width, self.line_contrast)
         pressure = np.clip(0.65 + 0.35 * sight.noise(shape, 0.5 * unit, rng) + 0.18 * paper, 0, 1.2)
-        near = np.clip(matte + 0.3, 0, 1) * np.clip(0.5 + inside, 0, 1)
+        near = np.clip(matte + 0.3, 0, 1)
         return (self.line * lines * pressure * near)[..., None] * np.float32(self.line_density)
 
 
