@@ -20,6 +20,7 @@ class Painter:
     # The motif
     texture_scale: float = between(0, 0.2)
     texture_contrast: float = between(0, 40)
+    crispness: float = between(0, 0.1)
     contrast: float = between(0.5, 2)
     local_contrast: float = between(0, 4)
     saturation: float = between(0, 3)
@@ -73,6 +74,7 @@ class Painter:
         grey = sight.is_grey(seen)
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.6), 0, 1)[..., None]
+        lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += 1.2 * fine * (seen - lab)
         weight = matte + 3 * subject.face
         behind = sight.spread(lab, 1 - matte, self.background_blur * unit)

@@ -19,6 +19,7 @@ class Painter:
     # The motif
     texture_scale: float = between(0, 0.2)
     texture_contrast: float = between(0, 40)
+    crispness: float = between(0, 0.1)
     contrast: float = between(0.5, 2)
     local_contrast: float = between(0, 4)
     lift: float = between(-30, 30)
@@ -92,6 +93,7 @@ class Painter:
         grey = sight.is_grey(seen)
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
+        lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += fine * (seen - lab)
         weight = matte + 3 * subject.face
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
