@@ -6,13 +6,13 @@ Pictures here are float32 `[H, W, 3]` in Lab (L in 0..100) or single planes `[H,
 import cv2
 import numpy as np
 
-from model.styles.painters.subject import Subject
+from model.styles.painters.subject import BROWS, EYES, MOUTH, Subject
 
 LIGHTEST = 0.985  # part of the picture's tones below what counts as its light
 LEAST_LIGHT, MOST_GAIN = 88.0, 2.2  # lightness that a photo's lights have at least, and how far a dim one is raised to it
 GREY = 4.0  # mean chroma below which a photo counts as grey
 OUTLINE_EPSILON = 0.004  # of the guided filter that moves the matte to the photo's edges
-SHOCKS, SHOCK_CONTRAST = 3, 0.06  # repetitions of the filter, and bend of an edge from which it works in full
+SHOCKS, SHOCK_CONTRAST = 2, 0.06  # repetitions of the filter, and bend of an edge from which it works in full
 FLOW_SCALES = (1.0, 4.0, 16.0)  # of the surroundings that tell the direction, each ten times weaker than the last
 
 
@@ -78,6 +78,39 @@ def spread(lab: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     whole = np.average(lab.reshape(-1, 3), axis=0, weights=weight.ravel() + 1e-6).astype(np.float32)
     total = blur(weight, sigma)[..., None] + 1e-3
     return (blur(lab * weight[..., None], sigma) + 1e-3 * whole) / total
+
+
+def clear_eyes(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarray:
+    """Lab with eyes as painters see them: more contrast between white, iris and pupil, and more colour."""
+    if subject.landmarks is None:
+        return lab
+    result, unit = lab.copy(), subject.eye_distance
+    for eye in EYES:
+        corners = subject.landmarks[eye]
+        mask = np.zeros(lab.shape[:2], np.float32)
+        cv2.fillConvexPoly(mask, cv2.convexHull(corners.astype(np.int32)), 1.0)
+        mask = blur(cv2.dilate(mask, np.ones((3, 3))), max(0.02 * unit, 0.7))
+        middle = float(np.average(lab[..., 0], weights=mask + 1e-9))
+        change = (0.6 * (lab[..., 0] - middle) + 4) * np.clip(lab[..., 0] / 20, 0, 1)
+        result[..., 0] += strength * mask * change
+        result[..., 1:] *= (1 + 0.4 * strength * mask)[..., None]
+    return result
+
+
+def zones(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarray:
+    """Lab with the three zones of colour in a face: golden forehead, ruddy cheeks and nose, cooler chin."""
+    if subject.landmarks is None:
+        return lab
+    brows, mouth = subject.landmarks[BROWS].mean(axis=0), subject.landmarks[MOUTH].mean(axis=0)
+    down = mouth - brows
+    y, x = (np.arange(side, dtype=np.float32) for side in lab.shape[:2])
+    height = ((x[None] - brows[0]) * down[0] + (y[:, None] - brows[1]) * down[1]) / float(down @ down)
+    ruddy = np.exp(-(((height - 0.5) / 0.33) ** 2))
+    chin, forehead = 1 / (1 + np.exp(-(height - 1.15) / 0.1)), 1 / (1 + np.exp((height + 0.15) / 0.1))
+    shift = ruddy[..., None] * (5, 1) + chin[..., None] * (-1, -4) + forehead[..., None] * (-1, 3)
+    result = lab.copy()
+    result[..., 1:] += strength * (subject.face * np.clip(lab[..., 0] / 60, 0, 1.2))[..., None] * shift
+    return result
 
 
 def exposed(lab: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ class Painter:
     local_contrast: float = between(0, 4)
     lift: float = between(-30, 30)
     saturation: float = between(0, 4)
+    clear_eyes: float = between(0, 2)
+    zones: float = between(0, 3)
     warm_lights: float = between(-30, 30)
     cool_shadows: float = between(-30, 30)
 
@@ -31,7 +33,7 @@ class Painter:
     parts: list[float] = between(0, 1)
     looseness: list[float] = between(0, 0.5)
     glaze: float = between(0, 1)
-    sharp: float = between(0.005, 1)
+    sharp: list[float] = between(0.005, 1)
     soft: float = between(0.005, 2)
     colour_play: float = between(0, 40)
     wobble: float = between(0, 0.3)
@@ -81,7 +83,7 @@ class Painter:
         sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
         pigment *= wet.blooms(shape, round(self.bloom_count), sizes, np.clip(away, 0, 1), rng)[..., None]
         pigment += self._line(subject, matte, paper, rng)
-        pigment *= 1 + self.granulation * np.clip(paper, -2, 2)[..., None] * np.clip(0.3 + pigment, 0, 1)
+        pigment *= 1 + self.granulation * np.clip(paper, -2, 2)[..., None] * np.clip(0.3 + pigment, 0, 1) * (1 - 0.6 * subject.face[..., None])
         shade = 1 + self.paper_relief * (paper - np.roll(paper, (1, 1), (0, 1)))[..., None]
         rgb = np.float32(self.paper) * shade * np.exp(-np.maximum(pigment, 0))
         return np.round(rgb.clip(0, 255)).astype(np.uint8)
@@ -95,6 +97,7 @@ class Painter:
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
         lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += fine * (seen - lab)
+        lab = sight.zones(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.zones)
         weight = matte + 3 * subject.face
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
         middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
@@ -153,7 +156,7 @@ class Painter:
         tone = loose + fine * (grey - loose)
         tone += self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.25 * unit, rng)
         wetness = np.clip(0.5 + 0.5 * sight.noise(grey.shape, 0.9 * unit, rng), 0, 1) ** 3
-        softness = threshold * (self.sharp + (self.soft - self.sharp) * np.maximum(wetness, 0.3 * fine))
+        softness = threshold * (self.sharp[number] + self.soft * np.maximum(wetness, 0.3 * fine))
         mask = np.clip((tone - threshold) / softness + 0.5, 0, 1)
         return mask * mask * (3 - 2 * mask)
 
@@ -194,7 +197,8 @@ class Painter:
         width = max(self.line_width * unit, 0.7)
         lines = wet.drawn_lines(lightness, sight.flow(lightness, 2 * width), width, self.line_contrast)
         pressure = np.clip(0.65 + 0.35 * sight.noise(shape, 0.5 * unit, rng) + 0.18 * paper, 0, 1.2)
-        near = np.clip(matte + 0.3, 0, 1)
+        skin = np.clip(subject.face - 1.5 * subject.fineness + 0.6, 0, 1)
+        near = np.clip(matte + 0.3, 0, 1) * (1 - 0.6 * skin)
         return (self.line * lines * pressure * near)[..., None] * np.float32(self.line_density)
 
 
