@@ -32,7 +32,8 @@ class Painter:
     plane_step: float = between(2, 40)
     background_blur: float = between(0.02, 3)
     background_detail: float = between(0, 1)
-    background_shade: float = between(-40, 40)
+    background_light: float = between(0, 100)
+    pigments: list[float] = between(-60, 60)
     ground: list[float] = between(-60, 100)
 
     # The brushes, from broad to fine
@@ -60,7 +61,7 @@ class Painter:
         """See `values.Painter`."""
         rng = np.random.default_rng(seed)
         matte = sight.cut_out(subject)
-        motif = self._motif(subject, matte)
+        motif = self._motif(subject, matte, rng)
         canvas = np.empty_like(motif)
         canvas[:] = self.ground
         relief = np.zeros(matte.shape, np.float32)
@@ -69,7 +70,7 @@ class Painter:
             self._paint_layer(layer, canvas, relief, motif, matte, subject, texture, rng)
         return sight.to_rgb(self._lit(canvas, relief, subject.eye_distance, rng))
 
-    def _motif(self, subject: Subject, matte: np.ndarray) -> np.ndarray:
+    def _motif(self, subject: Subject, matte: np.ndarray, rng) -> np.ndarray:
         """What the painter sees in the photo: its tones and colours composed, the background simplified. Lab."""
         unit = subject.eye_distance
         seen = sight.exposed(sight.to_lab(subject.rgb))
@@ -80,11 +81,10 @@ class Painter:
         lab += 1.2 * fine * (seen - lab)
         lab = sight.zones(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.zones)
         weight = matte + 3 * subject.face
-        behind = sight.spread(lab, 1 - matte, self.background_blur * unit)
+        behind = self._coloured(sight.spread(lab, 1 - matte, self.background_blur * unit), unit, rng)
         keep = np.maximum(matte, self.background_detail)[..., None]
         lab = behind + keep * (lab - behind)
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
-        lab[..., 0] -= self.background_shade * (1 - matte)
         lab[..., 0] += self.planes * (1 - fine[..., 0]) * (self._planes(lab[..., 0], 0.03 * unit) - lab[..., 0])
         middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
         light = np.tanh((lab[..., 0] - middle) / 25)
@@ -93,7 +93,18 @@ class Painter:
         turn = (3.0 if grey else 1.0) * np.where(light > 0, self.warm_lights, self.cool_shadows) * light
         lab[..., 2] += turn
         lab[..., 1] += 0.35 * np.abs(turn)
+        lab[..., 0] = lab[..., 0].clip(2, 99)
         return np.ascontiguousarray(lab, np.float32)
+
+    def _coloured(self, behind: np.ndarray, unit: float, rng: np.random.Generator) -> np.ndarray:
+        """A background that sets off the person: not too light, and in two pigments where the photo has no colour."""
+        light = behind[..., 0]
+        light[:] = np.minimum(light, self.background_light + 0.3 * (light - self.background_light))
+        mix = 0.5 + 0.5 * np.tanh(1.5 * sight.noise(light.shape, 1.6 * unit, rng))[..., None]
+        first, second = np.float32(self.pigments[:2]), np.float32(self.pigments[2:])
+        chroma = np.hypot(behind[..., 1], behind[..., 2])
+        behind[..., 1:] += np.exp(-chroma / 12)[..., None] * (first + mix * (second - first))
+        return behind
 
     def _planes(self, lightness: np.ndarray, sigma: float) -> np.ndarray:
         """L in flat planes with soft borders."""

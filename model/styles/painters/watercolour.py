@@ -83,7 +83,7 @@ class Painter:
         sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
         pigment *= wet.blooms(shape, round(self.bloom_count), sizes, np.clip(away, 0, 1), rng)[..., None]
         pigment += self._line(subject, matte, paper, rng)
-        pigment *= 1 + self.granulation * np.clip(paper, -2, 2)[..., None] * np.clip(0.3 + pigment, 0, 1) * (1 - 0.6 * subject.face[..., None])
+        pigment *= 1 + self.granulation * np.clip(paper, -2, 2)[..., None] * np.clip(0.3 + pigment, 0, 1) * (1 - 0.4 * subject.face[..., None])
         shade = 1 + self.paper_relief * (paper - np.roll(paper, (1, 1), (0, 1)))[..., None]
         rgb = np.float32(self.paper) * shade * np.exp(-np.maximum(pigment, 0))
         return np.round(rgb.clip(0, 255)).astype(np.uint8)
@@ -114,8 +114,9 @@ class Painter:
         """Washes of the person, density `[H, W, 3]`."""
         unit, shape = subject.eye_distance, matte.shape
         played = motif.copy()
+        fades = np.clip(motif[..., 0] / 60, 0, 1) * np.clip((102 - motif[..., 0]) / 40, 0, 1)
         for channel in (1, 2):
-            played[..., channel] += self.colour_play * sight.noise(shape, 0.6 * unit, rng) * (1 - 0.4 * subject.face) * np.clip(motif[..., 0] / 60, 0, 1)
+            played[..., channel] += self.colour_play * sight.noise(shape, 0.6 * unit, rng) * (1 - 0.4 * subject.face) * fades
         target = density(played)
         grey = target.mean(axis=2)
         hue = sight.blur(target, self.bleed * unit) / sight.blur(grey, self.bleed * unit)[..., None]
@@ -172,7 +173,7 @@ class Painter:
         target = density(behind)
         target /= target.mean(axis=2, keepdims=True)
         away = cv2.distanceTransform((matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / unit
-        field = np.exp(-away / max(self.background_reach, 1e-3)) + 0.1 * clouds + 0.015 * paper
+        field = np.exp(-away / max(self.background_reach, 1e-3)) + 0.1 * clouds + 0.4 * self._rough(paper, subject, rng)
         field += 0.2 * self.brushed * wet.sweeps(shape, unit, rng)
         field -= 1.0 * np.exp(-border_distance(shape, unit) / max(self.border, 1e-3))
         mask = np.clip((field - 0.4) / 0.05 + 0.5, 0, 1)
@@ -187,7 +188,13 @@ class Painter:
         """How far inside the painted part of the sheet we are, in widths of the border, float32 `[H, W]`; negative on
         the white paper outside. Its rim is that of a broad brush."""
         distance = border_distance(paper.shape, subject.eye_distance) / max(self.border, 1e-3)
-        return distance + self.brushed * wet.sweeps(paper.shape, subject.eye_distance, rng) + 0.04 * paper - 0.4
+        return distance + self.brushed * wet.sweeps(paper.shape, subject.eye_distance, rng) + self._rough(paper, subject, rng) - 0.4
+
+    @staticmethod
+    def _rough(paper: np.ndarray, subject: Subject, rng) -> np.ndarray:
+        """What the paper does to the rim of a wash: nothing where the brush is wet, specks where it is dry."""
+        dry = np.clip(0.6 * sight.noise(paper.shape, 0.7 * subject.eye_distance, rng), 0, 1.2) ** 2
+        return 0.1 * dry * paper
 
     def _line(self, subject: Subject, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
         """A loose pencil line, density `[H, W, 3]`."""
