@@ -109,7 +109,8 @@ def zones(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarray:
     chin, forehead = 1 / (1 + np.exp(-(height - 1.15) / 0.1)), 1 / (1 + np.exp((height + 0.15) / 0.1))
     shift = ruddy[..., None] * (5, 1) + chin[..., None] * (-1, -4) + forehead[..., None] * (-1, 3)
     result = lab.copy()
-    result[..., 1:] += strength * (subject.face * np.clip(lab[..., 0] / 60, 0, 1.2))[..., None] * shift
+    room = np.clip(lab[..., 0] / 60, 0, 1.2) * np.clip((34 - lab[..., 1]) / 16, 0, 1)  # none on skin that is red
+    result[..., 1:] += strength * (subject.face * room)[..., None] * shift
     return result
 
 
@@ -132,6 +133,7 @@ def contrasted(lightness: np.ndarray, weight: np.ndarray, scale: float, contrast
     """
     base = guided(lightness, lightness, scale, 150.0)
     middle = float(np.average(lightness, weights=weight + 1e-6))
+    local = local * (1 + np.clip((30 - base) / 30, 0, 1))  # darks have forms, too
     stretched = middle + contrast * (base - middle) + local * (lightness - base)
     return _shouldered(stretched)
 

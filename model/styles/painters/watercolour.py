@@ -32,6 +32,7 @@ class Painter:
     # Washes, from light to dark
     parts: list[float] = between(0, 1)
     looseness: list[float] = between(0, 0.5)
+    tension: float = between(0, 0.2)
     glaze: float = between(0, 1)
     sharp: list[float] = between(0.005, 1)
     soft: float = between(0.005, 2)
@@ -95,8 +96,8 @@ class Painter:
         grey = sight.is_grey(seen)
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
-        lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += fine * (seen - lab)
+        lab = sight.crisp(lab, self.crispness * unit, np.ones_like(matte))
         lab = sight.zones(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.zones)
         weight = matte + 3 * subject.face
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
@@ -154,6 +155,7 @@ class Painter:
     def _wash(self, grey: np.ndarray, fine: np.ndarray, threshold: float, number: int, unit: float, rng) -> np.ndarray:
         """Where the picture is darker than a threshold, loosely: the edge wobbles, here sharp and there soft."""
         loose = sight.guided(grey, grey, max(self.looseness[number] * unit, 0.5), 0.01)
+        loose = sight.blur(loose, self.tension * unit)
         tone = loose + fine * (grey - loose)
         tone += self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.25 * unit, rng)
         wetness = np.clip(0.5 + 0.5 * sight.noise(grey.shape, 0.9 * unit, rng), 0, 1) ** 3
