@@ -25,6 +25,7 @@ class Painter:
     local_contrast: float = between(0, 4)
     saturation: float = between(0, 3)
     clear_eyes: float = between(0, 2)
+    quiet_teeth: float = between(0, 1)
     zones: float = between(0, 3)
     warm_lights: float = between(-30, 30)
     cool_shadows: float = between(-30, 30)
@@ -79,7 +80,8 @@ class Painter:
         fine = np.clip(2.5 * (subject.fineness - 0.6), 0, 1)[..., None]
         lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += 1.2 * fine * (seen - lab)
-        lab = sight.zones(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.zones)
+        lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
+        lab = sight.zones(lab, subject, self.zones)
         weight = matte + 3 * subject.face
         behind = self._coloured(sight.spread(lab, 1 - matte, self.background_blur * unit), unit, rng)
         keep = np.maximum(matte, self.background_detail)[..., None]

@@ -9,6 +9,7 @@ from model.styles.painters import sight, wet
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
+MOST_CHROMA = 46.0  # of the wash behind the person, in Lab
 ROUNDNESS = 3.0  # of the painted part of the sheet: 2 is an ellipse, more is nearer to a rectangle
 
 
@@ -25,6 +26,7 @@ class Painter:
     lift: float = between(-30, 30)
     saturation: float = between(0, 4)
     clear_eyes: float = between(0, 2)
+    quiet_teeth: float = between(0, 1)
     zones: float = between(0, 3)
     warm_lights: float = between(-30, 30)
     cool_shadows: float = between(-30, 30)
@@ -98,7 +100,8 @@ class Painter:
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
         lab += fine * (seen - lab)
         lab = sight.crisp(lab, self.crispness * unit, np.ones_like(matte))
-        lab = sight.zones(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.zones)
+        lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
+        lab = sight.zones(lab, subject, self.zones)
         weight = matte + 3 * subject.face
         lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
         middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
@@ -159,7 +162,7 @@ class Painter:
         tone = loose + fine * (grey - loose)
         tone += self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.25 * unit, rng)
         wetness = np.clip(0.5 + 0.5 * sight.noise(grey.shape, 0.9 * unit, rng), 0, 1) ** 3
-        softness = threshold * (self.sharp[number] + self.soft * np.maximum(wetness, 0.3 * fine))
+        softness = threshold * (self.sharp[number] + self.soft * np.maximum(wetness, 0.5 * fine))
         mask = np.clip((tone - threshold) / softness + 0.5, 0, 1)
         return mask * mask * (3 - 2 * mask)
 
@@ -171,6 +174,8 @@ class Painter:
         mix = 0.5 + 0.5 * np.tanh(1.5 * turns)[..., None]
         first, second = np.float32(self.pigments[:2]), np.float32(self.pigments[2:])
         behind[..., 1:] = self.background_saturation * behind[..., 1:] + first + mix * (second - first)
+        chroma = np.hypot(behind[..., 1], behind[..., 2]) / MOST_CHROMA
+        behind[..., 1:] *= (np.tanh(chroma) / (chroma + 1e-6))[..., None]
         behind[..., 0] = np.clip(behind[..., 0], 45, 80)
         target = density(behind)
         target /= target.mean(axis=2, keepdims=True)
