@@ -32,14 +32,14 @@ class Painter:
     cool_shadows: float = between(-30, 30)
 
     # Washes, from light to dark
-    parts: list[float] = between(0, 1)
+    steps: list[float] = between(-100, 60)
     looseness: list[float] = between(0, 0.5)
     tension: float = between(0, 0.2)
-    glaze: float = between(0, 1)
-    sharp: list[float] = between(0.005, 1)
-    soft: float = between(0.005, 2)
+    paper_white: float = between(0, 3)
+    sharp: list[float] = between(0.1, 60)
+    soft: float = between(0, 60)
     colour_play: float = between(0, 40)
-    wobble: float = between(0, 0.3)
+    wobble: float = between(0, 20)
     modelling: float = between(0, 1)
     fine_modelling: float = between(0, 1)
     bleed: float = between(0, 0.5)
@@ -80,7 +80,7 @@ class Painter:
         paper = wet.grain(shape, max(self.grain_size * unit, 2.0), rng)
         motif = self._motif(subject, matte)
         room = self._room(subject, paper, rng)
-        pigment = self._person(subject, motif, matte, room, rng) * matte[..., None]
+        pigment = self._person(subject, motif, room, matte * (1 + 2 * subject.face), rng) * matte[..., None]
         pigment += self._background(subject, motif, matte, paper, rng)
         away = 1 - sight.blur(subject.face, 0.1 * unit)
         sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
@@ -114,56 +114,54 @@ class Painter:
         lab[..., 1] += 0.4 * np.abs(turn)
         return np.ascontiguousarray(lab, np.float32)
 
-    def _person(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, room: np.ndarray, rng) -> np.ndarray:
-        """Washes of the person, density `[H, W, 3]`."""
-        unit, shape = subject.eye_distance, matte.shape
-        played = motif.copy()
-        fades = np.clip(motif[..., 0] / 60, 0, 1) * np.clip((102 - motif[..., 0]) / 40, 0, 1)
-        for channel in (1, 2):
-            played[..., channel] += self.colour_play * sight.noise(shape, 0.6 * unit, rng) * (1 - 0.4 * subject.face) * fades
-        target = density(played)
-        grey = target.mean(axis=2)
-        hue = sight.blur(target, self.bleed * unit) / sight.blur(grey, self.bleed * unit)[..., None]
+    def _person(self, subject: Subject, motif: np.ndarray, room: np.ndarray, weight: np.ndarray, rng) -> np.ndarray:
+        """Washes of the person, density `[H, W, 3]`: each makes the paper darker by one step of tone."""
+        unit, shape = subject.eye_distance, room.shape
         fine = np.clip(2 * (subject.fineness - 0.5), 0, 1)
-        thresholds, densities = self._steps(grey, matte * (1 + 2 * subject.face))
-        total, last = self.glaze * np.minimum(grey, thresholds[0]), self.glaze * thresholds[0]
-        painted = np.zeros_like(grey)
-        for number, (threshold, value) in enumerate(zip(thresholds, densities, strict=True)):
+        lightness = motif[..., 0]
+        tones = self._tones(lightness, weight)
+        total = np.clip(tones[0] + self.paper_white * (lightness - tones[0]), tones[0], 99)
+        painted = np.zeros_like(total)
+        for number, (tone, darker) in enumerate(zip(tones, [*tones[1:], 0.5 * tones[-1]], strict=True)):
             end = np.clip((room - self.retreat * number) / 0.15 + 0.5, 0, 1)
             end = np.maximum(end, np.clip(1.5 * subject.face, 0, 1))
             painted = np.maximum(painted, end)
-            mask = self._wash(grey, fine, threshold, number, unit, rng) * end
+            mask = self._wash(lightness, fine, tone, number, unit, rng) * end
             wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * fine))
             wash *= 1 + 0.5 * self.flow * (1 - 0.6 * subject.face) * sight.noise(shape, 0.8 * unit, rng, octaves=4)
-            total += (value - last) * wash
-            last = value
+            total -= (tone - darker) * wash
         keep = self.modelling + (self.fine_modelling - self.modelling) * fine
-        total += keep * (np.minimum(grey, total + 0.5) - total)
-        total *= painted
-        return np.maximum(total, 0)[..., None] * hue
+        total += keep * (np.maximum(lightness, total - 25) - total)
+        played = np.dstack([total.clip(3, 100), *self._hues(subject, motif, rng)])
+        return painted[..., None] * density(played.astype(np.float32))
 
-    def _steps(self, grey: np.ndarray, weight: np.ndarray) -> tuple[list[float], list[float]]:
-        """Densities from which washes are laid, parts of the person's, and what each makes of them: the mean there."""
-        picked = np.ascontiguousarray(grey[::3, ::3]).ravel()
+    def _tones(self, lightness: np.ndarray, weight: np.ndarray) -> list[float]:
+        """The L from which each wash is laid, around the median of the person, most of all of the face."""
+        picked, share = lightness[::3, ::3].ravel(), weight[::3, ::3].ravel() + 1e-6
         order = picked.argsort()
-        picked, share = picked[order], weight[::3, ::3].ravel()[order] + 1e-6
-        part = np.cumsum(share) / share.sum()
-        starts = np.searchsorted(part, self.parts).clip(0, len(picked) - 1)
-        means = [
-            float(np.average(picked[i : max(j, i + 1)], weights=share[i : max(j, i + 1)]))
-            for i, j in zip(starts, [*starts[1:], len(picked)], strict=True)
-        ]
-        return [float(picked[i]) for i in starts], means
+        part = np.cumsum(share[order])
+        middle = float(picked[order][np.searchsorted(part, 0.5 * part[-1])])
+        return [min(max(middle + step, 4.0 - 0.5 * number), 97.0) for number, step in enumerate(self.steps)]
 
-    def _wash(self, grey: np.ndarray, fine: np.ndarray, threshold: float, number: int, unit: float, rng) -> np.ndarray:
-        """Where the picture is darker than a threshold, loosely: the edge wobbles, here sharp and there soft."""
-        loose = sight.guided(grey, grey, max(self.looseness[number] * unit, 0.5), 0.01)
+    def _hues(self, subject: Subject, motif: np.ndarray, rng) -> list[np.ndarray]:
+        """a and b of the washes: they bleed over outlines, and pigments drift."""
+        fades = np.clip(motif[..., 0] / 60, 0, 1) * np.clip((102 - motif[..., 0]) / 40, 0, 1)
+        strength = self.colour_play * fades * (1 - 0.5 * subject.face)
+        return [
+            sight.blur(np.ascontiguousarray(motif[..., channel]), self.bleed * subject.eye_distance)
+            + strength * sight.noise(fades.shape, 0.6 * subject.eye_distance, rng)
+            for channel in (1, 2)
+        ]
+
+    def _wash(self, lightness: np.ndarray, fine: np.ndarray, tone: float, number: int, unit: float, rng) -> np.ndarray:
+        """Where the picture is darker than a tone, loosely: the edge wobbles, here sharp and there soft."""
+        loose = sight.guided(lightness, lightness, max(self.looseness[number] * unit, 0.5), 16.0)
         loose = sight.blur(loose, self.tension * unit)
-        tone = loose + fine * (grey - loose)
-        tone += self.wobble * threshold * (1 - fine) * sight.noise(grey.shape, 0.25 * unit, rng)
-        wetness = np.clip(0.5 + 0.5 * sight.noise(grey.shape, 0.9 * unit, rng), 0, 1) ** 3
-        softness = threshold * (self.sharp[number] + self.soft * np.maximum(wetness, 0.5 * fine))
-        mask = np.clip((tone - threshold) / softness + 0.5, 0, 1)
+        seen = loose + fine * (lightness - loose)
+        seen += self.wobble * (1 - fine) * sight.noise(lightness.shape, 0.25 * unit, rng)
+        wetness = np.clip(0.5 + 0.5 * sight.noise(lightness.shape, 0.9 * unit, rng), 0, 1) ** 3
+        softness = self.sharp[number] + self.soft * np.maximum(wetness, 0.5 * fine)
+        mask = np.clip((tone - seen) / softness + 0.5, 0, 1)
         return mask * mask * (3 - 2 * mask)
 
     def _background(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
