@@ -78,7 +78,7 @@ class Painter:
         grey = sight.is_grey(seen)
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.6), 0, 1)[..., None]
-        lab = sight.crisp(lab, self.crispness * unit, 1 - fine[..., 0])
+        lab = sight.crisp_lab(lab, self.crispness * unit, 1 - fine[..., 0])
         lab += 1.2 * fine * (seen - lab)
         lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
         lab = sight.zones(lab, subject, self.zones)

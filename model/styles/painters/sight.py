@@ -13,7 +13,7 @@ LIGHTEST = 0.985  # part of the picture's tones below what counts as its light
 LEAST_LIGHT, MOST_GAIN = 88.0, 2.2  # lightness that a photo's lights have at least, and how far a dim one is raised to it
 GREY = 4.0  # mean chroma below which a photo counts as grey
 OUTLINE_EPSILON = 0.004  # of the guided filter that moves the matte to the photo's edges
-SHOCKS, SHOCK_CONTRAST = 2, 0.06  # repetitions of the filter, and bend of an edge from which it works in full
+SHOCKS, SHOCK_CONTRAST = 2, 6.0  # repetitions of the filter, and bend of an edge from which it works in full
 FLOW_SCALES = (1.0, 4.0, 16.0)  # of the surroundings that tell the direction, each ten times weaker than the last
 
 
@@ -54,17 +54,30 @@ def without_texture(lab: np.ndarray, sigma: float, contrast: float) -> np.ndarra
     return np.dstack(planes)
 
 
-def crisp(lab: np.ndarray, sigma: float, where: np.ndarray) -> np.ndarray:
-    """Lab with edges that are blurred by up to `sigma` drawn together, as far as `where` `[H, W]` says (shock filter,
-    Osher & Rudin 1990): either side of an edge grows towards it."""
-    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+def crisp(planes: np.ndarray, sigma: float, guide: np.ndarray, where: np.ndarray | float = 1.0) -> np.ndarray:
+    """Planes `[H, W]` or `[H, W, C]` with edges that are blurred by up to `sigma` drawn together, as far as `where`
+    `[H, W]` says (shock filter, Osher & Rudin 1990): either side of an edge of the guide grows towards it.
+
+    guide: L `[H, W]`. The planes' edges must run the same way, as those of RGB do.
+    """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(round(0.5 * sigma), 1) + 1,) * 2)
+    sigma, planes = max(sigma, 1.0), planes.copy()
     for _ in range(SHOCKS):
-        bend = cv2.Laplacian(blur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), max(sigma, 1.0)), cv2.CV_32F, ksize=3)
-        grown = np.where(bend[..., None] < 0, cv2.dilate(rgb, kernel), cv2.erode(rgb, kernel))
-        certain = np.clip(np.abs(bend) * max(sigma, 1.0) ** 2 / SHOCK_CONTRAST, 0, 1)
-        rgb += (certain * where)[..., None] * (grown - rgb)
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
+        bend = cv2.Laplacian(blur(guide, sigma), cv2.CV_32F, ksize=3)
+        strength = np.clip(np.abs(bend) * sigma**2 / SHOCK_CONTRAST, 0, 1) * where
+        both = [planes, guide]
+        for number, plane in enumerate(both):
+            as_wide = (bend[..., None], strength[..., None]) if plane.ndim == 3 else (bend, strength)
+            grown = np.where(as_wide[0] < 0, cv2.dilate(plane, kernel), cv2.erode(plane, kernel))
+            both[number] = plane + as_wide[1] * (grown - plane)
+        planes, guide = both
+    return planes
+
+
+def crisp_lab(lab: np.ndarray, sigma: float, where: np.ndarray | float = 1.0) -> np.ndarray:
+    """`crisp` for a picture in Lab."""
+    rgb = crisp(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), sigma, np.ascontiguousarray(lab[..., 0]), where)
+    return cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2LAB)
 
 
 def cut_out(subject: Subject) -> np.ndarray:

@@ -33,7 +33,7 @@ class Painter:
 
     # Washes, from light to dark
     steps: list[float] = between(-100, 60)
-    looseness: list[float] = between(0, 0.5)
+    looseness: float = between(0, 0.5)
     tension: float = between(0, 0.2)
     paper_white: float = between(0, 3)
     sharp: list[float] = between(0.1, 60)
@@ -80,7 +80,7 @@ class Painter:
         paper = wet.grain(shape, max(self.grain_size * unit, 2.0), rng)
         motif = self._motif(subject, matte)
         room = self._room(subject, paper, rng)
-        pigment = self._person(subject, motif, room, matte * (1 + 2 * subject.face), rng) * matte[..., None]
+        pigment = self._person(subject, motif, room, 0.05 * matte + subject.face, rng) * matte[..., None]
         pigment += self._background(subject, motif, matte, paper, rng)
         away = 1 - sight.blur(subject.face, 0.1 * unit)
         sizes = (0.3 * self.bloom_size * unit, self.bloom_size * unit)
@@ -99,7 +99,7 @@ class Painter:
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
         lab += fine * (seen - lab)
-        lab = sight.crisp(lab, self.crispness * unit, np.ones_like(matte))
+        lab = sight.crisp_lab(lab, self.crispness * unit)
         lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
         lab = sight.zones(lab, subject, self.zones)
         weight = matte + 3 * subject.face
@@ -119,21 +119,30 @@ class Painter:
         unit, shape = subject.eye_distance, room.shape
         fine = np.clip(2 * (subject.fineness - 0.5), 0, 1)
         lightness = motif[..., 0]
-        tones = self._tones(lightness, weight)
+        tones, loose = self._tones(lightness, weight), self._shapes(lightness, unit)
+        seen = loose + fine * (lightness - loose)
         total = np.clip(tones[0] + self.paper_white * (lightness - tones[0]), tones[0], 99)
         painted = np.zeros_like(total)
         for number, (tone, darker) in enumerate(zip(tones, [*tones[1:], 0.5 * tones[-1]], strict=True)):
             end = np.clip((room - self.retreat * number) / 0.15 + 0.5, 0, 1)
             end = np.maximum(end, np.clip(1.5 * subject.face, 0, 1))
             painted = np.maximum(painted, end)
-            mask = self._wash(lightness, fine, tone, number, unit, rng) * end
+            mask = self._wash(seen, fine, tone, number, unit, rng) * end
             wash = wet.wet_edge(mask, max(self.edge_width * unit, 0.7), self.edge * (1 - 0.7 * fine))
             wash *= 1 + 0.5 * self.flow * (1 - 0.6 * subject.face) * sight.noise(shape, 0.8 * unit, rng, octaves=4)
             total -= (tone - darker) * wash
         keep = self.modelling + (self.fine_modelling - self.modelling) * fine
         total += keep * (np.maximum(lightness, total - 25) - total)
-        played = np.dstack([total.clip(3, 100), *self._hues(subject, motif, rng)])
-        return painted[..., None] * density(played.astype(np.float32))
+        dilution = grey_density(total) / grey_density(lightness)
+        pigment = density(np.dstack([lightness, *self._hues(subject, motif, rng)]).astype(np.float32))
+        return (painted * dilution.clip(0, 3))[..., None] * pigment
+
+    def _shapes(self, lightness: np.ndarray, unit: float) -> np.ndarray:
+        """L in simple shapes with round and sharp outlines, as water takes them."""
+        loose = sight.guided(lightness, lightness, max(self.looseness * unit, 0.5), 16.0)
+        round_off = max(self.tension * unit, 0.5)
+        loose = sight.blur(loose, round_off)
+        return sight.crisp(loose, 1.5 * round_off, loose)
 
     def _tones(self, lightness: np.ndarray, weight: np.ndarray) -> list[float]:
         """The L from which each wash is laid, around the median of the person, most of all of the face."""
@@ -153,13 +162,10 @@ class Painter:
             for channel in (1, 2)
         ]
 
-    def _wash(self, lightness: np.ndarray, fine: np.ndarray, tone: float, number: int, unit: float, rng) -> np.ndarray:
+    def _wash(self, seen: np.ndarray, fine: np.ndarray, tone: float, number: int, unit: float, rng) -> np.ndarray:
         """Where the picture is darker than a tone, loosely: the edge wobbles, here sharp and there soft."""
-        loose = sight.guided(lightness, lightness, max(self.looseness[number] * unit, 0.5), 16.0)
-        loose = sight.blur(loose, self.tension * unit)
-        seen = loose + fine * (lightness - loose)
-        seen += self.wobble * (1 - fine) * sight.noise(lightness.shape, 0.25 * unit, rng)
-        wetness = np.clip(0.5 + 0.5 * sight.noise(lightness.shape, 0.9 * unit, rng), 0, 1) ** 3
+        seen = seen + self.wobble * (1 - fine) * sight.noise(seen.shape, 0.25 * unit, rng)
+        wetness = np.clip(0.5 + 0.5 * sight.noise(seen.shape, 0.9 * unit, rng), 0, 1) ** 3
         softness = self.sharp[number] + self.soft * np.maximum(wetness, 0.5 * fine)
         mask = np.clip((tone - seen) / softness + 0.5, 0, 1)
         return mask * mask * (3 - 2 * mask)
@@ -218,6 +224,11 @@ def density(lab: np.ndarray) -> np.ndarray:
     """Pigment `[H, W, 3]` that paints a colour on white paper."""
     rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0.03, 1)
     return np.maximum(-np.log(rgb), 1e-3)
+
+
+def grey_density(lightness: np.ndarray) -> np.ndarray:
+    """Pigment of a grey of that L."""
+    return np.maximum(-np.log(lightness.clip(2, 99.5) / 100), 5e-3)
 
 
 def border_distance(shape: tuple[int, int], unit: float) -> np.ndarray:
