@@ -118,7 +118,7 @@ def quiet_teeth(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarra
     unit, mask = subject.eye_distance, np.zeros(lab.shape[:2], np.float32)
     cv2.fillPoly(mask, [subject.landmarks[INNER_LIPS].astype(np.int32)], 1.0)
     together = blur(lab, 0.04 * unit)
-    teeth = np.clip((together[..., 0] - 40) / 20, 0, 1) * np.clip((22 - together[..., 1]) / 10, 0, 1)
+    teeth = np.clip((together[..., 0] - 32) / 18, 0, 1) * np.clip((22 - together[..., 1]) / 10, 0, 1)
     mask = strength * blur(mask, max(0.012 * unit, 0.6)) * teeth
     return lab + mask[..., None] * ((together + np.float32((3, 0, -2))) - lab)
 

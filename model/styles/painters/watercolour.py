@@ -99,7 +99,7 @@ class Painter:
         lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
         fine = np.clip(2.5 * (subject.fineness - 0.55), 0, 1)[..., None]
         lab += fine * (seen - lab)
-        lab = sight.crisp_lab(lab, self.crispness * unit)
+        lab = sight.crisp_lab(lab, self.crispness * unit, 1 - 0.6 * fine[..., 0])
         lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
         lab = sight.zones(lab, subject, self.zones)
         weight = matte + 3 * subject.face
@@ -124,7 +124,8 @@ class Painter:
         total = np.clip(tones[0] + self.paper_white * (lightness - tones[0]), tones[0], 99)
         painted = np.zeros_like(total)
         for number, (tone, darker) in enumerate(zip(tones, [*tones[1:], 0.5 * tones[-1]], strict=True)):
-            end = np.clip((room - self.retreat * number) / 0.15 + 0.5, 0, 1)
+            wander = sight.noise(shape, 0.5 * unit, rng) - 1
+            end = np.clip((room + self.retreat * number * (0.4 * wander - 0.6)) / (0.12 + 0.08 * number) + 0.5, 0, 1)
             end = np.maximum(end, np.clip(1.5 * subject.face, 0, 1))
             painted = np.maximum(painted, end)
             mask = self._wash(seen, fine, tone, number, unit, rng) * end
@@ -139,10 +140,10 @@ class Painter:
 
     def _shapes(self, lightness: np.ndarray, unit: float) -> np.ndarray:
         """L in simple shapes with round and sharp outlines, as water takes them."""
-        loose = sight.guided(lightness, lightness, max(self.looseness * unit, 0.5), 16.0)
+        loose = sight.guided(lightness, lightness, max(self.looseness * unit, 0.5), 36.0)
         round_off = max(self.tension * unit, 0.5)
         loose = sight.blur(loose, round_off)
-        return sight.crisp(loose, 1.5 * round_off, loose)
+        return sight.crisp(loose, round_off, loose)
 
     def _tones(self, lightness: np.ndarray, weight: np.ndarray) -> list[float]:
         """The L from which each wash is laid, around the median of the person, most of all of the face."""
@@ -156,8 +157,9 @@ class Painter:
         """a and b of the washes: they bleed over outlines, and pigments drift."""
         fades = np.clip(motif[..., 0] / 60, 0, 1) * np.clip((102 - motif[..., 0]) / 40, 0, 1)
         strength = self.colour_play * fades * (1 - 0.5 * subject.face)
+        pale = np.clip((103 - motif[..., 0]) / 12, 0, 1)  # whites stay white
         return [
-            sight.blur(np.ascontiguousarray(motif[..., channel]), self.bleed * subject.eye_distance)
+            sight.blur(motif[..., channel] * pale, self.bleed * subject.eye_distance)
             + strength * sight.noise(fades.shape, 0.6 * subject.eye_distance, rng)
             for channel in (1, 2)
         ]
