@@ -6,29 +6,38 @@ import cv2
 import numpy as np
 
 from model.styles.painters import sight
-from model.styles.painters.brushes import bristles, lay_strokes
+from model.styles.painters.brushes import Paint, bristles, lay_strokes
+from model.styles.painters.motif import Motif, check_lists
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
-LIGHT = (-0.64, -0.77)  # where the light on the paint comes from: above, left (x, y)
+LIGHT = (-0.64, -0.77)  # where the light on the paint comes from: above, on the left (x, y)
+LIT_SLOPE = 0.5  # of the paint, at which it is nearly as light or as dark as it gets
+LIGHTS_LAST = 25.0  # disorder, in L, of the order from dark to light in which strokes are laid
+OUT_OF_REACH = 0.35  # fineness that a place may lack for a brush; no stroke is tried beyond it
+UNKNOWN_FINENESS = 0.6  # of the whole person, where no face is known
+FINEST = 1.6  # pixels of the finest stroke, and
+FINEST_BRISTLE = 1.3  # of a bristle: finer ones cannot be drawn
 
 
 @dataclass(frozen=True)
-class Painter:
+class Easel:
+    """A painting in progress, with what it is painted after."""
+
+    canvas: np.ndarray  # Lab float32 [H, W, 3]
+    relief: np.ndarray  # thickness of the paint in pixels, float32 [H, W]
+    motif: np.ndarray  # Lab float32 [H, W, 3]
+    matte: np.ndarray  # of the person, float32 [H, W]
+    fineness: np.ndarray  # float32 [H, W], see `Subject`
+    unit: float  # eye distance in pixels
+    texture: np.ndarray
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Painter(Motif):
     """An oil painter; what the values mean is in oil.toml."""
 
-    # The motif
-    texture_scale: float = between(0, 0.2)
-    texture_contrast: float = between(0, 40)
-    crispness: float = between(0, 0.1)
-    contrast: float = between(0.5, 2)
-    local_contrast: float = between(0, 4)
-    saturation: float = between(0, 3)
-    clear_eyes: float = between(0, 2)
-    quiet_teeth: float = between(0, 1)
-    zones: float = between(0, 3)
-    warm_lights: float = between(-30, 30)
-    cool_shadows: float = between(-30, 30)
     planes: float = between(0, 1)
     plane_step: float = between(2, 40)
     background_blur: float = between(0.02, 3)
@@ -37,18 +46,16 @@ class Painter:
     pigments: list[float] = between(-60, 60)
     ground: list[float] = between(-60, 100)
 
-    # The brushes, from broad to fine
     widths: list[float] = between(0.005, 2)
     lengths: list[float] = between(1, 20)
+    needs: list[float] = between(0, 1)
     gains: list[float] = between(-50, 50)
-    fineness: list[float] = between(0, 1)
+    colour_play: list[float] = between(0, 40)
     reluctance: float = between(0, 200)
-    spacing: float = between(0.15, 2)
+    spacing: float = between(0.2, 2)
     tolerance: float = between(2, 100)
     wander: float = between(0, 3)
-    colour_play: list[float] = between(0, 40)
 
-    # The paint
     opacity: float = between(0.05, 1)
     streaks: float = between(0, 60)
     bristle: float = between(0.01, 0.5)
@@ -56,99 +63,89 @@ class Painter:
     dryness: float = between(0, 1)
     thickness: float = between(0, 0.2)
     relief: float = between(0, 60)
-    weave: float = between(0, 10)
+
+    def __post_init__(self) -> None:
+        check_lists(self, "widths", "lengths", "needs", "gains", "colour_play", pigments=4, ground=3)
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """See `values.Painter`."""
-        rng = np.random.default_rng(seed)
-        matte = sight.cut_out(subject)
-        motif = self._motif(subject, matte, rng)
-        canvas = np.empty_like(motif)
-        canvas[:] = self.ground
-        relief = np.zeros(matte.shape, np.float32)
-        texture = bristles(rng)
-        for layer in range(len(self.widths)):
-            self._paint_layer(layer, canvas, relief, motif, matte, subject, texture, rng)
-        return sight.to_rgb(self._lit(canvas, relief, subject.eye_distance, rng))
+        rng, unit = np.random.default_rng(seed), subject.eye_distance
+        matte = sight.cut_out(subject.rgb, subject.matte, unit)
+        motif = self._composed_with_background(self.seen(subject, matte), matte, subject, rng)
+        canvas = np.tile(np.float32(self.ground), (*matte.shape, 1))
+        relief = np.zeros_like(matte)
+        fineness = subject.fineness if subject.landmarks is not None else UNKNOWN_FINENESS * matte
+        easel = Easel(canvas, relief, motif, matte, fineness, unit, bristles(rng), rng)
+        for brush in range(len(self.widths)):
+            if self.widths[brush] * unit > 0.5 * FINEST:
+                self._paint_with(brush, easel)
+        return sight.to_rgb(self._lit(easel))
 
-    def _motif(self, subject: Subject, matte: np.ndarray, rng) -> np.ndarray:
-        """What the painter sees in the photo: its tones and colours composed, the background simplified. Lab."""
-        unit = subject.eye_distance
-        seen = sight.exposed(sight.to_lab(subject.rgb))
-        grey = sight.is_grey(seen)
-        lab = sight.without_texture(seen, self.texture_scale * unit, self.texture_contrast)
-        fine = np.clip(2.5 * (subject.fineness - 0.6), 0, 1)[..., None]
-        lab = sight.crisp_lab(lab, self.crispness * unit, 1 - fine[..., 0])
-        lab += 1.2 * fine * (seen - lab)
-        lab = sight.quiet_teeth(sight.clear_eyes(lab, subject, self.clear_eyes), subject, self.quiet_teeth)
-        lab = sight.zones(lab, subject, self.zones)
-        weight = matte + 3 * subject.face
-        behind = self._coloured(sight.spread(lab, 1 - matte, self.background_blur * unit), unit, rng)
-        keep = np.maximum(matte, self.background_detail)[..., None]
-        lab = behind + keep * (lab - behind)
-        lab[..., 0] = sight.contrasted(lab[..., 0], weight, 0.5 * unit, self.contrast, self.local_contrast)
-        lab[..., 0] += self.planes * (1 - fine[..., 0]) * (self._planes(lab[..., 0], 0.03 * unit) - lab[..., 0])
-        middle = float(np.average(lab[..., 0], weights=weight + 1e-6))
-        light = np.tanh((lab[..., 0] - middle) / 25)
-        chroma = np.hypot(lab[..., 1], lab[..., 2])
-        lab[..., 1:] *= (self.saturation / (1 + (self.saturation - 1) * (chroma / 60) ** 2).clip(1))[..., None]
-        turn = (3.0 if grey else 1.0) * np.where(light > 0, self.warm_lights, self.cool_shadows) * light
-        lab[..., 2] += turn
-        lab[..., 1] += 0.35 * np.abs(turn)
+    def _composed_with_background(self, lab: np.ndarray, matte: np.ndarray, subject: Subject, rng) -> np.ndarray:
+        """The motif in flat planes of tone, but for eyes and mouth, with the background simplified."""
+        behind = self._background(lab, matte, subject.eye_distance, rng)
+        lab = behind + np.maximum(matte, self.background_detail)[..., None] * (lab - behind)
+        flat = self.planes * np.clip(2.5 * (1 - subject.fineness), 0, 1)
+        steps = sight.guided(lab[..., 0], lab[..., 0], 0.03 * subject.eye_distance, 8.0) / self.plane_step
+        whole = np.floor(steps)
+        planes = self.plane_step * (whole + np.clip(3 * (steps - whole - 0.5) + 0.5, 0, 1))
+        lab[..., 0] += flat * (planes - lab[..., 0])
         lab[..., 0] = lab[..., 0].clip(2, 99)
         return np.ascontiguousarray(lab, np.float32)
 
-    def _coloured(self, behind: np.ndarray, unit: float, rng: np.random.Generator) -> np.ndarray:
-        """A background that sets off the person: not too light, and in two pigments where the photo has no colour."""
+    def _background(self, lab: np.ndarray, matte: np.ndarray, unit: float, rng) -> np.ndarray:
+        """What sets off the person: not too light, and in two pigments where the photo has no colour."""
+        behind = sight.spread(lab, 1 - matte, self.background_blur * unit)
         light = behind[..., 0]
-        light[:] = np.minimum(light, self.background_light + 0.3 * (light - self.background_light))
-        mix = 0.5 + 0.5 * np.tanh(1.5 * sight.noise(light.shape, 1.6 * unit, rng))[..., None]
-        first, second = np.float32(self.pigments[:2]), np.float32(self.pigments[2:])
-        chroma = np.hypot(behind[..., 1], behind[..., 2])
-        behind[..., 1:] += np.exp(-chroma / 12)[..., None] * (first + mix * (second - first))
+        behind[..., 0] = np.minimum(light, self.background_light + 0.3 * (light - self.background_light))
+        first, second = np.float32(self.pigments).reshape(2, 2)
+        mix = sight.logistic(3 * sight.noise(matte.shape, 1.6 * unit, rng))[..., None]
+        colourless = np.exp(-np.hypot(behind[..., 1], behind[..., 2]) / 12)[..., None]
+        behind[..., 1:] += colourless * (first + mix * (second - first))
         return behind
 
-    def _planes(self, lightness: np.ndarray, sigma: float) -> np.ndarray:
-        """L in flat planes with soft borders."""
-        steps = sight.guided(lightness, lightness, sigma, 60.0) / self.plane_step
-        whole = np.floor(steps)
-        return self.plane_step * (whole + np.clip(3 * (steps - whole - 0.5) + 0.5, 0, 1))
+    def _paint_with(self, brush: int, easel: Easel) -> None:
+        """All strokes of one brush: darks first, lights last, none where the work is to be broader."""
+        rng, width = easel.rng, max(self.widths[brush] * easel.unit, FINEST)
+        places = _shaken_grid(width * self.spacing, easel.matte.shape, rng)
+        lack = self.needs[brush] - easel.fineness[_at(places)]
+        order = easel.motif[_at(places)][:, 0] + LIGHTS_LAST * rng.standard_normal(len(places))
+        order = np.argsort(order, kind="stable")
+        places = places[order[lack[order] < OUT_OF_REACH]]
+        person, count = easel.matte[_at(places)], len(places)
+        gains = self.gains[brush] + self.reluctance * np.maximum(self.needs[brush] - easel.fineness[_at(places)], 0)
+        turns = self.wander * (1 - 0.75 * person) * rng.standard_normal(count)
+        play = self.colour_play[brush] * (1 - 0.5 * person)[:, None] * (0.8, 0.7, 1.0)
+        colours = play * rng.standard_normal((count, 3))
+        lay_strokes(
+            easel.canvas, easel.relief, sight.blur(easel.motif, 0.12 * width), easel.matte,
+            sight.flow(easel.motif[..., 0], 0.35 * width + 0.02 * easel.unit), easel.texture, places,
+            turns.astype(np.float32), rng.random((count, 2), np.float32), colours.astype(np.float32),
+            gains.astype(np.float32), float(width), float(self.lengths[brush]), float(self.tolerance),
+            self._paint(width, easel.unit).values,
+        )  # fmt: skip
 
-    def _paint_layer(self, layer, canvas, relief, motif, matte, subject, texture, rng) -> None:
-        """All strokes of one brush."""
-        unit = subject.eye_distance
-        width = max(self.widths[layer] * unit, 1.6)
-        places = self._places(width * self.spacing, matte.shape, rng)
-        rows, columns = places[:, 1].astype(int), places[:, 0].astype(int)
-        chosen = self.fineness[layer] - subject.fineness[rows, columns] < 0.35
-        order = motif[rows, columns, 0] + 25 * rng.standard_normal(len(places))  # darks first, lights last
-        places = places[np.argsort(order, kind="stable")][chosen[np.argsort(order, kind="stable")]]
-        rows, columns = places[:, 1].astype(int), places[:, 0].astype(int)
-        person = matte[rows, columns]
-        chances = rng.random((len(places), 3)).astype(np.float32)
-        chances[:, 2] = self.wander * (1 - 0.75 * person) * rng.standard_normal(len(places))
-        play = self.colour_play[layer] * (1 - 0.5 * person)
-        colours = (play[:, None] * rng.standard_normal((len(places), 3)) * (0.8, 0.7, 1.0)).astype(np.float32)
-        lack = np.maximum(self.fineness[layer] - subject.fineness[rows, columns], 0)
-        gains = (self.gains[layer] + self.reluctance * lack).astype(np.float32)
-        bristle = max(self.bristle * width, 1.3)
-        paint = (self.opacity, self.thickness * unit, self.streaks, self.ragged, self.dryness, bristle)
-        picture = sight.blur(motif, 0.12 * width)
-        lay_strokes(canvas, relief, picture, matte, sight.flow(motif[..., 0], 0.35 * width + 0.02 * unit), texture, places,
-                    chances, colours, width, self.lengths[layer], self.tolerance, gains, paint)  # fmt: skip
+    def _paint(self, width: float, unit: float) -> Paint:
+        """The paint on a brush so wide."""
+        bristle = max(self.bristle * width, FINEST_BRISTLE)
+        return Paint(self.opacity, self.thickness * unit, self.streaks, self.ragged, self.dryness, bristle)
 
-    @staticmethod
-    def _places(spacing: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-        """Middles of strokes on a shaken grid, float32 `[N, 2]` (x, y)."""
-        grid = np.stack(np.meshgrid(np.arange(0, shape[1], spacing), np.arange(0, shape[0], spacing)), -1).reshape(-1, 2)
-        grid = grid + spacing * (rng.random(grid.shape))
-        return np.clip(grid, 0, np.array(shape[::-1]) - 1).astype(np.float32)
-
-    def _lit(self, canvas, relief, unit, rng) -> np.ndarray:
-        """The paint lit from one side."""
-        smooth = cv2.GaussianBlur(relief, (0, 0), max(0.004 * unit, 0.6))
-        dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=0.125)
-        slope = LIGHT[0] * dx + LIGHT[1] * dy
-        lit = canvas.copy()
-        lit[..., 0] += self.relief * np.tanh(slope / 0.5)
+    def _lit(self, easel: Easel) -> np.ndarray:
+        """The painting lit from one side."""
+        smooth = sight.blur(easel.relief, max(0.004 * easel.unit, 0.6))
+        dx, dy = (cv2.Sobel(smooth, cv2.CV_32F, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
+        lit = easel.canvas.copy()
+        lit[..., 0] += self.relief * np.tanh((LIGHT[0] * dx + LIGHT[1] * dy) / LIT_SLOPE)
         return lit
+
+
+def _shaken_grid(spacing: float, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Middles of strokes, one in each cell of a grid, float32 `[N, 2]` (x, y)."""
+    corners = np.stack(np.meshgrid(np.arange(0, shape[1], spacing), np.arange(0, shape[0], spacing)), -1).reshape(-1, 2)
+    shaken = corners + spacing * rng.random(corners.shape)
+    return np.clip(shaken, 0, np.array(shape[::-1]) - 1).astype(np.float32)
+
+
+def _at(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of places `[N, 2]`."""
+    return places[:, 1].astype(int), places[:, 0].astype(int)
