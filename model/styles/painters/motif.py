@@ -15,6 +15,7 @@ LIGHTEST, LEAST_LIGHT, MOST_GAIN = 0.985, 88.0, 4.0  # of a dim photo: this part
 GREY = 4.0  # mean chroma of photos without colour, which are painted on
 SEPIA = (5.0, 11.0)  # a, b in the lights
 TONE = 25.0  # distance in L from the middle at which lights are warm and shadows cool
+LIFTED = (25.0, 60.0)  # mean L of a person from which the picture is lifted, and from which in full
 COLOURFUL = 38.0  # chroma of colours that are hardly raised any more
 FINE = 0.55  # fineness from which detail of the photo is kept; 0.4 above it, all is
 FACE_WEIGHT = 3.0  # of the face against the rest of the person, where tones are measured
@@ -59,7 +60,8 @@ class Motif:
         light = np.tanh((lab[..., 0] - middle) / TONE)
         if is_grey:
             lab[..., 1:] += np.float32(SEPIA) * sight.logistic((lab[..., :1] - 28) / 7)
-        lab[..., 0] += self.lift * np.clip(lab[..., 0] / 50, 0, 1)
+        lift = self.lift * min(max((middle - LIFTED[0]) / (LIFTED[1] - LIFTED[0]), 0), 1)  # dark skin stays dark
+        lab[..., 0] += lift * np.clip(lab[..., 0] / 50, 0, 1)
         chroma = np.hypot(lab[..., 1], lab[..., 2])
         lab[..., 1:] *= (1 + (self.saturation - 1) * np.exp(-((chroma / COLOURFUL) ** 2)))[..., None]
         turn = np.where(light > 0, self.warm_lights, self.cool_shadows) * light

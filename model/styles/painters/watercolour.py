@@ -126,7 +126,7 @@ class Painter(Motif):
     def _wash(self, number: int, tone: float, shapes: np.ndarray, fine: np.ndarray, unit: float, rng) -> np.ndarray:
         """Where the picture is darker than a tone: the edge wobbles, lost in wet places and found in dry ones."""
         shapes = shapes + self.wobble * (1 - fine) * sight.noise(shapes.shape, 0.25 * unit, rng)
-        wetness = np.clip(0.5 + 0.5 * sight.noise(shapes.shape, 0.9 * unit, rng), 0, 1) ** 2
+        wetness = np.clip(0.5 + 0.5 * sight.noise(shapes.shape, 0.9 * unit, rng), 0, 1) ** 3
         softness = self.sharp[number] + self.soft * np.maximum(wetness, 0.5 * fine)
         mask = np.clip((tone - shapes) / softness + 0.5, 0, 1)
         return mask * mask * (3 - 2 * mask)
@@ -148,7 +148,8 @@ class Painter(Motif):
         behind = sight.spread(motif, outside, 0.3 * unit)
         strength = np.clip(wet.density(behind).mean(axis=2), *self.background_density)
         clouds = sight.noise(shape, 1.2 * unit, rng, octaves=4)
-        away = cv2.distanceTransform((matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / unit
+        away = cv2.distanceTransform((matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+        away = np.minimum(away, sum(shape)) / unit  # it is endless where there is nobody
         field = np.exp(-away / self.background_reach) + 0.1 * clouds + 0.4 * self._rough(paper, subject, rng)
         field += 0.2 * self.brushed * wet.sweeps(shape, unit, rng)
         field -= np.exp(-wet.border_distance(shape, ROUNDNESS) / unit / self.border)
