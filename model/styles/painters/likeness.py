@@ -15,6 +15,7 @@ IRIS = 0.21  # radius of an iris as a part of the eye's width between its corner
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
 LEAST_CONTRAST = 5.0  # lightness by which an iris is darker than the white around it
 OPEN = 0.16  # height of an eye as a part of its width from which an iris is looked for
+SKIN_TONE = (0.25, 0.55)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
 PERSON_RANGE = (2.0, 98.0)  # percentiles of the person's lightness that become black and white
 
 
@@ -86,15 +87,21 @@ def _guided(guide: np.ndarray, values: np.ndarray, radius: int) -> tuple[np.ndar
 
 
 def tones(subject: Subject, matte: np.ndarray, local: float) -> np.ndarray:
-    """Lightness float32 `[H, W]` in [0, 1] as an artist would see it: the person's tones fill the scale from black to
-    white, but the face keeps much of its own lightness; `local` is how much detail stands out from its surroundings."""
+    """Lightness float32 `[H, W]` in [0, 1] as an artist plans it: the person's tones fill the scale from black to white,
+    and skin lands on a middle tone that stays in proportion to its own lightness; `local` is how much detail stands out
+    from its surroundings."""
     light = lab_of(subject.rgb)[..., 0] / 100
     here = light[matte > 0.6] if (matte > 0.6).any() else light.ravel()
     black, white = np.percentile(here, PERSON_RANGE)
-    stretch = max(white - black, 0.25)
-    spread = 0.75 * (light - (black + white) / 2) / stretch + 0.25 * (light - 0.5) + 0.5
-    around = cv2.GaussianBlur(light, (0, 0), max(0.45 * subject.eye_distance, 1))
-    return np.clip(spread + local * (light - around) / max(stretch, 0.5), 0, 1).astype(np.float32)
+    spread = np.clip((light - black) / max(white - black, 0.3), 1e-3, 1)
+    around = cv2.GaussianBlur(spread, (0, 0), max(0.45 * subject.eye_distance, 1))
+    skin = subject.face > 0.8
+    if skin.any():
+        middle = np.clip(np.median(spread[skin]), 0.15, 0.9)
+        wanted = SKIN_TONE[0] + SKIN_TONE[1] * np.median(light[skin])
+        power = np.clip(np.log(wanted) / np.log(middle), 0.6, 2.5)
+        spread, around = spread**power, around**power
+    return np.clip(spread + local * (spread - around), 0, 1).astype(np.float32)
 
 
 def eyes(subject: Subject) -> list[tuple[Iris, np.ndarray]]:
