@@ -46,12 +46,17 @@ class Painter:
         work = resized(subject, WORK)
         matte = person(work)
         dark = self._plan(work, matte)
-        field = self._directions(work, matte)
-        wanted, form = enlarged(dark, grain), enlarged(field, grain)
-        drawn = self._smudged(wanted, grain, unit)
+        wanted, form = enlarged(dark, grain), np.ascontiguousarray(enlarged(self._directions(work, matte), grain))
+        hand = _Hand(grain, form, self.tooth, rng)
+        fine = subject.fineness
+        drawn = self._smudged(wanted, fine, grain, unit)
+        size = (1 - 0.72 * step(fine, 0.3, 1.0)).astype(np.float32)
         for angle in self.angles:
-            drawn = self._hatched(drawn, wanted, form, angle, grain, unit, rng)
-        drawn = self._contours(drawn, work, matte, grain, unit, rng)
+            drawn = hand.hatched(drawn, wanted, angle, self.stroke_length * unit, self.stroke_width * unit * size, self.strength)
+        lines = self._contours(work, matte, drawn)
+        drawn = hand.hatched(drawn, lines, None, 0.6 * self.stroke_length * unit, self.line_width * unit * (0.6 + 0.4 * size), 1.0)
+        drawn = drawn + (1 - drawn) * 0.8 * step(lines, 0.5, 1.0) * step(fine, 0.5, 1.0)
+        drawn = 1 - hand.hatched(1 - drawn, self.rubbed * self._lights(work, matte, drawn), None, 0.5 * self.stroke_length * unit, 1.3 * self.stroke_width * unit * size, 0.9)
         drawn = np.clip(drawn, 0, 1)[..., None]
         colour = np.float32(self.paper) + drawn * (np.float32(self.charcoal) - np.float32(self.paper))
         colour += 5 * (grain[..., None] - 0.5)
@@ -94,48 +99,66 @@ class Painter:
         slope = cv2.Sobel(height, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(height, cv2.CV_32F, 0, 1) / 8
         return np.stack([*slope, *np.moveaxis(field, -1, 0), hair], axis=-1).astype(np.float32)
 
-    def _smudged(self, wanted, grain, unit):
+    def _smudged(self, wanted, fine, grain, unit):
         """Tone rubbed into the paper with a finger."""
-        soft = cv2.GaussianBlur(wanted, (0, 0), self.smudge_size * unit)
-        return self.smudge * soft * (1 - 0.45 * self.tooth * grain)
+        soft = cv2.GaussianBlur(wanted, (0, 0), max(self.smudge_size * unit, 0.5))
+        sharp = cv2.GaussianBlur(wanted, (0, 0), max(0.12 * self.smudge_size * unit, 0.4))
+        soft = soft + step(fine, 0.2, 0.7) * (sharp - soft)
+        return self.smudge * soft * (1 - 0.5 * self.tooth * (grain - 0.3))
 
-    def _hatched(self, drawn, wanted, form, angle, grain, unit, rng):
-        """Strokes of about one direction wherever the drawing is still too light."""
-        length, width = self.stroke_length * unit, max(self.stroke_width * unit, 1.2)
-        height, across = drawn.shape
-        count = int(2.2 * height * across / (length * width))
-        starts = rng.uniform((0, 0), (across, height), (count, 2)).astype(np.float32)
-        shakes = rng.standard_normal((count, 3)).astype(np.float32)
-        out = np.ascontiguousarray(drawn, dtype=np.float32)
-        _hatch(out, wanted, np.ascontiguousarray(form), grain, starts, shakes, np.radians(angle), length, width, self.strength, self.tooth)
-        return out
-
-    def _contours(self, drawn, work, matte, grain, unit, rng):
+    def _contours(self, work, matte, like):
         light = lab_of(work.rgb)[..., 0]
         width = self.line_width * WORK
         field, _ = streams.directions(light, 2.5 * width)
         lines = streams.ink_lines(light, field, width, 5 * width)
         weight = 0.5 + 0.5 * step(work.fineness, 0.3, 0.9)
-        lines = step(lines * weight * self.lines, 0.8, 4) * matte * self._fade(work)
-        large = enlarged(lines.astype(np.float32), drawn)
-        return drawn + (1 - drawn) * large * (1 - self.tooth * step(grain, 0.55, 0.9))
+        lines = step(lines * weight * self.lines, 0.5, 4) * matte * self._fade(work)
+        return enlarged(lines.astype(np.float32), like)
+
+    def _lights(self, work, matte, like):
+        light = tones(work, matte, 0.3)
+        around = cv2.GaussianBlur(light, (0, 0), 0.12 * WORK)
+        light = cv2.GaussianBlur(light, (0, 0), 0.015 * WORK)
+        return enlarged((matte * step(light - around, 0.04, 0.16) * step(light, 0.15, 0.5)).astype(np.float32), like)
+
+
+class _Hand:
+    """Draws strokes with charcoal on grain."""
+
+    def __init__(self, grain, form, tooth, rng):
+        self.grain, self.form, self.tooth, self.rng = grain, form, tooth, rng
+
+    def hatched(self, drawn, wanted, angle, length, width, strength):
+        """Strokes of about one direction wherever the drawing is still too light."""
+        height, across = drawn.shape
+        width = np.maximum(width, 1.2).astype(np.float32)
+        places = self.rng.random((int(3.0 * height * across / (length * width.min()) ), 3))
+        x, y = places[:, 0] * across, places[:, 1] * height
+        own = width[y.astype(int), x.astype(int)]
+        starts = np.stack([x, y], axis=1)[places[:, 2] < width.min() / own * 1.0].astype(np.float32)
+        shakes = self.rng.standard_normal((len(starts), 3)).astype(np.float32)
+        streaks = self.rng.random((64, 16)).astype(np.float32)
+        out = np.ascontiguousarray(np.clip(drawn, 0, 1), dtype=np.float32)
+        _hatch(out, np.ascontiguousarray(wanted, dtype=np.float32), self.form, self.grain, starts, shakes, streaks, np.radians(angle or 0), angle is None, length, width, strength, self.tooth)
+        return out
 
 
 @njit(cache=True)
-def _hatch(drawn, wanted, form, grain, starts, shakes, angle, length, width, strength, tooth):
+def _hatch(drawn, wanted, form, grain, starts, shakes, streaks, angle, follow, length, widths, strength, tooth):
     """Draw strokes from their middles both ways along the bent direction; each ends where the tone is reached."""
     height, across = drawn.shape
-    steps = max(int(length), 3)
-    reach = int(width / 2 + 1.5)
     for number in range(starts.shape[0]):
         x0, y0 = starts[number, 0], starts[number, 1]
-        own = angle + 0.09 * shakes[number, 0]
-        long = steps * min(max(1 + 0.35 * shakes[number, 1], 0.4), 1.8)
+        own = angle + 0.07 * shakes[number, 0]
         row, column = int(y0), int(x0)
+        width = widths[row, column] * min(max(1 + 0.3 * shakes[number, 2], 0.5), 1.6)
+        long = max(length * np.sqrt(widths[row, column] / widths.max()), 4.0) * min(max(1 + 0.35 * shakes[number, 1], 0.4), 1.8)
+        reach = int(width / 2 + 1.5)
         lack = wanted[row, column] - drawn[row, column]
-        if lack < 0.06:
+        if lack < 0.05:
             continue
-        pressure = strength * min(0.35 + 1.4 * lack, 1.0)
+        pressure = strength * min(0.3 + 1.3 * lack, 1.0)
+        ux0, uy0 = np.cos(own), np.sin(own)
         for way in (-1.0, 1.0):
             x, y = x0, y0
             dx, dy = 0.0, 0.0
@@ -146,10 +169,9 @@ def _hatch(drawn, wanted, form, grain, starts, shakes, angle, length, width, str
                 if wanted[i, j] < 0.6 * wanted[row, column] or wanted[i, j] < 0.05:
                     break
                 # A plane cuts the form: the line bends with its slope.
-                ux, uy = np.cos(own), np.sin(own)
-                slope = form[i, j, 0] * ux + form[i, j, 1] * uy
-                ux, uy = ux - 0.5 * slope * uy, uy + 0.5 * slope * ux
-                weight = form[i, j, 4]
+                slope = form[i, j, 0] * ux0 + form[i, j, 1] * uy0
+                ux, uy = ux0 - 0.5 * slope * uy0, uy0 + 0.5 * slope * ux0
+                weight = 1.0 if follow else form[i, j, 4]
                 hx, hy = form[i, j, 2], form[i, j, 3]
                 if hx * ux + hy * uy < 0:
                     hx, hy = -hx, -hy
@@ -159,21 +181,19 @@ def _hatch(drawn, wanted, form, grain, starts, shakes, angle, length, width, str
                 if step_number > 0 and ux * dx + uy * dy < 0:
                     ux, uy = -ux, -uy
                 dx, dy = ux, uy
-                fade = 1 - (2 * step_number / long) ** 2
-                press = pressure * fade
+                press = pressure * (1 - (2 * step_number / long) ** 2)
                 for v in range(i - reach, i + reach + 1):
                     for u in range(j - reach, j + reach + 1):
                         if v < 0 or u < 0 or v >= height or u >= across:
                             continue
-                        away = abs((v - y) * dx - (u - x) * dy)
-                        ahead = abs((v - y) * dy + (u - x) * dx)
-                        if ahead > 0.5:
+                        side = (v - y) * dx - (u - x) * dy
+                        if abs((v - y) * dy + (u - x) * dx) > 0.5:
                             continue
-                        cover = min(max(width / 2 - away + 0.5, 0.0), 1.0)
+                        cover = min(max(width / 2 - abs(side) + 0.5, 0.0), 1.0)
                         if cover > 0:
-                            held = press * 1.4 - tooth * grain[v, u]
-                            held = min(max(held * 2.2, 0.0), 1.0)
-                            mark = cover * held * (0.35 + 0.65 * press)
-                            drawn[v, u] += (1 - drawn[v, u]) * mark
+                            streak = streaks[number % 64, min(max(int((side / width + 0.5) * 15.9), 0), 15)]
+                            held = 1.7 * press - tooth * (0.6 * grain[v, u] + 0.6 * streak)
+                            held = min(max(1.6 * held, 0.0), 1.0)
+                            drawn[v, u] += (1 - drawn[v, u]) * cover * held * (0.25 + 0.6 * press)
                 x += dx
                 y += dy

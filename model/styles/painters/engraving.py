@@ -59,7 +59,8 @@ class Painter:
         backdrop = self._backdrop(work, matte, picture, spacing)
         inside = enlarged(matte, picture)
         ink = np.where(inside > 0.5, ink, backdrop)
-        ink = np.maximum(ink, enlarged(self._contours(work, matte), picture))
+        ink = np.maximum(ink, _crisp(enlarged(self._contours(work, matte), picture) - 1))
+        ink = np.maximum(ink, self._blacks(subject))
         ink = self._eyes(ink, subject)
         ink = np.clip(ink, 0, 1)[..., None]
         colour = np.float32(self.paper) + ink * (np.float32(self.ink) - np.float32(self.paper))
@@ -77,7 +78,7 @@ class Painter:
         height, width = work.rgb.shape[:2]
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         x, y = np.abs(2 * columns / width - 1), np.abs(2 * rows / height - 1)
-        return 1 - step((x**self.vignette + y**self.vignette) ** (1 / self.vignette), 0.75, 0.99)
+        return 1 - step((x**self.vignette + y**self.vignette) ** (1 / self.vignette), 0.84, 1.0)
 
     def _hair(self, work, matte):
         """(weight of the lines that follow the photo's own directions, these directions): hair and clothes."""
@@ -94,7 +95,7 @@ class Painter:
         unit = work.eye_distance
         dome = 1.6 * np.sqrt(cv2.GaussianBlur(matte, (0, 0), 0.5 * unit)) + 0.9 * cv2.GaussianBlur(work.face, (0, 0), 0.3 * unit)
         detail = cv2.GaussianBlur(lab_of(work.rgb)[..., 0] / 100, (0, 0), 0.07 * unit)
-        return self.relief * unit / PERIOD * (0.4 * dome + 0.45 * detail)
+        return self.relief * unit / PERIOD * (0.4 * dome + 0.2 * detail)
 
     def _phase(self, size, bend, turn):
         """Number of the line at each pixel: lines of a direction, bent over the form."""
@@ -132,16 +133,31 @@ class Painter:
         field, _ = streams.directions(light, 2.5 * width)
         lines = streams.ink_lines(light, field, max(width, 0.6), 4 * width)
         weight = 0.35 + 0.65 * step(work.fineness, 0.3, 0.9)
-        return step(lines * weight * self.contour, 1.0, 2.5) * matte * self._fade(work)
+        return np.minimum(lines * weight * self.contour, 4) * matte * self._fade(work)
+
+    def _blacks(self, subject):
+        light = lab_of(subject.rgb)[..., 0]
+        around = cv2.GaussianBlur(light, (0, 0), 0.25 * subject.eye_distance)
+        light = cv2.bilateralFilter(light, -1, 12, max(0.008 * subject.eye_distance, 0.5))
+        return step(subject.fineness, 0.65, 0.95) * step(light / np.maximum(around, 8), 0.55, 0.42)
 
     def _eyes(self, ink, subject):
+        """Clear eyes: bare paper for the white, an iris of fine rays, a black pupil and a light in it."""
         rows, columns = np.mgrid[: ink.shape[0], : ink.shape[1]].astype(np.float32)
         for iris, hull in eyes(subject):
             r = iris.radius
-            away = np.hypot(columns - iris.x, rows - iris.y)
-            ink = np.maximum(ink, step(hull, 0.3, 0.7) * np.clip(0.45 * r - away + 0.5, 0, 1))
-            light = np.clip(0.26 * r - np.hypot(columns - iris.x + 0.33 * r, rows - iris.y + 0.36 * r) + 0.5, 0, 1)
-            ink = ink * (1 - light)
+            dx, dy = (columns - iris.x) / r, (rows - iris.y) / r
+            away = np.hypot(dx, dy)
+            rays = 0.5 + 0.5 * np.cos(np.arctan2(dy, dx) * min(26, int(1.3 * r)))
+            shade = np.clip(0.75 - 0.9 * dy, 0.25, 1)  # of the lid
+            disc = step(rays + shade, 0.45, 0.75)
+            disc = np.maximum(disc, np.maximum(step(away, 0.5, 0.42), step(away, 0.82, 0.92)))
+            inside = step(hull, 0.35, 0.65)
+            part = inside * step(away, 1.04, 0.98)
+            white = inside * (1 - part) * step(hull, 0.5, 0.9)
+            ink = ink * (1 - 0.9 * white)
+            ink = ink + part * (disc - ink)
+            ink = ink * (1 - np.clip((0.27 - np.hypot(dx + 0.34, dy + 0.36)) * r + 0.5, 0, 1))
         return ink
 
 
