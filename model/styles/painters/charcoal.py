@@ -47,7 +47,7 @@ class Painter:
         matte = person(work)
         dark, behind = (enlarged(part, grain) for part in self._plan(work, matte))
         lines, strands = (enlarged(part, grain) for part in self._lines(work, matte))
-        dark = np.clip(dark - 0.35 * strands * step(dark, 0, 0.4), 0, 0.97)
+        dark = np.clip(dark - 0.4 * strands * step(dark, 0, 0.4), 0, 0.95)
         hand = _Hand(grain, np.ascontiguousarray(enlarged(self._directions(work, matte), grain)), self.tooth, rng)
         fine = step(subject.fineness, 0.3, 0.85)
         length, width = self.stroke_length * unit, self.stroke_width * unit * (1 - 0.6 * fine)
@@ -55,7 +55,7 @@ class Painter:
         drawn = hand.hatched(drawn, behind, self.angles[0], 2 * length, 1.4 * width, self.strength)
         for angle in self.angles:
             drawn = hand.hatched(drawn, dark * (1 - 0.5 * fine), angle, length, width, self.strength)
-        drawn = hand.hatched(drawn, dark * fine, self.angles[0], 0.3 * length, 0.5 * width, self.strength)
+        drawn = hand.hatched(drawn, 1.15 * dark * fine, self.angles[0], 0.4 * length, 0.7 * width, self.strength)
         drawn = self._worked_out(drawn, dark, fine, grain)
         drawn = hand.hatched(drawn, lines, None, length, self.line_width * unit + 0 * width, 1.0)
         drawn = 1 - hand.hatched(1 - drawn, self.rubbed * np.clip(strands, 0, 1), None, length, 0.6 * width, 0.9)
@@ -100,7 +100,7 @@ class Painter:
         height = self.form * WORK * (height + 0.8 * cv2.GaussianBlur(light, (0, 0), 0.08 * WORK))
         field, sure = streams.directions(light, 0.05 * WORK, 1e-4)
         hair = matte * step(work.face, 0.6, 0.3) * step(sure, 0.15, 0.4)
-        slope = cv2.Sobel(height, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(height, cv2.CV_32F, 0, 1) / 8
+        slope = matte * cv2.Sobel(height, cv2.CV_32F, 1, 0) / 8, matte * cv2.Sobel(height, cv2.CV_32F, 0, 1) / 8
         cos, sin = field[..., 0], field[..., 1]  # of twice the angle below, for (1, 0) and (-1, 0) are the same direction
         return np.stack([*slope, cos**2 - sin**2, 2 * cos * sin, hair], axis=-1).astype(np.float32)
 
@@ -109,7 +109,7 @@ class Painter:
         soft = cv2.GaussianBlur(wanted, (0, 0), max(self.smudge_size * unit, 0.5))
         sharp = cv2.GaussianBlur(wanted, (0, 0), max(0.12 * self.smudge_size * unit, 0.4))
         soft = soft + step(fine, 0.2, 0.7) * (sharp - soft)
-        return self.smudge * soft * (1 - 0.5 * self.tooth * (grain - 0.3))
+        return self.smudge * soft * (1 - (0.5 + 0.6 * fine) * self.tooth * (grain - 0.35))
 
     def _worked_out(self, drawn, wanted, fine, grain):
         """Eyes and mouth in full, other dark parts for the most part: charcoal that stays on the paper's grain."""
@@ -127,7 +127,7 @@ class Painter:
             drawn = np.maximum(drawn, 0.95 * step(hull, 0.3, 0.7) * step(away, 0.5 * r, 0.35 * r))
             ring = step(hull, 0.3, 0.7) * step(np.abs(away / r - 0.95), 0.25, 0.0)
             drawn = np.maximum(drawn, 0.75 * ring)
-            drawn = drawn * (1 - np.clip(0.25 * r - np.hypot(columns - iris.x + 0.32 * r, rows - iris.y + 0.34 * r) + 0.5, 0, 1))
+            drawn = drawn * (1 - np.clip(0.2 * r - np.hypot(columns - iris.x + 0.32 * r, rows - iris.y + 0.34 * r) + 0.5, 0, 1))
         return drawn
 
     def _lines(self, work, matte):
@@ -141,8 +141,8 @@ class Painter:
         hair = shown * step(cv2.GaussianBlur(work.face, (0, 0), 1), 0.5, 0.2)
         strands = -streams.ink_lines(light, field, 1.3 * width, 8 * width) - 0.03 * light
         usual = np.sqrt(cv2.GaussianBlur(strands**2, (0, 0), 0.25 * WORK)) + 0.25
-        strands = hair * np.clip(strands / (1.5 * usual), -1, 1)
-        return (step(lines * weight * self.lines, 0.5, 4) * shown).astype(np.float32), strands.astype(np.float32)
+        strands = hair * np.clip(strands / (1.1 * usual), -1, 1)
+        return (step(lines * weight * self.lines, 0.4, 3) * shown).astype(np.float32), strands.astype(np.float32)
 
 
 class _Hand:

@@ -43,11 +43,15 @@ class Painter:
         matte, lab = person(work), self._flattened(work)
         skin_colour, skin = self._skin(work, lab, matte)
         picture = self._background(subject, skin_colour, rng)
+        soft = enlarged(cv2.GaussianBlur(matte, (0, 0), 0.03 * WORK), picture)
+        picture = _over(picture, np.float32((255, 255, 255)), _crisp(soft, 0.03))
         inside = _crisp(enlarged(cv2.GaussianBlur(matte, (0, 0), 0.012 * WORK), picture), 0.5)
         flat = self._flat_colours(lab, matte * (1 - skin), picture, rng)
         face = self._skin_colours(lab, skin_colour, subject, picture)
         flat = _over(flat, face, _crisp(enlarged(cv2.GaussianBlur(skin, (0, 0), 0.012 * WORK), picture), 0.5))
         picture = _over(picture, flat, inside)
+        if subject.landmarks is not None:
+            picture = self._mouth(picture, subject, lab, skin_colour)
         picture = self._eyes(picture, subject, skin_colour)
         ink = self._ink(work, lab, matte, skin, skin_colour, picture)
         picture = self._lights(_over(picture, np.float32((16, 14, 20)), ink), subject)
@@ -72,10 +76,12 @@ class Painter:
         cheeks = np.zeros(matte.shape, np.uint8)
         cv2.fillConvexPoly(cheeks, cv2.convexHull(work.landmarks[CHEEKS].astype(np.int32)), 1)
         colour = np.median(lab[cheeks > 0] if cheeks.any() else lab.reshape(-1, 3), axis=0)
-        away = lab - colour
-        far = np.hypot(away[..., 0] / 2.2, 1.6 * np.hypot(away[..., 1], away[..., 2]))
-        skin = step(far, 22, 14) * matte
-        return colour, np.maximum(skin, step(far, 34, 24) * (work.face > 0.7)).astype(np.float32)
+        light, a, b = np.abs(np.moveaxis(lab - colour, -1, 0))
+        skin = step(np.hypot(light / 2.2, 1.6 * np.hypot(a, b)), 24, 16) * matte
+        inside = step(np.hypot(light / 6, np.hypot(a, b)), 34, 26) * step(work.face, 0.6, 0.8)
+        skin = np.maximum(skin, inside).astype(np.float32)
+        return colour, cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * WORK) + 1).astype(np.float32) / 255
+
 
     def _flat_colours(self, lab, where, picture, rng):
         """The rest of the person in the few colours of a palette, RGB float32."""
@@ -111,11 +117,9 @@ class Painter:
     def _skin_colours(self, lab, colour, subject, picture):
         """Skin in four flat tones, the darkest but one of them in dots."""
         shade = enlarged(lab[..., 0] - colour[0], picture)
-        light, a, b = colour
-        hue, chroma = np.clip(np.arctan2(b, a), 0.75, 1.15), np.hypot(a, b) * self.skin_saturation
-        def ink(lift, turn, gain):
-            return np.float32((np.clip(light + lift, 4, 97), gain * chroma * np.cos(hue + turn), gain * chroma * np.sin(hue + turn)))
-        inks = rgb_of(np.float32([ink(14, 0.1, 0.55), ink(4, 0, 1), ink(-16, -0.25, 1.25), ink(-22, -0.3, 1.2)])[None])[0]
+        light, hue, chroma = _bright(colour, self.skin_saturation)
+        tones = [(12, 0.12, 0.7), (0, 0, 1), (-17, -0.3, 1.3), (-24, -0.3, 1.25)]
+        inks = rgb_of(np.float32([[_polar(light + lift, hue + turn, gain * chroma) for lift, turn, gain in tones]]))[0]
         shadow, dots, high = self.skin_tones
         flat = np.broadcast_to(inks[1], picture.shape).astype(np.float32)
         flat = _over(flat, inks[0], _crisp(shade, high))
@@ -140,6 +144,19 @@ class Painter:
             picture = _over(picture, colour, inside * np.clip(0.86 * iris.radius - away + 0.5, 0, 1))
             picture = _over(picture, np.float32((16, 14, 20)), inside * np.clip(0.48 * iris.radius - away + 0.5, 0, 1))
         return picture
+
+    def _mouth(self, picture, subject, lab, skin_colour):
+        """Red lips and white teeth."""
+        outer, inner = (_shape(subject, subject.landmarks[part]) for part in (slice(48, 60), slice(60, 68)))
+        light, _, chroma = _bright(skin_colour, self.skin_saturation)
+        reds = rgb_of(np.float32([[_polar(0.72 * light + lift, np.radians(24), 1.2 * chroma + 14) for lift in (0, 14)]]))[0]
+        large = enlarged(lab[..., 0], picture)
+        lips = _crisp(outer, 0.5) * (1 - _crisp(inner, 0.5))
+        here = large[lips > 0.5]
+        gloss = _crisp(large, float(np.percentile(here, 80))) if len(here) else 0 * large
+        picture = _over(_over(picture, reds[0], lips), reds[1], lips * gloss)
+        teeth = _crisp(inner, 0.5) * _crisp(large, 0.62 * skin_colour[0])
+        return _over(picture, np.float32((252, 250, 246)), teeth)
 
     def _lights(self, picture, subject):
         rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
@@ -179,8 +196,8 @@ class Painter:
     def _background(self, subject, skin_colour, rng):
         """Rays of two colours from behind the head, with dots."""
         height, width = subject.rgb.shape[:2]
-        hue = np.radians(self.backgrounds[rng.integers(len(self.backgrounds))])
-        inks = rgb_of(np.float32([[(82, 62 * np.cos(hue), 62 * np.sin(hue)), (64, 66 * np.cos(hue - 0.3), 66 * np.sin(hue - 0.3))]]))[0]
+        hue = self.backgrounds[rng.integers(len(self.backgrounds))]
+        inks = rgb_of(np.float32([[_polar(_lightness(hue + turn), np.radians(hue + turn), 80) for turn in (0, -22)]]))[0]
         x, y = (width / 2, 0.45 * height) if subject.landmarks is None else subject.landmarks[27]
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         dx, dy = columns - x, rows - y
@@ -188,13 +205,38 @@ class Painter:
         tooth = np.abs(turn - np.round(turn)) * 2  # 0 in the middle of a ray, 1 between two
         per_pixel = self.rays / np.pi / np.maximum(np.hypot(dx, dy), 1)
         ray = np.clip(0.5 + (tooth - 0.5) / per_pixel, 0, 1)
-        return _over(np.broadcast_to(inks[0], (height, width, 3)).astype(np.float32), inks[1], ray.astype(np.float32))
+        paper = np.broadcast_to(inks[0], (height, width, 3)).astype(np.float32)
+        far = np.hypot(dx, dy) / (0.5 * np.hypot(height, width))
+        spots = _dots((height, width), 1.6 * self.dot_spacing * subject.eye_distance, self.dot_angle, 0.75 * step(far, 0.35, 1.3))
+        return _over(_over(paper, inks[1], ray.astype(np.float32)), np.float32((255, 255, 255)), spots * (1 - 0.0 * ray))
+
+
+def _lightness(hue):
+    """Lightness of the strongest printed colour of a hue in degrees: yellow is light, blue dark."""
+    return 68 + 20 * np.cos(np.radians(hue - 100))
 
 
 def _crisp(values: np.ndarray, threshold: float) -> np.ndarray:
     """1 where smooth values lie above the threshold, with an edge of one pixel."""
     slope = np.hypot(cv2.Sobel(values, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(values, cv2.CV_32F, 0, 1) / 8)
     return np.clip(0.5 + (values - threshold) / np.maximum(slope, 1e-4), 0, 1)
+
+
+def _shape(subject, points):
+    """Soft mask of a closed outline."""
+    mask = np.zeros(subject.rgb.shape[:2], np.float32)
+    cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.015 * subject.eye_distance, 0.5))
+
+
+def _polar(light, hue, chroma):
+    return np.clip(light, 5, 97), chroma * np.cos(hue), chroma * np.sin(hue)
+
+
+def _bright(colour, saturation):
+    """Lightness, hue and chroma of skin as printed: warm and clear."""
+    light, a, b = colour
+    return 1.06 * light + 6, np.clip(np.arctan2(b, a), 0.8, 1.15), np.clip(saturation * np.hypot(a, b), 24, 46)
 
 
 def _over(below: np.ndarray, colour: np.ndarray, share: np.ndarray) -> np.ndarray:
