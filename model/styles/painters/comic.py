@@ -31,6 +31,7 @@ class Painter:
     skin_threshold: float = between(1, 10)
     shortest_line: float = between(0, 1)
     outline: float = between(0, 0.3)
+    rim: float = between(0, 0.5)
     dot_spacing: float = between(0.02, 0.5)
     dot_angle: float = between(0, 90)
     backgrounds: list[float] = between(0, 360)
@@ -43,8 +44,8 @@ class Painter:
         matte, lab = person(work), self._flattened(work)
         skin_colour, skin = self._skin(work, lab, matte)
         picture = self._background(subject, skin_colour, rng)
-        soft = enlarged(cv2.GaussianBlur(matte, (0, 0), 0.03 * WORK), picture)
-        picture = _over(picture, np.float32((255, 255, 255)), _crisp(soft, 0.03))
+        edge = self._distance(matte)
+        picture = _over(picture, np.float32((255, 255, 255)), _crisp(enlarged(edge, picture), -self.rim * WORK))
         inside = _crisp(enlarged(cv2.GaussianBlur(matte, (0, 0), 0.012 * WORK), picture), 0.5)
         flat = self._flat_colours(lab, matte * (1 - skin), picture, rng)
         face = self._skin_colours(lab, skin_colour, subject, picture)
@@ -75,7 +76,8 @@ class Painter:
             return np.float32((70, 14, 20)), np.zeros(matte.shape, np.float32)
         cheeks = np.zeros(matte.shape, np.uint8)
         cv2.fillConvexPoly(cheeks, cv2.convexHull(work.landmarks[CHEEKS].astype(np.int32)), 1)
-        colour = np.median(lab[cheeks > 0] if cheeks.any() else lab.reshape(-1, 3), axis=0)
+        here = lab[cheeks > 0] if cheeks.any() else lab.reshape(-1, 3)
+        colour = np.median(here[here[:, 0] >= np.median(here[:, 0])], axis=0)
         light, a, b = np.abs(np.moveaxis(lab - colour, -1, 0))
         skin = step(np.hypot(light / 2.2, 1.6 * np.hypot(a, b)), 24, 16) * matte
         inside = step(np.hypot(light / 6, np.hypot(a, b)), 34, 26) * step(work.face, 0.6, 0.8)
@@ -170,10 +172,10 @@ class Painter:
         """How much of each pixel is black ink: contours, shadows, the person's outline."""
         width = self.line_width * work.eye_distance
         light = cv2.bilateralFilter(lab_of(work.rgb)[..., 0], -1, 7.0, max(width, 1.0))
-        fine = step(work.fineness, 0.5, 0.9)
+        fine = step(work.fineness, 0.36, 0.6)
         field, _ = streams.directions(light, 2.5 * width)
         lines = streams.ink_lines(light, field, width, 4 * width)
-        plain = skin * step(work.fineness, 0.75, 0.45)
+        plain = skin * step(work.fineness, 0.6, 0.36)
         threshold = self.line_threshold * (1 - 0.5 * fine) * (1 + (self.skin_threshold - 1) * plain) / np.maximum(matte, 0.15)
         threshold = threshold * np.clip(skin_colour[0] / 70, 0.5, 1.1)
         lines = _without_specks(lines / threshold, 1.0, self.shortest_line * work.eye_distance)
@@ -183,15 +185,19 @@ class Painter:
         ink = np.maximum(ink, _crisp(enlarged(black, picture), 0.0) * _crisp(enlarged(matte, picture), 0.5))
         return np.maximum(ink, self._outline(work, matte, picture))
 
-    def _outline(self, work, matte, picture):
+    def _distance(self, matte):
+        """Pixels to the person's outline: positive inside."""
         inside = cv2.GaussianBlur(matte, (0, 0), 0.02 * WORK) > 0.5
         inward = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
         outward = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-        signed = cv2.GaussianBlur(inward - outward, (0, 0), 0.015 * WORK)
+        return cv2.GaussianBlur(inward - outward, (0, 0), 0.015 * WORK)
+
+    def _outline(self, work, matte, picture):
+        signed = self._distance(matte)
         dx, dy = cv2.Sobel(signed, cv2.CV_32F, 1, 0), cv2.Sobel(signed, cv2.CV_32F, 0, 1)
         shaded = 0.5 - 0.35 * (dx + dy) / np.maximum(np.hypot(dx, dy), 1e-3)
         reach = self.outline * work.eye_distance * (0.35 + shaded)
-        return _crisp(enlarged(reach - np.abs(signed + 0.3 * reach), picture), 0.0)
+        return _crisp(enlarged(reach - np.abs(signed), picture), 0.0)
 
     def _background(self, subject, skin_colour, rng):
         """Rays of two colours from behind the head, with dots."""
@@ -207,8 +213,8 @@ class Painter:
         ray = np.clip(0.5 + (tooth - 0.5) / per_pixel, 0, 1)
         paper = np.broadcast_to(inks[0], (height, width, 3)).astype(np.float32)
         far = np.hypot(dx, dy) / (0.5 * np.hypot(height, width))
-        spots = _dots((height, width), 1.6 * self.dot_spacing * subject.eye_distance, self.dot_angle, 0.75 * step(far, 0.35, 1.3))
-        return _over(_over(paper, inks[1], ray.astype(np.float32)), np.float32((255, 255, 255)), spots * (1 - 0.0 * ray))
+        spots = _dots((height, width), 1.6 * self.dot_spacing * subject.eye_distance, self.dot_angle, 0.7 * step(far, 0.55, 1.4))
+        return _over(_over(paper, inks[1], ray.astype(np.float32)), np.float32((255, 255, 255)), spots)
 
 
 def _lightness(hue):
@@ -236,7 +242,8 @@ def _polar(light, hue, chroma):
 def _bright(colour, saturation):
     """Lightness, hue and chroma of skin as printed: warm and clear."""
     light, a, b = colour
-    return 1.06 * light + 6, np.clip(np.arctan2(b, a), 0.8, 1.15), np.clip(saturation * np.hypot(a, b), 24, 46)
+    hue = np.clip(np.arctan2(b, a), 0.95 - 0.15 * step(light, 50, 70), 1.15)
+    return 1.06 * light + 5, hue, np.clip(saturation * np.hypot(a, b), 48 - 0.3 * light, 50)
 
 
 def _over(below: np.ndarray, colour: np.ndarray, share: np.ndarray) -> np.ndarray:
