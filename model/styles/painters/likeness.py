@@ -66,7 +66,8 @@ def person(subject: Subject) -> np.ndarray:
     """The matte float32 `[H, W]` drawn to the edges of the photo, then made firmer. The guided filter, computed on a
     small copy (He et al. 2010; He and Sun 2015)."""
     small = resized(subject, min(GUIDE_EYE_DISTANCE, subject.eye_distance))
-    slope, offset = _guided(lab_of(small.rgb) / 100, small.matte.astype(np.float32), round(0.16 * small.eye_distance) + 1)
+    radius = round(0.16 * small.eye_distance) + 1
+    slope, offset = _guided(lab_of(small.rgb) / 100, small.matte.astype(np.float32), radius)
     guide = lab_of(subject.rgb) / 100
     matte = (enlarged(slope, guide) * guide).sum(axis=-1) + enlarged(offset, guide)
     return step(matte, 0.2, 0.8).astype(np.float32)
@@ -87,9 +88,9 @@ def _guided(guide: np.ndarray, values: np.ndarray, radius: int) -> tuple[np.ndar
 
 
 def tones(subject: Subject, matte: np.ndarray, local: float) -> np.ndarray:
-    """Lightness float32 `[H, W]` in [0, 1] as an artist plans it: the person's tones fill the scale from black to white,
-    and skin lands on a middle tone that stays in proportion to its own lightness; `local` is how much detail stands out
-    from its surroundings."""
+    """Lightness float32 `[H, W]` in [0, 1] as an artist plans it: the person's tones fill the scale from black to
+    white, and skin lands on a middle tone that stays in proportion to its own lightness; `local` is how much detail
+    stands out from its surroundings."""
     light = lab_of(subject.rgb)[..., 0] / 100
     here = light[matte > 0.6] if (matte > 0.6).any() else light.ravel()
     black, white = np.percentile(here, PERSON_RANGE)

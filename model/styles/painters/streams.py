@@ -11,10 +11,12 @@ from numba import njit
 TAIL = 2.4  # standard deviations at which a filter is cut off
 SHARE = 0.97  # of the wider Gaussian that is taken off the narrow one: below 1, dark areas draw lines more easily
 
+FAINTEST = 0.25  # lightness of a difference between strands that does not count
+
 
 def directions(lightness: np.ndarray, sigma: float, noise: float = 1e-6) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors float32 `[H, W, 2]` (x, y) along the edges of float32 `[H, W]`, smoothed over `sigma` pixels, and how
-    much they agree, float32 `[H, W]` in [0, 1]; edges much weaker than the square root of `noise` do not count."""
+    """Unit vectors float32 `[H, W, 2]` (x, y) along the edges of float32 `[H, W]`, smoothed over `sigma` pixels, and
+    how much they agree, float32 `[H, W]` in [0, 1]; edges much weaker than the square root of `noise` do not count."""
     across, down = cv2.Scharr(lightness, cv2.CV_32F, 1, 0) / 32, cv2.Scharr(lightness, cv2.CV_32F, 0, 1) / 32
     xx, xy, yy = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (across**2, across * down, down**2))
     spread = np.hypot(xx - yy, 2 * xy)
@@ -23,9 +25,9 @@ def directions(lightness: np.ndarray, sigma: float, noise: float = 1e-6) -> tupl
 
 
 def blended(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Directions `[H, W, 2]` between two fields of them, where (1, 0) and (-1, 0) are the same; weight 1: the second."""
-    angles = (2 * np.arctan2(field[..., 1], field[..., 0]) for field in (first, second))
-    a, b = angles
+    """Directions `[H, W, 2]` between two fields of them, of which (1, 0) and (-1, 0) are the same; weight 1: the
+    second."""
+    a, b = (2 * np.arctan2(field[..., 1], field[..., 0]) for field in (first, second))
     angle = np.arctan2((1 - weight) * np.sin(a) + weight * np.sin(b), (1 - weight) * np.cos(a) + weight * np.cos(b)) / 2
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
 
@@ -43,6 +45,14 @@ def ink_lines(lightness: np.ndarray, field: np.ndarray, width: float, length: fl
     size = max(len(narrow), len(wide))
     kernel = SHARE * _padded(wide, size) - _padded(narrow, size)
     return smoothed_along(_across(np.ascontiguousarray(lightness, dtype=np.float32), field, kernel), field, length)
+
+
+def strands(lightness: np.ndarray, field: np.ndarray, width: float, length: float, around: float) -> np.ndarray:
+    """Strands of hair, float32 `[H, W]` in [-1, 1]: positive where they are lighter than those beside them, however
+    dark the hair is. `around` is the distance in pixels over which strength is compared."""
+    found = -ink_lines(lightness, field, width, length) - (1 - SHARE) * lightness
+    usual = np.sqrt(cv2.GaussianBlur(found**2, (0, 0), around)) + FAINTEST
+    return np.clip(found / usual, -1, 1)
 
 
 def _gaussian(sigma: float) -> np.ndarray:
