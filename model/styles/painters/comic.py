@@ -134,7 +134,7 @@ class Painter:
         """Lightness, hue in degrees and chroma of skin as printed: warm and clear, the darker the more."""
         light, a, b = colour
         hue = np.clip(np.degrees(np.arctan2(b, a)), 54 - 9 * step(light, 50, 70), 66)
-        return 1.06 * light + 3, hue, np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
+        return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
 
     def _mouth(self, picture: np.ndarray, subject: Subject, lab: np.ndarray, colour: np.ndarray) -> np.ndarray:
         """Red lips with a gloss, and white teeth."""
@@ -173,7 +173,7 @@ class Painter:
         light = lab[..., 0]
         field, sure = streams.directions(light, 0.05 * WORK, 0.05)
         width = self.sheen_width * WORK
-        lit = streams.strands(light, field, width, 10 * width, 0.4 * WORK)
+        lit = streams.strands(light, field, width, 5 * width, 0.4 * WORK)
         lit += 0.12 * (light - cv2.GaussianBlur(light, (0, 0), 0.25 * WORK))
         where = where * step(work.face, 0.4, 0.2) * step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
         found = cv2.GaussianBlur((where * lit).astype(np.float32), (0, 0), 0.7 * SOFT)
@@ -219,9 +219,9 @@ def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:
 def _catch_lights(picture: np.ndarray, subject: Subject) -> np.ndarray:
     """A white dot at the upper left of each pupil."""
     rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
-    for iris, _ in eyes(subject):
+    for iris, shape in eyes(subject):
         away = np.hypot(columns - iris.x + 0.33 * iris.radius, rows - iris.y + 0.36 * iris.radius)
-        picture = over(picture, WHITE, np.clip(0.3 * iris.radius - away + 0.5, 0, 1))
+        picture = over(picture, WHITE, np.clip(0.3 * iris.radius - away + 0.5, 0, 1) * crisp(shape, 0.4))
     return picture
 
 

@@ -28,6 +28,7 @@ class Painter:
     hair_rounds: int = between(0, 40)
     contrast: float = between(0, 3)
     local: float = between(0, 3)
+    detail: float = between(0, 3)
     lightest: float = between(0, 1)
     heaviest: float = between(0, 1)
     cross_from: float = between(0, 1)
@@ -70,6 +71,8 @@ class Painter:
         """How much ink each part of the person takes, float32 `[H, W]` in [0, 1]."""
         light = tones(work, matte, self.local)
         light = cv2.bilateralFilter(light, -1, 0.12, 0.35 * PERIOD)
+        around = cv2.GaussianBlur(light, (0, 0), 0.12 * work.eye_distance)
+        light = light + self.detail * step(work.fineness, 0.4, 0.9) * (light - around)
         dark = 1 - np.clip(0.5 + self.contrast * (light - 0.5), 0, 1)
         return np.where(dark > self.lightest, dark, 0.5 * dark) * self._fade(work)
 
