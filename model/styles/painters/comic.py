@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.styles.painters import streams
-from model.styles.painters.flats import crisp, distance_inwards, dots, filled, flat_areas, over, palette_of, polar
-from model.styles.painters.flats import shape_of, without_specks
-from model.styles.painters.likeness import enlarged, eyes, lab_of, person, resized, rgb_of, step
+from model.styles.painters import flats, streams
+from model.styles.painters.flats import crisp, over, polar
+from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
@@ -54,7 +53,7 @@ class Painter:
         work = resized(subject, WORK)
         matte, lab = person(work), self._flattened(work)
         colour, skin = _skin(work, lab, matte)
-        edge = distance_inwards(cv2.GaussianBlur(matte, (0, 0), SOFT) > 0.5, 0.08 * WORK, SOFT)
+        edge = flats.distance_inwards(cv2.GaussianBlur(matte, (0, 0), SOFT) > 0.5, 0.08 * WORK, SOFT)
 
         picture = self._background(subject, rng)
         large_edge = enlarged(edge, picture)
@@ -99,16 +98,16 @@ class Painter:
 
     def _screen(self, subject: Subject, size: float, amount: np.ndarray) -> np.ndarray:
         spacing = max(size * self.dot_spacing * subject.eye_distance, LEAST_SPACING)
-        return dots(subject.rgb.shape[:2], spacing, self.dot_angle, amount)
+        return flats.dots(subject.rgb.shape[:2], spacing, self.dot_angle, amount)
 
     def _flat_colours(
         self, lab: np.ndarray, where: np.ndarray, like: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """All but the skin in the few colours of a palette, RGB float32."""
         some = lab[where > 0.5] if (where > 0.5).any() else lab.reshape(-1, 3)
-        palette = palette_of(some[rng.integers(0, len(some), SAMPLES)], round(self.palette), rng)
-        areas = enlarged(flat_areas(lab, palette, 1.5 * SOFT), like)
-        return filled(areas, rgb_of(self._printed(palette)[None])[0])
+        palette = flats.palette_of(some[rng.integers(0, len(some), SAMPLES)], round(self.palette), rng)
+        areas = enlarged(flats.flat_areas(lab, palette, 1.5 * SOFT), like)
+        return flats.filled(areas, rgb_of(self._printed(palette)[None])[0])
 
     def _printed(self, lab: np.ndarray) -> np.ndarray:
         """Colours `[N, 3]` as printed: more saturated and contrasting; greys turn bluish, dark ones more."""
@@ -134,13 +133,16 @@ class Painter:
         """Lightness, hue in degrees and chroma of skin as printed: warm and clear, the darker the more."""
         light, a, b = colour
         hue = np.clip(np.degrees(np.arctan2(b, a)), 54 - 9 * step(light, 50, 70), 66)
-        return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
+        chroma = np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
+        return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, chroma
 
     def _mouth(self, picture: np.ndarray, subject: Subject, lab: np.ndarray, colour: np.ndarray) -> np.ndarray:
         """Red lips with a gloss, and white teeth."""
         if subject.landmarks is None:
             return picture
-        outer, inner = (crisp(shape_of(subject, subject.landmarks[part]), 0.5) for part in (OUTER_LIPS, INNER_LIPS))
+        outer, inner = (
+            crisp(flats.shape_of(subject, subject.landmarks[part]), 0.5) for part in (OUTER_LIPS, INNER_LIPS)
+        )
         light, _, chroma = self._clear(colour)
         reds = rgb_of(np.float32([[polar(0.72 * light + up, 24, 1.2 * chroma + 14) for up in (0, 14)]]))[0]
         lightness, lips = enlarged(lab[..., 0], picture), outer * (1 - inner)
@@ -160,13 +162,13 @@ class Painter:
         fine = step(work.fineness, 0.36, 0.6)
         threshold = self.line_threshold * (1 - 0.5 * fine) * (1 + (self.skin_threshold - 1) * skin * (1 - fine))
         threshold = threshold * np.clip(colour[0] / 70, 0.5, 1.1) / np.maximum(matte, 0.15)
-        return crisp(enlarged(without_specks(lines / threshold, 1.0, self.shortest_line * WORK), like), 1.0)
+        return crisp(enlarged(flats.without_specks(lines / threshold, 1.0, self.shortest_line * WORK), like), 1.0)
 
     def _shadows(self, lab: np.ndarray, skin: np.ndarray, colour: np.ndarray, like: np.ndarray) -> np.ndarray:
         """Solid black where it is darkest; dark skin keeps its own tones."""
         limit = np.where(skin > 0.5, min(self.black, 0.42 * colour[0]), self.black)
         deep = cv2.GaussianBlur((limit - lab[..., 0]).astype(np.float32), (0, 0), SOFT)
-        return crisp(enlarged(without_specks(deep, 0.0, 0.5 * self.shortest_line * WORK), like))
+        return crisp(enlarged(flats.without_specks(deep, 0.0, 0.5 * self.shortest_line * WORK), like))
 
     def _sheen(self, work: Subject, lab: np.ndarray, where: np.ndarray, like: np.ndarray) -> np.ndarray:
         """Shapes of light along the strands of black hair, where its own colour shows."""
@@ -174,10 +176,10 @@ class Painter:
         field, sure = streams.directions(light, 0.05 * WORK, 0.05)
         width = self.sheen_width * WORK
         lit = streams.strands(light, field, width, 5 * width, 0.4 * WORK)
-        lit += 0.12 * (light - cv2.GaussianBlur(light, (0, 0), 0.25 * WORK))
+        lit += 0.12 * (light - blurred(light, 0.25 * WORK))
         where = where * step(work.face, 0.4, 0.2) * step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
         found = cv2.GaussianBlur((where * lit).astype(np.float32), (0, 0), 0.7 * SOFT)
-        return crisp(enlarged(without_specks(found, 0.55, self.shortest_line * WORK), like), 0.55)
+        return crisp(enlarged(flats.without_specks(found, 0.55, self.shortest_line * WORK), like), 0.55)
 
     def _outline(self, edge: np.ndarray, like: np.ndarray) -> np.ndarray:
         """The person's contour, heavier below and to the right, where light from the upper left leaves shade."""
@@ -196,7 +198,7 @@ def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray
     colour = np.median(here[here[:, 0] >= np.percentile(here[:, 0], LIT)], axis=0)
     light, a, b = np.abs(np.moveaxis(lab - colour, -1, 0))
     skin = step(np.hypot(light / 2.2, 1.6 * np.hypot(a, b)), 24, 16) * matte
-    below_brows = cv2.GaussianBlur(shape_of(work, cv2.convexHull(work.landmarks[:27])[:, 0]), (0, 0), SOFT)
+    below_brows = cv2.GaussianBlur(flats.shape_of(work, cv2.convexHull(work.landmarks[:27])[:, 0]), (0, 0), SOFT)
     inside = step(np.hypot(light / 6, np.hypot(a, b)), 34, 26) * step(below_brows, 0.4, 0.7)
     whole = (255 * np.maximum(skin, inside)).astype(np.uint8)
     return colour, cv2.medianBlur(whole, 2 * round(0.03 * WORK) + 1).astype(np.float32) / 255

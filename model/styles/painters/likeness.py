@@ -10,6 +10,7 @@ from model.styles.painters.subject import EYES, Subject
 
 GUIDE_EYE_DISTANCE = 50.0  # pixels between the eyes in the copy from which the outline is computed
 GUIDE_SMOOTHNESS = 2e-3  # variance of Lab / 100 from which on an edge is one
+SMALL_SIGMA = 4.0  # pixels of the copies on which broad blurs are computed
 LARGEST_WORK = 1500  # pixels of the longer side that a drawing is planned at
 IRIS = 0.21  # radius of an iris as a part of the eye's width between its corners: people differ little
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
@@ -44,6 +45,16 @@ def enlarged(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Smooth values float32 `[h, w, ...]` at the size of another picture."""
     size = like.shape[1::-1]
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA if size[0] < values.shape[1] else cv2.INTER_CUBIC)
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """float32 `[H, W]` under a Gaussian of `sigma` pixels; broad ones are computed on a small copy."""
+    factor = max(int(sigma / SMALL_SIGMA), 1)
+    if factor == 1:
+        return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.1))
+    size = [-(-side // factor) for side in values.shape[1::-1]]
+    small = cv2.GaussianBlur(cv2.resize(values, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / factor)
+    return cv2.resize(small, values.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def step(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -95,7 +106,7 @@ def tones(subject: Subject, matte: np.ndarray, local: float) -> np.ndarray:
     here = light[matte > 0.6] if (matte > 0.6).any() else light.ravel()
     black, white = np.percentile(here, PERSON_RANGE)
     spread = np.clip((light - black) / max(white - black, 0.3), 1e-3, 1)
-    around = cv2.GaussianBlur(spread, (0, 0), max(0.45 * subject.eye_distance, 1))
+    around = blurred(spread, 0.45 * subject.eye_distance)
     skin = subject.face > 0.8
     if skin.any():
         middle = np.clip(np.median(spread[skin]), 0.15, 0.9)
@@ -103,6 +114,14 @@ def tones(subject: Subject, matte: np.ndarray, local: float) -> np.ndarray:
         power = np.clip(np.log(wanted) / np.log(middle), 0.6, 2.5)
         spread, around = spread**power, around**power
     return np.clip(spread + local * (spread - around), 0, 1).astype(np.float32)
+
+
+def vignette(size: tuple[int, int], corners: float, fade: float) -> np.ndarray:
+    """1 in the middle of a picture and 0 at its border, float32 `[H, W]`; it falls from a part `fade` of the way on.
+    `corners` is the exponent of the superellipse: 2 is an oval, more is squarer."""
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    x, y = np.abs(2 * columns / (size[1] - 1) - 1), np.abs(2 * rows / (size[0] - 1) - 1)
+    return step((x**corners + y**corners) ** (1 / corners), 1.0, fade)
 
 
 def eyes(subject: Subject) -> list[tuple[Iris, np.ndarray]]:

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numba import njit
 
+from model.styles.painters.likeness import blurred
+
+SAMPLES = 4.0  # per standard deviation along a stream: closer ones look the same
 TAIL = 2.4  # standard deviations at which a filter is cut off
 SHARE = 0.97  # of the wider Gaussian that is taken off the narrow one: below 1, dark areas draw lines more easily
 
@@ -35,7 +38,8 @@ def blended(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.nda
 def smoothed_along(values: np.ndarray, field: np.ndarray, sigma: float) -> np.ndarray:
     """float32 `[H, W]` or `[H, W, C]`, averaged along the directions with a Gaussian of `sigma` pixels."""
     layers = np.ascontiguousarray(values.reshape(*values.shape[:2], -1), dtype=np.float32)
-    return _along(layers, field, _gaussian(sigma)).reshape(values.shape)
+    stride = max(sigma / SAMPLES, 1.0)
+    return _along(layers, field, _gaussian(sigma / stride), stride).reshape(values.shape)
 
 
 def ink_lines(lightness: np.ndarray, field: np.ndarray, width: float, length: float) -> np.ndarray:
@@ -51,7 +55,7 @@ def strands(lightness: np.ndarray, field: np.ndarray, width: float, length: floa
     """Strands of hair, float32 `[H, W]` in [-1, 1]: positive where they are lighter than those beside them, however
     dark the hair is. `around` is the distance in pixels over which strength is compared."""
     found = -ink_lines(lightness, field, width, length) - (1 - SHARE) * lightness
-    usual = np.sqrt(cv2.GaussianBlur(found**2, (0, 0), around)) + FAINTEST
+    usual = np.sqrt(blurred(found**2, around)) + FAINTEST
     return np.clip(found / usual, -1, 1)
 
 
@@ -67,21 +71,22 @@ def _padded(half: np.ndarray, size: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def _along(values, field, half):
-    """Each pixel's streamline is followed both ways, one pixel at a time; it ends at the border."""
+def _along(values, field, half, stride):
+    """Each pixel's streamline is followed both ways, `stride` pixels at a time; it ends at the border."""
     height, width, layers = values.shape
     out = np.empty_like(values)
     total = np.empty(layers, np.float32)
     for row in range(height):
         for column in range(width):
-            total[:] = values[row, column] * half[0]
+            for layer in range(layers):
+                total[layer] = values[row, column, layer] * half[0]
             weight = half[0]
             for way in (-1.0, 1.0):
                 x, y = float(column), float(row)
                 dx, dy = way * field[row, column, 0], way * field[row, column, 1]
                 for step in range(1, half.size):
-                    x += dx
-                    y += dy
+                    x += stride * dx
+                    y += stride * dy
                     i, j = int(y + 0.5), int(x + 0.5)
                     if i < 0 or j < 0 or i >= height or j >= width:
                         break
@@ -92,7 +97,8 @@ def _along(values, field, half):
                     if nx * dx + ny * dy < 0:
                         nx, ny = -nx, -ny
                     dx, dy = nx, ny
-            out[row, column] = total / weight
+            for layer in range(layers):
+                out[row, column, layer] = total[layer] / weight
     return out
 
 
