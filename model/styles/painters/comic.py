@@ -121,7 +121,7 @@ class Painter:
     def _skin_tones(self, lab: np.ndarray, colour: np.ndarray, subject: Subject) -> np.ndarray:
         """Skin in four flat tones of its own colour, the last but one of them in dots, RGB float32."""
         light, hue, chroma = self._clear(colour)
-        tones = [(12, 7, 0.7), (0, 0, 1), (-17, -17, 1.3), (-24, -17, 1.25)]
+        tones = [(12, 7, 0.9 - 0.2 * step(light, 55, 75)), (0, 0, 1), (-17, -17, 1.3), (-24, -17, 1.25)]
         inks = rgb_of(np.float32([[polar(light + up, hue + turn, gain * chroma) for up, turn, gain in tones]]))[0]
         shadow, dotted, high = self.skin_tones
         shade = enlarged(lab[..., 0] - colour[0], subject.rgb)
