@@ -21,6 +21,7 @@ class Painter:
 
     contrast: float = between(0, 3)
     local: float = between(0, 3)
+    detail: float = between(0, 3)
     strands: float = between(0, 1)
     smudge: float = between(0, 1)
     smudge_size: float = between(0.005, 0.5)
@@ -63,6 +64,7 @@ class Painter:
         in [-1, 1]), float32 `[H, W]` each."""
         shown = vignette(matte.shape, self.corners, self.fade)
         light = cv2.bilateralFilter(tones(work, matte, self.local), -1, 0.15, 0.02 * WORK)
+        light += self.detail * step(work.fineness, 0.4, 0.9) * (light - blurred(light, 0.12 * WORK))
         dark = 1 - np.clip(0.5 + self.contrast * (light - 0.5), 0, 1)
         # Behind the lit side of a head it is darker than behind the other.
         beside = blurred(dark * matte, 0.8 * WORK) / np.maximum(blurred(matte, 0.8 * WORK), 0.05)
@@ -70,12 +72,14 @@ class Painter:
 
         lightness, width = lab_of(work.rgb)[..., 0], self.contour_width * WORK
         field, _ = streams.directions(lightness, 2.5 * width)
-        lines = streams.ink_lines(lightness, field, width, 5 * width)
+        lines = matte * streams.ink_lines(lightness, field, width, 5 * width)
         contours = step(lines * (0.5 + 0.5 * step(work.fineness, 0.3, 0.9)) * self.contours, 0.4, 3)
+        edge = cv2.GaussianBlur(matte, (0, 0), width)
+        contours = np.maximum(contours, 2.8 * edge * (1 - edge))
         hair = matte * step(work.face, 0.5, 0.2)
         strands = hair * streams.strands(lightness, field, 1.3 * width, 8 * width, 0.25 * WORK)
         dark = np.clip(dark - self.strands * strands * step(dark, 0, 0.4), 0, BLACKEST)
-        return matte * dark * shown, (1 - matte) * behind * shown, contours * matte * shown, strands * shown
+        return matte * dark * shown, (1 - matte) * behind * shown, contours * shown, strands * shown
 
     def _form(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `hatching.Form`: head and body are domes, what is lighter stands out more."""
@@ -91,7 +95,8 @@ class Painter:
     def _smudged(self, wanted: np.ndarray, fine: np.ndarray, paper: np.ndarray, unit: float) -> np.ndarray:
         """Tone rubbed into the paper: with a finger, and with the tip of a stump at eyes and mouth."""
         soft, sharp = (blurred(wanted, size * self.smudge_size * unit) for size in (1, 0.12))
-        return self.smudge * (soft + fine * (sharp - soft)) * (1 - (0.5 + 0.6 * fine) * self.tooth * (paper - 0.35))
+        rubbed = self.smudge * (1 - 0.3 * fine) * (soft + fine * (sharp - soft))
+        return rubbed * (1 - (0.5 + 0.6 * fine) * self.tooth * (paper - 0.35))
 
     def _drawn(
         self, hand: Hand, unit: float, drawn: np.ndarray, dark: np.ndarray, behind: np.ndarray, contours: np.ndarray,
@@ -102,9 +107,10 @@ class Painter:
         drawn = hand.hatch(drawn, behind, self.angles[0], 2 * length, 1.4 * width, self.strength)
         for angle in self.angles:
             drawn = hand.hatch(drawn, dark * (1 - 0.5 * fine), angle, length, width, self.strength)
-        drawn = hand.hatch(drawn, 1.15 * dark * fine, self.angles[0], 0.4 * length, 0.7 * width, self.strength)
+        for angle in (self.angles[0], self.angles[-1]):
+            drawn = hand.hatch(drawn, 1.2 * dark * fine, angle, 0.4 * length, 0.7 * width, self.strength)
         # What still lacks is worked into the grain: all of it at eyes and mouth, and in the dark.
-        lack = np.clip(1.06 * dark - drawn, 0, 1) * np.maximum(fine, 0.85 * step(dark, 0.3, 0.8))
+        lack = np.clip(1.06 * dark - drawn, 0, 1) * np.maximum(fine * step(dark, 0.25, 0.7), 0.6 * step(dark, 0.3, 0.8))
         drawn = drawn + lack * np.clip(1.15 + 1.3 * self.tooth * (0.5 - hand.grain), 0, 1.6)
         drawn = drawn - 0.8 * fine * np.clip(drawn - dark, 0, 1)
         drawn = hand.hatch(drawn, contours, None, length, np.float32(self.contour_width * unit), 1.0)
@@ -119,6 +125,7 @@ def _eyes(drawn: np.ndarray, subject: Subject) -> np.ndarray:
         x, y = (columns - iris.x) / iris.radius, (rows - iris.y) / iris.radius
         away, inside = np.hypot(x, y), step(shape, 0.3, 0.7)
         firm = np.maximum(0.95 * step(away, 0.5, 0.35), 0.75 * step(np.abs(away - 0.95), 0.25, 0))
+        firm = np.maximum(firm, 0.6 * step(away, 1.0, 0.8))  # over the lights of the photo
         drawn = np.maximum(drawn, inside * firm)
         drawn = drawn * (1 - inside * np.clip((0.2 - np.hypot(x + 0.32, y + 0.34)) * iris.radius + 0.5, 0, 1))
     return drawn

@@ -12,6 +12,7 @@ CANDIDATES = 3.0  # strokes that are tried, as a multiple of those that would co
 THINNEST = 1.2  # pixels
 LEAST_LACK = 0.05  # tone that must be missing for a stroke to be drawn
 TURN, LENGTHS, WIDTHS = 0.07, 0.35, 0.3  # how much strokes differ: radians, and parts of their length and width
+LIFT = 0.6  # pressure lost, per width of a stroke, beyond where it should end
 PRESETS, LANES = 64, 16  # worn edges of the stick, and values across each
 
 
@@ -40,10 +41,12 @@ class Hand:
     rng: np.random.Generator
 
     def hatch(
-        self, drawn: np.ndarray, wanted: np.ndarray, angle: float | None, length: float, width: np.ndarray, strength: float
+        self, drawn: np.ndarray, wanted: np.ndarray, angle: float | None, length: float, width: np.ndarray,
+        strength: float,
     ) -> np.ndarray:  # fmt: skip
-        """The drawing float32 `[H, W]` in [0, 1], 1 is black, with strokes up to the tone that is wanted: of one angle in
-        degrees as they bend with the form, or along its strands (None). `length` and `width` `[H, W]` are in pixels."""
+        """The drawing float32 `[H, W]` in [0, 1], 1 is black, with strokes up to the tone that is wanted: of one angle
+        in degrees as they bend with the form, or along its strands (None). `length` and `width` `[H, W]` are in
+        pixels, `strength` is the pressure from 0 to 1."""
         out = np.array(np.clip(drawn, 0, 1), np.float32, order="C")
         width = np.maximum(np.broadcast_to(width, out.shape), THINNEST).astype(np.float32)
         starts = self._starts(out.shape, length, width)
@@ -79,7 +82,7 @@ def rough_paper(size: tuple[int, int], grain: float, rng: np.random.Generator) -
 
 @njit(cache=True)
 def _hatch(drawn, wanted, form, grain, starts, shakes, worn, angle, length, widths, strength, tooth):
-    """Strokes are drawn from their middles both ways; each ends where the tone that is wanted falls off."""
+    """Strokes are drawn from their middles both ways; each is lifted where the tone that is wanted falls off."""
     height, across = drawn.shape
     widest = widths.max()
     for number in range(starts.shape[0]):
@@ -94,17 +97,17 @@ def _hatch(drawn, wanted, form, grain, starts, shakes, worn, angle, length, widt
         pressure = strength * min(0.2 + 1.4 * lack, 1.0)
         across_x, across_y = np.cos(angle + shakes[number, 0]), np.sin(angle + shakes[number, 0])
         for way in (-1.0, 1.0):
-            x, y, dx, dy, gone = x0, y0, 0.0, 0.0, 0.0
-            while gone < max(long, 4.0) / 2:
+            x, y, dx, dy, gone, down = x0, y0, 0.0, 0.0, 0.0, 1.0
+            while gone < max(long, 4.0) / 2 and down > 0:
                 i, j = int(y + 0.5), int(x + 0.5)
                 if i < 0 or j < 0 or i >= height or j >= across:
                     break
                 if wanted[i, j] < max(0.6 * wanted[row, column], LEAST_LACK):
-                    break
+                    down -= LIFT / width
                 nx, ny = _direction(form[i, j], across_x, across_y)
                 sign = way if gone == 0 else (1.0 if nx * dx + ny * dy >= 0 else -1.0)
                 dx, dy = sign * nx, sign * ny
-                press = pressure * (1 - (2 * gone / max(long, 4.0)) ** 2)
+                press = pressure * max(down, 0.0) * (1 - (2 * gone / max(long, 4.0)) ** 2)
                 _mark(drawn, grain, x, y, dx, dy, width, press, worn[number % PRESETS], tooth)
                 stride = 1 / max(abs(dx), abs(dy))
                 x, y, gone = x + stride * dx, y + stride * dy, gone + stride
