@@ -62,32 +62,32 @@ class Painter:
     def _plan(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(how dark the person is to be, and what is behind, each in [0, 1]; where contours are drawn; strands of hair
         in [-1, 1]), float32 `[H, W]` each."""
-        shown = vignette(matte.shape, self.corners, self.fade)
-        light = cv2.bilateralFilter(tones(work, matte, self.local), -1, 0.15, 0.02 * WORK)
-        light += self.detail * step(work.fineness, 0.4, 0.9) * (light - blurred(light, 0.12 * WORK))
+        unit, shown = work.eye_distance, vignette(matte.shape, self.corners, self.fade)
+        light = cv2.bilateralFilter(tones(work, matte, self.local), -1, 0.15, 0.02 * unit)
+        light += self.detail * step(work.fineness, 0.4, 0.9) * (light - blurred(light, 0.12 * unit))
         dark = 1 - np.clip(0.5 + self.contrast * (light - 0.5), 0, 1)
         # Behind the lit side of a head it is darker than behind the other.
-        beside = blurred(dark * matte, 0.8 * WORK) / np.maximum(blurred(matte, 0.8 * WORK), 0.05)
-        behind = self.background * step(blurred(matte, 0.6 * WORK), 0.0, 0.6) * (1 - 0.5 * beside)
+        beside = blurred(dark * matte, 0.8 * unit) / np.maximum(blurred(matte, 0.8 * unit), 0.05)
+        behind = self.background * step(blurred(matte, 0.6 * unit), 0.0, 0.6) * (1 - 0.5 * beside)
 
-        lightness, width = lab_of(work.rgb)[..., 0], self.contour_width * WORK
+        lightness, width = lab_of(work.rgb)[..., 0], self.contour_width * unit
         field, _ = streams.directions(lightness, 2.5 * width)
         lines = matte * streams.ink_lines(lightness, field, width, 5 * width)
         contours = step(lines * (0.5 + 0.5 * step(work.fineness, 0.3, 0.9)) * self.contours, 0.4, 3)
         edge = cv2.GaussianBlur(matte, (0, 0), width)
         contours = np.maximum(contours, 2.8 * edge * (1 - edge))
         hair = matte * step(work.face, 0.5, 0.2)
-        strands = hair * streams.strands(lightness, field, 1.3 * width, 8 * width, 0.25 * WORK)
+        strands = hair * streams.strands(lightness, field, 1.3 * width, 8 * width, 0.25 * unit)
         dark = np.clip(dark - self.strands * strands * step(dark, 0, 0.4), 0, BLACKEST)
         return matte * dark * shown, (1 - matte) * behind * shown, contours * shown, strands * shown
 
     def _form(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `hatching.Form`: head and body are domes, what is lighter stands out more."""
-        light = lab_of(work.rgb)[..., 0] / 100
-        domes = np.sqrt(np.maximum(blurred(matte, 0.5 * WORK), 0)) + 0.8 * blurred(work.face, 0.3 * WORK)
-        height = self.form * WORK * (domes + 0.8 * blurred(light, 0.08 * WORK))
+        light, unit = lab_of(work.rgb)[..., 0] / 100, work.eye_distance
+        domes = np.sqrt(np.maximum(blurred(matte, 0.5 * unit), 0)) + 0.8 * blurred(work.face, 0.3 * unit)
+        height = self.form * unit * (domes + 0.8 * blurred(light, 0.08 * unit))
         slope_x, slope_y = (matte * cv2.Sobel(height, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1)))
-        field, sure = streams.directions(100 * light, 0.05 * WORK, 1.0)
+        field, sure = streams.directions(100 * light, 0.05 * unit, 1.0)
         cosine, sine = field[..., 0], field[..., 1]
         hair = matte * step(work.face, 0.6, 0.3) * step(sure, 0.15, 0.4)
         return slope_x, slope_y, cosine**2 - sine**2, 2 * cosine * sine, hair

@@ -15,7 +15,7 @@ from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 WORK = 150.0  # pixels between the eyes at which shapes are planned
-SOFT = 0.012 * WORK  # by which their edges are smoothed
+SOFT = 0.012  # eye distances by which their edges are smoothed
 SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
 CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
@@ -23,6 +23,28 @@ LIT = 20  # percent of the skin that is taken for shadow and does not tell its c
 USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is found on the copy before shapes are cut: Lab without texture float32 `[H, W, 3]`, the person's matte and
+    the skin's mask float32 `[H, W]`, the distance inwards from the person's outline in pixels, and Lab of the skin."""
+
+    work: Subject
+    lab: np.ndarray
+    matte: np.ndarray
+    skin: np.ndarray
+    edge: np.ndarray
+    colour: np.ndarray
+
+    @property
+    def unit(self) -> float:
+        """Eye distance in pixels of the copy."""
+        return self.work.eye_distance
+
+    def soft(self, mask: np.ndarray, times: float = 1.0) -> np.ndarray:
+        """A mask `[H, W]` with smoothed edges."""
+        return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), times * SOFT * self.unit)
 
 
 @dataclass(frozen=True)
@@ -50,24 +72,28 @@ class Painter:
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A comic picture of the photo, RGB uint8 `[H, W, 3]`."""
         rng = np.random.default_rng(seed)
-        work = resized(subject, WORK)
-        matte, lab = person(work), self._flattened(work)
-        colour, skin = _skin(work, lab, matte)
-        edge = flats.distance_inwards(cv2.GaussianBlur(matte, (0, 0), SOFT) > 0.5, 0.08 * WORK, SOFT)
+        plan = self._plan(resized(subject, WORK))
+        edge = enlarged(plan.edge, subject.rgb)
+        person_here = crisp(edge)
 
         picture = self._background(subject, rng)
-        large_edge = enlarged(edge, picture)
-        picture = over(picture, WHITE, crisp(large_edge, -self.rim * WORK))
-        flat = self._flat_colours(lab, matte * (1 - skin), picture, rng)
-        bare = crisp(enlarged(cv2.GaussianBlur(skin, (0, 0), SOFT), picture), 0.5)
-        flat = over(flat, self._skin_tones(lab, colour, subject), bare)
-        flat = _eyes(self._mouth(flat, subject, lab, colour), subject)
-        picture = over(picture, flat, crisp(large_edge))
-        ink = np.maximum(self._lines(work, matte, skin, colour, picture), self._outline(edge, picture))
-        shadows = self._shadows(lab, skin, colour, picture) * crisp(large_edge)
-        ink = np.maximum(ink, shadows) * (1 - self._sheen(work, lab, matte * (1 - skin), picture))
+        picture = over(picture, WHITE, crisp(enlarged(plan.edge / plan.unit, subject.rgb), -self.rim))
+        flat = self._flat_colours(plan, subject, rng)
+        flat = over(flat, self._skin_tones(plan, subject), crisp(enlarged(plan.soft(plan.skin), subject.rgb), 0.5))
+        flat = _eyes(self._mouth(flat, plan, subject), subject)
+        picture = over(picture, flat, person_here)
+
+        ink = np.maximum(self._shadows(plan, subject) * person_here, self._lines(plan, subject))
+        ink = np.maximum(ink * (1 - self._sheen(plan, subject)), self._outline(plan, subject))
         picture = _catch_lights(over(picture, BLACK, ink), subject)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+    def _plan(self, work: Subject) -> Plan:
+        matte, lab = person(work), self._flattened(work)
+        soft = cv2.GaussianBlur(matte, (0, 0), SOFT * work.eye_distance)
+        edge = flats.distance_inwards(soft > 0.5, 0.08 * work.eye_distance, SOFT * work.eye_distance)
+        colour, skin = _skin(work, lab, matte)
+        return Plan(work, lab, matte, skin, edge, colour)
 
     def _flattened(self, work: Subject) -> np.ndarray:
         """Lab without texture: a few rounds of the bilateral filter, then averages along the edges; less of both at
@@ -100,13 +126,12 @@ class Painter:
         spacing = max(size * self.dot_spacing * subject.eye_distance, LEAST_SPACING)
         return flats.dots(subject.rgb.shape[:2], spacing, self.dot_angle, amount)
 
-    def _flat_colours(
-        self, lab: np.ndarray, where: np.ndarray, like: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _flat_colours(self, plan: Plan, subject: Subject, rng: np.random.Generator) -> np.ndarray:
         """All but the skin in the few colours of a palette, RGB float32."""
-        some = lab[where > 0.5] if (where > 0.5).any() else lab.reshape(-1, 3)
+        dressed = plan.matte * (1 - plan.skin) > 0.5
+        some = plan.lab[dressed] if dressed.any() else plan.lab.reshape(-1, 3)
         palette = flats.palette_of(some[rng.integers(0, len(some), SAMPLES)], round(self.palette), rng)
-        areas = enlarged(flats.flat_areas(lab, palette, 1.5 * SOFT), like)
+        areas = enlarged(flats.flat_areas(plan.lab, palette, 1.5 * SOFT * plan.unit), subject.rgb)
         return flats.filled(areas, rgb_of(self._printed(palette)[None])[0])
 
     def _printed(self, lab: np.ndarray) -> np.ndarray:
@@ -118,13 +143,13 @@ class Painter:
         light = np.clip(50 + (light - 50) * np.where(light < 50, 1.1, 1.15), 6, 97)
         return np.stack([light, a * gain, b * gain - blue], axis=-1).astype(np.float32)
 
-    def _skin_tones(self, lab: np.ndarray, colour: np.ndarray, subject: Subject) -> np.ndarray:
+    def _skin_tones(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Skin in four flat tones of its own colour, the last but one of them in dots, RGB float32."""
-        light, hue, chroma = self._clear(colour)
+        light, hue, chroma = self._clear(plan.colour)
         tones = [(12, 7, 0.9 - 0.2 * step(light, 55, 75)), (0, 0, 1), (-17, -17, 1.3), (-24, -17, 1.25)]
         inks = rgb_of(np.float32([[polar(light + up, hue + turn, gain * chroma) for up, turn, gain in tones]]))[0]
         shadow, dotted, high = self.skin_tones
-        shade = enlarged(lab[..., 0] - colour[0], subject.rgb)
+        shade = enlarged(plan.lab[..., 0] - plan.colour[0], subject.rgb)
         flat = over(np.broadcast_to(inks[1], subject.rgb.shape), inks[0], crisp(shade, high))
         flat = over(flat, inks[2], self._screen(subject, 1.0, 0.6 * step(shade, 0, dotted)))
         return over(flat, inks[3], crisp(-shade, -shadow))
@@ -136,56 +161,58 @@ class Painter:
         chroma = np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
         return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, chroma
 
-    def _mouth(self, picture: np.ndarray, subject: Subject, lab: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    def _mouth(self, picture: np.ndarray, plan: Plan, subject: Subject) -> np.ndarray:
         """Red lips with a gloss, and white teeth."""
         if subject.landmarks is None:
             return picture
         outer, inner = (
             crisp(flats.shape_of(subject, subject.landmarks[part]), 0.5) for part in (OUTER_LIPS, INNER_LIPS)
         )
-        light, _, chroma = self._clear(colour)
+        light, _, chroma = self._clear(plan.colour)
         reds = rgb_of(np.float32([[polar(0.72 * light + up, 24, 1.2 * chroma + 14) for up in (0, 14)]]))[0]
-        lightness, lips = enlarged(lab[..., 0], picture), outer * (1 - inner)
+        lightness, lips = enlarged(plan.lab[..., 0], picture), outer * (1 - inner)
         if (lips > 0.5).any():
             gloss = lips * crisp(lightness, float(np.percentile(lightness[lips > 0.5], 80)))
             picture = over(over(picture, reds[0], lips), reds[1], gloss)
-        return over(picture, TEETH, inner * crisp(lightness, 0.62 * float(colour[0])))
+        return over(picture, TEETH, inner * crisp(lightness, 0.62 * float(plan.colour[0])))
 
-    def _lines(
-        self, work: Subject, matte: np.ndarray, skin: np.ndarray, colour: np.ndarray, like: np.ndarray
-    ) -> np.ndarray:
+    def _lines(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Contours, more readily at eyes, mouth, nose and brows, less so in bare skin: wrinkles stay out."""
-        width = self.line_width * work.eye_distance
-        light = cv2.bilateralFilter(lab_of(work.rgb)[..., 0], -1, 7.0, max(width, 1.0))
+        width = self.line_width * plan.unit
+        light = cv2.bilateralFilter(lab_of(plan.work.rgb)[..., 0], -1, 7.0, max(width, 1.0))
         field, _ = streams.directions(light, 2.5 * width)
         lines = streams.ink_lines(light, field, width, 4 * width)
-        fine = step(work.fineness, 0.36, 0.6)
-        threshold = self.line_threshold * (1 - 0.5 * fine) * (1 + (self.skin_threshold - 1) * skin * (1 - fine))
-        threshold = threshold * np.clip(colour[0] / 70, 0.5, 1.1) / np.maximum(matte, 0.15)
-        return crisp(enlarged(flats.without_specks(lines / threshold, 1.0, self.shortest_line * WORK), like), 1.0)
+        fine = step(plan.work.fineness, 0.36, 0.6)
+        threshold = self.line_threshold * (1 - 0.5 * fine) * (1 + (self.skin_threshold - 1) * plan.skin * (1 - fine))
+        threshold = threshold * np.clip(plan.colour[0] / 70, 0.5, 1.1) / np.maximum(plan.matte, 0.15)
+        return self._cut(lines / threshold, 1.0, plan, subject)
 
-    def _shadows(self, lab: np.ndarray, skin: np.ndarray, colour: np.ndarray, like: np.ndarray) -> np.ndarray:
+    def _shadows(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Solid black where it is darkest; dark skin keeps its own tones."""
-        limit = np.where(skin > 0.5, min(self.black, 0.42 * colour[0]), self.black)
-        deep = cv2.GaussianBlur((limit - lab[..., 0]).astype(np.float32), (0, 0), SOFT)
-        return crisp(enlarged(flats.without_specks(deep, 0.0, 0.5 * self.shortest_line * WORK), like))
+        limit = np.where(plan.skin > 0.5, min(self.black, 0.42 * plan.colour[0]), self.black)
+        return self._cut(plan.soft(limit - plan.lab[..., 0]), 0.0, plan, subject)
 
-    def _sheen(self, work: Subject, lab: np.ndarray, where: np.ndarray, like: np.ndarray) -> np.ndarray:
+    def _sheen(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Shapes of light along the strands of black hair, where its own colour shows."""
-        light = lab[..., 0]
-        field, sure = streams.directions(light, 0.05 * WORK, 0.05)
-        width = self.sheen_width * WORK
-        lit = streams.strands(light, field, width, 5 * width, 0.4 * WORK)
-        lit += 0.12 * (light - blurred(light, 0.25 * WORK))
-        where = where * step(work.face, 0.4, 0.2) * step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
-        found = cv2.GaussianBlur((where * lit).astype(np.float32), (0, 0), 0.7 * SOFT)
-        return crisp(enlarged(flats.without_specks(found, 0.55, self.shortest_line * WORK), like), 0.55)
+        light, width = plan.lab[..., 0], self.sheen_width * plan.unit
+        field, sure = streams.directions(light, 0.05 * plan.unit, 0.05)
+        lit = streams.strands(light, field, width, 5 * width, 0.4 * plan.unit)
+        lit += 0.12 * (light - blurred(light, 0.25 * plan.unit))
+        hair = plan.matte * (1 - plan.skin) * step(plan.work.face, 0.4, 0.2)
+        black = step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
+        return self._cut(plan.soft(hair * black * lit, 0.7), 0.55, plan, subject)
 
-    def _outline(self, edge: np.ndarray, like: np.ndarray) -> np.ndarray:
+    def _cut(self, values: np.ndarray, threshold: float, plan: Plan, subject: Subject) -> np.ndarray:
+        """Sharp shapes at the size of the photo, without those that are too short."""
+        return crisp(
+            enlarged(flats.without_specks(values, threshold, self.shortest_line * plan.unit), subject.rgb), threshold
+        )
+
+    def _outline(self, plan: Plan, subject: Subject) -> np.ndarray:
         """The person's contour, heavier below and to the right, where light from the upper left leaves shade."""
-        dx, dy = cv2.Sobel(edge, cv2.CV_32F, 1, 0), cv2.Sobel(edge, cv2.CV_32F, 0, 1)
+        dx, dy = cv2.Sobel(plan.edge, cv2.CV_32F, 1, 0), cv2.Sobel(plan.edge, cv2.CV_32F, 0, 1)
         shaded = 0.85 - 0.35 * (dx + dy) / np.maximum(np.hypot(dx, dy), 1e-3)
-        return crisp(enlarged(self.outline * WORK * shaded - np.abs(edge), like))
+        return crisp(enlarged(self.outline * plan.unit * shaded - np.abs(plan.edge), subject.rgb))
 
 
 def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,10 +225,12 @@ def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray
     colour = np.median(here[here[:, 0] >= np.percentile(here[:, 0], LIT)], axis=0)
     light, a, b = np.abs(np.moveaxis(lab - colour, -1, 0))
     skin = step(np.hypot(light / 2.2, 1.6 * np.hypot(a, b)), 24, 16) * matte
-    below_brows = cv2.GaussianBlur(flats.shape_of(work, cv2.convexHull(work.landmarks[:27])[:, 0]), (0, 0), SOFT)
+    below_brows = cv2.GaussianBlur(
+        flats.shape_of(work, cv2.convexHull(work.landmarks[:27])[:, 0]), (0, 0), SOFT * work.eye_distance
+    )
     inside = step(np.hypot(light / 6, np.hypot(a, b)), 34, 26) * step(below_brows, 0.4, 0.7)
     whole = (255 * np.maximum(skin, inside)).astype(np.uint8)
-    return colour, cv2.medianBlur(whole, 2 * round(0.03 * WORK) + 1).astype(np.float32) / 255
+    return colour, cv2.medianBlur(whole, 2 * round(0.03 * work.eye_distance) + 1).astype(np.float32) / 255
 
 
 def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:

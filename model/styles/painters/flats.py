@@ -37,6 +37,9 @@ def distance_inwards(mask: np.ndarray, smallest: float, smoothness: float) -> np
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * int(smallest / 2) + 1,) * 2)
     solid = cv2.morphologyEx(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
     inward, outward = (cv2.distanceTransform(side, cv2.DIST_L2, 5) for side in (solid, 1 - solid))
+    inward, outward = (
+        np.minimum(side, sum(mask.shape)) for side in (inward, outward)
+    )  # infinite where all is one side
     return cv2.GaussianBlur(inward - outward, (0, 0), smoothness)
 
 

@@ -11,6 +11,7 @@ from model.styles.painters.subject import EYES, Subject
 GUIDE_EYE_DISTANCE = 50.0  # pixels between the eyes in the copy from which the outline is computed
 GUIDE_SMOOTHNESS = 2e-3  # variance of Lab / 100 from which on an edge is one
 SMALL_SIGMA = 4.0  # pixels of the copies on which broad blurs are computed
+LARGEST_FACTOR = 3.0  # by which a small picture is enlarged to be planned
 LARGEST_WORK = 1500  # pixels of the longer side that a drawing is planned at
 IRIS = 0.21  # radius of an iris as a part of the eye's width between its corners: people differ little
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
@@ -30,9 +31,10 @@ class Iris:
 
 
 def resized(subject: Subject, eye_distance: float) -> Subject:
-    """The subject at another size, so that the eyes are about `eye_distance` pixels apart."""
+    """The subject at another size, so that the eyes are about `eye_distance` pixels apart, or less where the picture
+    would be larger than is worth the time: see the `eye_distance` of the result."""
     height, width = subject.rgb.shape[:2]
-    factor = min(eye_distance / subject.eye_distance, LARGEST_WORK / max(height, width))
+    factor = min(eye_distance / subject.eye_distance, LARGEST_WORK / max(height, width), LARGEST_FACTOR)
     size = (max(round(width * factor), 16), max(round(height * factor), 16))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     scale = np.array(size) / (width, height)
@@ -42,9 +44,12 @@ def resized(subject: Subject, eye_distance: float) -> Subject:
 
 
 def enlarged(values: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Smooth values float32 `[h, w, ...]` at the size of another picture."""
+    """Smooth values float32 `[h, w]` or `[h, w, C]` at the size of another picture, which may be smaller, too."""
     size = like.shape[1::-1]
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA if size[0] < values.shape[1] else cv2.INTER_CUBIC)
+    how = cv2.INTER_AREA if size[0] < values.shape[1] else cv2.INTER_CUBIC
+    if values.ndim == 2:
+        return cv2.resize(values, size, interpolation=how)
+    return np.dstack([cv2.resize(layer, size, interpolation=how) for layer in np.moveaxis(values, -1, 0)])
 
 
 def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
