@@ -11,7 +11,7 @@ import numpy as np
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
 from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step
-from model.styles.painters.subject import Subject
+from model.styles.painters.subject import BROWS, Subject
 from model.styles.painters.values import between
 
 WORK = 150.0  # pixels between the eyes at which shapes are planned
@@ -21,6 +21,8 @@ LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
 CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
 LIT = 20  # percent of the skin that is taken for shadow and does not tell its colour
 USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
+FOREHEAD = 0.3  # height of what is taken for forehead, as a part of that from brows to chin
+CHIN = 8  # landmark
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
 
@@ -216,21 +218,28 @@ class Painter:
 
 
 def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Lab of the skin in the light, mask float32 `[H, W]` of all the person's skin)."""
+    """(Lab of the skin in the light, mask float32 `[H, W]` of all the person's skin).
+
+    What is skin elsewhere is told by its colour. In the face nearly all is, and on the forehead what is no fringe: a
+    little darker than the skin at most.
+    """
     if work.landmarks is None:
         return np.float32(USUAL_SKIN), np.zeros(matte.shape, np.float32)
-    cheeks = np.zeros(matte.shape, np.uint8)
-    cv2.fillConvexPoly(cheeks, cv2.convexHull(work.landmarks[CHEEKS].astype(np.int32)), 1)
-    here = lab[cheeks > 0] if cheeks.any() else lab.reshape(-1, 3)
+    cheeks = flats.shape_of(work, cv2.convexHull(work.landmarks[CHEEKS])[:, 0]) > 0.5
+    here = lab[cheeks] if cheeks.any() else lab.reshape(-1, 3)
     colour = np.median(here[here[:, 0] >= np.percentile(here[:, 0], LIT)], axis=0)
-    light, a, b = np.abs(np.moveaxis(lab - colour, -1, 0))
-    skin = step(np.hypot(light / 2.2, 1.6 * np.hypot(a, b)), 24, 16) * matte
-    below_brows = cv2.GaussianBlur(
-        flats.shape_of(work, cv2.convexHull(work.landmarks[:27])[:, 0]), (0, 0), SOFT * work.eye_distance
-    )
-    inside = step(np.hypot(light / 6, np.hypot(a, b)), 34, 26) * step(below_brows, 0.4, 0.7)
-    whole = (255 * np.maximum(skin, inside)).astype(np.uint8)
-    return colour, cv2.medianBlur(whole, 2 * round(0.03 * work.eye_distance) + 1).astype(np.float32) / 255
+    light, a, b = np.moveaxis(lab - colour, -1, 0)
+    tint = np.hypot(a, b)
+    skin = step(np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
+    up = FOREHEAD * (work.landmarks[BROWS].mean(axis=0) - work.landmarks[CHIN])
+    below = cv2.convexHull(work.landmarks[: BROWS.stop])[:, 0]
+    above = cv2.convexHull(np.concatenate([work.landmarks[BROWS], work.landmarks[BROWS] + up]))[:, 0]
+    for outline, darker, lighter, most in ((below, 6.0, 6.0, 34), (above, 1.3, 4.0, 26)):
+        shape = step(flats.shape_of(work, outline), 0.3, 0.7)
+        away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint)
+        skin = np.maximum(skin, step(away, most, most - 8) * shape)
+    whole = cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * work.eye_distance) + 1)
+    return colour, whole.astype(np.float32) / 255
 
 
 def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:
