@@ -1,0 +1,270 @@
+"""A panel of a printed comic: flat colours with black contours and shadows, dots of the print, and rays behind.
+
+Shapes are planned on a copy of one size and cut sharply at the size of the photo.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from model.styles.painters import flats, streams
+from model.styles.painters.flats import crisp, over, polar
+from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step
+from model.styles.painters.subject import BROWS, Subject
+from model.styles.painters.values import between
+
+WORK = 150.0  # pixels between the eyes at which shapes are planned
+SOFT = 0.012  # eye distances by which their edges are smoothed
+SAMPLES = 4000  # pixels of the person that the palette is made from
+LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
+CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
+LIT = 20  # percent of the skin that is taken for shadow and does not tell its colour
+USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
+FOREHEAD = 0.3  # height of what is taken for forehead, as a part of that from brows to chin
+CHIN = 8  # landmark
+OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
+BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is found on the copy before shapes are cut: Lab without texture float32 `[H, W, 3]`, the person's matte and
+    the skin's mask float32 `[H, W]`, the distance inwards from the person's outline in pixels, and Lab of the skin."""
+
+    work: Subject
+    lab: np.ndarray
+    matte: np.ndarray
+    skin: np.ndarray
+    edge: np.ndarray
+    colour: np.ndarray
+
+    @property
+    def unit(self) -> float:
+        """Eye distance in pixels of the copy."""
+        return self.work.eye_distance
+
+    def soft(self, mask: np.ndarray, times: float = 1.0) -> np.ndarray:
+        """A mask `[H, W]` with smoothed edges."""
+        return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), times * SOFT * self.unit)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Values in comic.toml."""
+
+    smoothing: float = between(0.005, 0.1)
+    palette: int = between(2, 12)
+    saturation: float = between(0, 3)
+    skin_saturation: float = between(0, 3)
+    skin_tones: list[float] = between(-60, 60)
+    black: float = between(0, 60)
+    sheen_width: float = between(0.005, 0.2)
+    line_width: float = between(0.003, 0.1)
+    line_threshold: float = between(0.1, 20)
+    skin_threshold: float = between(1, 10)
+    shortest_line: float = between(0, 1)
+    outline: float = between(0, 0.3)
+    rim: float = between(0, 0.5)
+    dot_spacing: float = between(0.02, 0.5)
+    dot_angle: float = between(0, 90)
+    backgrounds: list[float] = between(0, 360)
+    rays: int = between(1, 60)
+
+    def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
+        """A comic picture of the photo, RGB uint8 `[H, W, 3]`."""
+        rng = np.random.default_rng(seed)
+        plan = self._plan(resized(subject, WORK))
+        edge = enlarged(plan.edge, subject.rgb)
+        person_here = crisp(edge)
+
+        picture = self._background(subject, rng)
+        picture = over(picture, WHITE, crisp(enlarged(plan.edge / plan.unit, subject.rgb), -self.rim))
+        flat = self._flat_colours(plan, subject, rng)
+        flat = over(flat, self._skin_tones(plan, subject), crisp(enlarged(plan.soft(plan.skin), subject.rgb), 0.5))
+        flat = _eyes(self._mouth(flat, plan, subject), subject)
+        picture = over(picture, flat, person_here)
+
+        ink = np.maximum(self._shadows(plan, subject) * person_here, self._lines(plan, subject))
+        ink = np.maximum(ink * (1 - self._sheen(plan, subject)), self._outline(plan, subject))
+        picture = _catch_lights(over(picture, BLACK, ink), subject)
+        return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+    def _plan(self, work: Subject) -> Plan:
+        matte, lab = person(work), self._flattened(work)
+        soft = cv2.GaussianBlur(matte, (0, 0), SOFT * work.eye_distance)
+        edge = flats.distance_inwards(soft > 0.5, 0.08 * work.eye_distance, SOFT * work.eye_distance)
+        colour, skin = _skin(work, lab, matte)
+        return Plan(work, lab, matte, skin, edge, colour)
+
+    def _flattened(self, work: Subject) -> np.ndarray:
+        """Lab without texture: a few rounds of the bilateral filter, then averages along the edges; less of both at
+        eyes and mouth."""
+        sigma = self.smoothing * work.eye_distance
+        lab = lab_of(work.rgb)
+        fine = cv2.bilateralFilter(lab, -1, 9.0, 0.5 * sigma)
+        for _ in range(3):
+            lab = cv2.bilateralFilter(lab, -1, 9.0, sigma)
+        field, _ = streams.directions(lab[..., 0], 2 * sigma)
+        lab = streams.smoothed_along(lab, field, 2.5 * sigma)
+        return lab + step(work.fineness, 0.5, 0.9)[..., None] * (fine - lab)
+
+    def _background(self, subject: Subject, rng: np.random.Generator) -> np.ndarray:
+        """Rays of two colours from behind the head, with dots that grow outwards."""
+        height, width = subject.rgb.shape[:2]
+        hue = self.backgrounds[rng.integers(len(self.backgrounds))]
+        inks = rgb_of(np.float32([[polar(_strongest(hue + turn), hue + turn, 80) for turn in (0, -22)]]))[0]
+        x, y = (width / 2, 0.45 * height) if subject.landmarks is None else subject.landmarks[27]
+        rows, columns = np.mgrid[:height, :width].astype(np.float32)
+        away = np.hypot(columns - x, rows - y)
+        turn = np.arctan2(rows - y, columns - x) * round(self.rays) / (2 * np.pi) + rng.random()
+        beside = 2 * np.abs(turn - np.round(turn))  # 0 in the middle of a ray, 1 between two
+        share = np.clip(0.5 + (beside - 0.5) * np.pi * np.maximum(away, 1) / round(self.rays), 0, 1)
+        picture = over(np.broadcast_to(inks[0], (height, width, 3)), inks[1], share.astype(np.float32))
+        far = step(away / np.hypot(height, width), 0.27, 0.7)
+        return over(picture, WHITE, self._screen(subject, 1.6, 0.7 * far))
+
+    def _screen(self, subject: Subject, size: float, amount: np.ndarray) -> np.ndarray:
+        spacing = max(size * self.dot_spacing * subject.eye_distance, LEAST_SPACING)
+        return flats.dots(subject.rgb.shape[:2], spacing, self.dot_angle, amount)
+
+    def _flat_colours(self, plan: Plan, subject: Subject, rng: np.random.Generator) -> np.ndarray:
+        """All but the skin in the few colours of a palette, RGB float32."""
+        dressed = plan.matte * (1 - plan.skin) > 0.5
+        some = plan.lab[dressed] if dressed.any() else plan.lab.reshape(-1, 3)
+        palette = flats.palette_of(some[rng.integers(0, len(some), SAMPLES)], round(self.palette), rng)
+        areas = enlarged(flats.flat_areas(plan.lab, palette, 1.5 * SOFT * plan.unit), subject.rgb)
+        return flats.filled(areas, rgb_of(self._printed(palette)[None])[0])
+
+    def _printed(self, lab: np.ndarray) -> np.ndarray:
+        """Colours `[N, 3]` as printed: more saturated and contrasting; greys turn bluish, dark ones more."""
+        light, a, b = lab.T
+        chroma = np.hypot(a, b)
+        gain = np.minimum(self.saturation * step(chroma, 1, 9) + 0.3, (12 + 1.1 * light) / np.maximum(chroma, 1))
+        blue = step(chroma, 10, 3) * (9 + 16 * step(light, 45, 25))
+        light = np.clip(50 + (light - 50) * np.where(light < 50, 1.1, 1.15), 6, 97)
+        return np.stack([light, a * gain, b * gain - blue], axis=-1).astype(np.float32)
+
+    def _skin_tones(self, plan: Plan, subject: Subject) -> np.ndarray:
+        """Skin in four flat tones of its own colour, the last but one of them in dots, RGB float32."""
+        light, hue, chroma = self._clear(plan.colour)
+        tones = [(12, 7, 0.9 - 0.2 * step(light, 55, 75)), (0, 0, 1), (-17, -17, 1.3), (-24, -17, 1.25)]
+        inks = rgb_of(np.float32([[polar(light + up, hue + turn, gain * chroma) for up, turn, gain in tones]]))[0]
+        shadow, dotted, high = self.skin_tones
+        shade = enlarged(plan.lab[..., 0] - plan.colour[0], subject.rgb)
+        flat = over(np.broadcast_to(inks[1], subject.rgb.shape), inks[0], crisp(shade, high))
+        flat = over(flat, inks[2], self._screen(subject, 1.0, 0.6 * step(shade, 0, dotted)))
+        return over(flat, inks[3], crisp(-shade, -shadow))
+
+    def _clear(self, colour: np.ndarray) -> tuple[float, float, float]:
+        """Lightness, hue in degrees and chroma of skin as printed: warm and clear, the darker the more."""
+        light, a, b = colour
+        hue = np.clip(np.degrees(np.arctan2(b, a)), 54 - 9 * step(light, 50, 70), 66)
+        chroma = np.clip(self.skin_saturation * np.hypot(a, b), 46 - 0.28 * light, 45)
+        return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, chroma
+
+    def _mouth(self, picture: np.ndarray, plan: Plan, subject: Subject) -> np.ndarray:
+        """Red lips with a gloss, and white teeth."""
+        if subject.landmarks is None:
+            return picture
+        outer, inner = (
+            crisp(flats.shape_of(subject, subject.landmarks[part]), 0.5) for part in (OUTER_LIPS, INNER_LIPS)
+        )
+        light, _, chroma = self._clear(plan.colour)
+        reds = rgb_of(np.float32([[polar(0.72 * light + up, 24, 1.2 * chroma + 14) for up in (0, 14)]]))[0]
+        lightness, lips = enlarged(plan.lab[..., 0], picture), outer * (1 - inner)
+        if (lips > 0.5).any():
+            gloss = lips * crisp(lightness, float(np.percentile(lightness[lips > 0.5], 80)))
+            picture = over(over(picture, reds[0], lips), reds[1], gloss)
+        return over(picture, TEETH, inner * crisp(lightness, 0.62 * float(plan.colour[0])))
+
+    def _lines(self, plan: Plan, subject: Subject) -> np.ndarray:
+        """Contours, more readily at eyes, mouth, nose and brows, less so in bare skin: wrinkles stay out."""
+        width = self.line_width * plan.unit
+        light = cv2.bilateralFilter(lab_of(plan.work.rgb)[..., 0], -1, 7.0, max(width, 1.0))
+        field, _ = streams.directions(light, 2.5 * width)
+        lines = streams.ink_lines(light, field, width, 4 * width)
+        fine = step(plan.work.fineness, 0.36, 0.6)
+        threshold = self.line_threshold * (1 - 0.5 * fine) * (1 + (self.skin_threshold - 1) * plan.skin * (1 - fine))
+        threshold = threshold * np.clip(plan.colour[0] / 70, 0.5, 1.1) / np.maximum(plan.matte, 0.15)
+        return self._cut(lines / threshold, 1.0, plan, subject)
+
+    def _shadows(self, plan: Plan, subject: Subject) -> np.ndarray:
+        """Solid black where it is darkest; dark skin keeps its own tones."""
+        limit = np.where(plan.skin > 0.5, min(self.black, 0.42 * plan.colour[0]), self.black)
+        return self._cut(plan.soft(limit - plan.lab[..., 0]), 0.0, plan, subject)
+
+    def _sheen(self, plan: Plan, subject: Subject) -> np.ndarray:
+        """Shapes of light along the strands of black hair, where its own colour shows."""
+        light, width = plan.lab[..., 0], self.sheen_width * plan.unit
+        field, sure = streams.directions(light, 0.05 * plan.unit, 0.05)
+        lit = streams.strands(light, field, width, 5 * width, 0.4 * plan.unit)
+        lit += 0.12 * (light - blurred(light, 0.25 * plan.unit))
+        hair = plan.matte * (1 - plan.skin) * step(plan.work.face, 0.4, 0.2)
+        black = step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
+        return self._cut(plan.soft(hair * black * lit, 0.7), 0.55, plan, subject)
+
+    def _cut(self, values: np.ndarray, threshold: float, plan: Plan, subject: Subject) -> np.ndarray:
+        """Sharp shapes at the size of the photo, without those that are too short."""
+        return crisp(
+            enlarged(flats.without_specks(values, threshold, self.shortest_line * plan.unit), subject.rgb), threshold
+        )
+
+    def _outline(self, plan: Plan, subject: Subject) -> np.ndarray:
+        """The person's contour, heavier below and to the right, where light from the upper left leaves shade."""
+        dx, dy = cv2.Sobel(plan.edge, cv2.CV_32F, 1, 0), cv2.Sobel(plan.edge, cv2.CV_32F, 0, 1)
+        shaded = 0.85 - 0.35 * (dx + dy) / np.maximum(np.hypot(dx, dy), 1e-3)
+        return crisp(enlarged(self.outline * plan.unit * shaded - np.abs(plan.edge), subject.rgb))
+
+
+def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(Lab of the skin in the light, mask float32 `[H, W]` of all the person's skin).
+
+    What is skin elsewhere is told by its colour. In the face nearly all is, and on the forehead what is no fringe: a
+    little darker than the skin at most.
+    """
+    if work.landmarks is None:
+        return np.float32(USUAL_SKIN), np.zeros(matte.shape, np.float32)
+    cheeks = flats.shape_of(work, cv2.convexHull(work.landmarks[CHEEKS])[:, 0]) > 0.5
+    here = lab[cheeks] if cheeks.any() else lab.reshape(-1, 3)
+    colour = np.median(here[here[:, 0] >= np.percentile(here[:, 0], LIT)], axis=0)
+    light, a, b = np.moveaxis(lab - colour, -1, 0)
+    tint = np.hypot(a, b)
+    skin = step(np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
+    up = FOREHEAD * (work.landmarks[BROWS].mean(axis=0) - work.landmarks[CHIN])
+    below = cv2.convexHull(work.landmarks[: BROWS.stop])[:, 0]
+    above = cv2.convexHull(np.concatenate([work.landmarks[BROWS], work.landmarks[BROWS] + up]))[:, 0]
+    for outline, darker, lighter, most in ((below, 6.0, 6.0, 34), (above, 1.3, 4.0, 26)):
+        shape = step(flats.shape_of(work, outline), 0.3, 0.7)
+        away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint)
+        skin = np.maximum(skin, step(away, most, most - 8) * shape)
+    whole = cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * work.eye_distance) + 1)
+    return colour, whole.astype(np.float32) / 255
+
+
+def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:
+    """White eyes with coloured irises and dark pupils."""
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    for iris, shape in eyes(subject):
+        inside, away = crisp(shape, 0.5), np.hypot(columns - iris.x, rows - iris.y)
+        _, a, b = lab_of(subject.rgb[int(iris.y) : int(iris.y) + 1, int(iris.x) : int(iris.x) + 1])[0, 0]
+        gain = max(2.0, 26 / np.hypot(a, b)) if np.hypot(a, b) > 1.5 else 0.0
+        own = rgb_of(np.float32([[(48, gain * a, gain * b)]]))[0, 0]
+        picture = over(picture, WHITE, inside)
+        for colour, size in ((BLACK, 1.0), (own, 0.86), (BLACK, 0.48)):
+            picture = over(picture, colour, inside * np.clip(size * iris.radius - away + 0.5, 0, 1))
+    return picture
+
+
+def _catch_lights(picture: np.ndarray, subject: Subject) -> np.ndarray:
+    """A white dot at the upper left of each pupil."""
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    for iris, shape in eyes(subject):
+        away = np.hypot(columns - iris.x + 0.33 * iris.radius, rows - iris.y + 0.36 * iris.radius)
+        picture = over(picture, WHITE, np.clip(0.3 * iris.radius - away + 0.5, 0, 1) * crisp(shape, 0.4))
+    return picture
+
+
+def _strongest(hue: float) -> float:
+    """Lightness of the strongest printed colour of a hue in degrees: yellow is light, blue dark."""
+    return 68 + 20 * np.cos(np.radians(hue - 100))
