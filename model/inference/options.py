@@ -1,5 +1,6 @@
 """What style_transfer.py can be told. One dataclass owns each default; the command line is derived from its fields."""
 
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,10 @@ class Options(Look):
             (self.parsing_map_path and self.crop == "follow", "--parsing_map_path is for --crop fixed: use --smooth."),
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
             (self.style_image and self.ckpt, f"--style_image and --ckpt exclude {one}"),
+            (
+                self.style_image and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
+                f"{self.style_image} is both content and style: name another picture for one of them.",
+            ),
             (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),
             (self.cpu and self.device not in ("auto", "cpu"), f"--cpu and --device {self.device} contradict {one}"),
             (self.virtual_camera and not is_live, "--virtual_camera is for --content webcam: leave one of them out."),
