@@ -15,8 +15,11 @@ LIGHTEST, LEAST_LIGHT, MOST_GAIN = 0.985, 88.0, 4.0  # of a dim photo: this part
 GREY = 4.0  # mean chroma of photos without colour, which are painted on
 SEPIA = (5.0, 11.0)  # a, b in the lights
 TONE = 25.0  # distance in L from the middle at which lights are warm and shadows cool
-LIFTED = (25.0, 60.0)  # mean L of a person from which the picture is lifted, and from which in full
+LIFTED = (25.0, 50.0)  # mean L of a person from which the picture is lifted, and from which in full
 COLOURFUL = 38.0  # chroma of colours that are hardly raised any more
+RUDDIEST = 19.0  # mean a of a face, beyond which it is flushed or badly lit, and is calmed
+PALEST = 14.0  # mean b of a face, below which it is in blue light, and is warmed
+LEAST_GOLD = 0.65  # b of skin, as a part of its a, for it not to be pink all over
 FINE = 0.55  # fineness from which detail of the photo is kept; 0.4 above it, all is
 FACE_WEIGHT = 3.0  # of the face against the rest of the person, where tones are measured
 
@@ -115,17 +118,23 @@ def _quiet_teeth(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarr
 
 
 def _zoned(lab: np.ndarray, subject: Subject, strength: float) -> np.ndarray:
-    """The three zones of colour in a face, as painters teach them: golden forehead, ruddy middle, cool chin."""
+    """The three zones of colour in a face, as painters teach them: golden forehead, ruddy middle, cool chin. Skin that
+    is flushed, or pale in blue light, is brought nearer to skin in daylight before."""
     brows, mouth = subject.landmarks[BROWS].mean(axis=0), subject.landmarks[MOUTH].mean(axis=0)
     down = (mouth - brows) / max(float((mouth - brows) @ (mouth - brows)), 1.0)
     y, x = (np.arange(side, dtype=np.float32) for side in lab.shape[:2])
     height = (x[None] - brows[0]) * down[0] + (y[:, None] - brows[1]) * down[1]  # 0 at the brows, 1 at the mouth
     forehead, chin = sight.logistic(-(height + 0.15) / 0.1), sight.logistic((height - 1.15) / 0.1)
     ruddy = np.exp(-(((height - 0.5) / 0.33) ** 2))
+    face = strength * subject.face
+    mean_a, mean_b = (np.average(lab[..., channel], weights=face + 1e-9) for channel in (1, 2))
+    lab[..., 1] -= face * max(mean_a - RUDDIEST, 0)
+    lab[..., 2] += face * min(max(PALEST - mean_b, 0), 10)
     # None in the dark, and none on skin that is red already.
-    room = strength * subject.face * np.clip(lab[..., 0] / 60, 0, 1.2) * np.clip((34 - lab[..., 1]) / 16, 0, 1)
+    room = face * np.clip(lab[..., 0] / 60, 0, 1.2) * np.clip((27 - lab[..., 1]) / 13, 0, 1)
     lab[..., 1] += room * (5 * ruddy - chin - forehead)
     lab[..., 2] += room * (ruddy - 4 * chin + 3 * forehead)
+    lab[..., 2] += face * np.clip(LEAST_GOLD * lab[..., 1] - lab[..., 2], 0, 10)
     return lab
 
 

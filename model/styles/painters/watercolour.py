@@ -15,7 +15,8 @@ from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 ROUNDNESS = 3.0  # of the painted part of the sheet, see `wet.border_distance`
-BEHIND_LIGHT, BEHIND_CHROMA = (45.0, 80.0), 46.0  # L, and most chroma, of the colour of the wash behind the person
+BEHIND_LIGHT = (45.0, 80.0)  # L of the colour of the wash behind the person
+PERSON_CHROMA, BEHIND_CHROMA = 62.0, 46.0  # most chroma of colours
 DEEPEST = 25.0  # L that modelling may add in darkness to the washes
 SKIN_LINES = 0.4  # strength of pencil lines on skin, away from eyes, nose and mouth
 
@@ -76,7 +77,7 @@ class Painter(Motif):
         beside = np.clip(1 - sight.blur(face, 0.1 * unit), 0, 1)
         pigment *= wet.blooms(shape, round(self.bloom_count), self.bloom_size * unit, beside, rng)[..., None]
         pigment += self._line(subject, matte, paper, rng)
-        settled = self.granulation * np.clip(paper, -2, 2) * (1 - 0.4 * subject.face)
+        settled = self.granulation * np.clip(paper, -2, 2) * (1 - 0.6 * subject.face)
         pigment *= 1 + settled[..., None] * np.clip(0.3 + pigment, 0, 1)  # strong pigment shows it most
         shade = 1 + self.paper_relief * (paper - np.roll(paper, (1, 1), (0, 1)))
         rgb = np.float32(self.paper) * shade[..., None] * np.exp(-np.maximum(pigment, 0))
@@ -140,7 +141,9 @@ class Painter(Motif):
         for channel in (1, 2):
             drift = self.colour_play * play * sight.noise(play.shape, 0.6 * unit, rng)
             planes.append(sight.blur(motif[..., channel] * pale, self.bleed * unit) + drift)
-        return np.dstack(planes).astype(np.float32)
+        chroma = np.hypot(*planes[1:])
+        calmer = _calmed(chroma, PERSON_CHROMA)
+        return np.dstack([lightness, planes[1] * calmer, planes[2] * calmer]).astype(np.float32)
 
     def _background(self, subject: Subject, motif: np.ndarray, matte: np.ndarray, paper: np.ndarray, rng) -> np.ndarray:
         """One loose wash around the person, with splashes, that leaves the paper white towards the borders."""
@@ -165,8 +168,7 @@ class Painter(Motif):
         first, second = np.float32(self.pigments).reshape(2, 2)
         mix = sight.logistic(3 * sight.noise(behind.shape[:2], 1.5 * unit, rng))[..., None]
         colour = self.background_saturation * behind[..., 1:] + first + mix * (second - first)
-        chroma = np.hypot(colour[..., 0], colour[..., 1])[..., None] / BEHIND_CHROMA
-        colour *= np.tanh(chroma) / (chroma + 1e-6)
+        colour *= _calmed(np.hypot(colour[..., 0], colour[..., 1]), BEHIND_CHROMA)[..., None]
         hue = wet.density(np.dstack([behind[..., 0].clip(*BEHIND_LIGHT), colour]).astype(np.float32))
         return hue / hue.mean(axis=2, keepdims=True)
 
@@ -193,3 +195,8 @@ class Painter(Motif):
         skin = np.clip(subject.face - 1.5 * subject.fineness + 0.6, 0, 1)
         near = np.clip(matte + 0.3, 0, 1) * (1 - (1 - SKIN_LINES) * skin)
         return (self.line * lines * pressure * near)[..., None] * np.float32(self.line_density)
+
+
+def _calmed(chroma: np.ndarray, most: float) -> np.ndarray:
+    """The factor by which colours are made calmer to stay below `most`; it is near 1 far below it."""
+    return np.tanh(chroma / most) / (chroma / most + 1e-6)
