@@ -18,7 +18,7 @@ from model.inference.scene import Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
 from model.styles.network import VToonifyStyle
-from model.styles.presets import Preset
+from model.styles.presets import VToonifyPreset
 from model.vtoonify import VToonify
 
 # Exemplars that fit small networks.
@@ -83,7 +83,7 @@ class ColourParser(nn.Module):
 
 def dual(parsing_channels: int = 0, **settings) -> Stylizer:
     """A small model of variant D in float32 on the CPU; `settings` are further arguments of its style."""
-    preset = Preset("small", "dualstylegan", "small.pt")
+    preset = VToonifyPreset("small", "dualstylegan", "small.pt")
     parser = ColourParser() if parsing_channels else None
     settings = {"exemplars": CODES, "parser": parser, "device": "cpu", "precision": "fp32"} | settings
     return Stylizer(VToonifyStyle(preset, enlarging_network(parsing_channels=parsing_channels), **settings))

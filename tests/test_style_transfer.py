@@ -11,7 +11,7 @@ from model.inference import batch
 from model.media.files import open_frames
 from model.styles import network
 from model.styles.base import Style
-from model.styles.presets import Preset
+from model.styles.presets import VToonifyPreset
 from tests.clips import make_clip, sound_packets, video_times
 from tests.commands import results, save_face, size
 from tests.small_models import ColourEncoder, ColourParser, face_picture, save_model
@@ -81,7 +81,7 @@ def test_a_style_of_any_kind_is_used_for_photos_and_videos(stylize, monkeypatch)
 def use_preset(monkeypatch, backbone: Backbone) -> None:
     def preset(path: str) -> Preset:
         exemplars = str(Path(path).with_name(EXEMPLAR_FILE)) if backbone == "dualstylegan" else None
-        return Preset("small", backbone, path, exemplars, parser=None)
+        return VToonifyPreset("small", backbone, path, exemplars, parser=None)
 
     monkeypatch.setattr(network, "choose_preset", preset)
     monkeypatch.setattr(network.checkpoints, "load_style_encoder", lambda path: ColourEncoder())

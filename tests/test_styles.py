@@ -9,7 +9,9 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.styles import presets as styles
 from model.styles.network import mix_codes
-from model.styles.presets import PRESETS, SHORT_NAMES, choose_preset, list_presets, resolve_style
+from model.styles.catalog import choose_preset, list_presets
+from model.styles.names import resolve_style
+from model.styles.presets import PRESETS, SHORT_NAMES
 from tests.small_models import small_network
 
 EXEMPLARS = {"Cartoons_00002_01.jpg": np.zeros((1, 14, 8)), "ink.v2.png": np.ones((1, 14, 8)), "film": np.ones(1)}

@@ -9,7 +9,7 @@ from model.inference import stylizer as stylizer_module
 from model.inference.stylizer import Stylizer
 from model.media.files import Frame, PhotoSource, open_frames
 from model.styles.network import VToonifyStyle
-from model.styles.presets import Preset
+from model.styles.presets import VToonifyPreset
 from tests.clips import make_clip
 from tests.small_models import (
     CODES,
@@ -114,7 +114,7 @@ def test_a_style_goes_by_number_or_name(stylizer, whole):
 
 
 def test_a_model_without_styles_leaves_style_degree_and_colours_aside():
-    preset = Preset("small-t", "toonify", "t.pt")
+    preset = VToonifyPreset("small-t", "toonify", "t.pt")
     network = enlarging_network("toonify")
     stylizer = Stylizer(VToonifyStyle(preset, network, style_encoder=ColourEncoder(), device="cpu", precision="fp32"))
     portrait = stylizer.fit(face_picture(), CLOSE)

@@ -1,5 +1,6 @@
 """The styles that visitors choose from, each with a picture of the sample portrait in it."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from model.common.files import bytes_of, write_whole
 from model.common.hub import CHECKPOINTS
 from model.inference.stylizer import Stylizer
 from model.media.sample import sample_portrait
-from model.styles.presets import PRESETS, Preset, describe_checkpoint
+from model.styles.base import Preset
+from model.styles.catalog import PRESETS, preset_with
+from model.styles.presets import VToonifyPreset, describe_checkpoint
 
 SIDE = 256  # of a picture, in pixels
 CLOSE = (104, 104, 104, 104)  # padding around the eyes for a picture in which the face is large
@@ -33,17 +36,17 @@ class Entry:
 
 
 def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
-    """All styles: those on disk first, the starters' before all; then those that would have to be fetched."""
+    """All styles: those on disk first, the painters' before all; then those that would have to be fetched."""
     entries = []
     for preset in PRESETS:
         on_disk = all((folder / file).is_file() for file in preset.files)
-        prefix = "" if preset is PRESETS[0] else f"{preset.name}-"
         for style in preset.style_names:
+            key = style if preset_with(style) == preset.name else f"{preset.name}-{style}"
             title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
-            entries.append(Entry(prefix + style, title, preset, style, on_disk))
-        if not preset.style_names:
+            entries.append(Entry(key, title, preset, style, on_disk))
+        if not preset.style_names and isinstance(preset, VToonifyPreset):
             entries.append(Entry(preset.name, preset.name, preset, None, on_disk))
-    known = {(folder / preset.file).resolve() for preset in PRESETS}
+    known = {(folder / file).resolve() for preset in PRESETS for file in preset.files}
     for path in sorted(folder.glob("*/vtoonify*.pt")):
         if path.resolve() not in known:  # the user has trained it
             with suppress(InputError):  # half copied, or something else: no visitor can mend it
@@ -80,14 +83,15 @@ class Gallery:
 
     def _file(self, entry: Entry) -> Path:
         """Where its picture is kept: another file for another model of that name. Raises OSError without a model."""
-        state = (self._folder / entry.preset.file).stat()
-        return self._folder / PICTURES / f"{entry.key}-{state.st_size:x}-{state.st_mtime_ns:x}.png"
+        states = [(self._folder / file).stat() for file in entry.preset.files]
+        mark = "".join(f"-{state.st_size:x}-{state.st_mtime_ns:x}" for state in states)
+        return self._folder / PICTURES / f"{entry.key}-{zlib.crc32(mark.encode()):08x}.png"
 
     def draw(self, entry: Entry) -> None:
         """Make the picture of an entry, unless there is one, and keep it for the next start, if possible."""
         if entry.key in self._pictures:
             return
-        stylizer, sample = self._load(entry.preset.file), sample_portrait()
+        stylizer, sample = self._load(entry.preset.source), sample_portrait()
         (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
         picture = self._pictures[entry.key] = _thumbnail(cartoon)
         with suppress(OSError, InputError):  # of a folder that cannot be written

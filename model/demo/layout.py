@@ -105,7 +105,7 @@ def _style_and_content(page: Page) -> None:
     )  # fmt: skip
     gr.Radio(label="Face", choices=[("Person 1", 0)], value=0, visible=False, elem_id="face")
     gr.Markdown(f"The bright part is stylised. The sliders: {FIELDS['padding'].metadata['help']}.")
-    slider = {"minimum": 0, "maximum": LARGEST_PADDING, "step": 8, "min_width": 200, "buttons": []}
+    slider = {"minimum": 0, "maximum": LARGEST_PADDING, "step": 1, "min_width": 200, "buttons": []}
     with gr.Row():
         for name, usual in PADDINGS.items():
             gr.Slider(value=usual, label=name.removeprefix("padding_").capitalize(), elem_id=name, **slider)
@@ -115,6 +115,9 @@ def _results() -> None:
     gr.Markdown("## 3 · Degree")
     _option("degree", value=1)
     _option("color_transfer", visible=False)
+    _option("style_size")
+    _option("example_area")
+    _option("keep_tone", visible=False)
     gr.ImageSlider(
         label="Before and after", show_label=False, interactive=False, format="jpeg", buttons=["fullscreen"],
         max_height=640, elem_id="result",
@@ -124,6 +127,7 @@ def _results() -> None:
     _option("full_frame", choices=shows)
     gr.DownloadButton("Download this picture", interactive=False, elem_id="picture_file")
     with gr.Group(visible=False, elem_id="video_part"):
+        _option("boil")
         _option("crop", value="follow", choices=["follow", "fixed"])
         _option("compare")
         gr.Button("Stylise the whole video", variant="primary", elem_id="run")
@@ -162,7 +166,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
         parts[name].input(**call(page.frame))
     for name in (*PADDINGS, "degree"):
         parts[name].input(**call(page.draft, "picture")).success(**call(page.settled, "rest"))
-    for name in ("exemplar", "color_transfer", "full_frame"):
+    for name in ("exemplar", "color_transfer", "full_frame", "style_size", "example_area", "keep_tone"):
         parts[name].input(**call(page.result, "picture"))
     parts["run"].click(**call(page.film, "video", trigger_mode="once"))
     parts["cancel"].click(page.cancel, queue=False, api_visibility="private")
@@ -200,7 +204,7 @@ def _connect_programs(page: Page, at_once: int) -> None:
             "exemplar": gr.Textbox("", label="Exemplar"),
         }
         inputs |= {name: _option(name, elem_id=None) for name in OPTIONS}
-        inputs |= {name: gr.Number(usual, label=name) for name, usual in PADDINGS.items()}
+        inputs |= {name: gr.Number(None, label=name) for name in PADDINGS}
         gr.Button().click(
             page.stylize, inputs_kwargs=inputs, outputs=gr.File(label="Result"), api_name="stylize",
             concurrency_limit=at_once, concurrency_id="video",

@@ -35,7 +35,8 @@ Updates = Iterator[dict[str, Any]]
 
 FIELDS = {field.name: field for field in fields(Look)}
 # Controls that set an option of `Look`, and which; then those that set `Look.padding`, and their defaults.
-OPTIONS = {"degree": "style_degree"} | {name: name for name in ("color_transfer", "crop", "full_frame", "compare")}
+SAME_NAMES = "color_transfer", "boil", "style_size", "example_area", "keep_tone", "crop", "full_frame", "compare"
+OPTIONS = {"degree": "style_degree"} | {name: name for name in SAME_NAMES}
 PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
 SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
 SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it
@@ -100,10 +101,11 @@ class Page:
     def _person(self, content: Content, style: str, exemplar: str = "", face: int = 0, **options: Any) -> Person:
         """Who is rendered how, as the controls say. Raises InputError for a style that there is not."""
         entry = self.gallery.entry(style)
-        padding = [int(options.pop(name, usual)) for name, usual in PADDINGS.items()]
+        padding = [options.pop(name, None) for name in PADDINGS]
+        padding = None if None in padding else list(map(int, padding))  # the style's own
         wanted = {OPTIONS[name]: value for name, value in options.items()}
         look = Look(style_id=entry.style or exemplar or None, padding=padding, **wanted)
-        return self.studio.person(content, entry.preset.file, face, look)
+        return self.studio.person(content, entry.preset.source, face, look)
 
     def take(self, session: str, upload: str | None = None) -> Updates:
         """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
@@ -128,7 +130,7 @@ class Page:
         preset = entry.preset
         try:
             with ThreadPoolExecutor(1, "load") as pool:
-                loading = pool.submit(self.studio.stylizer, preset.file)
+                loading = pool.submit(self.studio.stylizer, preset.source)
                 while not loading.done():
                     fetched = 0 if entry.on_disk else fetched_bytes()
                     amount = f" {fetched / 1e6:.0f} MB fetched" if fetched else ""
@@ -139,14 +141,16 @@ class Page:
         except Exception:
             yield {"gallery": gr.update(selected_index=self.gallery.entries.index(before))}
             raise
-        exemplars = model.exemplar_names if entry.style is None and preset.style is None else []
+        exemplars = model.exemplar_names if entry.style is None and not preset.single_style else []
         controls = {}
         for name, option in OPTIONS.items():
             if needs := FIELDS[option].metadata["needs"]:
                 controls[name] = gr.update(visible=model.uses.issuperset(needs.split()))
         controls["color_transfer"]["visible"] &= not preset.colour_transfer  # it does so anyway
-        if before.preset != preset and (degree := model.degree()) is not None:
-            controls["degree"]["value"] = degree  # styles of one model can be compared at the degree that was chosen
+        if before.preset != preset:  # styles of one model can be compared as they were chosen
+            if (degree := model.degree()) is not None:
+                controls["degree"]["value"] = degree
+            controls |= {name: gr.update(value=room) for name, room in zip(PADDINGS, model.padding, strict=True)}
         yield controls | {
             "message": "",
             "style": entry.key,
@@ -230,9 +234,9 @@ class Page:
         self.visits.end(request.session_hash)
 
     def styles(self) -> list[dict[str, Any]]:
-        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` and `licence`."""
+        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter, picture, D or T) and `licence`."""
         return [
-            {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.backbone[0].upper(),
+            {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.variant,
              "licence": entry.preset.licence}
             for entry in self.gallery.entries
         ]  # fmt: skip

@@ -28,7 +28,7 @@ from model.config import VToonifyConfig
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
 from model.styles.network import VToonifyStyle
-from model.styles.presets import Preset
+from model.styles.presets import VToonifyPreset
 from model.styles.renderer import compile_network
 from model.vtoonify import VToonify
 
@@ -98,7 +98,7 @@ def open_model(name: str, options: Options) -> VToonifyStyle:
         return VToonifyStyle.load(name, **settings)
     network = VToonify(VToonifyConfig())
     network.keep_what_renders()
-    return VToonifyStyle(Preset(PUBLISHED, network.config.backbone, ""), network, parser=BiSeNet(), **settings)
+    return VToonifyStyle(VToonifyPreset(PUBLISHED, network.config.backbone, ""), network, parser=BiSeNet(), **settings)
 
 
 def main() -> None:

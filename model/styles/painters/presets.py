@@ -8,11 +8,12 @@ from typing import Any
 from model.styles.base import Preset, Style
 
 SHIPPED = Path(__file__).parent
+FIRST = ("comic", "oil")
 
 
 def painter_names() -> list[str]:
-    """Names of the painters that come with the project."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    """Names of the painters that come with the project, the boldest first."""
+    return sorted((path.stem for path in SHIPPED.glob("*.toml")), key=lambda name: (name not in FIRST, name))
 
 
 class PaintersPreset(Preset):

@@ -47,9 +47,7 @@ class PainterStyle(Style):
             self.uses |= {"exemplars"}
 
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
-        if exemplar is not None:
-            return resolve_style(self.exemplar_names, exemplar)
-        return "oil" if "oil" in self.exemplar_names else self.exemplar_names[0]
+        return self.exemplar_names[0] if exemplar is None else resolve_style(self.exemplar_names, exemplar)
 
     def degree(self, degree: float | None = None) -> float | None:
         return full_unless(degree)
