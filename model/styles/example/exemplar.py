@@ -137,12 +137,7 @@ def load_exemplar(path: str | Path) -> Exemplar:
     picture, is too small, or in which not exactly one face is found.
     """
     path = Path(path)
-    with open_frames(path) as source:
-        if source.is_video:
-            raise InputError(f"{path} is a video: a style is one picture, so save a frame of it and name that.")
-        rgb = source.first.rgb
-    if min(rgb.shape[:2]) < LEAST_SIDE:
-        raise InputError(f"{path} has {rgb.shape[1]} x {rgb.shape[0]} pixels: take a style picture of {LEAST_SIDE} or more.")
+    rgb = read_picture(path)
     landmarks = landmarks_for(path, rgb)
     if face_size(landmarks) < LEAST_EYES:
         raise InputError(f"{path} shows a face too small to paint from: cut it out, or take a larger picture.")
@@ -162,6 +157,17 @@ def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
     if abs(own[0] * width - own[1] * height) > max(height, width) * 2:
         raise InputError(f"{photo} is of another shape than {path}: give the photo that it was painted from, or move it.")
     return _resized(likeness, (width, height))
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A style picture, RGB uint8 `[H, W, 3]`. Raises InputError for anything else, and for tiny ones."""
+    with open_frames(path) as source:
+        if source.is_video:
+            raise InputError(f"{path} is a video: a style is one picture, so save a frame of it and name that.")
+        rgb = source.first.rgb
+    if min(rgb.shape[:2]) < LEAST_SIDE:
+        raise InputError(f"{path} has {rgb.shape[1]} x {rgb.shape[0]} pixels: take a style picture of {LEAST_SIDE} or more.")
+    return rgb
 
 
 def landmarks_for(path: Path, rgb: np.ndarray) -> np.ndarray:

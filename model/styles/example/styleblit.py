@@ -30,8 +30,8 @@ class Weights:
     appearance: tuple[float, ...] = (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)  # per level
     # Of a pixel with the first label that is copied from one with the second, which may also be at the edge.
     mismatch: tuple[tuple[float, ...], ...] = (
-        (0, 100, 100, 100, 100, 200, 200), (100, 0, 20, 40, 40, 200, 50), (100, 20, 0, 40, 40, 200, 50),
-        (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 40, 20, 0, 100),
+        (0, 100, 100, 100, 100, 200, 200), (100, 0, 20, 150, 200, 200, 50), (100, 20, 0, 150, 200, 200, 50),
+        (100, 60, 60, 0, 0, 200, 100), (100, 50, 60, 0, 0, 200, 100), (100, 60, 60, 40, 20, 0, 100),
     )  # fmt: skip
     threshold: float = 60.0
     # What fits to no chunk is taken from the best one up to so many times the threshold: textures stay whole.
