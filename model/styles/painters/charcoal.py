@@ -7,11 +7,23 @@ import numpy as np
 
 from model.styles.painters import streams
 from model.styles.painters.hatching import Form, Hand, rough_paper
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, step, tones, vignette
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    step,
+    tones,
+    vignette,
+    well_exposed,
+)
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 WORK = 160.0  # pixels between the eyes at which the drawing is planned
+EDGE = 20.0  # lightness that the person's outline counts for beside the edges in the photo
 BLACKEST = 0.95  # tone that is aimed at in the deepest shadow
 
 
@@ -43,6 +55,7 @@ class Painter:
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A charcoal drawing of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         rng = np.random.default_rng(seed)
         paper = rough_paper(subject.rgb.shape[:2], self.grain * subject.eye_distance, rng)
         work = resized(subject, WORK)
@@ -87,7 +100,7 @@ class Painter:
         domes = np.sqrt(np.maximum(blurred(matte, 0.5 * unit), 0)) + 0.8 * blurred(work.face, 0.3 * unit)
         height = self.form * unit * (domes + 0.8 * blurred(light, 0.08 * unit))
         slope_x, slope_y = (matte * cv2.Sobel(height, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1)))
-        field, sure = streams.directions(100 * light, 0.05 * unit, 1.0)
+        field, sure = streams.directions(100 * light + EDGE * matte, 0.05 * unit, 1.0)
         cosine, sine = field[..., 0], field[..., 1]
         hair = matte * step(work.face, 0.6, 0.3) * step(sure, 0.15, 0.4)
         return slope_x, slope_y, cosine**2 - sine**2, 2 * cosine * sine, hair

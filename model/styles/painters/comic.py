@@ -10,7 +10,7 @@ import numpy as np
 
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step
+from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step, well_exposed
 from model.styles.painters.subject import BROWS, Subject
 from model.styles.painters.values import between
 
@@ -20,6 +20,7 @@ SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
 CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
 LIT = 20  # percent of the skin that is taken for shadow and does not tell its colour
+COLOURLESS = 8.0  # chroma of skin in a black and white photo, at most
 USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
 FOREHEAD = 0.3  # height of what is taken for forehead, as a part of that from brows to chin
 CHIN = 8  # landmark
@@ -73,6 +74,7 @@ class Painter:
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A comic picture of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         rng = np.random.default_rng(seed)
         plan = self._plan(resized(subject, WORK))
         edge = enlarged(plan.edge, subject.rgb)
@@ -172,7 +174,7 @@ class Painter:
         )
         light, _, chroma = self._clear(plan.colour)
         reds = rgb_of(np.float32([[polar(0.72 * light + up, 24, 1.2 * chroma + 14) for up in (0, 14)]]))[0]
-        lightness, lips = enlarged(plan.lab[..., 0], picture), outer * (1 - inner)
+        lightness, lips = enlarged(plan.soft(plan.lab[..., 0]), picture), outer * (1 - inner)
         if (lips > 0.5).any():
             gloss = lips * crisp(lightness, float(np.percentile(lightness[lips > 0.5], 80)))
             picture = over(over(picture, reds[0], lips), reds[1], gloss)
@@ -231,6 +233,8 @@ def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray
     light, a, b = np.moveaxis(lab - colour, -1, 0)
     tint = np.hypot(a, b)
     skin = step(np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
+    if np.hypot(*colour[1:]) < COLOURLESS:  # clothes may be as grey as the skin
+        skin = skin * step(blurred(work.face, 0.4 * work.eye_distance), 0.02, 0.2)
     up = FOREHEAD * (work.landmarks[BROWS].mean(axis=0) - work.landmarks[CHIN])
     below = cv2.convexHull(work.landmarks[: BROWS.stop])[:, 0]
     above = cv2.convexHull(np.concatenate([work.landmarks[BROWS], work.landmarks[BROWS] + up]))[:, 0]

@@ -11,11 +11,22 @@ import numpy as np
 
 from model.styles.painters import ruling, streams
 from model.styles.painters.flats import crisp
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, step, tones, vignette
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    step,
+    tones,
+    vignette,
+    well_exposed,
+)
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
-FINEST = 4.0  # pixels from line to line in the picture: finer ones would flicker
+FINEST = 3.2  # pixels from line to line in the picture: finer ones would flicker
 WIDEST = 0.93  # part of a period that one line covers at most
 LONGEST_RAYS = 26  # rays in an iris
 
@@ -50,6 +61,7 @@ class Painter:
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """An engraving of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         spacing = max(self.spacing * subject.eye_distance, FINEST)
         work = resized(subject, subject.eye_distance * ruling.PERIOD / spacing)
         matte, shown = person(work), vignette(work.rgb.shape[:2], self.corners, self.fade)

@@ -8,6 +8,9 @@ import numpy as np
 
 from model.styles.painters.subject import EYES, Subject
 
+LIGHTEST, DIM = 99.0, 70.0  # percentile of the lightness of a photo, and what it is at least where that is not too dark
+LIGHTNESS_POWER = 0.95  # RGB values go about with this power of lightness
+LARGEST_GAIN = 3.0  # of a dark photo: noise limits it
 GUIDE_EYE_DISTANCE = 50.0  # pixels between the eyes in the copy from which the outline is computed
 GUIDE_SMOOTHNESS = 2e-3  # variance of Lab / 100 from which on an edge is one
 SMALL_SIGMA = 4.0  # pixels of the copies on which broad blurs are computed
@@ -28,6 +31,15 @@ class Iris:
     x: float
     y: float
     radius: float
+
+
+def well_exposed(subject: Subject) -> Subject:
+    """The subject as on a photo that is not too dark: its lightest parts tell. Others stay as they are."""
+    lightest = float(np.percentile(lab_of(subject.rgb)[..., 0], LIGHTEST))
+    gain = min((DIM / max(lightest, 1.0)) ** LIGHTNESS_POWER, LARGEST_GAIN)
+    if gain <= 1:
+        return subject
+    return replace(subject, rgb=np.clip(subject.rgb * gain + 0.5, 0, 255).astype(np.uint8))
 
 
 def resized(subject: Subject, eye_distance: float) -> Subject:

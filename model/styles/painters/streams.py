@@ -55,7 +55,7 @@ def strands(lightness: np.ndarray, field: np.ndarray, width: float, length: floa
     """Strands of hair, float32 `[H, W]` in [-1, 1]: positive where they are lighter than those beside them, however
     dark the hair is. `around` is the distance in pixels over which strength is compared."""
     found = -ink_lines(lightness, field, width, length) - (1 - SHARE) * lightness
-    usual = np.sqrt(blurred(found**2, around)) + FAINTEST
+    usual = np.sqrt(np.maximum(blurred(found**2, around), 0)) + FAINTEST
     return np.clip(found / usual, -1, 1)
 
 
