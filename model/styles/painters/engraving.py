@@ -23,6 +23,7 @@ from model.styles.painters.likeness import (
     vignette,
     well_exposed,
 )
+from model.styles.painters.skin import skin_of, strands_of
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
@@ -100,7 +101,8 @@ class Painter:
         near, sure = streams.directions(light, 0.8 * ruling.PERIOD, 0.5)
         wide, surer = streams.directions(light, 2.5 * ruling.PERIOD, 0.5)
         field = streams.blended(wide, near, step(sure, 0.3, 0.7))
-        weight = matte * step(work.face, 0.6, 0.3) * step(surer, 0.08, 0.25)
+        _, skin = skin_of(work, cv2.bilateralFilter(lab_of(work.rgb), -1, 12, ruling.PERIOD), matte)
+        weight = strands_of(work, skin, matte) * step(surer, 0.08, 0.25)
         lit = streams.strands(light, field, 0.3 * ruling.PERIOD, 1.5 * ruling.PERIOD, 0.3 * work.eye_distance)
         return cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.5 * ruling.PERIOD), field, lit
 

@@ -138,7 +138,7 @@ def vignette(size: tuple[int, int], corners: float, fade: float) -> np.ndarray:
     `corners` is the exponent of the superellipse: 2 is an oval, more is squarer."""
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
     x, y = np.abs(2 * columns / (size[1] - 1) - 1), np.abs(2 * rows / (size[0] - 1) - 1)
-    return step((x**corners + y**corners) ** (1 / corners), 1.0, fade)
+    return step((x**corners + y**corners) ** (1 / corners), 1.0, fade).astype(np.float32)
 
 
 def eyes(subject: Subject) -> list[tuple[Iris, np.ndarray]]:

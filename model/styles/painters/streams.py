@@ -10,7 +10,7 @@ from numba import njit
 
 from model.styles.painters.likeness import blurred
 
-SAMPLES = 4.0  # per standard deviation along a stream: closer ones look the same
+SAMPLES = 3.0  # per standard deviation along a stream: closer ones look the same
 TAIL = 2.4  # standard deviations at which a filter is cut off
 SHARE = 0.97  # of the wider Gaussian that is taken off the narrow one: below 1, dark areas draw lines more easily
 
