@@ -20,7 +20,7 @@ IRIS = 0.21  # radius of an iris as a part of the eye's width between its corner
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
 LEAST_CONTRAST = 5.0  # lightness by which an iris is darker than the white around it
 OPEN = 0.16  # height of an eye as a part of its width from which an iris is looked for
-SKIN_TONE = (0.25, 0.55)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
+SKIN_TONE = (0.22, 0.66)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
 PERSON_RANGE = (2.0, 98.0)  # percentiles of the person's lightness that become black and white
 
 

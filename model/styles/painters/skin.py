@@ -33,7 +33,9 @@ def skin_of(subject: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.nd
 
     up = points[BROWS].mean(axis=0) - points[CHIN]
     rows, columns = np.mgrid[: matte.shape[0], : matte.shape[1]].astype(np.float32)
-    height = ((columns - points[CHIN][0]) * up[0] + (rows - points[CHIN][1]) * up[1]) / (up @ up)  # 1 at the brows
+    height = ((columns - points[CHIN][0]) * up[0] + (rows - points[CHIN][1]) * up[1]) / max(
+        up @ up, 1e-6
+    )  # 1 at the brows
     strict = 1 + (CROWN - 1) * step(height, 0.9, 1.1)
     skin = step(strict * np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
     if np.hypot(*colour[1:]) < COLOURLESS:  # clothes may be as grey as the skin
