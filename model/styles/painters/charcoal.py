@@ -15,6 +15,7 @@ from model.styles.painters.likeness import (
     person,
     resized,
     step,
+    three_numbers,
     tones,
     vignette,
     well_exposed,
@@ -53,6 +54,9 @@ class Painter:
     tooth: float = between(0, 1)
     charcoal: list[float] = between(0, 255)
     paper: list[float] = between(0, 255)
+
+    def __post_init__(self) -> None:
+        three_numbers(self, "charcoal", "paper")
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A charcoal drawing of the photo, RGB uint8 `[H, W, 3]`."""

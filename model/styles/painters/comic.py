@@ -10,7 +10,18 @@ import numpy as np
 
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step, well_exposed
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    rgb_of,
+    step,
+    three_numbers,
+    well_exposed,
+)
 from model.styles.painters.skin import skin_of, strands_of
 from model.styles.painters.subject import BROWS, Subject
 from model.styles.painters.values import between
@@ -67,6 +78,9 @@ class Painter:
     dot_angle: float = between(0, 90)
     backgrounds: list[float] = between(0, 360)
     rays: int = between(1, 60)
+
+    def __post_init__(self) -> None:
+        three_numbers(self, "skin_tones")
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A comic picture of the photo, RGB uint8 `[H, W, 3]`."""

@@ -19,6 +19,7 @@ from model.styles.painters.likeness import (
     person,
     resized,
     step,
+    three_numbers,
     tones,
     vignette,
     well_exposed,
@@ -59,6 +60,9 @@ class Painter:
     fade: float = between(0, 0.99)
     ink: list[float] = between(0, 255)
     paper: list[float] = between(0, 255)
+
+    def __post_init__(self) -> None:
+        three_numbers(self, "ink", "paper")
 
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """An engraving of the photo, RGB uint8 `[H, W, 3]`."""

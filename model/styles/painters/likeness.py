@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from model.common.errors import InputError
 from model.styles.painters.subject import EYES, Subject
 
 LIGHTEST, DIM = 99.0, 70.0  # percentile of the lightness of a photo, and what it is at least where that is not too dark
@@ -31,6 +32,13 @@ class Iris:
     x: float
     y: float
     radius: float
+
+
+def three_numbers(painter: object, *names: str) -> None:
+    """Raise InputError unless these values of a painter are lists of three."""
+    for name in names:
+        if len(getattr(painter, name)) != 3:
+            raise InputError(f"{name!r} must be three numbers, not {getattr(painter, name)}.")
 
 
 def well_exposed(subject: Subject) -> Subject:
@@ -75,8 +83,9 @@ def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def step(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """From 0 below `low` to 1 above `high`, smoothly; also downwards, where `high` is the lower one."""
-    t = np.clip((values - low) / (high - low), 0, 1)
+    """From 0 below `low` to 1 above `high`, smoothly; also downwards, where `high` is the lower one, and at once, where
+    they are the same."""
+    t = np.clip((values - low) / ((high - low) or 1e-6), 0, 1)
     return t * t * (3 - 2 * t)
 
 
