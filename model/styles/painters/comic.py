@@ -97,7 +97,7 @@ class Painter:
         flat = _eyes(self._mouth(flat, plan, subject), subject)
         picture = over(picture, flat, person_here)
 
-        ink = np.maximum(self._shadows(plan, subject) * person_here, self._lines(plan, subject))
+        ink = np.maximum(self._shadows(plan, subject), self._lines(plan, subject)) * person_here
         ink = np.maximum(ink * (1 - self._sheen(plan, subject)), self._outline(plan, subject))
         picture = _catch_lights(over(picture, BLACK, ink), subject)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)

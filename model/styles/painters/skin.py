@@ -13,6 +13,7 @@ FOREHEAD = 0.3  # height of what is taken for forehead, as a part of that from b
 LIT = 20  # percent of the skin that is taken for shadow and does not tell its colour
 COLOURLESS = 8.0  # chroma of skin in a black and white photo, at most
 CROWN = 1.5  # how much nearer to the skin's a colour must be above the brows, where hair is likely
+HAT = 0.9  # how much more a lack of colour counts on the forehead
 USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
 
 
@@ -40,9 +41,11 @@ def skin_of(subject: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.nd
     skin = step(strict * np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
     if np.hypot(*colour[1:]) < COLOURLESS:  # clothes may be as grey as the skin
         skin = skin * step(blurred(subject.face, 0.4 * subject.eye_distance), 0.02, 0.2)
+    # Skin pales only in the light: what is greyer and no lighter is a hat.
+    greyer = step(np.hypot(lab[..., 1], lab[..., 2]) - np.hypot(*colour[1:]), 0, -6) * step(light, 12, 2)
     forehead = _hull(np.concatenate([points[BROWS], points[BROWS] + FOREHEAD * up]))
-    for outline, darker, lighter, most in ((_below_brows(subject), 6.0, 6.0, 34), (forehead, 1.3, 4.0, 26)):
-        away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint)
+    for outline, darker, lighter, grey, most in ((_below_brows(subject), 6, 6, 0, 34), (forehead, 1.3, 4, HAT, 26)):
+        away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint * (1 + grey * greyer))
         skin = np.maximum(skin, step(away, most, most - 8) * step(shape_of(subject, outline), 0.3, 0.7))
     whole = cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * subject.eye_distance) + 1)
     return colour, whole.astype(np.float32) / 255
