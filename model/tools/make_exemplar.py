@@ -1,7 +1,7 @@
 """Make a style picture: a photo, painted by a painter, with what the engine of example-based styles needs beside it.
 
-    python -m model.tools.make_exemplar face.jpg --painter oil --out checkpoint/exemplars/face.jpg
-    python style_transfer.py me.jpg --style_image checkpoint/exemplars/face.jpg
+python -m model.tools.make_exemplar face.jpg --painter oil --out checkpoint/exemplars/face.jpg
+python style_transfer.py me.jpg --style_image checkpoint/exemplars/face.jpg
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ class Options:
     photo: list[str] = option([], "a photo of one face, frontal, its mouth closed", nargs=1, bare=True)
     painter: str = option("oil", "a painter, or the .toml file of your own")
     side: int = option(960, "longer side of the picture, in pixels", least=256, most=4096)
-    out: Path = option(Path("exemplar.jpg"), "the style picture, .jpg; the files beside it are named after it", metavar="FILE")
+    out: Path = option(
+        Path("exemplar.jpg"), "the style picture, .jpg; the files beside it are named after it", metavar="FILE"
+    )
 
 
 def main() -> None:
