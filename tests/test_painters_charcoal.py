@@ -74,3 +74,5 @@ def test_values_of_ones_own(tmp_path, drawn):
     assert load_painter(own).paint(sitter())[..., 0].min() > 100 > drawn[..., 0].min()
     with pytest.raises(InputError, match="unknown key 'coal'"):
         load_painter(with_values(tmp_path / "wrong.toml", 'painter = "charcoal"\ncoal = 1\n'))
+    with pytest.raises(InputError, match="'charcoal' must be three numbers"):
+        load_painter(with_values(tmp_path / "short.toml", 'painter = "charcoal"\ncharcoal = [10, 20]\n'))

@@ -67,3 +67,5 @@ def test_values_of_ones_own(tmp_path, printed):
     assert black > 1.2 * (printed.max(axis=-1) < 30).mean()
     with pytest.raises(InputError, match="unknown key 'blacks'"):
         load_painter(with_values(tmp_path / "wrong.toml", 'painter = "comic"\nblacks = 1\n'))
+    with pytest.raises(InputError, match="'skin_tones' must be three numbers"):
+        load_painter(with_values(tmp_path / "short.toml", 'painter = "comic"\nskin_tones = [10, 20]\n'))

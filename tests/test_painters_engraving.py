@@ -65,3 +65,5 @@ def test_values_of_ones_own(tmp_path, engraved):
     assert picture[..., 2].min() > 100 > engraved[..., 2].min()
     with pytest.raises(InputError, match="unknown key 'inks'"):
         load_painter(with_values(tmp_path / "wrong.toml", 'painter = "engraving"\ninks = 1\n'))
+    with pytest.raises(InputError, match="'ink' must be three numbers"):
+        load_painter(with_values(tmp_path / "short.toml", 'painter = "engraving"\nink = [10, 20]\n'))

@@ -62,7 +62,7 @@ class Negative(Style):
 
 
 def test_a_style_of_any_kind_is_used_for_photos_and_videos(stylize, monkeypatch):
-    monkeypatch.setattr("model.inference.stylizer.VToonifyStyle.load", lambda name, **settings: Negative())
+    monkeypatch.setattr(network.VToonifyStyle, "load", lambda preset, **settings: Negative())
     save_face("me.jpg")
     make_clip("clip.mp4", [face_picture()] * 3)
     code, _, err = stylize("--content", "me.jpg", "clip.mp4", "--style_id", "ink", "--smooth", "--resume")
@@ -79,11 +79,11 @@ def test_a_style_of_any_kind_is_used_for_photos_and_videos(stylize, monkeypatch)
 
 
 def use_preset(monkeypatch, backbone: Backbone) -> None:
-    def preset(path: str) -> Preset:
+    def preset(path: str) -> VToonifyPreset:
         exemplars = str(Path(path).with_name(EXEMPLAR_FILE)) if backbone == "dualstylegan" else None
         return VToonifyPreset("small", backbone, path, exemplars, parser=None)
 
-    monkeypatch.setattr(network, "choose_preset", preset)
+    monkeypatch.setattr("model.inference.stylizer.choose_preset", preset)
     monkeypatch.setattr(network.checkpoints, "load_style_encoder", lambda path: ColourEncoder())
 
 

@@ -9,6 +9,7 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
 from model.styles import presets as styles
 from model.styles.network import mix_codes
+from model.styles import catalog
 from model.styles.catalog import choose_preset, list_presets
 from model.styles.names import resolve_style
 from model.styles.presets import PRESETS, SHORT_NAMES
@@ -71,8 +72,10 @@ def test_the_table_shows_every_preset_and_what_is_on_disk(tmp_path):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"x")
     lines = {line.split()[0]: line for line in list_presets(tmp_path).splitlines()}
-    assert set(lines) == {"preset", *(preset.name for preset in PRESETS)}
-    assert [name for name, line in lines.items() if line.endswith("on disk")] == ["arcane-t"]
+    assert set(lines) == {"preset", *(preset.name for preset in catalog.PRESETS)}
+    there = [name for name, line in lines.items() if line.endswith("on disk")]
+    assert there == ["painters", "arcane-t"], "painters need no files"
+    assert "comic, oil, charcoal" in lines["painters"]
     assert "0-316 (26)" in lines["cartoon"] and "0.5 only" in lines["cartoon-s026-d0.5"]
 
 

@@ -315,11 +315,11 @@ class Page:
     ) -> str:  # fmt: skip
         """Stylise a photo (to .jpg) or a video (to .mp4, with its sound).
 
-        content: the file. style: one of /styles. style_image: instead of it, the file of a picture of a face, as which the
-        result is painted; landmarks: the file of that face's 68 points, which are found without it. exemplar: for models
-        of many exemplars, the name of one. degree: 0 (nearly the photo) to 1; nothing: the style's own. padding: room
-        around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces the most
-        prominent is stylised.
+        content: the file. style: one of /styles. style_image: instead of it, the file of a picture of a face, as which
+        the result is painted; landmarks: the file of that face's 68 points, which are found without it. exemplar: for
+        models of many exemplars, the name of one. degree: 0 (nearly the photo) to 1; nothing: the style's own. padding:
+        room around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces the
+        most prominent is stylised.
         """
         try:
             if not content:

@@ -84,4 +84,10 @@ def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def _matte(small: np.ndarray) -> np.ndarray:
-    return torch.sigmoid(_network()(to_tensor(small)[None]))[0, 0].numpy()
+    """The matte of what the network takes, by one thread: more of them wait for each other longer than they work."""
+    network, threads = _network(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return torch.sigmoid(network(to_tensor(small)[None]))[0, 0].numpy()
+    finally:
+        torch.set_num_threads(threads)

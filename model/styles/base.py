@@ -51,7 +51,9 @@ class Style(ABC):
     eye_distance: float  # pixels between the eyes in the crops it wants
     backbone: str | None = None  # of a VToonify model: what --backbone insists on
     parsing_channels = 0  # of the parsing maps it is given beside each crop; 0: it takes none
-    padding: tuple[int, int, int, int] = DEFAULT_PADDING  # room left, right, above and below the eyes, at 64 px between them
+    padding: tuple[int, int, int, int] = (
+        DEFAULT_PADDING  # room left, right, above and below the eyes, at 64 px between them
+    )
     # Of degree, exemplars, code (of the photo), parser, strokes, picture (as the style): what options `need`.
     uses: frozenset[str] = frozenset()
     exemplar_names: Sequence[str] = ()  # the looks to choose from, if there are several

@@ -25,6 +25,6 @@ def resolve_style(names: Iterable[str], style_id: int | str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """", perhaps this or that", with the known names that are like `name`; empty where none is."""
+    """ ", perhaps this or that", with the known names that are like `name`; empty where none is."""
     close = difflib.get_close_matches(name.lower(), list(known), n=4, cutoff=0.4)
     return f", perhaps {' or '.join(close)}" if close else ""

@@ -77,7 +77,9 @@ class VToonifyStyle(Style):
         network.keep_what_renders()
         config = network.config
         if (config.backbone, config.parsing_channels > 0) != (preset.backbone, preset.parser is not None):
-            raise InputError(f"{preset.file} holds another kind of model than {preset.name}: delete it, or give its path.")
+            raise InputError(
+                f"{preset.file} holds another kind of model than {preset.name}: delete it, or give its path."
+            )
         loaded = [own and load(path or ensure_file(own)) for path, own, load in helpers]
         return cls(preset, network, *loaded, device=device, precision=precision, tile=tile, compile=compile)
 

@@ -14,7 +14,19 @@ from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
-from model.styles.example.guides import BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, Guides, guides_of, parts_of, with_edge
+from model.styles.example.guides import (
+    BACKGROUND,
+    CLOTHES,
+    FEATURES,
+    HAIR,
+    INSIDE,
+    LABELS,
+    SKIN,
+    Guides,
+    guides_of,
+    parts_of,
+    with_borders,
+)
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
@@ -24,7 +36,12 @@ LEAST_SIDE, LEAST_EYES = 64, 12.0  # pixels of a picture, and between its eyes
 # Of the search for matches of each label: pixels, and the weights in it.
 REACH, STRIDE = (60, 90, 90, 30, 24, 24), (3, 3, 3, 1, 1, 1)
 TABLE_POSITION, TABLE_APPEARANCE = (1.0, 0.4, 0.4, 3.0, 3.0, 3.0), (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)
-STAND_INS = {HAIR: (CLOTHES, SKIN), CLOTHES: (HAIR, SKIN), BACKGROUND: (CLOTHES, HAIR), INSIDE: (FEATURES,)}  # where one is missing
+STAND_INS = {
+    HAIR: (CLOTHES, SKIN),
+    CLOTHES: (HAIR, SKIN),
+    BACKGROUND: (CLOTHES, HAIR),
+    INSIDE: (FEATURES,),
+}  # where one is missing
 LEAST_SHARE = {INSIDE: 0.0002}  # part of a picture that a label takes, or else it is missing
 USUAL_SHARE = 0.003
 DEPTHS = 0.25, 0.5, 1.0  # parts of the distance to a region that are tried beyond its border
@@ -62,7 +79,7 @@ class Exemplar:
         matte = matte_around(rgb, self.landmarks)
         matte = matte if self.likeness is not None else cut_out(rgb, matte)
         guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
-        return with_edge(guides, self.eye_distance)
+        return with_borders(guides, self.eye_distance)
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -79,7 +96,9 @@ def _sources(labels: np.ndarray) -> np.ndarray:
     """The label whose pixels serve for each label: its own, unless there are next to none of it. uint8 `[6]`."""
     shares = np.bincount(labels.ravel(), minlength=len(LABELS)) / labels.size
     choices = [(kind, *STAND_INS.get(kind, ())) for kind in LABELS]
-    chosen = [next((kind for kind in own if shares[kind] > LEAST_SHARE.get(kind, USUAL_SHARE)), own[0]) for own in choices]
+    chosen = [
+        next((kind for kind in own if shares[kind] > LEAST_SHARE.get(kind, USUAL_SHARE)), own[0]) for own in choices
+    ]
     return np.array(chosen, np.uint8)
 
 
@@ -124,7 +143,15 @@ def cut_out(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
     if not {cv2.GC_FGD, cv2.GC_BGD} <= set(np.unique(mask)):
         return matte
     cv2.setRNGSeed(0)
-    cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), mask, None, np.zeros((1, 65)), np.zeros((1, 65)), CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        np.ascontiguousarray(small[..., ::-1]),
+        mask,
+        None,
+        np.zeros((1, 65)),
+        np.zeros((1, 65)),
+        CUT_ROUNDS,
+        cv2.GC_INIT_WITH_MASK,
+    )
     found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)) | (guess > SURE)
     person = cv2.medianBlur(found.astype(np.uint8) * 255, 5)
     return cv2.GaussianBlur(cv2.resize(person, rgb.shape[1::-1]), (0, 0), 1).astype(np.float32) / 255
@@ -157,8 +184,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
-    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is another.
-    """
+    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is another."""
     photo = path.with_name(path.stem + PHOTO_SUFFIX)
     if not photo.is_file():
         return None
@@ -166,8 +192,23 @@ def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
         likeness = source.first.rgb
     (height, width), own = rgb.shape[:2], likeness.shape[:2]
     if abs(own[0] * width - own[1] * height) > max(height, width) * 2:
-        raise InputError(f"{photo} is of another shape than {path}: give the photo that it was painted from, or move it.")
+        raise InputError(
+            f"{photo} is of another shape than {path}: give the photo that it was painted from, or move it."
+        )
     return _resized(likeness, (width, height))
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A style picture, RGB uint8 `[H, W, 3]`. Raises InputError for anything else, and for tiny ones."""
+    with open_frames(path) as source:
+        if source.is_video:
+            raise InputError(f"{path} is a video: a style is one picture, so save a frame of it and name that.")
+        rgb = source.first.rgb
+    if min(rgb.shape[:2]) < LEAST_SIDE:
+        raise InputError(
+            f"{path} has {rgb.shape[1]} x {rgb.shape[0]} pixels: take a style picture of {LEAST_SIDE} or more."
+        )
+    return rgb
 
 
 def landmarks_for(path: Path, rgb: np.ndarray) -> np.ndarray:
@@ -198,7 +239,9 @@ def read_landmarks(path: Path, size: tuple[int, int]) -> np.ndarray:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         points = np.array([[float(word) for word in line] for line in lines], np.float32)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as landmarks ({error}): write 68 lines, each x y in pixels.") from error
+        raise InputError(
+            f"{path} cannot be read as landmarks ({error}): write 68 lines, each x y in pixels."
+        ) from error
     check_landmarks(points, size, str(path))
     return points
 
@@ -211,7 +254,9 @@ def check_landmarks(points: np.ndarray, size: tuple[int, int], where: str) -> No
     outside = ~((points >= 0) & (points <= np.array(size[::-1]) - 1)).all(axis=1)
     if outside.any():
         number, (x, y) = int(outside.argmax()), points[outside.argmax()].tolist()
-        raise InputError(f"{where}: point {number + 1} ({x:g}, {y:g}) is outside of the picture ({size[1]} x {size[0]} pixels).")
+        raise InputError(
+            f"{where}: point {number + 1} ({x:g}, {y:g}) is outside of the picture ({size[1]} x {size[0]} pixels)."
+        )
     if len(np.unique(points.round(), axis=0)) < 34:
         raise InputError(f"{where}: the points are no face: many of them are at the same place.")
 

@@ -5,13 +5,18 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import EDGE, OPEN_MOUTH, SKIN, Guides, mouth_opening
+from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides, mouth_opening
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
-DETAIL = 0.35  # how much of the relief that the painting lacks, as of glasses, is laid over it
+SOFT = 1.5  # blur of the mask of the skin, in a small picture
+EVEN = 2.5  # blur of the light on skin, in a small picture
+DETAIL = 0.6  # how much of the relief that the painting lacks, as of glasses, is laid over it
 LIT, LIGHT_SKIN = 85, 195.0  # percentile of skin that is its lit part, and the grey level of that of light skin
-TONES = (0.35, 0.85), (0.6, 1.0)  # of a person's lit skin by that of light skin, and of the painted skin by the exemplar's
+TONES = (
+    (0.35, 0.85),
+    (0.6, 1.0),
+)  # of a person's lit skin by that of light skin, and of the painted skin by the exemplar's
 TONE_STEADY = 0.9  # share of the tone in the frame before
 COLOURFUL = 26.0  # chroma of an exemplar's face, in Lab, from which on its tone is its own
 
@@ -42,6 +47,12 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
     return cv2.GaussianBlur(mask, (0, 0), max(0.02 * around, 0.7)) if mask.any() else None
 
 
+def soft_skin(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Soft mask float32 `[h, w]` of skin and features, of masks as `guides.parts_of` gives them."""
+    person, skin, _, features, _ = cv2.split(parts.astype(np.float32))
+    return cv2.resize(cv2.GaussianBlur(np.maximum(person * skin, features), (0, 0), SOFT), size[::-1])
+
+
 class Finish:
     """Finishes the pictures of one person painted as an exemplar; keep_tone: whether skin is as light as it is."""
 
@@ -49,27 +60,44 @@ class Finish:
         self._exemplar, self._keep_tone = exemplar, keep_tone
         self._shade: float | None = None
         labels = exemplar.guides.labels
-        skin = (labels >= SKIN) & (labels != EDGE)
+        skin = (labels == SKIN) | (labels == FEATURES)
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
         self._shares = _shares(grey[skin])
         self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
 
     def __call__(
-        self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, lacking: np.ndarray, gain: float
+        self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, soft: np.ndarray,
+        lacking: np.ndarray, gain: float,
     ) -> np.ndarray:  # fmt: skip
-        """RGB uint8 `[h, w, 3]`. lacking: relief of the photo that the painting has not, float32 `[h, w]`; gain: how
+        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not, float32 `[h, w]`; gain: how
         many times as light the photo is to be taken for good light."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        skin = (guides.labels >= SKIN).astype(np.uint8)
-        result = painted.astype(np.float32)
         mask = missing_parts(landmarks, self._exemplar.landmarks, guides.size)
-        if mask is not None and skin.any():
-            result += mask[..., None] * (self._as_light_as(grey, grey[skin > 0]) - result)
-        soft = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), max(0.03 * face_size(landmarks), 1))
-        detail = lacking * soft if mask is None else lacking * soft * (1 - mask)
-        result += (DETAIL * 2) * detail[..., None]
-        result = np.clip(result, 0, 255).astype(np.uint8)
+        detail = 2 * DETAIL * lacking * soft  # relief is half of the difference
+        if mask is not None and (skin := guides.labels >= SKIN).any():
+            detail *= 1 - mask
+            same = self._as_light_as(grey, grey[skin])
+            painted = (painted + mask[..., None] * (same - painted)).astype(np.uint8)
+        detail += self._evenly_lit(painted, grey, guides, soft)
+        result = cv2.add(painted, cv2.merge([detail] * 3), dtype=cv2.CV_8U)
         return self._toned(result, grey, guides, soft, gain) if self._keep_tone else result
+
+    def _evenly_lit(self, painted: np.ndarray, grey: np.ndarray, guides: Guides, soft: np.ndarray) -> np.ndarray:
+        """What makes skin far from the landmarks, such as the forehead's of the bald, which is made of pieces of the
+        exemplar's skin, as evenly lit as the photo's: float32 `[h, w]`."""
+        size = tuple(max(side // SMALL, 1) for side in guides.size[::-1])
+        own, now, share, trust = (
+            cv2.resize(each, size, interpolation=cv2.INTER_AREA)
+            for each in (grey, cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY), soft, guides.trust)
+        )
+        skin = own[share > 0.5]
+        if len(skin) == 0:
+            return np.zeros(guides.size, np.float32)
+        levels = np.interp(_shares(skin), self._shares, np.arange(256)).astype(np.float32)
+        share = share * (1 - trust.astype(np.float32) / 255)
+        weights = cv2.GaussianBlur(share, (0, 0), EVEN) + 1e-3
+        lacks = cv2.GaussianBlur(share * (cv2.LUT(own, levels) - now), (0, 0), EVEN) / weights
+        return cv2.resize(share * lacks, guides.size[::-1])
 
     def _as_light_as(self, grey: np.ndarray, skin: np.ndarray) -> np.ndarray:
         """The exemplar's colours of skin and features that are as light there as the photo is here: float32."""
@@ -84,7 +112,9 @@ class Finish:
         own = gain * float(np.percentile(skin, LIT)) / LIGHT_SKIN
         tone = float(np.interp(own, *TONES))
         self._shade = tone if self._shade is None else TONE_STEADY * self._shade + (1 - TONE_STEADY) * tone
-        return (rgb * (1 - soft[..., None] * (1 - self._shade))).clip(0, 255).astype(np.uint8)
+        if self._shade == 1:
+            return rgb
+        return cv2.multiply(rgb, cv2.merge([1 - (1 - self._shade) * soft] * 3), dtype=cv2.CV_8U)
 
 
 def _shares(levels: np.ndarray) -> np.ndarray:
@@ -108,5 +138,7 @@ def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
 
 def is_colourful(exemplar: Exemplar) -> bool:
     """Whether the face of an exemplar has strong colours of its own."""
-    lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[(exemplar.guides.labels >= SKIN) & (exemplar.guides.labels != EDGE)].astype(np.float32)
+    lab = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2LAB)[np.isin(exemplar.guides.labels, (SKIN, FEATURES))].astype(
+        np.float32
+    )
     return len(lab) > 0 and float(np.hypot(lab[:, 1] - 128, lab[:, 2] - 128).mean()) > COLOURFUL

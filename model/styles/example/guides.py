@@ -15,8 +15,10 @@ from model.styles.painters.subject import BROWS, EYES, JAW, MOUTH, NOSE
 
 GRID = 8  # pixels between the points at which positions are computed
 LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
-EDGE = 6  # in S alone, between person and background: of neither for sure
-EDGE_OUTSIDE, EDGE_INSIDE = 0.08, 0.025  # its width in eye distances
+# In S alone: what is between person and background, of neither for sure; and skin at the hair, which is right where it is,
+# and elsewhere would look like cracks. Their widths in eye distances.
+EDGE, HAIRLINE = 6, 7
+EDGE_OUTSIDE, EDGE_INSIDE, HAIRLINE_WIDTH = 0.08, 0.025, 0.12
 OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
 BROAD = 5.0  # pixels of blur below which lightness is a matter of strokes
 USUAL = 0.02, 0.98  # shares of a histogram between which levels are usual
@@ -32,8 +34,9 @@ TRUST_FADES = 0.2  # eye distances over which trust fades around the landmarks
 ONE_BROW = slice(17, 22), slice(22, 27)
 SPECK = 0.06  # eye distances: smaller spots on skin are no hair
 FOREHEAD = 0.38  # of the height from chin to brows, above those
+NECK, THROAT = 1.2, 0.25  # lengths of what may be neck, and of what is no hair, in heights from chin to brows
 UNLIKELY = 6.0  # deviations of colour that an eye distance from where skin is expected counts as much as
-CHEEKS = [1, 3, 31, 27, 35, 13, 15]  # landmarks around what is skin for certain, together with the corners of the eyes
+CHEEKS = [1, 2, 31, 28, 35, 14, 15]  # landmarks around what is skin for certain, above any beard
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +52,19 @@ class Guides:
         return self.labels.shape
 
 
-def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray) -> np.ndarray:
+def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, step: int = GRID) -> np.ndarray:
     """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y), float32
     `[h, w, 2]`.
 
-    Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), on a grid.
+    Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), every `step` pixels.
     """
     height, width = size
-    rows, columns = (np.arange(-1, -(-side // GRID) + 1) * GRID + (GRID - 1) / 2 for side in size)
+    rows, columns = (np.arange(-1, -(-side // step) + 1) * step + (step - 1) / 2 for side in size)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     moved = _moved(grid, target.astype(np.float64), source.astype(np.float64)).astype(np.float32)
     moved = moved.reshape(len(rows), len(columns), 2)
-    whole = cv2.resize(moved, None, fx=GRID, fy=GRID, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(whole[GRID : GRID + height, GRID : GRID + width])
+    whole = cv2.resize(moved, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(whole[step : step + height, step : step + width])
 
 
 def _moved(points: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -94,7 +97,9 @@ def parts_of(rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> np.nd
     person = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     skin = skin_of(small, points)
     hair = hair_of(small, points, person, skin)
-    skin = np.maximum(skin, (1 - hair) * (_unlikely(points, skin.shape) == 0))  # what is in shadow
+    face, throat = _face_zone(points, skin.shape), _neck_zone(points, skin.shape, THROAT)
+    hair[(throat > 0) & (face == 0)] = 0
+    skin = np.maximum(skin, (1 - hair) * (cv2.bitwise_or(face, throat) > 0))  # what is in shadow
     features, trust = _features(points, size)
     features[(skin < 0.5) & (trust < INNER)] = 0  # a brow or the corner of an eye under hair
     return np.dstack([person, skin, hair, features, trust])
@@ -176,16 +181,25 @@ def _on_shoulders(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _unlikely(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """How unlikely skin is in each place: 0 in the face, at the ears and on the neck, and more away from there. As
     deviations from the colour of skin, float32 `[H, W]`."""
-    around, jaw, brows = face_size(landmarks), landmarks[JAW], landmarks[BROWS]
-    up = brows.mean(axis=0) - landmarks[8]
+    zone = cv2.bitwise_or(_face_zone(landmarks, size), _neck_zone(landmarks, size, NECK))
+    away = cv2.distanceTransform(255 - zone, cv2.DIST_L2, 3)
+    return np.minimum(UNLIKELY / face_size(landmarks) * away, REACH + 1)
+
+
+def _face_zone(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mask of 0 and 255, uint8 `[H, W]`, of the face up to the forehead, with the ears."""
+    up = landmarks[BROWS].mean(axis=0) - landmarks[8]
     across = (landmarks[16] - landmarks[0]) / 2
     side = np.stack([landmarks[0] - 0.2 * across, landmarks[16] + 0.2 * across])
-    face = np.concatenate([jaw, brows + FOREHEAD * up, side, side - 0.4 * up])
-    neck = np.concatenate([jaw[3:14], jaw[3:14] - 1.2 * up])
-    zone = np.full(size, 255, np.uint8)
-    for part in (face, neck):
-        cv2.fillConvexPoly(zone, cv2.convexHull(part.astype(np.int32)), 0)
-    return np.minimum(UNLIKELY / around * cv2.distanceTransform(zone, cv2.DIST_L2, 3), REACH + 1)
+    outline = np.concatenate([landmarks[JAW], landmarks[BROWS] + FOREHEAD * up, side, side - 0.4 * up])
+    return cv2.fillConvexPoly(np.zeros(size, np.uint8), cv2.convexHull(outline.astype(np.int32)), 255)
+
+
+def _neck_zone(landmarks: np.ndarray, size: tuple[int, int], length: float) -> np.ndarray:
+    """The same of the neck; length: in heights from chin to brows."""
+    up, jaw = landmarks[BROWS].mean(axis=0) - landmarks[8], landmarks[3:14]
+    outline = np.concatenate([jaw, jaw - length * up])
+    return cv2.fillConvexPoly(np.zeros(size, np.uint8), cv2.convexHull(outline.astype(np.int32)), 255)
 
 
 def _features(landmarks: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -211,14 +225,17 @@ def relief(grey: np.ndarray) -> np.ndarray:
     return cv2.addWeighted(grey, 0.5, wide, -0.5, 128)
 
 
-def with_edge(guides: Guides, eye_distance: float) -> Guides:
-    """Guides of an exemplar, with the edge between person and background marked as such."""
+def with_borders(guides: Guides, eye_distance: float) -> Guides:
+    """Guides of an exemplar, with the edge between person and background, and the hairline, marked as such."""
     is_behind = guides.labels == BACKGROUND
     outer, inner = (
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) / eye_distance for side in (is_behind, ~is_behind)
     )
     is_edge = (is_behind & (outer < EDGE_OUTSIDE)) | (np.isin(guides.labels, (HAIR, CLOTHES)) & (inner < EDGE_INSIDE))
-    return replace(guides, labels=np.where(is_edge, np.uint8(EDGE), guides.labels))
+    labels = np.where(is_edge, np.uint8(EDGE), guides.labels)
+    hair = cv2.distanceTransform((guides.labels != HAIR).astype(np.uint8), cv2.DIST_L2, 3) / eye_distance
+    labels[(labels == SKIN) & (hair < HAIRLINE_WIDTH)] = HAIRLINE
+    return replace(guides, labels=labels)
 
 
 def appearance_of(rgb: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -248,5 +265,7 @@ def with_levels(guides: Guides, levels: np.ndarray) -> Guides:
     """Guides whose appearance is brought to other levels, float32 `[6, 256]`, for each label."""
     changed = guides.appearance.copy()
     for kind, own in enumerate(levels):
-        cv2.copyTo(cv2.LUT(guides.appearance, own.round().astype(np.uint8)), cv2.inRange(guides.labels, kind, kind), changed)
+        cv2.copyTo(
+            cv2.LUT(guides.appearance, own.round().astype(np.uint8)), cv2.inRange(guides.labels, kind, kind), changed
+        )
     return replace(guides, appearance=changed)

@@ -30,7 +30,9 @@ class ExemplarsPreset(Preset):
 
     @property
     def files(self) -> list[str]:
-        return [f"{FOLDER}/{name}{end}" for name in self.style_names for end in (".jpg", LANDMARKS_SUFFIX, PHOTO_SUFFIX)]
+        return [
+            f"{FOLDER}/{name}{end}" for name in self.style_names for end in (".jpg", LANDMARKS_SUFFIX, PHOTO_SUFFIX)
+        ]
 
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model.styles.example.exemplar import load_exemplar

@@ -16,22 +16,22 @@ import numpy as np
 import torch
 
 CELL, BINS = 8, 64  # a table has an entry for each square of 8 px of S, class, and appearance in 64 steps
-COARSEST, FINEST = 6, 2  # levels of seeds: there is one in each cell of 2^level pixels
+COARSEST, FINEST = 6, 3  # levels of seeds: there is one in each cell of 2^level pixels
 BIN = 256 // BINS
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the guides' errors, for each label: background, hair, clothes, skin, features, a mouth's inside; and how large their sum may be in a chunk.
-    """
+    """Of the guides' errors, for each label: background, hair, clothes, skin, features, a mouth's inside; and how large their sum may be in a chunk."""
 
     position: tuple[float, ...] = (0.15, 0.06, 0.06, 3.0, 3.0, 3.0)  # per pixel in L1, where trust is full
     far: tuple[float, ...] = (0.15, 0.06, 0.06, 0.3, 3.0, 3.0)  # the same where there is none
     appearance: tuple[float, ...] = (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)  # per level
-    # Of a pixel with the first label that is copied from one with the second, which may also be at the edge.
+    # Of a pixel with the first label that is copied from one with the second, which may also be a border.
     mismatch: tuple[tuple[float, ...], ...] = (
-        (0, 100, 100, 100, 100, 200, 200), (100, 0, 20, 40, 40, 200, 50), (100, 20, 0, 40, 40, 200, 50),
-        (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 0, 0, 200, 100), (100, 40, 40, 40, 20, 0, 100),
+        (0, 100, 100, 100, 100, 200, 200, 100), (100, 0, 20, 150, 200, 200, 50, 100),
+        (100, 20, 0, 150, 200, 200, 50, 150), (100, 60, 60, 0, 0, 200, 100, 45), (100, 50, 60, 0, 0, 200, 100, 40),
+        (100, 60, 60, 40, 20, 0, 100, 40),
     )  # fmt: skip
     threshold: float = 60.0
     # What fits to no chunk is taken from the best one up to so many times the threshold: textures stay whole.
@@ -45,7 +45,11 @@ def nearest_seeds(places: Any, seeds: Any, level: Sequence[int], xp: Any = np) -
     best, chosen = None, None
     for down in (-1, 0, 1):
         for across in (-1, 0, 1):
-            number = start + _whole(xp.clip(row + down, 0, rows - 1)) * columns + _whole(xp.clip(column + across, 0, columns - 1))
+            number = (
+                start
+                + _whole(xp.clip(row + down, 0, rows - 1)) * columns
+                + _whole(xp.clip(column + across, 0, columns - 1))
+            )
             away = seeds[number] - places
             distance = away[..., 0] * away[..., 0] + away[..., 1] * away[..., 1]
             nearer = distance < (distance + 1 if best is None else best)

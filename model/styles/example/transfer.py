@@ -9,8 +9,8 @@ from model.effects import light_gain
 from model.faces.landmarks import face_size
 from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
-from model.styles.example.finish import Finish
-from model.styles.example.guides import BACKGROUND, guides_of, levels_between, positions, with_levels
+from model.styles.example.finish import Finish, soft_skin
+from model.styles.example.guides import BACKGROUND, GRID, guides_of, levels_between, positions, with_levels
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import Weights
 from model.styles.painted import mixed
@@ -48,13 +48,13 @@ class Transfer:
         if background is not None:
             rows, columns = np.nonzero(guides.labels == BACKGROUND)
             places[rows, columns] = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ background.T
-        back = positions(source.size, self._exemplar.landmarks, landmarks)
+        back = positions(source.size, self._exemplar.landmarks, landmarks, 2 * GRID)
         self._seeds.draw(time)
         painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device, self._weights)
         there = source.appearance[field[..., 1], field[..., 0]]
         lacking = cv2.GaussianBlur(guides.appearance.astype(np.float32) - there, (0, 0), LACKING)
         self._gain = mixed(self._gain, light_gain(rgb, landmarks))
-        return self._finish(painted, rgb, landmarks, guides, lacking, self._gain)
+        return self._finish(painted, rgb, landmarks, guides, soft_skin(parts, guides.size), lacking, self._gain)
 
     def _fit(self, eye_distance: float) -> None:
         """Take the exemplar at a size that fits to the face, and forget all that was of another size."""

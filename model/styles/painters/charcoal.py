@@ -7,11 +7,25 @@ import numpy as np
 
 from model.styles.painters import streams
 from model.styles.painters.hatching import Form, Hand, rough_paper
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, step, tones, vignette
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    step,
+    three_numbers,
+    tones,
+    vignette,
+    well_exposed,
+)
+from model.styles.painters.skin import skin_of, strands_of
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 WORK = 160.0  # pixels between the eyes at which the drawing is planned
+EDGE = 20.0  # lightness that the person's outline counts for beside the edges in the photo
 BLACKEST = 0.95  # tone that is aimed at in the deepest shadow
 
 
@@ -41,15 +55,23 @@ class Painter:
     charcoal: list[float] = between(0, 255)
     paper: list[float] = between(0, 255)
 
+    def __post_init__(self) -> None:
+        three_numbers(self, "charcoal", "paper")
+
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A charcoal drawing of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         rng = np.random.default_rng(seed)
         paper = rough_paper(subject.rgb.shape[:2], self.grain * subject.eye_distance, rng)
         work = resized(subject, WORK)
         matte = person(work)
-        plan = self._plan(work, matte)
-        dark, behind, contours, strands = (enlarged(part.astype(np.float32), paper) for part in plan)
-        form = (enlarged(part.astype(np.float32), paper) for part in self._form(work, matte))
+        _, skin = skin_of(work, cv2.bilateralFilter(lab_of(work.rgb), -1, 12, 0.02 * work.eye_distance), matte)
+        hair, shown = strands_of(work, skin, matte), vignette(matte.shape, self.corners, self.fade)
+        dark, behind = self._tones(work, matte)
+        contours, strands = self._edges(work, matte, hair)
+        dark = np.clip(dark - self.strands * strands * step(dark, 0, 0.4), 0, BLACKEST)
+        dark, behind, contours, strands = (enlarged(shown * part, paper) for part in (dark, behind, contours, strands))
+        form = (enlarged(part.astype(np.float32), paper) for part in self._form(work, matte, hair))
         fine = step(subject.fineness, 0.3, 0.85)
 
         drawn = self._smudged(dark + 0.6 * behind, fine, paper, subject.eye_distance)
@@ -59,38 +81,35 @@ class Painter:
         picture = np.float32(self.paper) + drawn * (np.float32(self.charcoal) - np.float32(self.paper))
         return np.clip(picture + 5 * (paper[..., None] - 0.5) + 0.5, 0, 255).astype(np.uint8)
 
-    def _plan(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(how dark the person is to be, and what is behind, each in [0, 1]; where contours are drawn; strands of hair
-        in [-1, 1]), float32 `[H, W]` each."""
-        unit, shown = work.eye_distance, vignette(matte.shape, self.corners, self.fade)
+    def _tones(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(how dark the person is to be, how dark what is behind), float32 `[H, W]` in [0, 1] each."""
+        unit = work.eye_distance
         light = cv2.bilateralFilter(tones(work, matte, self.local), -1, 0.15, 0.02 * unit)
         light += self.detail * step(work.fineness, 0.4, 0.9) * (light - blurred(light, 0.12 * unit))
-        dark = 1 - np.clip(0.5 + self.contrast * (light - 0.5), 0, 1)
+        dark = matte * (1 - np.clip(0.5 + self.contrast * (light - 0.5), 0, 1))
         # Behind the lit side of a head it is darker than behind the other.
-        beside = blurred(dark * matte, 0.8 * unit) / np.maximum(blurred(matte, 0.8 * unit), 0.05)
-        behind = self.background * step(blurred(matte, 0.6 * unit), 0.0, 0.6) * (1 - 0.5 * beside)
+        beside = blurred(dark, 0.8 * unit) / np.maximum(blurred(matte, 0.8 * unit), 0.05)
+        near = step(blurred(matte, 0.6 * unit), 0.0, 0.6)
+        return dark, (1 - matte) * self.background * near * (1 - 0.5 * beside)
 
-        lightness, width = lab_of(work.rgb)[..., 0], self.contour_width * unit
-        field, _ = streams.directions(lightness, 2.5 * width)
-        lines = matte * streams.ink_lines(lightness, field, width, 5 * width)
-        contours = step(lines * (0.5 + 0.5 * step(work.fineness, 0.3, 0.9)) * self.contours, 0.4, 3)
+    def _edges(self, work: Subject, matte: np.ndarray, hair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(where contours are drawn, from 0 to 1; strands of hair, from -1 to 1), float32 `[H, W]` each."""
+        light, width = lab_of(work.rgb)[..., 0], self.contour_width * work.eye_distance
+        field, _ = streams.directions(light, 2.5 * width)
+        lines = streams.ink_lines(light, field, width, 5 * width) * (0.5 + 0.5 * step(work.fineness, 0.3, 0.9))
         edge = cv2.GaussianBlur(matte, (0, 0), width)
-        contours = np.maximum(contours, 2.8 * edge * (1 - edge))
-        hair = matte * step(work.face, 0.5, 0.2)
-        strands = hair * streams.strands(lightness, field, 1.3 * width, 8 * width, 0.25 * unit)
-        dark = np.clip(dark - self.strands * strands * step(dark, 0, 0.4), 0, BLACKEST)
-        return matte * dark * shown, (1 - matte) * behind * shown, contours * shown, strands * shown
+        contours = np.maximum(step(matte * lines * self.contours, 0.4, 3), 2.8 * edge * (1 - edge))
+        return contours, hair * streams.strands(light, field, 1.3 * width, 8 * width, 0.25 * work.eye_distance)
 
-    def _form(self, work: Subject, matte: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _form(self, work: Subject, matte: np.ndarray, hair: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `hatching.Form`: head and body are domes, what is lighter stands out more."""
         light, unit = lab_of(work.rgb)[..., 0] / 100, work.eye_distance
         domes = np.sqrt(np.maximum(blurred(matte, 0.5 * unit), 0)) + 0.8 * blurred(work.face, 0.3 * unit)
         height = self.form * unit * (domes + 0.8 * blurred(light, 0.08 * unit))
         slope_x, slope_y = (matte * cv2.Sobel(height, cv2.CV_32F, *order) / 8 for order in ((1, 0), (0, 1)))
-        field, sure = streams.directions(100 * light, 0.05 * unit, 1.0)
+        field, sure = streams.directions(100 * light + EDGE * matte, 0.05 * unit, 1.0)
         cosine, sine = field[..., 0], field[..., 1]
-        hair = matte * step(work.face, 0.6, 0.3) * step(sure, 0.15, 0.4)
-        return slope_x, slope_y, cosine**2 - sine**2, 2 * cosine * sine, hair
+        return slope_x, slope_y, cosine**2 - sine**2, 2 * cosine * sine, hair * step(sure, 0.15, 0.4)
 
     def _smudged(self, wanted: np.ndarray, fine: np.ndarray, paper: np.ndarray, unit: float) -> np.ndarray:
         """Tone rubbed into the paper: with a finger, and with the tip of a stump at eyes and mouth."""

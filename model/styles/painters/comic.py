@@ -10,7 +10,19 @@ import numpy as np
 
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, rgb_of, step
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    rgb_of,
+    step,
+    three_numbers,
+    well_exposed,
+)
+from model.styles.painters.skin import skin_of, strands_of
 from model.styles.painters.subject import BROWS, Subject
 from model.styles.painters.values import between
 
@@ -18,11 +30,6 @@ WORK = 150.0  # pixels between the eyes at which shapes are planned
 SOFT = 0.012  # eye distances by which their edges are smoothed
 SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
-CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
-LIT = 20  # percent of the skin that is taken for shadow and does not tell its colour
-USUAL_SKIN = (70.0, 14.0, 20.0)  # Lab, where no face is known
-FOREHEAD = 0.3  # height of what is taken for forehead, as a part of that from brows to chin
-CHIN = 8  # landmark
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
 
@@ -59,6 +66,7 @@ class Painter:
     skin_saturation: float = between(0, 3)
     skin_tones: list[float] = between(-60, 60)
     black: float = between(0, 60)
+    brows: float = between(0, 1)
     sheen_width: float = between(0.005, 0.2)
     line_width: float = between(0.003, 0.1)
     line_threshold: float = between(0.1, 20)
@@ -71,8 +79,12 @@ class Painter:
     backgrounds: list[float] = between(0, 360)
     rays: int = between(1, 60)
 
+    def __post_init__(self) -> None:
+        three_numbers(self, "skin_tones")
+
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """A comic picture of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         rng = np.random.default_rng(seed)
         plan = self._plan(resized(subject, WORK))
         edge = enlarged(plan.edge, subject.rgb)
@@ -85,7 +97,7 @@ class Painter:
         flat = _eyes(self._mouth(flat, plan, subject), subject)
         picture = over(picture, flat, person_here)
 
-        ink = np.maximum(self._shadows(plan, subject) * person_here, self._lines(plan, subject))
+        ink = np.maximum(self._shadows(plan, subject), self._lines(plan, subject)) * person_here
         ink = np.maximum(ink * (1 - self._sheen(plan, subject)), self._outline(plan, subject))
         picture = _catch_lights(over(picture, BLACK, ink), subject)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
@@ -94,7 +106,7 @@ class Painter:
         matte, lab = person(work), self._flattened(work)
         soft = cv2.GaussianBlur(matte, (0, 0), SOFT * work.eye_distance)
         edge = flats.distance_inwards(soft > 0.5, 0.08 * work.eye_distance, SOFT * work.eye_distance)
-        colour, skin = _skin(work, lab, matte)
+        colour, skin = skin_of(work, lab, matte)
         return Plan(work, lab, matte, skin, edge, colour)
 
     def _flattened(self, work: Subject) -> np.ndarray:
@@ -141,7 +153,7 @@ class Painter:
         light, a, b = lab.T
         chroma = np.hypot(a, b)
         gain = np.minimum(self.saturation * step(chroma, 1, 9) + 0.3, (12 + 1.1 * light) / np.maximum(chroma, 1))
-        blue = step(chroma, 10, 3) * (9 + 16 * step(light, 45, 25))
+        blue = step(chroma, 9, 3) * (8 + 15 * step(light, 38, 20))
         light = np.clip(50 + (light - 50) * np.where(light < 50, 1.1, 1.15), 6, 97)
         return np.stack([light, a * gain, b * gain - blue], axis=-1).astype(np.float32)
 
@@ -164,19 +176,22 @@ class Painter:
         return 1.06 * light + 3 + 4 * step(light, 55, 70), hue, chroma
 
     def _mouth(self, picture: np.ndarray, plan: Plan, subject: Subject) -> np.ndarray:
-        """Red lips with a gloss, and white teeth."""
+        """Lips of a red like their own with a gloss, and white teeth."""
         if subject.landmarks is None:
             return picture
-        outer, inner = (
-            crisp(flats.shape_of(subject, subject.landmarks[part]), 0.5) for part in (OUTER_LIPS, INNER_LIPS)
-        )
-        light, _, chroma = self._clear(plan.colour)
-        reds = rgb_of(np.float32([[polar(0.72 * light + up, 24, 1.2 * chroma + 14) for up in (0, 14)]]))[0]
-        lightness, lips = enlarged(plan.lab[..., 0], picture), outer * (1 - inner)
-        if (lips > 0.5).any():
-            gloss = lips * crisp(lightness, float(np.percentile(lightness[lips > 0.5], 80)))
-            picture = over(over(picture, reds[0], lips), reds[1], gloss)
-        return over(picture, TEETH, inner * crisp(lightness, 0.62 * float(plan.colour[0])))
+        parts = (flats.shape_of(subject, subject.landmarks[part]) for part in (OUTER_LIPS, INNER_LIPS))
+        outer, inner = (crisp(part, 0.5) for part in parts)
+        lips = outer * (1 - inner)
+        if not (lips > 0.5).any():
+            return picture
+        lab = np.dstack([enlarged(plan.soft(layer), picture) for layer in np.moveaxis(plan.lab, -1, 0)])
+        _, a, b = np.median(lab[lips > 0.5], axis=0)
+        hue, chroma = np.clip(np.degrees(np.arctan2(b, a)), 10, 38), np.clip(1.7 * np.hypot(a, b), 26, 62)
+        light = 0.72 * self._clear(plan.colour)[0]
+        reds = rgb_of(np.float32([[polar(light + up, hue, chroma) for up in (0, 14)]]))[0]
+        gloss = lips * crisp(lab[..., 0], float(np.percentile(lab[lips > 0.5, 0], 80)))
+        picture = over(over(picture, reds[0], lips), reds[1], gloss)
+        return over(picture, TEETH, inner * crisp(lab[..., 0], 0.62 * float(plan.colour[0])))
 
     def _lines(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Contours, more readily at eyes, mouth, nose and brows, less so in bare skin: wrinkles stay out."""
@@ -190,8 +205,9 @@ class Painter:
         return self._cut(lines / threshold, 1.0, plan, subject)
 
     def _shadows(self, plan: Plan, subject: Subject) -> np.ndarray:
-        """Solid black where it is darkest; dark skin keeps its own tones."""
+        """Solid black where it is darkest, and brows; dark skin keeps its own tones."""
         limit = np.where(plan.skin > 0.5, min(self.black, 0.42 * plan.colour[0]), self.black)
+        limit = np.maximum(limit, self.brows * plan.colour[0] * _brows(plan.work))
         return self._cut(plan.soft(limit - plan.lab[..., 0]), 0.0, plan, subject)
 
     def _sheen(self, plan: Plan, subject: Subject) -> np.ndarray:
@@ -200,7 +216,7 @@ class Painter:
         field, sure = streams.directions(light, 0.05 * plan.unit, 0.05)
         lit = streams.strands(light, field, width, 5 * width, 0.4 * plan.unit)
         lit += 0.12 * (light - blurred(light, 0.25 * plan.unit))
-        hair = plan.matte * (1 - plan.skin) * step(plan.work.face, 0.4, 0.2)
+        hair = strands_of(plan.work, plan.skin, plan.matte)
         black = step(light, self.black + 8, self.black) * step(sure, 0.2, 0.5)
         return self._cut(plan.soft(hair * black * lit, 0.7), 0.55, plan, subject)
 
@@ -217,29 +233,14 @@ class Painter:
         return crisp(enlarged(self.outline * plan.unit * shaded - np.abs(plan.edge), subject.rgb))
 
 
-def _skin(work: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(Lab of the skin in the light, mask float32 `[H, W]` of all the person's skin).
-
-    What is skin elsewhere is told by its colour. In the face nearly all is, and on the forehead what is no fringe: a
-    little darker than the skin at most.
-    """
-    if work.landmarks is None:
-        return np.float32(USUAL_SKIN), np.zeros(matte.shape, np.float32)
-    cheeks = flats.shape_of(work, cv2.convexHull(work.landmarks[CHEEKS])[:, 0]) > 0.5
-    here = lab[cheeks] if cheeks.any() else lab.reshape(-1, 3)
-    colour = np.median(here[here[:, 0] >= np.percentile(here[:, 0], LIT)], axis=0)
-    light, a, b = np.moveaxis(lab - colour, -1, 0)
-    tint = np.hypot(a, b)
-    skin = step(np.hypot(light / 2.2, 1.6 * tint), 24, 16) * matte
-    up = FOREHEAD * (work.landmarks[BROWS].mean(axis=0) - work.landmarks[CHIN])
-    below = cv2.convexHull(work.landmarks[: BROWS.stop])[:, 0]
-    above = cv2.convexHull(np.concatenate([work.landmarks[BROWS], work.landmarks[BROWS] + up]))[:, 0]
-    for outline, darker, lighter, most in ((below, 6.0, 6.0, 34), (above, 1.3, 4.0, 26)):
-        shape = step(flats.shape_of(work, outline), 0.3, 0.7)
-        away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint)
-        skin = np.maximum(skin, step(away, most, most - 8) * shape)
-    whole = cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * work.eye_distance) + 1)
-    return colour, whole.astype(np.float32) / 255
+def _brows(work: Subject) -> np.ndarray:
+    """Mask `[H, W]` of where brows may be."""
+    mask = np.zeros(work.rgb.shape[:2], np.uint8)
+    if work.landmarks is not None:
+        for points in np.split(work.landmarks[BROWS], 2):
+            line = [np.round(points * 16).astype(np.int32)]
+            cv2.polylines(mask, line, False, 1, max(round(0.18 * work.eye_distance), 1), cv2.LINE_8, 4)
+    return mask
 
 
 def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:

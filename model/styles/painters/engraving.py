@@ -11,11 +11,24 @@ import numpy as np
 
 from model.styles.painters import ruling, streams
 from model.styles.painters.flats import crisp
-from model.styles.painters.likeness import blurred, enlarged, eyes, lab_of, person, resized, step, tones, vignette
+from model.styles.painters.likeness import (
+    blurred,
+    enlarged,
+    eyes,
+    lab_of,
+    person,
+    resized,
+    step,
+    three_numbers,
+    tones,
+    vignette,
+    well_exposed,
+)
+from model.styles.painters.skin import skin_of, strands_of
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
-FINEST = 4.0  # pixels from line to line in the picture: finer ones would flicker
+FINEST = 3.2  # pixels from line to line in the picture: finer ones would flicker
 WIDEST = 0.93  # part of a period that one line covers at most
 LONGEST_RAYS = 26  # rays in an iris
 
@@ -48,8 +61,12 @@ class Painter:
     ink: list[float] = between(0, 255)
     paper: list[float] = between(0, 255)
 
+    def __post_init__(self) -> None:
+        three_numbers(self, "ink", "paper")
+
     def paint(self, subject: Subject, seed: int = 0) -> np.ndarray:
         """An engraving of the photo, RGB uint8 `[H, W, 3]`."""
+        subject = well_exposed(subject)
         spacing = max(self.spacing * subject.eye_distance, FINEST)
         work = resized(subject, subject.eye_distance * ruling.PERIOD / spacing)
         matte, shown = person(work), vignette(work.rgb.shape[:2], self.corners, self.fade)
@@ -88,7 +105,8 @@ class Painter:
         near, sure = streams.directions(light, 0.8 * ruling.PERIOD, 0.5)
         wide, surer = streams.directions(light, 2.5 * ruling.PERIOD, 0.5)
         field = streams.blended(wide, near, step(sure, 0.3, 0.7))
-        weight = matte * step(work.face, 0.6, 0.3) * step(surer, 0.08, 0.25)
+        _, skin = skin_of(work, cv2.bilateralFilter(lab_of(work.rgb), -1, 12, ruling.PERIOD), matte)
+        weight = strands_of(work, skin, matte) * step(surer, 0.08, 0.25)
         lit = streams.strands(light, field, 0.3 * ruling.PERIOD, 1.5 * ruling.PERIOD, 0.3 * work.eye_distance)
         return cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.5 * ruling.PERIOD), field, lit
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from model.common.errors import InputError
 from model.styles.painters.subject import EYES, Subject
 
+LIGHTEST, DIM = 99.0, 70.0  # percentile of the lightness of a photo, and what it is at least where that is not too dark
+LIGHTNESS_POWER = 0.95  # RGB values go about with this power of lightness
+LARGEST_GAIN = 3.0  # of a dark photo: noise limits it
 GUIDE_EYE_DISTANCE = 50.0  # pixels between the eyes in the copy from which the outline is computed
 GUIDE_SMOOTHNESS = 2e-3  # variance of Lab / 100 from which on an edge is one
 SMALL_SIGMA = 4.0  # pixels of the copies on which broad blurs are computed
@@ -17,7 +21,7 @@ IRIS = 0.21  # radius of an iris as a part of the eye's width between its corner
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
 LEAST_CONTRAST = 5.0  # lightness by which an iris is darker than the white around it
 OPEN = 0.16  # height of an eye as a part of its width from which an iris is looked for
-SKIN_TONE = (0.25, 0.55)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
+SKIN_TONE = (0.22, 0.66)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
 PERSON_RANGE = (2.0, 98.0)  # percentiles of the person's lightness that become black and white
 
 
@@ -28,6 +32,22 @@ class Iris:
     x: float
     y: float
     radius: float
+
+
+def three_numbers(painter: object, *names: str) -> None:
+    """Raise InputError unless these values of a painter are lists of three."""
+    for name in names:
+        if len(getattr(painter, name)) != 3:
+            raise InputError(f"{name!r} must be three numbers, not {getattr(painter, name)}.")
+
+
+def well_exposed(subject: Subject) -> Subject:
+    """The subject as on a photo that is not too dark: its lightest parts tell. Others stay as they are."""
+    lightest = float(np.percentile(lab_of(subject.rgb)[..., 0], LIGHTEST))
+    gain = min((DIM / max(lightest, 1.0)) ** LIGHTNESS_POWER, LARGEST_GAIN)
+    if gain <= 1:
+        return subject
+    return replace(subject, rgb=np.clip(subject.rgb * gain + 0.5, 0, 255).astype(np.uint8))
 
 
 def resized(subject: Subject, eye_distance: float) -> Subject:
@@ -63,8 +83,9 @@ def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def step(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """From 0 below `low` to 1 above `high`, smoothly; also downwards, where `high` is the lower one."""
-    t = np.clip((values - low) / (high - low), 0, 1)
+    """From 0 below `low` to 1 above `high`, smoothly; also downwards, where `high` is the lower one, and at once, where
+    they are the same."""
+    t = np.clip((values - low) / ((high - low) or 1e-6), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -126,7 +147,7 @@ def vignette(size: tuple[int, int], corners: float, fade: float) -> np.ndarray:
     `corners` is the exponent of the superellipse: 2 is an oval, more is squarer."""
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
     x, y = np.abs(2 * columns / (size[1] - 1) - 1), np.abs(2 * rows / (size[0] - 1) - 1)
-    return step((x**corners + y**corners) ** (1 / corners), 1.0, fade)
+    return step((x**corners + y**corners) ** (1 / corners), 1.0, fade).astype(np.float32)
 
 
 def eyes(subject: Subject) -> list[tuple[Iris, np.ndarray]]:

@@ -9,7 +9,7 @@ from numba import njit
 
 from model.styles.painters.flats import crisp
 
-PERIOD = 5.6  # pixels from line to line on the copy on which lines are laid out
+PERIOD = 5.2  # pixels from line to line on the copy on which lines are laid out
 TURNS = 48  # directions that filters are made for
 GAIN = 3.0  # by which a wave is raised after each round, as filters weaken it
 WOBBLE = 24  # pixels over which the hand is unsteady

@@ -10,7 +10,7 @@ from numba import njit
 
 from model.styles.painters.likeness import blurred
 
-SAMPLES = 4.0  # per standard deviation along a stream: closer ones look the same
+SAMPLES = 3.0  # per standard deviation along a stream: closer ones look the same
 TAIL = 2.4  # standard deviations at which a filter is cut off
 SHARE = 0.97  # of the wider Gaussian that is taken off the narrow one: below 1, dark areas draw lines more easily
 
@@ -55,7 +55,7 @@ def strands(lightness: np.ndarray, field: np.ndarray, width: float, length: floa
     """Strands of hair, float32 `[H, W]` in [-1, 1]: positive where they are lighter than those beside them, however
     dark the hair is. `around` is the distance in pixels over which strength is compared."""
     found = -ink_lines(lightness, field, width, length) - (1 - SHARE) * lightness
-    usual = np.sqrt(blurred(found**2, around)) + FAINTEST
+    usual = np.sqrt(np.maximum(blurred(found**2, around), 0)) + FAINTEST
     return np.clip(found / usual, -1, 1)
 
 
