@@ -115,7 +115,7 @@ def _style_and_content(page: Page) -> None:
 
 
 def _own_picture() -> None:
-    gr.File(label="A painting or drawing of one face", type="filepath", height=120, elem_id="own_upload")
+    gr.File(label="A painted face", type="filepath", height=120, elem_id="own_upload")
     with gr.Column(visible=False, elem_id="own_part"):
         gr.HTML(html_template=EDITOR, css_template=EDITOR_CSS, js_on_load=EDITOR_JS, elem_id="points")
         with gr.Row():

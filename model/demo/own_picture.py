@@ -29,7 +29,7 @@ MEAN_FACE = np.float32([
 PLACED_SIZE = 0.2  # eye distance of the mean face where none is found, by the picture's shorter side
 SHOWN_NAME, SHOWN_SIDE, SHOWN_QUALITY = "shown.jpg", 1600, 90  # of the picture in the editor
 UNSURE = "The face was hard to find: drag what is wrong; the result follows."
-NOT_FOUND = "No face was found: drag the points onto the face, the box moves them all; then the result follows."
+NOT_FOUND = "No face was found: drag the points onto it (the box moves them all), then the result follows."
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +126,10 @@ svg * { vector-effect: non-scaling-stroke; }
 svg :focus { outline: none; }
 svg :focus-visible, .held { stroke: #00c8ff; stroke-width: 3px; }
 .tools { display: flex; gap: 8px; margin: 8px 0; }
-.tools button { flex: 1; padding: 6px 10px; border-radius: 8px; border: 1px solid var(--border-color-primary);
-  background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); cursor: pointer; }
+.tools button { flex: 1; margin: 0; padding: var(--button-small-padding); border: 0; cursor: pointer;
+  border-radius: var(--button-small-radius); font-size: var(--button-small-text-size); font-weight: normal;
+  background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); }
+.tools button[aria-pressed=true] { outline: 2px solid var(--color-accent); }
 p { margin: 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 """
 EDITOR_JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

@@ -219,7 +219,7 @@ class Page:
         yield chosen | {"message": "", "points_file": gr.update(value=str(picture.points_file))}
 
     def _take_picture(self, visit: Visit, picture: OwnPicture, is_new: bool) -> dict[str, Any]:
-        """Make a visitor's picture the style; the updates that tell so. Raises InputError for points that are no face."""
+        """Make a visitor's picture the style; the updates that tell so. InputError for points that are no face."""
         visit.picture_style = self.studio.picture_style(picture.path)
         style = visit.picture_style.style
         return self._controls(style, is_new, takes_colours=True, has_choice=False) | {
@@ -318,8 +318,8 @@ class Page:
         content: the file. style: one of /styles. style_image: instead of it, the file of a picture of a face, as which
         the result is painted; landmarks: the file of that face's 68 points, which are found without it. exemplar: for
         models of many exemplars, the name of one. degree: 0 (nearly the photo) to 1; nothing: the style's own. padding:
-        room around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces the
-        most prominent is stylised.
+        room around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces
+        the most prominent is stylised.
         """
         try:
             if not content:
