@@ -68,7 +68,7 @@ def visit(server, browser):
         page.set_default_timeout(WAIT_SECONDS * 1000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(server)
-        page.wait_for_selector("#result img")
+        page.wait_for_selector("#result img", state="attached")  # on a phone it is loaded when it is near
         return page
 
     yield open_page

@@ -216,6 +216,8 @@ def test_who_leaves_leaves_nothing(tmp_path):
     assert second.is_dir() and not first.exists() and one.fresh("picture") and second.is_dir()
     visits.end("one")
     assert one.stop.is_set() and not one.folder.exists() and other.folder.exists()
+    with pytest.raises(Stopped):
+        one.fresh("picture")
     assert visits.known("one") is None and visits.known("other") is other
     other.last_seen -= IDLE + 1
     visits.of("third")

@@ -170,7 +170,7 @@ def test_a_picture_is_dropped_and_its_points_are_dragged(visit, painting, tmp_pa
     page = visit()
     with changed(page):
         open_tab(page, painting)
-    assert "painting.png" in page.inner_text("#about") and not page.locator("#message .told").count()
+    assert "painting.png" in page.inner_text("#about strong") and not page.locator("#message .told").count()
     assert page.request.get(page.locator("#points image").get_attribute("href")).ok
     first = picture(page)
     before = [place_of(page, number) for number in (7, 8, 30)]
@@ -202,7 +202,7 @@ def test_a_picture_is_dropped_and_its_points_are_dragged(visit, painting, tmp_pa
     page.get_by_role("tab", name="Gallery").click()
     with changed(page):
         page.get_by_role("button", name="Ink", exact=True).click()
-    assert "Ink" in page.inner_text("#about")
+    assert "Ink" in page.inner_text("#about strong")
     page.get_by_role("tab", name="Your own picture").click()
     with changed(page):
         page.locator("#use_own").click()
@@ -213,17 +213,18 @@ def test_a_picture_is_dropped_and_its_points_are_dragged(visit, painting, tmp_pa
 @needs_chromium
 def test_where_no_face_is_found_the_visitor_places_it_by_keyboard(visit, tmp_path):
     page = visit()
-    about, result = page.inner_text("#about"), address(page)
+    about, result = page.inner_text("#about strong"), address(page)
     open_tab(page, write_photo(tmp_path / "noise.png", noise()))
     told = message(page, "No face was found")
     page.wait_for_timeout(2500)
-    assert message(page, "No face") == told and page.inner_text("#about") == about and address(page) == result
+    assert message(page, "No face") == told, "it stays until they have placed it"
+    assert page.inner_text("#about strong") == about and address(page) == result
     start = place_of(page, 30)
     with changed(page):
         page.locator("#points .box").focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("+")
-    assert place_of(page, 30)[0] > start[0] and "noise.png" in page.inner_text("#about")
+    assert place_of(page, 30)[0] > start[0] and "noise.png" in page.inner_text("#about strong")
     assert not page.locator("#message .told").count()
     page.locator("#points .dot").first.focus()
     page.keyboard.press("PageDown")

@@ -310,8 +310,10 @@ class Page:
         ]  # fmt: skip
 
     def stylize(
-        self, request: gr.Request, content: str | None = None, degree: float | None = None, style: str = "",
-        style_image: str | None = None, landmarks: str | None = None, **controls: Any,
+        self, request: gr.Request, content: str | None = None, degree: float | None = None,
+        style_image: str | None = None, landmarks: str | None = None, padding_left: float | None = None,
+        padding_right: float | None = None, padding_top: float | None = None, padding_bottom: float | None = None,
+        **controls: Any,
     ) -> str:  # fmt: skip
         """Stylise a photo (to .jpg) or a video (to .mp4, with its sound).
 
@@ -326,11 +328,14 @@ class Page:
                 raise InputError("There is no content: give the file of a photo or video.")
             if landmarks and not style_image:
                 raise InputError("There are landmarks, but no style_image: give the picture that they are of.")
-            own, style = (self._picture_style(style_image, landmarks), OWN) if style_image else (None, style)
+            own = self._picture_style(style_image, landmarks) if style_image else None
+            if own:
+                controls["style"] = OWN
+            padding = zip(PADDINGS, (padding_left, padding_right, padding_top, padding_bottom), strict=True)
             brought, visit = self.studio.bring(content), self.visits.of(request.session_hash)
             suffix = ".mp4" if brought.source.is_video else ".jpg"
             path = visit.fresh("api") / f"{brought.source.name}_vtoonify{suffix}"
-            person = self._person(brought, own, style, degree=degree, **controls)
+            person = self._person(brought, own, degree=degree, **controls, **dict(padding))
             for _ in self.studio.video(brought, person, path, visit.stop.is_set):
                 self.visits.known(request.session_hash)
         except Exception as error:

@@ -228,13 +228,19 @@ class Visit:
     last_seen: float = field(default_factory=time.monotonic)
 
     def fresh(self, kind: str) -> Path:
-        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown."""
+        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown.
+
+        Raises Stopped after the visitor's end.
+        """
         shown = [*(self.content.source.path.parents if self.content else ()), self.picture and self.picture.path.parent]
         for old in self.folder.glob(f"{kind}-*"):
             if old not in shown:
                 shutil.rmtree(old, ignore_errors=True)
         folder = self.folder / f"{kind}-{token_urlsafe(8)}"
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except FileNotFoundError as error:  # all of it is gone
+            raise Stopped("This page was left.") from error
         return folder
 
 
