@@ -59,7 +59,7 @@ def test_a_face_is_placed_in_the_middle_of_a_picture_without_one(tmp_path):
     assert find_all_landmarks(noise()) == [] and points.shape == (68, 2)
     assert np.allclose((points.min(axis=0) + points.max(axis=0)) / 2, (250, 150))
     assert points.min() > 0 and points[:, 1].max() < 300 and 50 < np.ptp(points[:, 0]) < 250
-    path = write_photo(tmp_path / "noise.png", noise())
+    path = write_photo(tmp_path / "shown.png", noise())
     found = OwnPicture.find(path, noise())
     assert not found.is_found and found.advice == NOT_FOUND
     assert np.allclose(read_landmarks(found.points_file, (120, 160)), mean_face((120, 160)), atol=0.01)

@@ -27,7 +27,7 @@ MEAN_FACE = np.float32([
     14, 112, 0, 114, -14, 112,
 ]).reshape(68, 2) / 100  # fmt: skip
 PLACED_SIZE = 0.2  # eye distance of the mean face where none is found, by the picture's shorter side
-SHOWN_NAME, SHOWN_SIDE, SHOWN_QUALITY = "shown.jpg", 1600, 90  # of the picture in the editor
+SHOWN_SUFFIX, SHOWN_SIDE, SHOWN_QUALITY = ".shown.jpg", 1600, 90  # of the picture in the editor
 UNSURE = "The face was hard to find: drag what is wrong; the result follows."
 NOT_FOUND = "No face was found: drag the points onto it (the box moves them all), then the result follows."
 
@@ -66,7 +66,7 @@ class OwnPicture:
 
     @property
     def _shown(self) -> Path:  # what browsers can show of it
-        return self.path.with_name(SHOWN_NAME)
+        return self.path.with_name(self.path.stem + SHOWN_SUFFIX)
 
     @property
     def points_file(self) -> Path:

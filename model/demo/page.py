@@ -27,7 +27,6 @@ from model.common.files import bytes_of, write_whole
 from model.common.hub import fetched_bytes
 from model.common.sizes import DEFAULT_PADDING
 from model.demo.gallery import Gallery
-from model.demo.own_picture import OwnPicture
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.inference.look import Look
 from model.inference.scene import Person
@@ -194,8 +193,10 @@ class Page:
         if not own_upload:
             raise InputError("There is no picture: drop one.")
         path = visit.fresh("style") / Path(own_upload).name
-        picture = self.studio.bring_picture(Path(shutil.copy(own_upload, path)))
-        chosen = self._take_picture(visit, picture, is_new=True) if picture.is_found else {}
+        picture, chosen = self.studio.bring_picture(Path(shutil.copy(own_upload, path))), {}
+        if picture.is_found:
+            visit.picture_style = self.studio.picture_style(picture.path)
+            chosen = self._chosen_picture(visit.picture_style.style, is_new=True)
         visit.picture = picture
         yield chosen | {
             "message": told(picture.advice) if picture.advice else "",
@@ -209,19 +210,20 @@ class Page:
         visit = self.visits.known(session)
         if visit is None or visit.picture is None:
             raise InputError(LEFT_ALONE)
-        picture = visit.picture.edited(points)
-        is_as_it_was = visit.picture_style and [padding[name] for name in PADDINGS] == rooms(visit.picture_style.style)
-        chosen = self._take_picture(visit, picture, is_new=style != OWN)
-        if is_as_it_was:  # nobody has set another crop: it shows what the picture shows
-            room_now = rooms(visit.picture_style.style)
-            chosen |= {name: gr.update(value=room) for name, room in zip(PADDINGS, room_now, strict=True)}
-        visit.picture = picture
-        yield chosen | {"message": "", "points_file": gr.update(value=str(picture.points_file))}
+        before, shown = visit.picture, [padding[name] for name in PADDINGS]
+        is_as_it_was = visit.picture_style is not None and shown == rooms(visit.picture_style.style)
+        picture = before.edited(points)
+        stylizer = self.studio.picture_style(picture.path)
+        if visit.picture is before:  # else another one was brought meanwhile
+            visit.picture, visit.picture_style = picture, stylizer
+            chosen = self._chosen_picture(stylizer.style, is_new=style != OWN)
+            if is_as_it_was:  # nobody has set another crop: it shows what the picture shows
+                room_now = zip(PADDINGS, rooms(stylizer.style), strict=True)
+                chosen |= {name: gr.update(value=room) for name, room in room_now}
+            yield chosen | {"message": "", "points_file": gr.update(value=str(picture.points_file))}
 
-    def _take_picture(self, visit: Visit, picture: OwnPicture, is_new: bool) -> dict[str, Any]:
-        """Make a visitor's picture the style; the updates that tell so. InputError for points that are no face."""
-        visit.picture_style = self.studio.picture_style(picture.path)
-        style = visit.picture_style.style
+    def _chosen_picture(self, style: Style, is_new: bool) -> dict[str, Any]:
+        """Updates that tell that a visitor's picture is the style now."""
         return self._controls(style, is_new, takes_colours=True, has_choice=False) | {
             "style": OWN,
             "gallery": gr.update(selected_index=None),
@@ -302,7 +304,8 @@ class Page:
         self.visits.end(request.session_hash)
 
     def styles(self) -> list[dict[str, Any]]:
-        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter, picture, D or T) and `licence`."""
+        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter,
+        picture, D or T) and `licence`."""
         return [
             {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.variant,
              "licence": entry.preset.licence}
@@ -348,6 +351,7 @@ class Page:
             path = Path(shutil.copy(picture, folder))
             if landmarks:
                 shutil.copy(landmarks, path.with_name(path.stem + LANDMARKS_SUFFIX))
+            self.studio.read_picture(path)
             return self.studio.picture_style(path)
 
 

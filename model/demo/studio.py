@@ -103,6 +103,13 @@ class Studio:
         with self._loading.setdefault(preset, threading.Lock()):  # one loads, the others wait
             return self._load(preset)
 
+    def read_picture(self, path: Path) -> np.ndarray:
+        """A visitor's picture for the style, RGB uint8 `[H, W, 3]`; InputError, in words for them, if unfit."""
+        with in_their_words(path):
+            rgb = read_picture(path)
+            _check_pixels(short_name(path), rgb.shape[:2], "photo")
+            return rgb
+
     def picture_style(self, path: Path) -> Stylizer:
         """A visitor's picture as the style, with the points beside it. It is theirs alone: kept by nobody else. Raises
         InputError, in words for them, if unfit."""
@@ -110,12 +117,9 @@ class Studio:
             return Stylizer(PicturePreset(path).load(self._device))
 
     def bring_picture(self, path: Path) -> OwnPicture:
-        """A visitor's picture that is to be the style, with points where its face is. Raises InputError, in words for
-        them, if unfit."""
+        """As `read_picture`, with points where its face is."""
         with in_their_words(path):
-            rgb = read_picture(path)
-            _check_pixels(short_name(path), rgb.shape[:2], "photo")
-            return OwnPicture.find(path, rgb)
+            return OwnPicture.find(path, self.read_picture(path))
 
     def bring(self, path: str | Path | None = None) -> Content:
         """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
