@@ -15,7 +15,7 @@ from model.styles.catalog import DEFAULT, choose_preset, preset_with
 from model.styles.names import resolve_style
 
 NOT_LIVE = (  # for files only
-    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio",
+    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
 )  # fmt: skip
 ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
 
@@ -63,6 +63,9 @@ class Options(Look):
         False, "keep Opus, MP3, AC-3, ALAC and FLAC as they are, though some players of mp4 stay silent"
     )
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
+    sheet: bool = option(
+        False, "one sheet of each portrait in every style that needs no download; what is made where nothing is named"
+    )
     resume: bool = option(
         False, "leave out what manifest.jsonl in the output folder notes as done, and go on with what is half done",
         free=True,
@@ -73,6 +76,11 @@ class Options(Look):
     def preset(self) -> str:
         """What --ckpt, --style_image and --style_id name together, as `choose_preset` takes it."""
         return self.style_image or self.ckpt or (self.style_id and preset_with(self.style_id)) or DEFAULT
+
+    @property
+    def makes_sheet(self) -> bool:
+        """Whether a sheet is asked for, or nothing at all."""
+        return self.sheet or not (self.content or self.ckpt or self.style_id or self.style_image)
 
     @property
     def camera(self) -> int | None:

@@ -34,7 +34,7 @@ EYE_DISTANCES = 120.0, 240.0  # a picture is resized so that its eyes are so far
 LARGEST, MOST_ENLARGED = 2.0e6, 3.0  # pixels of a picture that is worked with, and times it is enlarged at most
 LEAST_SIDE, LEAST_EYES = 64, 12.0  # pixels of a picture, and between its eyes
 # Of the search for matches of each label: pixels, and the weights in it.
-REACH, STRIDE = (60, 90, 90, 30, 24, 24), (3, 3, 3, 1, 1, 1)
+REACH, STRIDE = (60, 90, 90, 30, 10, 24), (3, 3, 3, 1, 1, 1)
 TABLE_POSITION, TABLE_APPEARANCE = (1.0, 0.4, 0.4, 3.0, 3.0, 3.0), (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)
 STAND_INS = {
     HAIR: (CLOTHES, SKIN),

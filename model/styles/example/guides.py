@@ -23,7 +23,7 @@ OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on 
 BROAD = 5.0  # pixels of blur below which lightness is a matter of strokes
 USUAL = 0.02, 0.98  # shares of a histogram between which levels are usual
 LEAST_COUNT = 200  # pixels of which a histogram is made
-RELIEF_LEVELS = 3  # halvings of the copy that relief is the difference to (FaceBlit)
+RELIEF_LEVELS = 5  # halvings of the copy that relief is the difference to (FaceBlit)
 SMALL = 4  # regions are found in a copy reduced so many times
 SKIN_SPREAD = np.float32((13, 5.5, 5.5))  # least deviations of skin from its median, in Lab of 8 bits
 REACH = 3.2  # deviations from the median up to which it is the same
@@ -34,6 +34,8 @@ TRUST_FADES = 0.2  # eye distances over which trust fades around the landmarks
 ONE_BROW = slice(17, 22), slice(22, 27)
 SPECK = 0.06  # eye distances: smaller spots on skin are no hair
 FOREHEAD = 0.38  # of the height from chin to brows, above those
+DARKEST = 0.4  # of the grey level of skin, in shadow
+ISLAND = 0.03  # smaller pieces of skin, in parts of the face, are none
 NECK, THROAT = 1.2, 0.25  # lengths of what may be neck, and of what is no hair, in heights from chin to brows
 UNLIKELY = 6.0  # deviations of colour that an eye distance from where skin is expected counts as much as
 CHEEKS = [1, 2, 31, 28, 35, 14, 15]  # landmarks around what is skin for certain, above any beard
@@ -99,7 +101,8 @@ def parts_of(rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> np.nd
     hair = hair_of(small, points, person, skin)
     face, throat = _face_zone(points, skin.shape), _neck_zone(points, skin.shape, THROAT)
     hair[(throat > 0) & (face == 0)] = 0
-    skin = np.maximum(skin, (1 - hair) * (cv2.bitwise_or(face, throat) > 0))  # what is in shadow
+    skin = np.maximum(skin, (1 - hair) * _in_shadow(small, skin, cv2.bitwise_or(face, throat)))
+    skin = _joined(skin, face, points)
     features, trust = _features(points, size)
     features[(skin < 0.5) & (trust < INNER)] = 0  # a brow or the corner of an eye under hair
     return np.dstack([person, skin, hair, features, trust])
@@ -184,6 +187,26 @@ def _unlikely(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     zone = cv2.bitwise_or(_face_zone(landmarks, size), _neck_zone(landmarks, size, NECK))
     away = cv2.distanceTransform(255 - zone, cv2.DIST_L2, 3)
     return np.minimum(UNLIKELY / face_size(landmarks) * away, REACH + 1)
+
+
+def _in_shadow(rgb: np.ndarray, skin: np.ndarray, zone: np.ndarray) -> np.ndarray:
+    """Where in a zone there may be skin in shadow: it is not as dark as black clothes. float32 `[H, W]`, 0 or 1."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    known = grey[skin > 0.9]
+    darkest = DARKEST * np.median(known) if len(known) else 0
+    return ((zone > 0) & (grey > darkest)).astype(np.float32)
+
+
+def _joined(skin: np.ndarray, face: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The mask of the skin without small islands, and those above the brows, which are fair hair on a forehead."""
+    brows = landmarks[BROWS].mean(axis=0)
+    down = landmarks[8] - brows
+    rows, columns = np.ogrid[: skin.shape[0], : skin.shape[1]]
+    is_above = (columns - brows[0]) * down[0] + (rows - brows[1]) * down[1] < 0
+    _, pieces, stats, _ = cv2.connectedComponentsWithStats((skin > 0.5).astype(np.uint8))
+    is_large = stats[:, cv2.CC_STAT_AREA] > ISLAND * (face > 0).sum()
+    kept = [piece for piece in np.unique(pieces[~is_above]) if is_large[piece]]
+    return np.where(np.isin(pieces, kept), skin, 0).astype(np.float32)
 
 
 def _face_zone(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
