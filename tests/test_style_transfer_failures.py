@@ -211,7 +211,7 @@ def test_what_the_system_refuses_is_a_sentence(stylize, monkeypatch, error, told
 
 
 def test_a_reader_that_goes_away_is_no_error(stylize, monkeypatch):
-    monkeypatch.setattr("model.styles.presets.list_presets", Mock(side_effect=BrokenPipeError))
+    monkeypatch.setattr("model.styles.catalog.list_presets", Mock(side_effect=BrokenPipeError))
     monkeypatch.setattr("os.dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1)
     assert stylize("--list_styles") == (141, "", "")

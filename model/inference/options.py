@@ -29,7 +29,8 @@ class Options(Look):
         bare=True,
     )  # fmt: skip
     ckpt: str | None = option(
-        None, f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}"
+        None,
+        f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}",
     )
     style_image: str | None = option(None, "a picture of a face as the style: the portrait is painted as in it")
     output_path: str = option("output", "folder for the results; it is made", free=True)
@@ -153,7 +154,8 @@ class Options(Look):
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
             (self.style_image and self.ckpt, f"--style_image and --ckpt exclude {one}"),
             (
-                self.style_image and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
+                self.style_image
+                and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
                 f"{self.style_image} is both content and style: name another picture for one of them.",
             ),
             (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),

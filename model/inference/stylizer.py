@@ -1,9 +1,9 @@
 """A style and the face in the frame: the public interface of three lines.
 
-    stylizer = Stylizer.from_preset("starter")
-    portrait = stylizer.fit(frame)
-    for cartoon in stylizer.render(frames, portrait):
-        ...
+stylizer = Stylizer.from_preset("starter")
+portrait = stylizer.fit(frame)
+for cartoon in stylizer.render(frames, portrait):
+    ...
 """
 
 from collections.abc import Iterable, Iterator
@@ -94,9 +94,7 @@ class Stylizer:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
         return window_around(landmarks, frame_size, tuple(padding or self.style.padding), self.style.eye_distance)
 
-    def fit_source(
-        self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True
-    ) -> Portrait:
+    def fit_source(self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
         frame, landmarks = self.find_face(source, scale_image)
         return self.fit(frame, padding, scale_image, landmarks)
@@ -123,9 +121,7 @@ class Stylizer:
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
-        renderer = self.style.renderer(
-            portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects
-        )
+        renderer = self.style.renderer(portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects)
         crop = portrait.crop
         crops = self._crops(frames, portrait)
         if parsing_maps is not None:
