@@ -7,9 +7,9 @@ import torch
 
 from model.faces.steady import SteadyLandmarks
 from model.styles.example import kernels
-from model.styles.example.guides import (
-    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, SKIN, Guides, guides_of, levels_between, mouth_opening, parts_of,
-    positions, relief, with_borders, with_levels,
+from model.styles.example.guides import Guides, guides_of, levels_between, positions, relief, with_levels
+from model.styles.example.labels import (
+    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, SKIN, mouth_opening, parts_of, with_borders,
 )  # fmt: skip
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import BINS, CELL, Torch, Weights, blit, matches, nearest_seeds, vote
@@ -164,9 +164,9 @@ def test_labels_tell_the_parts_of_a_portrait(subject):
 
 def test_borders_are_marked_in_exemplars_alone(subject):
     plain = guides_over(subject)
-    marked = with_borders(plain, 100.0)
-    changed = plain.labels != marked.labels
-    assert changed.any() and set(np.unique(marked.labels[changed])) <= {6, 7} and plain.labels.max() < 6
+    marked = with_borders(plain.labels, 100.0)
+    changed = plain.labels != marked
+    assert changed.any() and set(np.unique(marked[changed])) <= {6, 7} and plain.labels.max() < 6
 
 
 def test_appearance_is_brought_to_the_levels_of_the_exemplar(subject):

@@ -19,6 +19,7 @@ from tests.test_frames_failures import files_no_larger_than
 
 pytest_plugins = ("tests.commands_plugin",)
 
+
 @pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "text.mp4", "text.jpg", "gone.jpg", "n" * 300])
 def test_unreadable_contents(stylize, name, monkeypatch):
     monkeypatch.setattr("model.inference.job.make_stylizer", lambda options: pytest.fail("loaded for nothing"))

@@ -13,7 +13,7 @@ from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Pending
-from model.styles.example.guides import parts_of
+from model.styles.example.labels import parts_of
 
 STEADY = 0.6  # share of masks and levels that are of the frame before
 SURE = 0.08, 0.92  # of the matte, from where on it is the person at all, and is so in full
@@ -38,7 +38,7 @@ class PaintedRenderer(ABC):
 
     @abstractmethod
     def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `guides.parts_of`."""
+        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `labels.parts_of`."""
 
     def _render(self, crop: Crop) -> np.ndarray:
         degree = self._degree_at(crop.time)

@@ -1,7 +1,7 @@
 """The exemplar: a style picture with the landmarks of its face, and what the engine needs of it, found once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,19 +14,10 @@ from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
-from model.styles.example.guides import (
-    BACKGROUND,
-    CLOTHES,
-    FEATURES,
-    HAIR,
-    INSIDE,
-    LABELS,
-    SKIN,
-    Guides,
-    guides_of,
-    parts_of,
-    with_borders,
-)
+from model.styles.example.guides import Guides, guides_of
+from model.styles.example.labels import (
+    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, parts_of, with_borders,
+)  # fmt: skip
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
@@ -79,7 +70,7 @@ class Exemplar:
         matte = matte_around(rgb, self.landmarks)
         matte = matte if self.likeness is not None else cut_out(rgb, matte)
         guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
-        return with_borders(guides, self.eye_distance)
+        return replace(guides, labels=with_borders(guides.labels, self.eye_distance))
 
     @cached_property
     def table(self) -> np.ndarray:

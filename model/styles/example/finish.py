@@ -5,7 +5,8 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides, mouth_opening
+from model.styles.example.guides import Guides
+from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL, mouth_opening
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
@@ -48,7 +49,7 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
 
 
 def soft_skin(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Soft mask float32 `[h, w]` of skin and features, of masks as `guides.parts_of` gives them."""
+    """Soft mask float32 `[h, w]` of skin and features, of masks as `labels.parts_of` gives them."""
     person, skin, _, features, _ = cv2.split(parts.astype(np.float32))
     return cv2.resize(cv2.GaussianBlur(np.maximum(person * skin, features), (0, 0), SOFT), size[::-1])
 
