@@ -6,7 +6,11 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 
-REST_HERTZ, PER_SPEED, SPEED_HERTZ = 1.5, 4.0, 1.0  # the filter's corner at rest, its rise with speed, and that of speed
+REST_HERTZ, PER_SPEED, SPEED_HERTZ = (
+    1.5,
+    4.0,
+    1.0,
+)  # the filter's corner at rest, its rise with speed, and that of speed
 
 
 class SteadyLandmarks:

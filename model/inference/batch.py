@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from glob import glob
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.common import cli
 from model.common.errors import InputError
@@ -14,15 +16,15 @@ from model.common.files import UNFINISHED, append_line
 from model.inference.limits import check_result
 from model.inference.options import Options
 from model.media.files import MEDIA_SUFFIXES, PhotoSource, content_name, is_result, open_frames
+from model.media.frames import FrameSource
 from model.media.resume import PARTS_SUFFIX
 from model.media.sample import SAMPLE_NAME, sample_portrait
 
-if TYPE_CHECKING:
-    from model.inference.stylizer import Stylizer
-
+Make = Callable[[FrameSource, str, Options], Path]  # a result of that name; returns its path
 MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
-RESULT_NAME = re.compile(r"(.+)_(?:input|(?:vtoonify|compare|preview)_[a-z])(?:\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|sheet|(?:vtoonify|compare|preview)_[a-z])(?:\.partial)?")
+NEXT = "style_transfer.py me.jpg --style_id comic; your own face in all of them: style_transfer.py me.jpg --sheet"
 LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
 
@@ -56,18 +58,24 @@ def run(options: Options) -> None:
         raise InputError(f"cannot make the folder {results}: {reason}; choose another --output_path") from error
     jobs = list(zip(contents, result_names(contents, results), strict=True)) or [(None, SAMPLE_NAME)]
     number, count = cli.processes()
-    from model.inference.job import make_stylizer  # it loads torch, which a wrong name should not wait for
+    # Imported here: they load torch, which a wrong name should not wait for.
+    if options.makes_sheet:
+        from model.inference.sheet import draw_sheet
 
-    stylize_all(make_stylizer(options), jobs[number::count], options)
+        stylize_all(draw_sheet, jobs[number::count], options)
+        print(f"each by itself: {NEXT}")
+    else:
+        from model.inference.job import make_stylizer, stylize
+
+        stylize_all(partial(stylize, make_stylizer(options)), jobs[number::count], options)
 
 
-def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], options: Options) -> None:
-    """Stylise contents, each with the name of its result; a bad one is reported and the others go on.
+def stylize_all(make: Make, jobs: list[tuple[str | None, str]], options: Options) -> None:
+    """Stylise contents, each with the name of its result; a bad one is reported and the others go on. make: `job.stylize`
+    with a stylizer, or `sheet.draw_sheet`.
 
     Raises InputError if there was one.
     """
-    from model.inference.job import stylize
-
     manifest = Path(options.output_path) / MANIFEST
     done = read_manifest(manifest) if options.resume else {}
     failures = skipped = 0
@@ -81,7 +89,7 @@ def stylize_all(stylizer: "Stylizer", jobs: list[tuple[str | None, str]], option
                 skipped += 1
                 continue
             with open_frames(content) if content else PhotoSource(Path(SAMPLE_NAME), sample_portrait()) as source:
-                path = stylize(stylizer, source, result_name, options)
+                path = make(source, result_name, options)
                 if source.warning:
                     cli.say(source.warning, all_processes=True)
             print(f"{name} → {path}")

@@ -21,7 +21,8 @@ class Look:
     """How a result is to look, for command line, page and `--resume`; `needs` names entries of `Style.uses`."""
 
     style_id: str | None = option(
-        None, "a style by name (oil, ink: see --list_styles), or by its number in a D model; nothing: the preset's own",
+        None,
+        "a style by name (oil, ink: see --list_styles), or by its number in a D model; nothing: the preset's own",
         needs="exemplars",
     )
     style_degree: str | float | None = option(

@@ -15,7 +15,7 @@ from model.styles.catalog import DEFAULT, choose_preset, preset_with
 from model.styles.names import resolve_style
 
 NOT_LIVE = (  # for files only
-    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio",
+    "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
 )  # fmt: skip
 ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
 
@@ -29,7 +29,8 @@ class Options(Look):
         bare=True,
     )  # fmt: skip
     ckpt: str | None = option(
-        None, f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}"
+        None,
+        f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}",
     )
     style_image: str | None = option(None, "a picture of a face as the style: the portrait is painted as in it")
     output_path: str = option("output", "folder for the results; it is made", free=True)
@@ -63,6 +64,9 @@ class Options(Look):
         False, "keep Opus, MP3, AC-3, ALAC and FLAC as they are, though some players of mp4 stay silent"
     )
     preview: bool = option(False, "stylise one frame only, as NAME_preview_X.jpg")
+    sheet: bool = option(
+        False, "one sheet of each portrait in every style that needs no download; what is made where nothing is named"
+    )
     resume: bool = option(
         False, "leave out what manifest.jsonl in the output folder notes as done, and go on with what is half done",
         free=True,
@@ -73,6 +77,11 @@ class Options(Look):
     def preset(self) -> str:
         """What --ckpt, --style_image and --style_id name together, as `choose_preset` takes it."""
         return self.style_image or self.ckpt or (self.style_id and preset_with(self.style_id)) or DEFAULT
+
+    @property
+    def makes_sheet(self) -> bool:
+        """Whether a sheet is asked for, or nothing at all."""
+        return self.sheet or not (self.content or self.ckpt or self.style_id or self.style_image)
 
     @property
     def camera(self) -> int | None:
@@ -145,7 +154,8 @@ class Options(Look):
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
             (self.style_image and self.ckpt, f"--style_image and --ckpt exclude {one}"),
             (
-                self.style_image and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
+                self.style_image
+                and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
                 f"{self.style_image} is both content and style: name another picture for one of them.",
             ),
             (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),

@@ -1,9 +1,9 @@
 """A style and the face in the frame: the public interface of three lines.
 
-    stylizer = Stylizer.from_preset("starter")
-    portrait = stylizer.fit(frame)
-    for cartoon in stylizer.render(frames, portrait):
-        ...
+stylizer = Stylizer.from_preset("starter")
+portrait = stylizer.fit(frame)
+for cartoon in stylizer.render(frames, portrait):
+    ...
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Self, TypeVar
 
+import cv2
 import numpy as np
 
 from model.common.errors import InputError
 from model.faces.crop import FaceCrop, StyleWindow, window_around
 from model.faces.detect import find_landmarks, search_face
+from model.faces.track import FaceTracker
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop, Degree, Style, in_batches
 from model.styles.catalog import choose_preset
@@ -92,9 +94,7 @@ class Stylizer:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
         return window_around(landmarks, frame_size, tuple(padding or self.style.padding), self.style.eye_distance)
 
-    def fit_source(
-        self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True
-    ) -> Portrait:
+    def fit_source(self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
         frame, landmarks = self.find_face(source, scale_image)
         return self.fit(frame, padding, scale_image, landmarks)
@@ -121,11 +121,9 @@ class Stylizer:
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
-        renderer = self.style.renderer(
-            portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects
-        )
+        renderer = self.style.renderer(portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects)
         crop = portrait.crop
-        crops = ((frame, Crop(crop.apply(rgb_of(frame)), time=getattr(frame, "time", None))) for frame in frames)
+        crops = self._crops(frames, portrait)
         if parsing_maps is not None:
             crops = with_parsing(crops, parsing_maps)
         results = in_batches(
@@ -134,6 +132,17 @@ class Stylizer:
         )  # fmt: skip
         trimmed = ((frame, crop.trim(picture, self.scale)) for (frame, _), picture in results)
         return (replace(frame, rgb=rgb) if isinstance(frame, Frame) else rgb for frame, rgb in trimmed)
+
+    def _crops(self, frames: Iterable[FrameLike], portrait: Portrait) -> Iterator[tuple[FrameLike, Crop]]:
+        """Frames with what the style is given of them; the face is followed where the style needs its landmarks."""
+        tracker, known, window = FaceTracker(), portrait.landmarks, portrait.crop
+        for frame in frames:
+            rgb, time, inside = rgb_of(frame), getattr(frame, "time", None), None
+            if self.style.needs_landmarks:
+                found = tracker.update(rgb, known if time == portrait.time else None)
+                known = None  # of pictures without times, the first is the one that was fitted
+                inside = None if found is None else cv2.transform(found[None], window.matrix)[0].astype(np.float32)
+            yield frame, Crop(window.apply(rgb), inside, time)
 
 
 def rgb_of(frame: Frame | np.ndarray) -> np.ndarray:

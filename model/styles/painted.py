@@ -13,9 +13,10 @@ from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Pending
-from model.styles.example.guides import parts_of
+from model.styles.example.labels import parts_of
 
 STEADY = 0.6  # share of masks and levels that are of the frame before
+SURE = 0.08, 0.92  # of the matte, from where on it is the person at all, and is so in full
 HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades into the frame
 
 
@@ -37,7 +38,7 @@ class PaintedRenderer(ABC):
 
     @abstractmethod
     def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `guides.parts_of`."""
+        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `labels.parts_of`."""
 
     def _render(self, crop: Crop) -> np.ndarray:
         degree = self._degree_at(crop.time)
@@ -70,4 +71,5 @@ def head_mask(parts: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -
     rows, columns = np.ogrid[: size[0], : size[1]]
     below = (columns - chin[0]) * down[0] + (rows - chin[1]) * down[1]
     person = cv2.resize(np.ascontiguousarray(parts[..., 0]), size[::-1], interpolation=cv2.INTER_LINEAR)
+    person = np.clip((person - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
     return person * np.interp(below, [end * around for end in HEAD_ENDS], (1, 0)).astype(np.float32)

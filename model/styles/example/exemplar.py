@@ -1,7 +1,7 @@
 """The exemplar: a style picture with the landmarks of its face, and what the engine needs of it, found once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,19 +14,10 @@ from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
-from model.styles.example.guides import (
-    BACKGROUND,
-    CLOTHES,
-    FEATURES,
-    HAIR,
-    INSIDE,
-    LABELS,
-    SKIN,
-    Guides,
-    guides_of,
-    parts_of,
-    with_borders,
-)
+from model.styles.example.guides import Guides, guides_of
+from model.styles.example.labels import (
+    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, parts_of, with_borders,
+)  # fmt: skip
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
@@ -34,7 +25,7 @@ EYE_DISTANCES = 120.0, 240.0  # a picture is resized so that its eyes are so far
 LARGEST, MOST_ENLARGED = 2.0e6, 3.0  # pixels of a picture that is worked with, and times it is enlarged at most
 LEAST_SIDE, LEAST_EYES = 64, 12.0  # pixels of a picture, and between its eyes
 # Of the search for matches of each label: pixels, and the weights in it.
-REACH, STRIDE = (60, 90, 90, 30, 24, 24), (3, 3, 3, 1, 1, 1)
+REACH, STRIDE = (60, 90, 90, 30, 10, 24), (3, 3, 3, 1, 1, 1)
 TABLE_POSITION, TABLE_APPEARANCE = (1.0, 0.4, 0.4, 3.0, 3.0, 3.0), (0.6, 2.0, 2.0, 2.0, 2.0, 2.0)
 STAND_INS = {
     HAIR: (CLOTHES, SKIN),
@@ -79,7 +70,7 @@ class Exemplar:
         matte = matte_around(rgb, self.landmarks)
         matte = matte if self.likeness is not None else cut_out(rgb, matte)
         guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
-        return with_borders(guides, self.eye_distance)
+        return replace(guides, labels=with_borders(guides.labels, self.eye_distance))
 
     @cached_property
     def table(self) -> np.ndarray:

@@ -5,7 +5,8 @@ import numpy as np
 
 from model.faces.landmarks import face_size
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides, mouth_opening
+from model.styles.example.guides import Guides
+from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL, mouth_opening
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
@@ -31,13 +32,13 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
     """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes are
     open; None where there are none."""
     mask, around = np.zeros(size, np.float32), face_size(landmarks)
-    shut = np.interp(mouth_opening(exemplar), OPEN_MOUTH, (1, 0))
-    share = shut * np.interp(mouth_opening(landmarks), OPEN_MOUTH, (0, 1))
+    opened, theirs = (np.interp(mouth_opening(face), OPEN_MOUTH, (0, 1)) for face in (landmarks, exemplar))
+    share = opened - theirs
     if share > 0:
         cv2.fillPoly(mask, [landmarks[60:].round().astype(np.int32)], float(share))
     for eye in EYES:
-        wide = np.interp(eye_opening(exemplar[eye]), OPEN_EYE, (0, 1))
-        share = wide * np.interp(eye_opening(landmarks[eye]), OPEN_EYE, (1, 0))
+        opened, theirs = (np.interp(eye_opening(face[eye]), OPEN_EYE, (0, 1)) for face in (landmarks, exemplar))
+        share = theirs - opened
         if share > 0:
             own = np.zeros(size, np.uint8)
             cv2.fillPoly(own, [landmarks[eye].round().astype(np.int32)], 255)
@@ -48,7 +49,7 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
 
 
 def soft_skin(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Soft mask float32 `[h, w]` of skin and features, of masks as `guides.parts_of` gives them."""
+    """Soft mask float32 `[h, w]` of skin and features, of masks as `labels.parts_of` gives them."""
     person, skin, _, features, _ = cv2.split(parts.astype(np.float32))
     return cv2.resize(cv2.GaussianBlur(np.maximum(person * skin, features), (0, 0), SOFT), size[::-1])
 

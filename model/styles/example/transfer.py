@@ -10,7 +10,8 @@ from model.faces.landmarks import face_size
 from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
-from model.styles.example.guides import BACKGROUND, GRID, guides_of, levels_between, positions, with_levels
+from model.styles.example.guides import GRID, guides_of, levels_between, positions, with_levels
+from model.styles.example.labels import BACKGROUND
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import Weights
 from model.styles.painted import mixed
@@ -37,7 +38,7 @@ class Transfer:
         self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0,
         background: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `guides.parts_of`; background: the affine
+        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `labels.parts_of`; background: the affine
         matrix `[2, 3]` to pixels of the exemplar behind the person, where it is known."""
         self._fit(face_size(landmarks))
         source = self._exemplar.guides
