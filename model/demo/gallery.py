@@ -13,11 +13,7 @@ from model.common import cli
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import CHECKPOINTS
-from model.inference.clip import stylised
-from model.inference.look import Look
-from model.inference.scene import Person
 from model.inference.stylizer import Stylizer
-from model.media.files import Frame
 from model.media.sample import sample_portrait
 from model.styles.base import Preset
 from model.styles.catalog import PRESETS, preset_with
@@ -96,9 +92,9 @@ class Gallery:
         """Make the picture of an entry, unless there is one, and keep it for the next start, if possible."""
         if entry.key in self._pictures:
             return
-        stylizer, sample, look = self._load(entry.preset.source), sample_portrait(), Look(entry.style, crop="fixed")
-        (cartoon,) = stylised([Frame(sample)], [Person(stylizer, stylizer.fit(sample, CLOSE), look)], look)
-        picture = self._pictures[entry.key] = _thumbnail(cartoon.rgb)
+        stylizer, sample = self._load(entry.preset.source), sample_portrait()
+        (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
+        picture = self._pictures[entry.key] = _thumbnail(cartoon)
         with suppress(OSError, InputError):  # of a folder that cannot be written
             write_whole(self._file(entry), bytes_of(picture.save, "PNG"))
 
