@@ -31,6 +31,8 @@ def test_opens_with_the_sample_and_can_be_read_aloud_and_on_a_phone(visit):
 
 def test_style_degree_and_crop_change_the_picture(visit):
     page = visit()
+    with changed(page):
+        page.get_by_role("button", name="Film", exact=True).click()
     film = picture(page)
     with changed(page):
         page.get_by_role("button", name="Ink", exact=True).click()
@@ -43,7 +45,7 @@ def test_style_degree_and_crop_change_the_picture(visit):
     assert faint.shape == ink.shape, "the picture is in full again when the slider rests"
     assert np.abs(photo - faint).mean() < 0.6 * np.abs(photo - ink).mean()
     with changed(page):
-        page.get_by_role("button", name="Watercolour", exact=True).click()
+        page.get_by_role("button", name="Painterly", exact=True).click()
     assert page.locator("#degree input[type=number]").input_value() == "0"
 
     with changed(page), changed(page, "#frame"):
@@ -56,7 +58,7 @@ def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):
     page = visit()
     page.get_by_role("button", name="⤓ pixar", exact=True).click()
     assert "HF_HUB_OFFLINE" in message(page, "could not be fetched")
-    assert page.get_by_role("button", name="Film", exact=True).get_attribute("class").count("selected")
+    assert page.get_by_role("button", name="Comic", exact=True).get_attribute("class").count("selected")
     with changed(page):
         page.locator(DEGREE).press("Home")
 
@@ -98,7 +100,7 @@ def test_videos_of_visitors_at_once_are_rendered_each_for_its_own(visit, tmp_pat
         assert len(frames) == 8 and min(frames[0].shape[:2]) > 300 and frames[0].std() > 20
         assert len(sound_of(result)) > 0.9 * 44100
         assert page.locator("#film video").evaluate("one => one.videoWidth") == frames[0].shape[1], "the page plays it"
-    assert levels[1] > levels[0] + 60, "nobody got the other's"
+    assert levels[1] > levels[0] + 40, "nobody got the other's"
     folders = {path.parents[1] for path in temporary.glob("vtoonify-*/visits/*/video-*/*.mp4")}
     assert len(folders) == 2
     for page in pages:
@@ -140,7 +142,7 @@ def test_programs_can_use_it(server, tmp_path, portrait):
 
     client = Client(server, verbose=False, download_files=str(tmp_path))
     styles = client.predict(api_name="/styles")
-    assert [one["style"] for one in styles[:4]] == ["film", "ink", "painterly", "watercolour"]
+    assert [one["style"] for one in styles[:4]] == ["comic", "oil", "charcoal", "engraving"]
     photo = handle_file(str(write_photo(tmp_path / "me.png", portrait)))
     result = client.predict(photo, style="ink", degree=0.5, compare=True, full_frame=1, api_name="/stylize")
     assert Path(result).name == "me_vtoonify.jpg"

@@ -115,8 +115,10 @@ class Page:
         else:
             entry = self.gallery.entry(style)
             stylizer, name = self.studio.stylizer(entry.preset.source), entry.style or exemplar or None
-        padding = [options.pop(name, None) for name in PADDINGS]
-        padding = None if None in padding else list(map(int, padding))  # the style's own
+        given = [options.pop(name, None) for name in PADDINGS]
+        padding = [
+            int(usual if room is None else room) for room, usual in zip(given, stylizer.style.padding, strict=True)
+        ]
         wanted = {OPTIONS[name]: value for name, value in options.items()}
         look = Look(style_id=name, padding=padding, **wanted)
         return self.studio.person(content, stylizer, face, look)
