@@ -12,7 +12,7 @@ import numpy as np
 
 from model.styles.example.labels import BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, labels_of
 
-GRID = 8  # pixels between the points at which positions are computed
+GRID = 12  # pixels between the points at which positions are computed
 BROAD = 5.0  # pixels of blur below which lightness is a matter of strokes
 USUAL = 0.02, 0.98  # shares of a histogram between which levels are usual
 LEAST_COUNT = 200  # pixels of which a histogram is made
