@@ -71,8 +71,8 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
 
 
 def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """As `person_matte`, for any framing of a face with landmarks `[68, 2]`: the network gets it in the framing that it was
-    trained on, and a little more around."""
+    """As `person_matte`, for any framing of a face with landmarks `[68, 2]`: the network gets it in the framing that
+    it was trained on, and a little more around."""
     centre, side = portrait_square(landmarks)
     scale = SIDE / (ROOM * side)
     matrix = np.float32([[scale, 0, SIDE / 2 - scale * centre[0]], [0, scale, SIDE / 2 - scale * centre[1]]])

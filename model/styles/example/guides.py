@@ -1,8 +1,8 @@
 """Guides: maps over the exemplar S and over the frame T that say what of S belongs where in T.
 
-Position is where in S a pixel of T would lie, by the landmarks. Labels tell background, hair, clothes, skin and features
-apart (`labels`). Appearance is relief on skin and features, where position decides, and broad lightness elsewhere. Trust is
-how much the position says: all in the face, little far from it.
+Position is where in S a pixel of T would lie, by the landmarks. Labels tell background, hair, clothes, skin and
+features apart (`labels`). Appearance is relief on skin and features, where position decides, and broad lightness
+elsewhere. Trust is how much the position says: all in the face, little far from it.
 """
 
 from dataclasses import dataclass, replace
@@ -33,8 +33,8 @@ class Guides:
 
 
 def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, step: int = GRID) -> np.ndarray:
-    """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y), float32
-    `[h, w, 2]`.
+    """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y),
+    float32 `[h, w, 2]`.
 
     Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), every `step` pixels.
     """
