@@ -13,7 +13,7 @@ from model.styles.example.guides import Guides
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import CELL, USUAL, Weights
 
-SLOW = 2.0  # seconds after which the first call tells why
+SLOW = 5.0  # seconds after which the first call tells why
 _kernels = threading.Lock()  # Numba's threads may not be called from two threads at a time
 
 
@@ -68,7 +68,7 @@ def _on_cuda(
 
 def warm_up(exemplar: Exemplar) -> None:
     """Make the exemplar's table, and compile what is not compiled yet; what takes long is told."""
-    told = threading.Timer(SLOW, cli.say, ["compiling the painting engine for this machine, once: about half a minute"])
+    told = threading.Timer(SLOW, cli.say, ["the painting engine is compiled once for each machine, which takes half a minute"])
     told.daemon = True
     told.start()
     try:
