@@ -9,7 +9,15 @@ from model.faces.steady import SteadyLandmarks
 from model.styles.example import kernels
 from model.styles.example.guides import Guides, guides_of, levels_between, positions, relief, with_levels
 from model.styles.example.labels import (
-    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, SKIN, mouth_opening, parts_of, with_borders,
+    BACKGROUND,
+    CLOTHES,
+    FEATURES,
+    HAIR,
+    INSIDE,
+    SKIN,
+    mouth_opening,
+    parts_of,
+    with_borders,
 )  # fmt: skip
 from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import BINS, CELL, Torch, Weights, blit, matches, nearest_seeds, vote

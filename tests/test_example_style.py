@@ -184,7 +184,8 @@ def test_the_command_line_paints_photo_and_clip(painting, call, capsys):
     with open_frames("output/clip_vtoonify_e.mp4") as clip:
         assert len(list(clip)) == 3
     for wrong, told in (
-        (["--style_image", "me.jpg"], "both content and style"), (["--style_image", "x.png", "--ckpt", "starter"], "exclude"),
+        (["--style_image", "me.jpg"], "both content and style"),
+        (["--style_image", "x.png", "--ckpt", "starter"], "exclude"),
         (["--style_image", "blue.png", "--backbone", "toonify"], "no VToonify model"),
         (["--style_image", "blue.png", "--boil", "2"], "from 0 to 1"),
         (["--style_image", "blue.png", "--style_size", "9"], "from 0.5 to 2"),

@@ -11,8 +11,8 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, FLOW_FILE
 from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
-from model.styles.catalog import DEFAULT, choose_preset, preset_with
-from model.styles.names import resolve_style
+from model.styles.catalog import DEFAULT, PRESETS, choose_preset, preset_with
+from model.styles.names import did_you_mean, resolve_style
 
 NOT_LIVE = (  # for files only
     "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
@@ -170,6 +170,10 @@ class Options(Look):
         ):
             if is_wrong:
                 raise InputError(told)
+        if self.style_id and not (self.ckpt or preset_with(self.style_id) or self.style_id.isdecimal()):
+            known = [name for preset in PRESETS for name in preset.style_names]
+            close = did_you_mean(self.style_id, dict.fromkeys(known))
+            raise InputError(f"There is no style {self.style_id!r}{close}; --list_styles shows them all.")
         if not Path(self.preset).exists():
             preset = choose_preset(self.preset)
             if preset.style_names and self.style_id is not None and not self.exstyle_path:

@@ -44,11 +44,12 @@ class Stylizer:
 
     @classmethod
     def from_preset(cls, name: str = "starter", **settings: Any) -> Self:
-        """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are fetched.
+        """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are
+        fetched.
 
         Args:
-            name: preset (`--list_styles` lists them), path of a VToonify checkpoint, of a picture, or of a painter's .toml.
-            device: auto, cpu, cuda or mps.
+            name: preset (`--list_styles` lists them), path of a VToonify checkpoint, of a picture, or of a painter's
+            .toml. device: auto, cpu, cuda or mps.
             precision: auto, bf16, fp16 or fp32.
             exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's; a model that needs no
                 such file leaves them aside.
@@ -72,7 +73,8 @@ class Stylizer:
 
         Args:
             frame: RGB uint8 `[H, W, 3]`, or a Frame.
-            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64; None:
+            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64;
+            None:
                 the style's.
             scale_image: scale the face to the size the style wants and crop; else take the whole frame.
             landmarks: `[68, 2]` when they are known already.

@@ -1,5 +1,5 @@
-"""What painted styles have in common, whether a picture or a painter is the style: steady landmarks and masks over time,
-the degree, and the head alone."""
+"""What painted styles have in common, whether a picture or a painter is the style: steady landmarks and masks over
+time, the degree, and the head alone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades 
 
 
 class PaintedRenderer(ABC):
-    """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of the
-    frame stays as it is. A subclass paints."""
+    """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of
+    the frame stays as it is. A subclass paints."""
 
     batch = 1
 

@@ -3,10 +3,10 @@
     python -m model.tools.example_figures
     python -m model.tools.example_figures --style_image het.png --content target.png --beside published_result.png
 
-Speed: frames a second of the engine alone, and from file to file, at the exemplar's size. Fidelity: mean distance of 7 x 7
-patches of the result to the nearest ones of the exemplar, in levels of 255 (0: all of it is copied). Person: distance of
-landmarks of result and photo in parts of the eye distance, and of dlib's face descriptors (below 0.6: the same person).
-Flicker: of a clip, relative to the input's own."""
+Speed: frames a second of the engine alone, and from file to file, at the exemplar's size. Fidelity: mean distance of 7
+x 7 patches of the result to the nearest ones of the exemplar, in levels of 255 (0: all of it is copied). Person:
+distance of landmarks of result and photo in parts of the eye distance, and of dlib's face descriptors (below 0.6: the
+same person). Flicker: of a clip, relative to the input's own."""
 
 import resource
 import tempfile
@@ -29,7 +29,6 @@ from model.faces.detect import find_landmarks
 from model.faces.landmarks import face_size
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames, open_sink
-from model.media.frames import Frame
 from model.media.sample import SAMPLE_NAME, PanSource, sample_portrait
 from model.styles.base import Crop
 from model.styles.catalog import EXEMPLARS
@@ -68,7 +67,8 @@ def fidelity(result: np.ndarray, exemplar: np.ndarray) -> float:
 
 
 def likeness(result: np.ndarray, photo: np.ndarray) -> tuple[float, float]:
-    """How far landmarks are from the photo's, in eye distances, and how different dlib finds the faces; NaN without one."""
+    """How far landmarks are from the photo's, in eye distances, and how different dlib finds the faces; NaN without
+    one."""
     size = photo.shape[1::-1]
     result = cv2.resize(result, size, interpolation=cv2.INTER_AREA)
     found, wanted = find_landmarks(result), find_landmarks(photo)
@@ -95,8 +95,8 @@ def engine_rate(stylizer: Stylizer, exemplar: Exemplar, rgb: np.ndarray, landmar
 
 def file_rate(stylizer: Stylizer, exemplar: Exemplar, rgb: np.ndarray) -> float:
     """Frames a second from one video file to another, as style_transfer.py works."""
-    from model.inference.job import deliver
     from model.inference.clip import stylised
+    from model.inference.job import deliver
     from model.inference.look import Look
     from model.inference.scene import People
 

@@ -16,7 +16,15 @@ from model.media.files import open_frames
 from model.parsing.matting import matte_around
 from model.styles.example.guides import Guides, guides_of
 from model.styles.example.labels import (
-    BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, parts_of, with_borders,
+    BACKGROUND,
+    CLOTHES,
+    FEATURES,
+    HAIR,
+    INSIDE,
+    LABELS,
+    SKIN,
+    parts_of,
+    with_borders,
 )  # fmt: skip
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
@@ -175,7 +183,8 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
-    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is another."""
+    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is
+    another."""
     photo = path.with_name(path.stem + PHOTO_SUFFIX)
     if not photo.is_file():
         return None

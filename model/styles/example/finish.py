@@ -1,4 +1,5 @@
-"""What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail, area."""
+"""What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail,
+area."""
 
 import cv2
 import numpy as np
@@ -29,8 +30,8 @@ def eye_opening(eye: np.ndarray) -> float:
 
 
 def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes are
-    open; None where there are none."""
+    """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes
+    are open; None where there are none."""
     mask, around = np.zeros(size, np.float32), face_size(landmarks)
     opened, theirs = (np.interp(mouth_opening(face), OPEN_MOUTH, (0, 1)) for face in (landmarks, exemplar))
     share = opened - theirs
@@ -70,8 +71,8 @@ class Finish:
         self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, soft: np.ndarray,
         lacking: np.ndarray, gain: float,
     ) -> np.ndarray:  # fmt: skip
-        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not, float32 `[h, w]`; gain: how
-        many times as light the photo is to be taken for good light."""
+        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not,
+        float32 `[h, w]`; gain: how many times as light the photo is to be taken for good light."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         mask = missing_parts(landmarks, self._exemplar.landmarks, guides.size)
         detail = 2 * DETAIL * lacking * soft  # relief is half of the difference
@@ -124,7 +125,8 @@ def _shares(levels: np.ndarray) -> np.ndarray:
 
 
 def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their neighbours."""
+    """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their
+    neighbours."""
     counts = np.bincount(grey, minlength=256).astype(np.float64)
     sums = np.stack([np.bincount(grey, rgb[:, k], minlength=256) for k in range(3)], axis=1)
     kernel = np.exp(-0.5 * (np.arange(-24, 25) / 8) ** 2)

@@ -1,8 +1,8 @@
 """Guides: maps over the exemplar S and over the frame T that say what of S belongs where in T.
 
-Position is where in S a pixel of T would lie, by the landmarks. Labels tell background, hair, clothes, skin and features
-apart (`labels`). Appearance is relief on skin and features, where position decides, and broad lightness elsewhere. Trust is
-how much the position says: all in the face, little far from it.
+Position is where in S a pixel of T would lie, by the landmarks. Labels tell background, hair, clothes, skin and
+features apart (`labels`). Appearance is relief on skin and features, where position decides, and broad lightness
+elsewhere. Trust is how much the position says: all in the face, little far from it.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ import numpy as np
 
 from model.styles.example.labels import BACKGROUND, CLOTHES, FEATURES, HAIR, INSIDE, LABELS, SKIN, labels_of
 
-GRID = 8  # pixels between the points at which positions are computed
+GRID = 12  # pixels between the points at which positions are computed
 BROAD = 5.0  # pixels of blur below which lightness is a matter of strokes
 USUAL = 0.02, 0.98  # shares of a histogram between which levels are usual
 LEAST_COUNT = 200  # pixels of which a histogram is made
@@ -33,8 +33,8 @@ class Guides:
 
 
 def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, step: int = GRID) -> np.ndarray:
-    """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y), float32
-    `[h, w, 2]`.
+    """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y),
+    float32 `[h, w, 2]`.
 
     Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), every `step` pixels.
     """

@@ -7,8 +7,8 @@ from model.faces.landmarks import face_size
 from model.styles.painters.subject import BROWS, EYES, JAW, MOUTH, NOSE
 
 LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
-# In exemplars alone: what is between person and background, of neither for sure; and skin at the hair, which is right where
-# it is, and elsewhere would look like cracks. Their widths in eye distances.
+# In exemplars alone: what is between person and background, of neither for sure; and skin at the hair, which is right
+# where it is, and elsewhere would look like cracks. Their widths in eye distances.
 EDGE, HAIRLINE = 6, 7
 EDGE_OUTSIDE, EDGE_INSIDE, HAIRLINE_WIDTH = 0.08, 0.025, 0.12
 OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
@@ -115,7 +115,8 @@ def mouth_opening(landmarks: np.ndarray) -> float:
 
 
 def _on_shoulders(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where a picture `(h, w)` is below the chin, or on a level with it far to the side; the head may be tilted. bool."""
+    """Where a picture `(h, w)` is below the chin, or on a level with it far to the side; the head may be tilted.
+    bool."""
     down = landmarks[8] - landmarks[BROWS].mean(axis=0)
     height, width = np.linalg.norm(down), np.linalg.norm(landmarks[16] - landmarks[0])
     down = down / height
@@ -179,8 +180,8 @@ def _neck_zone(landmarks: np.ndarray, size: tuple[int, int], length: float) -> n
 
 
 def _features(rgb: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Soft masks float32 of eyes with brows, nose and mouth; and of the face, as far as landmarks say where all lies. Eyes
-    behind sunglasses are none."""
+    """Soft masks float32 of eyes with brows, nose and mouth; and of the face, as far as landmarks say where all lies.
+    Eyes behind sunglasses are none."""
     size, around = skin.shape, face_size(landmarks)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     dark = (

@@ -42,7 +42,8 @@ class Seeds:
         return np.minimum(places, self._size - 1).astype(int).astype(np.float32)
 
     def draw(self, time: float) -> None:
-        """Begin the drawing of that time, in seconds: a part of the seeds, `boil`, lies elsewhere and is matched anew."""
+        """Begin the drawing of that time, in seconds: a part of the seeds, `boil`, lies elsewhere and is matched
+        anew."""
         drawing = int(time * DRAWINGS)
         if self._boil > 0 and drawing != self._drawing:
             self._drawing, random = drawing, np.random.default_rng(drawing)

@@ -1,5 +1,5 @@
-"""Painters as styles. Photos are painted; of a clip some frames are, and the engine of example-based styles carries these
-paintings to the others."""
+"""Painters as styles. Photos are painted; of a clip some frames are, and the engine of example-based styles carries
+these paintings to the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from model.common.devices import pick_device
 from model.faces.landmarks import face_size
 from model.styles.base import Crop, Degree, Style, constant_or_curve
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.styleblit import Weights
 from model.styles.example.style import full_unless
+from model.styles.example.styleblit import Weights
 from model.styles.example.transfer import Transfer
 from model.styles.names import resolve_style
 from model.styles.painted import PaintedRenderer
@@ -73,8 +73,8 @@ class PaintedFrame:
     since: float
 
     def distance(self, landmarks: np.ndarray) -> float:
-        """How differently a face is turned: what is left between the landmarks when one is laid over the other, root mean
-        square in eye distances."""
+        """How differently a face is turned: what is left between the landmarks when one is laid over the other, root
+        mean square in eye distances."""
         moved, _ = cv2.estimateAffinePartial2D(self.landmarks, landmarks, method=cv2.LMEDS)
         if moved is None:
             return np.inf
@@ -82,7 +82,8 @@ class PaintedFrame:
         return float(np.sqrt((away**2).sum(axis=1).mean())) / face_size(landmarks)
 
     def background(self, rgb: np.ndarray) -> np.ndarray | None:
-        """Affine matrix `[2, 3]` from a frame to this one, by the corners of the background; None where it has too few."""
+        """Affine matrix `[2, 3]` from a frame to this one, by the corners of the background; None where it has too
+        few."""
         if self.rgb.shape != rgb.shape:
             return None
         before, now = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (self.rgb, rgb))
