@@ -171,17 +171,6 @@ def load_exemplar(path: str | Path) -> Exemplar:
     return resized_by(exemplar, usual_scale(exemplar))
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A style picture, RGB uint8 `[H, W, 3]`. InputError for a file that is no picture, or is too small."""
-    with open_frames(path) as source:
-        if source.is_video:
-            raise InputError(f"{path} is a video: a style is one picture, so save a frame of it and name that.")
-        rgb = source.first.rgb
-    if min(rgb.shape[:2]) < LEAST_SIDE:
-        raise InputError(f"{path} has {rgb.shape[1]} x {rgb.shape[0]} pixels: take a style picture of {LEAST_SIDE} or more.")
-    return rgb
-
-
 def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
     """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is
     another."""
@@ -218,14 +207,14 @@ def landmarks_for(path: Path, rgb: np.ndarray) -> np.ndarray:
         return read_landmarks(notes, rgb.shape[:2])
     face = only_face(path, rgb)
     if face is None:
-        by_hand = f"place the 68 points of its face by hand on the page (python app.py), or write them into {notes.name}"
+        by_hand = f"place the 68 points of its face on the page (python app.py), or write them into {notes.name}"
         raise InputError(f"no face was found in the style picture {path}: {by_hand}")
     return face
 
 
 def only_face(path: Path, rgb: np.ndarray) -> np.ndarray | None:
-    """Landmarks float32 `[68, 2]` of the face that is surely in a style picture; None if there is none. InputError if there
-    are several."""
+    """Landmarks float32 `[68, 2]` of the face that is surely in a style picture; None if there is none. InputError if
+    there are several."""
     faces = find_all_landmarks(rgb)
     if len(faces) > 1:
         raise InputError(f"{path} shows {len(faces)} faces: cut out the one whose style you want.")
