@@ -87,35 +87,40 @@ def _nearest(x, y, seeds, level):
 
 @njit(parallel=True, cache=True)
 def blit(
-    places, labels, appearance, trust, source_labels, source_appearance, table, cell, levels, seeds, offsets,
-    near, far, alike, mismatch, threshold, slack,
+    places, labels, appearance, trust, source_labels, source_appearance, table, cell, levels, seeds, offsets, held,
+    near, far, alike, mismatch, threshold, slack, hold,
 ):  # fmt: skip
-    """As `styleblit.blit`, int16 `[h, w, 2]`."""
+    """As `styleblit.blit`: float32 `[h, w, 2]` and int32 `[h, w]`."""
     height, width = labels.shape
     source_height, source_width = source_labels.shape
     step, half = 256 // table.shape[3], cell // 2
-    field = np.empty((height, width, 2), np.int16)
+    field, chosen = np.empty((height, width, 2), np.float32), np.empty((height, width), np.int32)
     for line in prange(height):
         y = np.int64(line)
         for x in range(width):
             place_x, place_y = places[y, x, 0], places[y, x, 1]
             kind, own = labels[y, x], np.int64(appearance[y, x])
             by_position = far[kind] + (near[kind] - far[kind]) * (np.float32(trust[y, x]) / np.float32(255))
-            is_found, least = False, slack[kind] * threshold
-            for number in range(len(levels)):
-                seed = _nearest(place_x, place_y, seeds, levels[number])
-                there_x, there_y = x + np.int64(offsets[seed, 0]), y + np.int64(offsets[seed, 1])
+            best, least = np.int64(-1), slack[kind] * threshold
+            for number in range(-1, len(levels)):
+                limit = threshold * hold if number < 0 else threshold
+                seed = np.int64(held[y, x]) if number < 0 else _nearest(place_x, place_y, seeds, levels[number])
+                if seed < 0:
+                    continue
+                exact_x, exact_y = np.float32(x) + offsets[seed, 0], np.float32(y) + offsets[seed, 1]
+                there_x, there_y = np.int64(np.floor(exact_x + np.float32(0.5))), np.int64(np.floor(exact_y + np.float32(0.5)))
                 if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
                     continue
                 away = abs(place_x - np.float32(there_x)) + abs(place_y - np.float32(there_y))
                 unlike = np.float32(abs(own - np.int64(source_appearance[there_y, there_x])))
                 error = by_position * away + alike[kind] * unlike + mismatch[kind, source_labels[there_y, there_x]]
-                if error < least:
-                    field[y, x, 0], field[y, x, 1] = there_x, there_y
-                    is_found, least = True, error
-                if error < threshold:
-                    break
-            if not is_found:
+                if error < (limit if number < 0 else least):
+                    field[y, x, 0], field[y, x, 1] = exact_x, exact_y
+                    best, least = seed, error
+                    if error < limit:
+                        break
+            chosen[y, x] = best
+            if best < 0:
                 row = min(max(np.int64(np.floor(place_y / cell)), 0), table.shape[0] - 1)
                 column = min(max(np.int64(np.floor(place_x / cell)), 0), table.shape[1] - 1)
                 match = table[row, column, kind, own // step]
@@ -123,40 +128,54 @@ def blit(
                 there_y = match[1] + np.int64(np.floor(place_y - np.float32(row * cell + half) + np.float32(0.5)))
                 field[y, x, 0] = min(max(there_x, 0), source_width - 1)
                 field[y, x, 1] = min(max(there_y, 0), source_height - 1)
-    return field
+    return field, chosen
 
 
 @njit(parallel=True, cache=True)
 def vote(field, picture, radius):
-    """As `styleblit.vote`; where all patches are of one chunk, they agree, and one pixel is all."""
+    """As `styleblit.vote`; where all patches are of one chunk, they agree, and one place is all."""
     height, width = field.shape[:2]
     source_height, source_width = picture.shape[:2]
     result = np.empty((height, width, 3), np.uint8)
     for line in prange(height):
         y = np.int64(line)
+        colour = np.empty(3, np.float32)
+        total = np.empty(3, np.float32)
         for x in range(width):
-            own_x, own_y = np.int64(field[y, x, 0]), np.int64(field[y, x, 1])
-            red, green, blue, count, agree = 0, 0, 0, 0, True
+            own_x, own_y, agree = field[y, x, 0], field[y, x, 1], True
             for down in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
                 for across in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
                     there = field[y + down, x + across]
-                    there_x, there_y = np.int64(there[0]) - across, np.int64(there[1]) - down
-                    agree &= there_x == own_x and there_y == own_y
-            if agree:
-                for channel in range(3):
-                    result[y, x, channel] = picture[own_y, own_x, channel]
-                continue
-            for down in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-                for across in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
+                    agree &= there[0] - np.float32(across) == own_x and there[1] - np.float32(down) == own_y
+            total[:], count = np.float32(0), np.float32(0)
+            reach = 0 if agree else radius
+            for down in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
+                for across in range(max(-reach, -x), min(reach, width - 1 - x) + 1):
                     there = field[y + down, x + across]
-                    there_x, there_y = np.int64(there[0]) - across, np.int64(there[1]) - down
-                    if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
+                    there_x, there_y = there[0] - np.float32(across), there[1] - np.float32(down)
+                    if there_x <= -1 or there_y <= -1 or there_x >= source_width or there_y >= source_height:
                         continue
-                    red += np.int64(picture[there_y, there_x, 0])
-                    green += np.int64(picture[there_y, there_x, 1])
-                    blue += np.int64(picture[there_y, there_x, 2])
-                    count += 1
-            result[y, x, 0] = (2 * red + count) // (2 * count)
-            result[y, x, 1] = (2 * green + count) // (2 * count)
-            result[y, x, 2] = (2 * blue + count) // (2 * count)
+                    _between(picture, there_x, there_y, colour)
+                    for channel in range(3):
+                        total[channel] += colour[channel]
+                    count += np.float32(1)
+            for channel in range(3):
+                result[y, x, channel] = np.uint8(np.floor(total[channel] / count + np.float32(0.5)))
     return result
+
+
+@njit(cache=True, inline="always")
+def _between(picture, x, y, colour):
+    height, width = picture.shape[:2]
+    x = min(max(x, np.float32(0)), np.float32(width - 1))
+    y = min(max(y, np.float32(0)), np.float32(height - 1))
+    left, top = np.int64(np.floor(x)), np.int64(np.floor(y))
+    right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+    across, down, one = x - np.float32(left), y - np.float32(top), np.float32(1)
+    for channel in range(3):
+        if across == 0 and down == 0:
+            colour[channel] = np.float32(picture[top, left, channel])
+            continue
+        upper = np.float32(picture[top, left, channel]) * (one - across) + np.float32(picture[top, right, channel]) * across
+        lower = np.float32(picture[bottom, left, channel]) * (one - across) + np.float32(picture[bottom, right, channel]) * across
+        colour[channel] = upper * (one - down) + lower * down

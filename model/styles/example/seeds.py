@@ -1,7 +1,7 @@
 """Seeds of chunks and where these are copied from, through a clip.
 
 Seeds lie in the exemplar, so that they move with the face. What a seed was once matched with it keeps as long as that
-fits, and the offset of its chunk as long as it is right to a pixel: strokes neither swim nor flicker.
+fits: strokes neither swim nor flicker.
 """
 
 import numpy as np
@@ -12,7 +12,6 @@ from model.styles.example.styleblit import COARSEST, FINEST, matches
 NONE = -(2**14)  # offset of a seed that is not in T
 DRAWINGS = 8.0  # a second that boiling strokes are drawn anew, as in films drawn by hand
 HELD = 24  # levels of appearance by which a match may be off and is kept
-STILL = 0.8  # pixels by which the offset of a chunk may be off and is kept
 INVERSIONS = 2  # steps of the search for where in T a seed lies
 
 
@@ -23,7 +22,7 @@ class Seeds:
     """
 
     def __init__(self, size: tuple[int, int], boil: float = 0.0):
-        self._boil, self._drawing, self._matches, self._offsets = boil, None, None, None
+        self._boil, self._drawing, self._matches = boil, None, None
         self._size = np.array(size[::-1])
         levels, cells, start = [], [], 0
         for side in (2**level for level in range(COARSEST, FINEST - 1, -1)):
@@ -44,9 +43,10 @@ class Seeds:
     def draw(self, time: float) -> None:
         """Begin the drawing of that time, in seconds: a part of the seeds, `boil`, lies elsewhere and is matched
         anew."""
-        drawing = int(time * DRAWINGS)
-        if self._boil > 0 and drawing != self._drawing:
-            self._drawing, random = drawing, np.random.default_rng(drawing)
+        drawing, before = int(time * DRAWINGS), self._drawing
+        self._drawing = drawing
+        if self._boil > 0 and drawing != before:
+            random = np.random.default_rng(drawing)
             is_new = random.random(len(self._shares)) < self._boil
             self._shares = np.where(is_new[:, None], random.random(self._shares.shape), self._shares)
             self.places = self._placed(self._shares)
@@ -56,7 +56,8 @@ class Seeds:
     def offsets(
         self, guides: Guides, places: np.ndarray, back: np.ndarray, source: Guides, table: np.ndarray
     ) -> np.ndarray:  # fmt: skip
-        """Offsets (x, y) int16 `[N, 2]` from T to S of the chunks of all seeds.
+        """Offsets (x, y) float32 `[N, 2]` from T to S of the chunks of all seeds: whole pixels in a photo, and exact ones
+        in a clip, where strokes move with the face.
 
         places: of T in S, and back: of S in T, float32 (x, y) for each pixel; source: the guides of S.
         """
@@ -75,11 +76,6 @@ class Seeds:
             is_kept &= (source.labels[y, x] == labels) & (self._matches[:, 0] > NONE)
             best = np.where(is_kept[:, None], self._matches, best)
         self._matches = best
-        exact = best - found
-        offsets = np.floor(exact + 0.5)
-        if self._offsets is not None:
-            is_kept = (np.abs(exact - self._offsets) < STILL).all(axis=1)
-            offsets = np.where(is_kept[:, None], self._offsets, offsets)
-        self._offsets = offsets
+        offsets = best - found if self._drawing is not None else np.floor(best - found + 0.5)
         is_outside = (np.abs(found - np.clip(found, 0, last)) > 1).any(axis=1)
-        return np.where(is_outside[:, None], NONE, offsets).astype(np.int16)
+        return np.where(is_outside[:, None], NONE, offsets).astype(np.float32)

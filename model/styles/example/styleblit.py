@@ -37,6 +37,7 @@ class Weights:
     threshold: float = 60.0
     # What fits to no chunk is taken from the best one up to so many times the threshold: textures stay whole.
     slack: tuple[float, ...] = (3.0, 3.0, 3.0, 1.0, 1.0, 1.0)
+    hold: float = 1.6  # a chunk of the frame before stays up to so many times the threshold
 
 
 USUAL = Weights()
@@ -99,17 +100,19 @@ def matches(places: Any, labels: Any, appearance: Any, table: Any, xp: Any = np)
 
 
 def blit(
-    places: Any, guides: Sequence[Any], source_guides: Sequence[Any], table: Any,
-    levels: Any, seeds: Any, offsets: Any, weights: Weights, xp: Any = np,
-) -> Any:  # fmt: skip
-    """The nearest-neighbour field: for each pixel of T the pixel (x, y) of S that it is copied from, int `[h, w, 2]`.
+    places: Any, guides: Sequence[Any], source_guides: Sequence[Any], table: Any, levels: Any, seeds: Any,
+    offsets: Any, held: Any, weights: Weights, xp: Any = np,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The nearest-neighbour field: for each pixel of T the place (x, y) of S that it is copied from, float32
+    `[h, w, 2]`; and the seeds of their chunks, int `[h, w]`, -1 where a pixel is of none.
 
     Args:
         places: where in S the pixels of T lie, float32 `[h, w, 2]`.
         guides, source_guides: labels and appearance, of T with trust, uint8 `[h, w]` and `[H, W]`.
         table: from `kernels.best_matches`.
         levels: of seeds, from coarse to fine, int `[L, 4]`: number of the first seed, rows, columns, pixels of a cell.
-        seeds, offsets: (x, y) in S, float32 `[N, 2]`, and from T to S for their chunks, int `[N, 2]`.
+        seeds, offsets: (x, y) in S, and from T to S for their chunks, float32 `[N, 2]`.
+        held: the seeds that were chosen there in the frame before, int `[h, w]`, -1 for none: they stay while they fit.
         weights: of the guides.
     """
     labels, appearance, trust = guides
@@ -121,27 +124,35 @@ def blit(
     )
     by_position = far[kinds] + (near[kinds] - far[kinds]) * (_real(trust) / 255)
     rows, columns = xp.meshgrid(xp.arange(height), xp.arange(width), indexing="ij")
-    here = xp.stack([columns, rows], -1)
+    here = _real(xp.stack([columns, rows], -1))
     last = (source_guides[0].shape[1] - 1, source_guides[0].shape[0] - 1)
     found = matches(places, labels, appearance, table, xp)
-    found = xp.stack([xp.clip(found[..., k], 0, last[k]) for k in (0, 1)], -1)
-    is_open, least = kinds >= 0, slack[kinds] * np.float32(weights.threshold)
-    for level in levels:
-        there = here + _whole(offsets[nearest_seeds(places, seeds, level, xp)])
-        x, y = (xp.clip(there[..., k], 0, last[k]) for k in (0, 1))
-        inside = (x == there[..., 0]) & (y == there[..., 1])
+    found = _real(xp.stack([xp.clip(found[..., k], 0, last[k]) for k in (0, 1)], -1))
+    chosen, is_open, least = _whole(labels) * 0 - 1, kinds >= 0, slack[kinds] * np.float32(weights.threshold)
+    for number in range(-1, len(levels)):
+        seed = nearest_seeds(places, seeds, levels[number], xp) if number >= 0 else xp.clip(_whole(held), 0, None)
+        limit = np.float32(weights.threshold * (weights.hold if number < 0 else 1))
+        there = here + offsets[seed]
+        x, y = (_whole(xp.floor(there[..., k] + 0.5)) for k in (0, 1))
+        inside = (x >= 0) & (y >= 0) & (x <= last[0]) & (y <= last[1])
+        x, y = xp.clip(x, 0, last[0]), xp.clip(y, 0, last[1])
         away = xp.abs(places[..., 0] - _real(x)) + xp.abs(places[..., 1] - _real(y))
         unlike = xp.abs(_real(appearance) - _real(source_guides[1][y, x]))
         error = by_position * away + alike[kinds] * unlike + mismatch[kinds, _whole(source_guides[0][y, x])]
-        better = is_open & inside & (error < least)
+        if number < 0:
+            better = inside & (error < limit) & (held >= 0)
+        else:
+            better = is_open & inside & (error < least)
         found = xp.where(better[..., None], there, found)
+        chosen = xp.where(better, seed, chosen)
         least = xp.where(better, error, least)
-        is_open = is_open & ~(better & (error < weights.threshold))
-    return found
+        is_open = is_open & ~(better & (error < limit))
+    return found, chosen
 
 
 def vote(field: Any, picture: Any, radius: int = 1, xp: Any = np) -> Any:
-    """The result: at each pixel, the mean of what the patches around it want there, uint8 `[h, w, 3]`."""
+    """The result: at each pixel, the mean of what the patches around it want there, uint8 `[h, w, 3]`. Places between
+    pixels are interpolated."""
     height, width = field.shape[:2]
     last = (picture.shape[1] - 1, picture.shape[0] - 1)
     rows, columns = xp.meshgrid(xp.arange(height), xp.arange(width), indexing="ij")
@@ -151,9 +162,20 @@ def vote(field: Any, picture: Any, radius: int = 1, xp: Any = np) -> Any:
             row, column = xp.clip(rows + down, 0, height - 1), xp.clip(columns + across, 0, width - 1)
             x, y = field[row, column, 0] - across, field[row, column, 1] - down
             counts = (row == rows + down) & (column == columns + across)
-            counts = counts & (x >= 0) & (y >= 0) & (x <= last[0]) & (y <= last[1])
-            colour = picture[xp.clip(y, 0, last[1]), xp.clip(x, 0, last[0])]
-            total = total + _whole(colour) * _whole(counts)[..., None]
-            count = count + _whole(counts)[..., None]
-    mean = (2 * total + count) // (2 * count)  # rounded
+            counts = counts & (x > -1) & (y > -1) & (x < last[0] + 1) & (y < last[1] + 1)
+            colour = _between(picture, x, y, last, xp)
+            total = total + xp.where(counts[..., None], colour, colour * 0)
+            count = count + _real(counts)[..., None]
+    mean = _whole(xp.floor(total / count + 0.5))
     return mean.astype(np.uint8) if xp is np else mean.byte()
+
+
+def _between(picture: Any, x: Any, y: Any, last: tuple[int, int], xp: Any) -> Any:
+    """Bilinear colours float32 `[h, w, 3]` at places of a picture; beyond its edge, those of the edge."""
+    x, y = xp.clip(x, 0, last[0]), xp.clip(y, 0, last[1])
+    left, top = _whole(xp.floor(x)), _whole(xp.floor(y))
+    right, bottom = xp.clip(left + 1, 0, last[0]), xp.clip(top + 1, 0, last[1])
+    across, down = (x - _real(left))[..., None], (y - _real(top))[..., None]
+    upper = _real(picture[top, left]) * (1 - across) + _real(picture[top, right]) * across
+    lower = _real(picture[bottom, left]) * (1 - across) + _real(picture[bottom, right]) * across
+    return upper * (1 - down) + lower * down
