@@ -13,17 +13,17 @@ import numpy as np
 from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
-from model.faces.steady import SteadyPoints
 from model.styles.example.guides import positions
 
 REDUCED = 2  # movement is found in copies reduced so many times
-COARSE = 8  # and kept in a copy reduced so many times more
 AROUND = 0.14  # eye distances that outlines reach beyond the person, and are carried with it
 SOFT = 0.03  # blur of the border between person and background, in eye distances
 EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
-BACKGROUND_HERTZ, PERSON_HERTZ = 1.0, 3.0  # corners of the filters of movements at rest
+RETURN = 2.0  # shares a second by which places return to where they match
+FAR = 0.02  # eye distances from which on they do so faster
+TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
 UNLIKE = 24.0  # levels that are a difference
 
@@ -44,6 +44,10 @@ class Painting:
     @cached_property
     def small(self) -> np.ndarray:
         return reduced(self.rgb)
+
+    @cached_property
+    def small_matte(self) -> np.ndarray:
+        return cv2.resize(self.matte, self.small.shape[1::-1], interpolation=cv2.INTER_AREA)
 
     @cached_property
     def cover(self) -> np.ndarray:
@@ -77,6 +81,141 @@ class Painting:
         return None if found is None or len(found) < LEAST_CORNERS else found
 
 
+@dataclass(eq=False)
+class Seen:
+    """A frame RGB uint8 `[h, w, 3]` with landmarks at a time in seconds, and the frame of the same size before it."""
+
+    rgb: np.ndarray
+    landmarks: np.ndarray
+    time: float
+    before: "Seen | None" = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.small.shape[:2]
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        return reduced(self.rgb)
+
+    @cached_property
+    def unit(self) -> float:
+        """Eye distance in the reduced frame."""
+        return face_size(self.landmarks) / REDUCED
+
+    @cached_property
+    def flow(self) -> np.ndarray:
+        """Where the frame before shows each pixel of the reduced frame: displacements float32 `[h/2, w/2, 2]`."""
+        return dense_flow(self.small, self.before.small)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the frame before shows another scene, or the same in another size."""
+        if self.before is None or self.before.size != self.size:
+            return True
+        small, before = (
+            cv2.resize(each, (TINY, TINY), interpolation=cv2.INTER_AREA) for each in (self.small, self.before.small)
+        )
+        return float(cv2.absdiff(small, before).mean()) > CHANGED
+
+    def forget(self) -> None:
+        """All that came before."""
+        self.before = None
+
+
+class Carrier:
+    """Carries one painting to the frames of a clip, in order: as they move from frame to frame, which is steady, and
+    slowly back to where the photo that was painted matches, which does not drift."""
+
+    def __init__(self, painting: Painting):
+        self.painting = painting
+        self._last: Seen | None = None
+        self._places: np.ndarray | None = None  # where in the painting the person's pixels are, reduced
+        self._matrix = np.eye(2, 3)  # to the painting behind, reduced
+        self.unlike = 0.0  # how much of the person in the last frame is not as in the photo that was painted
+
+    def __call__(self, frame: Seen, boil: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A frame painted, RGB uint8 `[h, w, 3]`, and the person's mask in it, float32 `[h, w]`. boil: how far strokes
+        are moved, float32 `[h, w, 2]`."""
+        own, grid = self.painting, pixel_grid(*frame.rgb.shape[:2])
+        self._follow(frame)
+        away = cv2.resize(REDUCED * (self._places - pixel_grid(*frame.size)), frame.rgb.shape[1::-1])
+        places = grid + away
+        matrix = self._matrix * (1, 1, REDUCED)
+        behind = cv2.transform(grid, matrix)
+        if boil is not None:
+            places, behind = places + boil, behind + boil
+        cover, matte = (
+            cv2.remap(mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for mask in (own.cover, own.matte)
+        )
+        person, back = (
+            cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+            for picture, where in ((own.picture, places), (own.behind, behind))
+        )
+        return cv2.blendLinear(person, back, cover, 1 - cover), matte
+
+    def _follow(self, frame: Seen) -> None:
+        """Update places and matrix for the next frame."""
+        matched, matte = self._matched(frame)
+        before, self._last = self._last, frame
+        if before is None or frame.before is not before:
+            self._places, self._matrix = matched, self._camera(frame, np.eye(2, 3), 1.0)
+            return
+        step = RETURN * (frame.time - before.time)
+        sigma = EVEN * frame.unit
+        around = _blurred_within(frame.flow, matte, sigma)
+        moved = warp(self._places, around + matte[..., None] * (frame.flow - around))
+        lacking = cv2.GaussianBlur(matched - moved, (0, 0), sigma)
+        far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
+        self._places = moved + np.minimum(step * (1 + far * far), 1) * lacking
+        free = matte < 0.1
+        self._matrix = self._camera(frame, self._moved(frame, free), min(step, 1.0))
+
+    def _matched(self, frame: Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the painted photo the person's pixels are, by landmarks and optical flow, reduced (x, y); and the
+        person's matte, float32."""
+        own = self.painting
+        to, there = ((points + 0.5) / REDUCED - 0.5 for points in (frame.landmarks, own.landmarks))
+        near = positions(frame.size, to, there)
+        seen, matte = (
+            cv2.remap(each, near, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for each in (own.small, own.small_matte)
+        )
+        most = FARTHEST * frame.unit
+        flow = np.clip(dense_flow(frame.small, seen, fast=True), -most, most)
+        flow = _blurred_within(flow, matte, EVEN * frame.unit)
+        self.unlike = _unlike(_grey(frame.small), _grey(warp(seen, flow)), matte, frame.unit)
+        return warp(near, flow), matte
+
+    def _moved(self, frame: Seen, free: np.ndarray) -> np.ndarray:
+        """The matrix to the painting behind, as the background has moved since the frame before."""
+        here = pixel_grid(*frame.size)[4::8, 4::8][free[4::8, 4::8]]
+        if len(here) < LEAST_CORNERS:
+            return self._matrix
+        there = here + frame.flow[4::8, 4::8][free[4::8, 4::8]]
+        moved, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=0.5)
+        return self._matrix if moved is None else self._matrix @ np.vstack([moved, (0, 0, 1)])
+
+    def _camera(self, frame: Seen, matrix: np.ndarray, share: float) -> np.ndarray:
+        """A matrix to the painting behind, corrected by a share of what it is off from the corners of the background."""
+        own = self.painting
+        if own.corners is None or own.small.shape != frame.small.shape:
+            return matrix
+        start = cv2.transform(own.corners, cv2.invertAffineTransform(matrix)).astype(np.float32)
+        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
+            _grey(own.small), _grey(frame.small), own.corners, start, winSize=(21, 21), maxLevel=3,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )  # fmt: skip
+        seen = seen[:, 0] > 0
+        if seen.sum() < LEAST_CORNERS:
+            return matrix
+        found, fits = cv2.estimateAffinePartial2D(moved[seen], own.corners[seen], ransacReprojThreshold=1.5)
+        if found is None or fits.sum() < max(LEAST_CORNERS, 0.5 * seen.sum()):
+            return matrix
+        return matrix + share * (found - matrix)
+
+
 def reduced(rgb: np.ndarray) -> np.ndarray:
     size = tuple(max(side // REDUCED, 1) for side in rgb.shape[1::-1])
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -86,85 +225,13 @@ def _grey(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
 
 
-class Carrier:
-    """Carries one painting to the frames of a clip, in order. Movement is steadied over time."""
-
-    def __init__(self, painting: Painting):
-        self.painting = painting
-        self._person = SteadyPoints(PERSON_HERTZ)
-        self._camera = SteadyPoints(BACKGROUND_HERTZ)
-        self._coarse: tuple[int, int] | None = None
-        self._corners: np.ndarray | None = None
-        self._matrix = np.eye(2, 3)
-        self.unlike = 0.0  # how much of the person in the last frame is not as in the photo that was painted
-
-    def __call__(
-        self, rgb: np.ndarray, landmarks: np.ndarray, time: float, boil: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """A frame RGB uint8 `[h, w, 3]` painted, and the person's mask float32 `[h, w]` in it. boil: how far strokes are
-        moved, float32 `[h, w, 2]`."""
-        own, size = self.painting, rgb.shape[:2]
-        places = self._places(reduced(rgb), landmarks, time, size)
-        x, y = cv2.split(cv2.transform(pixel_grid(*size), self._behind(rgb, time)))
-        behind = np.dstack([x, y])
-        if boil is not None:
-            places, behind = places + boil, behind + boil
-        cover = cv2.remap(own.cover, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        person, back = (
-            cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-            for picture, where in ((own.picture, places), (own.behind, behind))
-        )
-        picture = cv2.blendLinear(person, back, cover, 1 - cover)
-        return picture, cv2.remap(own.matte, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    def _places(self, small: np.ndarray, landmarks: np.ndarray, time: float, size: tuple[int, int]) -> np.ndarray:
-        """Where in the painting the pixels of the person in a frame are, (x, y), float32 `[h, w, 2]`."""
-        own = self.painting
-        to, there = ((points + 0.5) / REDUCED - 0.5 for points in (landmarks, own.landmarks))
-        near = positions(small.shape[:2], to, there)
-        seen = cv2.remap(own.small, near, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        whole = cv2.resize(own.matte, own.small.shape[1::-1], interpolation=cv2.INTER_AREA)
-        matte = cv2.remap(whole, near, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        unit = face_size(landmarks) / REDUCED
-        flow = np.clip(dense_flow(small, seen), -FARTHEST * unit, FARTHEST * unit)
-        sigma = EVEN * unit
-        weight = cv2.GaussianBlur(matte, (0, 0), sigma) + 1e-3
-        flow = cv2.GaussianBlur(flow * matte[..., None], (0, 0), sigma) / weight[..., None]
-        found = warp(near, flow)
-        self.unlike = _unlike(_grey(small), _grey(warp(seen, flow)), matte, unit)
-        coarse = tuple(max(side // COARSE, 1) for side in small.shape[1::-1])
-        moved = cv2.resize(found - pixel_grid(*small.shape[:2]), coarse, interpolation=cv2.INTER_AREA)
-        if coarse != self._coarse:
-            self._person, self._coarse = SteadyPoints(PERSON_HERTZ), coarse
-        moved = self._person(moved.reshape(-1, 2), time, unit).reshape(moved.shape)
-        whole = cv2.resize(REDUCED * moved, size[::-1], interpolation=cv2.INTER_CUBIC)
-        return whole + pixel_grid(*size)
-
-    def _behind(self, rgb: np.ndarray, time: float) -> np.ndarray:
-        """Affine matrix `[2, 3]` from a frame to the painting, by the corners of the background."""
-        own, now = self.painting, reduced(rgb)
-        if own.corners is None or own.small.shape != now.shape:
-            return self._matrix
-        start = own.corners if self._corners is None else self._corners
-        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
-            _grey(own.small), _grey(now), own.corners, start.copy(), winSize=(21, 21), maxLevel=3, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
-        )
-        seen = seen[:, 0] > 0
-        if seen.sum() < LEAST_CORNERS:
-            return self._matrix
-        matrix, fits = cv2.estimateAffinePartial2D(
-            own.corners[seen], moved[seen], ransacReprojThreshold=1.5
-        )  # here → there: corners of the painting in the frame
-        if matrix is None or fits.sum() < LEAST_CORNERS:
-            return self._matrix
-        self._corners = cv2.transform(own.corners, matrix).astype(np.float32)
-        height, width = rgb.shape[:2]
-        frame = np.float32([(0, 0), (width, 0), (0, height)])
-        back = cv2.invertAffineTransform(matrix)
-        back[:, 2] *= REDUCED
-        steady = self._camera(cv2.transform(frame[None], back)[0] - frame, time, self.painting.unit) + frame
-        self._matrix = cv2.getAffineTransform(frame, steady.astype(np.float32))
-        return self._matrix
+def _blurred_within(flow: np.ndarray, matte: np.ndarray, sigma: float) -> np.ndarray:
+    """A flow blurred within a person, and continued beyond."""
+    weight = cv2.GaussianBlur(matte, (0, 0), sigma) + 1e-6
+    near = cv2.GaussianBlur(flow * matte[..., None], (0, 0), sigma) / weight[..., None]
+    wide = cv2.GaussianBlur(flow * matte[..., None], (0, 0), 6 * sigma)
+    wide /= cv2.GaussianBlur(matte, (0, 0), 6 * sigma)[..., None] + 1e-6
+    return wide + np.minimum(5 * weight, 1)[..., None] * (near - wide)
 
 
 def _unlike(grey: np.ndarray, seen: np.ndarray, matte: np.ndarray, unit: float) -> float:

@@ -16,14 +16,12 @@ from model.styles.example.seeds import DRAWINGS
 from model.styles.example.style import full_unless
 from model.styles.names import resolve_style
 from model.styles.painted import PaintedRenderer
-from model.styles.painters.carried import Carrier, Painting
+from model.styles.painters.carried import Carrier, Painting, Seen
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import Painter
 
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
 TURNED = 0.07  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
-CHANGED = 40.0  # mean difference, in levels, of small pictures of two frames of different scenes
-SMALL = 32  # side of these
 MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # frames that are kept; seconds until the next is painted, and it fades in
 UNLIKE = 0.05  # part of a person that may look otherwise than where they were painted
 TREMOR, TREMBLES = 0.012, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
@@ -70,46 +68,46 @@ class PainterRenderer(PaintedRenderer):
         self._kept: list[Carrier] = []  # the one in use last
         self._before: Carrier | None = None  # what fades out
         self._changed_at = -np.inf
-        self._small: np.ndarray | None = None
+        self._last: Seen | None = None
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rgb = crop.rgb
         if crop.time is None:
             painting = self._painting(rgb, landmarks)
             return painting.picture, painting.matte
-        time = float(crop.time)
-        self._choose(rgb, landmarks, time)
-        boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), time) if self._boil else None
-        result, person = self._kept[-1](rgb, landmarks, time, boil)
-        share = (time - self._changed_at) / FADE
+        frame = Seen(rgb, landmarks, float(crop.time), self._last)
+        self._choose(frame)
+        boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), frame.time) if self._boil else None
+        result, person = self._kept[-1](frame, boil)
+        share = (frame.time - self._changed_at) / FADE
         if self._before is None or share >= 1:
             self._before = None
-            return result, person
-        old, _ = self._before(rgb, landmarks, time, boil)
-        return cv2.addWeighted(result, share, old, 1 - share, 0), person
+        else:
+            old, _ = self._before(frame, boil)
+            result = cv2.addWeighted(result, share, old, 1 - share, 0)
+        self._last = frame
+        frame.forget()
+        return result, person
 
     def _painting(self, rgb: np.ndarray, landmarks: np.ndarray) -> Painting:
         parts = parts_of(rgb, landmarks, matte_around(rgb, landmarks))
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
         return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
 
-    def _choose(self, rgb: np.ndarray, landmarks: np.ndarray, time: float) -> None:
+    def _choose(self, frame: Seen) -> None:
         """Take the painted frame that is most like this one; paint this one where none is like it."""
-        small = cv2.resize(rgb, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
-        is_cut = self._small is not None and float(np.abs(small - self._small).mean()) > CHANGED
-        self._small = small
-        if is_cut:
+        if frame.is_cut:
             self._kept, self._before, self._changed_at = [], None, -np.inf
-        distances = [turned(each.painting.landmarks, landmarks) for each in self._kept]
+        distances = [turned(each.painting.landmarks, frame.landmarks) for each in self._kept]
         fits = distances and distances[-1] < TURNED and self._kept[-1].unlike < UNLIKE
-        if fits or (distances and time - self._changed_at < PAUSE):
+        if fits or (distances and frame.time - self._changed_at < PAUSE):
             return
         if distances and min(distances[:-1], default=np.inf) < TURNED:
             chosen = self._kept.pop(int(np.argmin(distances[:-1])))
         else:
-            chosen = Carrier(self._painting(rgb, landmarks))
+            chosen = Carrier(self._painting(frame.rgb, frame.landmarks))
         if self._kept:
-            self._before, self._changed_at = self._kept[-1], time
+            self._before, self._changed_at = self._kept[-1], frame.time
         self._kept = [*self._kept[-(MOST_PAINTED - 1) :], chosen]
 
 
