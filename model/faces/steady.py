@@ -10,7 +10,7 @@ REST_HERTZ, PER_SPEED, SPEED_HERTZ = (
     1.5,
     4.0,
     1.0,
-)  # the filter's corner at rest, its rise with speed, and that of speed
+)  # the filter's corner at rest, its rise with speed, of speed
 
 
 class SteadyPoints:
@@ -26,7 +26,7 @@ class SteadyPoints:
         self._time = 0.0
 
     def __call__(self, points: np.ndarray, time: float, unit: float) -> np.ndarray:
-        """Points float32 `[N, 2]` at `time` in seconds, smoothed by those before; speed is measured in units a second."""
+        """Points float32 `[N, 2]` at `time` in seconds, smoothed by those before; speeds are in units a second."""
         if self._last is None or time <= self._time:
             self._last, self._speed, self._time = points, np.zeros(len(points)), time
             return points

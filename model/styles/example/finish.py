@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from model.faces.landmarks import face_size
+from model.faces.landmarks import face_size, mouth_opening
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides, mouth_opening
+from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open

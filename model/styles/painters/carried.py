@@ -1,6 +1,6 @@
 """A painted frame of a clip, carried to other frames: person and background move as they do in the photos.
 
-The person goes with the landmarks, corrected by the optical flow between the photos; what is behind goes with the camera.
+The person goes with the landmarks, corrected by the optical flow between the photos; what is behind, with the camera.
 All is matched with the photo that was painted, not with the frame before, so that nothing drifts.
 """
 
@@ -198,7 +198,7 @@ class Carrier:
         return self._matrix if moved is None else self._matrix @ np.vstack([moved, (0, 0, 1)])
 
     def _camera(self, frame: Seen, matrix: np.ndarray, share: float) -> np.ndarray:
-        """A matrix to the painting behind, corrected by a share of what it is off from the corners of the background."""
+        """A matrix to the painting behind, corrected by a share of its distance from the corners of the background."""
         own = self.painting
         if own.corners is None or own.small.shape != frame.small.shape:
             return matrix

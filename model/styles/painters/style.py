@@ -61,7 +61,8 @@ class PainterRenderer(PaintedRenderer):
     """Renders crops of one person by a painter."""
 
     def __init__(
-        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float], head_alone: bool
+        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
+        head_alone: bool,
     ):  # fmt: skip
         super().__init__(degree_at, head_alone)
         self._painter, self._strokes, self._boil = painter, strokes, boil
