@@ -43,6 +43,12 @@ def mouth_opening(landmarks: np.ndarray) -> float:
     return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
 
 
+def eye_opening(eye: np.ndarray) -> float:
+    """Height by width of an eye, landmarks `[6, 2]` (the eye aspect ratio)."""
+    heights = np.linalg.norm(eye[1:3] - eye[[5, 4]], axis=1).mean()
+    return float(heights / max(np.linalg.norm(eye[0] - eye[3]), 1))
+
+
 def tilt(landmarks: np.ndarray) -> float:
     """How far a head is turned clockwise from upright, in degrees from -180 to 180."""
     x, y = _across(*_eyes_and_mouth(landmarks))

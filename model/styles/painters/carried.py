@@ -24,6 +24,7 @@ CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is 
 RETURN = 2.0  # shares a second by which places return to where they match
 FAR = 0.02  # eye distances from which on they do so faster
 TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
+SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
 UNLIKE = 24.0  # levels that are a difference
 
@@ -149,6 +150,10 @@ class Carrier:
             cv2.remap(mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for mask in (own.cover, own.matte)
         )
+        height, width = own.matte.shape
+        x, y = cv2.split(places)
+        is_beyond = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
+        cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))  # only who was cut off by the edge goes on
         person, back = (
             cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
             for picture, where in ((own.picture, places), (own.behind, behind))

@@ -34,7 +34,7 @@ def shape_of(subject: Subject, points: np.ndarray) -> np.ndarray:
 
 
 def stroke(size: tuple[int, int], points: np.ndarray, width: float) -> np.ndarray:
-    """Ink float32 `[H, W]` of a stroke of a pen along points `[N, 2]`, pointed, and so many pixels wide in the middle."""
+    """Ink float32 `[H, W]` of a pointed stroke along points `[N, 2]`, so many pixels wide in the middle."""
     along = np.linspace(0, 1, SAMPLES)
     smooth = CubicSpline(np.linspace(0, 1, len(points)), points)(along)
     radii = width / 2 * (0.3 + 0.7 * np.sin(np.pi * along))

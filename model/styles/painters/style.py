@@ -17,12 +17,15 @@ from model.styles.example.style import full_unless
 from model.styles.names import resolve_style
 from model.styles.painted import PaintedRenderer
 from model.styles.painters.carried import Carrier, Painting, Seen
+from model.styles.painters.features import features
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import Painter
 
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
-TURNED = 0.07  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
-MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # frames that are kept; seconds until the next is painted, and it fades in
+RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
+TURNED = 0.12  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
+MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # paintings that are kept; seconds until the next is used, and it fades in
+AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
 UNLIKE = 0.05  # part of a person that may look otherwise than where they were painted
 TREMOR, TREMBLES = 0.012, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
 
@@ -66,10 +69,16 @@ class PainterRenderer(PaintedRenderer):
     ):  # fmt: skip
         super().__init__(degree_at, head_alone)
         self._painter, self._strokes, self._boil = painter, strokes, boil
-        self._kept: list[Carrier] = []  # the one in use last
+        self._forget()
+        self._last: Seen | None = None
+
+    def _forget(self) -> None:
+        """All paintings: another scene begins."""
+        self._kept: list[Carrier] = []  # those used last come last
+        self._used: Carrier | None = None
         self._before: Carrier | None = None  # what fades out
         self._changed_at = -np.inf
-        self._last: Seen | None = None
+        self._count, self._features = 0, features()
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rgb = crop.rgb
@@ -79,13 +88,14 @@ class PainterRenderer(PaintedRenderer):
         frame = Seen(rgb, landmarks, float(crop.time), self._last)
         self._choose(frame)
         boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), frame.time) if self._boil else None
-        result, person = self._kept[-1](frame, boil)
+        result, person = self._used(frame, boil)
         share = (frame.time - self._changed_at) / FADE
-        if self._before is None or share >= 1:
-            self._before = None
+        if self._before is not None and share < 1:
+            result = cv2.addWeighted(result, share, self._before(frame, boil)[0], 1 - share, 0)
         else:
-            old, _ = self._before(frame, boil)
-            result = cv2.addWeighted(result, share, old, 1 - share, 0)
+            self._before = None
+        for feature in self._features:
+            result = feature.laid_over(result, frame, boil)
         self._last = frame
         frame.forget()
         return result, person
@@ -96,30 +106,47 @@ class PainterRenderer(PaintedRenderer):
         return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
 
     def _choose(self, frame: Seen) -> None:
-        """Take the painted frame that is most like this one; paint this one where none is like it."""
+        """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
+        mouth or such eyes. There are few new ones a second."""
         if frame.is_cut:
-            self._kept, self._before, self._changed_at = [], None, -np.inf
+            self._forget()
+            self._used = self._new(frame)
+            self._since = frame.time
+        may_paint = self._count < AT_ONCE + frame.time - self._since
         distances = [turned(each.painting.landmarks, frame.landmarks) for each in self._kept]
-        fits = distances and distances[-1] < TURNED and self._kept[-1].unlike < UNLIKE
-        if fits or (distances and frame.time - self._changed_at < PAUSE):
-            return
-        if distances and min(distances[:-1], default=np.inf) < TURNED:
-            chosen = self._kept.pop(int(np.argmin(distances[:-1])))
-        else:
-            chosen = Carrier(self._painting(frame.rgb, frame.landmarks))
-        if self._kept:
-            self._before, self._changed_at = self._kept[-1], frame.time
-        self._kept = [*self._kept[-(MOST_PAINTED - 1) :], chosen]
+        best = int(np.argmin(distances))
+        is_like = turned(self._used.painting.landmarks, frame.landmarks) < TURNED and self._used.unlike < UNLIKE
+        if not is_like and frame.time - self._changed_at > PAUSE:
+            if distances[best] < TURNED and self._kept[best] is not self._used:
+                self._use(self._kept[best], frame)
+            elif may_paint:
+                self._use(self._new(frame), frame)
+        wanted = [feature.choose(frame, self._used, self._kept) for feature in self._features]
+        if any(wanted) and may_paint:
+            self._new(frame)
+
+    def _use(self, carrier: Carrier, frame: Seen) -> None:
+        self._before, self._used, self._changed_at = self._used, carrier, frame.time
+
+    def _new(self, frame: Seen) -> Carrier:
+        """This frame, painted; the painting that was not used for the longest time is forgotten for it."""
+        self._count += 1
+        others = [each for each in self._kept if each is not self._used]
+        self._kept = [*others[-(MOST_PAINTED - 2) :], *filter(None, [self._used])]
+        self._kept.append(Carrier(self._painting(frame.rgb, frame.landmarks)))
+        return self._kept[-1]
 
 
 def turned(before: np.ndarray, now: np.ndarray) -> float:
-    """How differently a face is turned: what is left between landmarks `[68, 2]` when one is laid over the other, root
-    mean square in eye distances."""
+    """How differently a face is turned: what is left between landmarks `[68, 2]` without the mouth when one is laid
+    over the other, root mean square in eye distances."""
+    unit = face_size(now)
+    before, now = before[RIGID], now[RIGID]
     moved, _ = cv2.estimateAffinePartial2D(before, now, method=cv2.LMEDS)
     if moved is None:
         return np.inf
     away = cv2.transform(before[None], moved)[0] - now
-    return float(np.sqrt((away**2).sum(axis=1).mean())) / face_size(now)
+    return float(np.sqrt((away**2).sum(axis=1).mean())) / unit
 
 
 def trembling(size: tuple[int, int], amount: float, time: float) -> np.ndarray:
