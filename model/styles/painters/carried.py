@@ -14,15 +14,17 @@ from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
 from model.styles.example.guides import positions
+from model.styles.painters.likeness import blurred
 
 REDUCED = 2  # movement is found in copies reduced so many times
+COARSE = 4  # and what is smooth, in copies of these reduced so many times more
 AROUND = 0.14  # eye distances that outlines reach beyond the person, and are carried with it
 SOFT = 0.03  # blur of the border between person and background, in eye distances
 EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
-RETURN = 2.0  # shares a second by which places return to where they match
-FAR = 0.02  # eye distances from which on they do so faster
+RETURN = 1.0  # shares a second by which places return to where they match
+FAR = 0.04  # eye distances from which on they do so faster
 TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
 SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
@@ -171,7 +173,7 @@ class Carrier:
         sigma = EVEN * frame.unit
         around = _blurred_within(frame.flow, matte, sigma)
         moved = warp(self._places, around + matte[..., None] * (frame.flow - around))
-        lacking = cv2.GaussianBlur(matched - moved, (0, 0), sigma)
+        lacking = cv2.resize(blurred(_coarse(matched - moved), sigma / COARSE), frame.size[::-1])
         far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
         self._places = moved + np.minimum(step * (1 + far * far), 1) * lacking
         free = matte < 0.1
@@ -232,15 +234,22 @@ def _grey(rgb: np.ndarray) -> np.ndarray:
 
 def _blurred_within(flow: np.ndarray, matte: np.ndarray, sigma: float) -> np.ndarray:
     """A flow blurred within a person, and continued beyond."""
-    weight = cv2.GaussianBlur(matte, (0, 0), sigma) + 1e-6
-    near = cv2.GaussianBlur(flow * matte[..., None], (0, 0), sigma) / weight[..., None]
-    wide = cv2.GaussianBlur(flow * matte[..., None], (0, 0), 6 * sigma)
-    wide /= cv2.GaussianBlur(matte, (0, 0), 6 * sigma)[..., None] + 1e-6
-    return wide + np.minimum(5 * weight, 1)[..., None] * (near - wide)
+    small, share = _coarse(flow), _coarse(matte)
+    near, wide = (
+        blurred(small * share[..., None], size) / (blurred(share, size)[..., None] + 1e-6)
+        for size in (sigma / COARSE, 6 * sigma / COARSE)
+    )
+    weight = np.minimum(5 * blurred(share, sigma / COARSE), 1)[..., None]
+    return cv2.resize(wide + weight * (near - wide), flow.shape[1::-1])
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    size = tuple(-(-side // COARSE) for side in values.shape[1::-1])
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
 
 
 def _unlike(grey: np.ndarray, seen: np.ndarray, matte: np.ndarray, unit: float) -> float:
     """How much of a person `matte` looks different in two pictures, apart from the light."""
-    difference = cv2.GaussianBlur(grey.astype(np.float32) - seen, (0, 0), 0.05 * unit)
-    difference -= cv2.GaussianBlur(difference, (0, 0), LOCAL * unit)
-    return float(((np.abs(difference) > UNLIKE) & (matte > 0.5)).sum() / max((matte > 0.5).sum(), 1))
+    difference, person = _coarse(grey.astype(np.float32) - seen), _coarse(matte) > 0.5
+    difference -= blurred(difference, LOCAL * unit / COARSE)
+    return float(((np.abs(difference) > UNLIKE) & person).sum() / max(person.sum(), 1))

@@ -26,7 +26,7 @@ RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
 TURNED = 0.12  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
 MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # paintings that are kept; seconds until the next is used, and it fades in
 AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
-UNLIKE = 0.05  # part of a person that may look otherwise than where they were painted
+UNLIKE = 0.08  # part of a person that may look otherwise than where they were painted
 TREMOR, TREMBLES = 0.012, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
 
 
