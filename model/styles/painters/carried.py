@@ -23,8 +23,8 @@ SOFT = 0.03  # blur of the border between person and background, in eye distance
 EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
-RETURN = 1.0  # shares a second by which places return to where they match
-FAR = 0.04  # eye distances from which on they do so faster
+RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
+FAR = 0.025  # eye distances from which on they do so faster
 TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
 SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
@@ -111,6 +111,15 @@ class Seen:
         """Where the frame before shows each pixel of the reduced frame: displacements float32 `[h/2, w/2, 2]`."""
         return dense_flow(self.small, self.before.small)
 
+    @cached_property
+    def speed(self) -> float:
+        """How fast the face moves, in eye distances a second."""
+        if self.before is None:
+            return 0.0
+        x, y = np.clip(self.landmarks.round() / REDUCED, 0, np.array(self.size[::-1]) - 1).astype(int).T
+        moved = float(np.linalg.norm(self.flow[y, x], axis=1).mean())
+        return moved / self.unit / max(self.time - self.before.time, 1e-3)
+
     @property
     def is_cut(self) -> bool:
         """Whether the frame before shows another scene, or the same in another size."""
@@ -169,7 +178,7 @@ class Carrier:
         if before is None or frame.before is not before:
             self._places, self._matrix = matched, self._camera(frame, np.eye(2, 3), 1.0)
             return
-        step = RETURN * (frame.time - before.time)
+        step = (RETURN + MOVING * frame.speed) * (frame.time - before.time)
         sigma = EVEN * frame.unit
         around = _blurred_within(frame.flow, matte, sigma)
         moved = warp(self._places, around + matte[..., None] * (frame.flow - around))

@@ -23,8 +23,9 @@ from model.styles.painters.values import Painter
 
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
 RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
-TURNED = 0.12  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
-MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # paintings that are kept; seconds until the next is used, and it fades in
+TURNED = 0.08  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
+MOST_PAINTED, PAUSE, FADE = 6, 0.5, 0.4  # paintings that are kept; seconds until the next is used, and it fades in
+CALM = 0.7  # eye distances a second up to which a frame is good to paint
 AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
 UNLIKE = 0.08  # part of a person that may look otherwise than where they were painted
 TREMOR, TREMBLES = 0.012, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
@@ -115,7 +116,9 @@ class PainterRenderer(PaintedRenderer):
         may_paint = self._count < AT_ONCE + frame.time - self._since
         distances = [turned(each.painting.landmarks, frame.landmarks) for each in self._kept]
         best = int(np.argmin(distances))
-        is_like = turned(self._used.painting.landmarks, frame.landmarks) < TURNED and self._used.unlike < UNLIKE
+        away = turned(self._used.painting.landmarks, frame.landmarks)
+        is_like = away < TURNED and self._used.unlike < UNLIKE
+        may_paint &= frame.speed < CALM or away > 2 * TURNED  # moving faces are blurred
         if not is_like and frame.time - self._changed_at > PAUSE:
             if distances[best] < TURNED and self._kept[best] is not self._used:
                 self._use(self._kept[best], frame)
