@@ -122,8 +122,8 @@ class Seen:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the frame before shows another scene, or the same in another size."""
-        if self.before is None or self.before.size != self.size:
+        """Whether a scene begins."""
+        if self.before is None:
             return True
         small, before = (
             cv2.resize(each, (TINY, TINY), interpolation=cv2.INTER_AREA) for each in (self.small, self.before.small)

@@ -86,7 +86,8 @@ class PainterRenderer(PaintedRenderer):
         if crop.time is None:
             painting = self._painting(rgb, landmarks)
             return painting.picture, painting.matte
-        frame = Seen(rgb, landmarks, float(crop.time), self._last)
+        before = self._last if self._last is not None and self._last.rgb.shape == rgb.shape else None
+        frame = Seen(rgb, landmarks, float(crop.time), before)
         self._choose(frame)
         boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), frame.time) if self._boil else None
         result, person = self._used(frame, boil)
