@@ -1,8 +1,8 @@
 """The demo: a page on which visitors pick a style, crop, and drag the degree.
 
-    python app.py                                    on this machine: http://127.0.0.1:7860
-    python app.py --server_name 0.0.0.0 --auth me:secret     for others in the network
-    python app.py --share                            for everybody, for a week, through Gradio's server
+python app.py                                    on this machine: http://127.0.0.1:7860
+python app.py --server_name 0.0.0.0 --auth me:secret     for others in the network
+python app.py --share                            for everybody, for a week, through Gradio's server
 """
 
 import os

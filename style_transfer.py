@@ -1,13 +1,14 @@
-"""Turn portrait photos and videos into cartoons.
+"""Turn portrait photos and videos into comics, paintings and cartoons.
 
-    python style_transfer.py                                   the sample portrait in the starter style
-    python style_transfer.py me.jpg holiday.mp4      your own pictures and videos
+    python style_transfer.py                                   the sample portrait in every style
+    python style_transfer.py me.jpg --sheet                    your face in every style
+    python style_transfer.py me.jpg holiday.mp4 --style_id comic
+    python style_transfer.py me.jpg --style_image painting.jpg painted as in that picture
     python style_transfer.py me.jpg --ckpt cartoon --style_id 26 --style_degree 0.5
-    python style_transfer.py clip.mp4 --style_degree 0@0s,1@3s --compare
-    python style_transfer.py clip.mp4 --full_frame 2
+    python style_transfer.py clip.mp4 --style_id oil --style_degree 0@0s,1@3s --compare
     python style_transfer.py group.jpg --faces all --full_frame 2 --styles 1=ink,2=film@0.6
-    python style_transfer.py webcam --style_id ink   live, in a window
-    python style_transfer.py --list_styles                     all models
+    python style_transfer.py webcam --style_id fauve           live, in a window
+    python style_transfer.py --list_styles                     all of them
 
 Under `torchrun --nproc_per_node=8` each process takes its share of the contents, on a GPU of its own.
 """

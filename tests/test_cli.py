@@ -78,7 +78,7 @@ def test_usual_mistakes_need_no_torch(words, told, tmp_path):
 
 @pytest.mark.parametrize("library", ["multiarray", "libtorch_cpu"])
 def test_interrupts_while_libraries_are_loaded_are_no_tracebacks(library, tmp_path):
-    command = [sys.executable, "style_transfer.py", "--output_path", str(tmp_path)]
+    command = [sys.executable, "style_transfer.py", "--ckpt", "starter", "--output_path", str(tmp_path)]
     program = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while library not in Path(f"/proc/{program.pid}/maps").read_text():
         time.sleep(0.02)

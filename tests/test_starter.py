@@ -25,6 +25,7 @@ from tests.clips import mean_flicker
 CARDS = {
     "starter": ("CC BY-NC-SA 4.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"),
     "starter_pd": ("Apache License 2.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"),
+    "exemplars": ("CC BY-NC-SA 4.0", "model.tools.make_exemplar", "Limits"),
     "drawn": ("CC BY-NC-SA 4.0", "model.training.drawn.learn_matte", "## Limits"),
 }
 

@@ -19,6 +19,7 @@ from tests.test_frames_failures import files_no_larger_than
 
 pytest_plugins = ("tests.commands_plugin",)
 
+
 @pytest.mark.parametrize("name", ["empty.jpg", "cut.jpg", "text.mp4", "text.jpg", "gone.jpg", "n" * 300])
 def test_unreadable_contents(stylize, name, monkeypatch):
     monkeypatch.setattr("model.inference.job.make_stylizer", lambda options: pytest.fail("loaded for nothing"))
@@ -211,7 +212,7 @@ def test_what_the_system_refuses_is_a_sentence(stylize, monkeypatch, error, told
 
 
 def test_a_reader_that_goes_away_is_no_error(stylize, monkeypatch):
-    monkeypatch.setattr("model.styles.presets.list_presets", Mock(side_effect=BrokenPipeError))
+    monkeypatch.setattr("model.styles.catalog.list_presets", Mock(side_effect=BrokenPipeError))
     monkeypatch.setattr("os.dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1)
     assert stylize("--list_styles") == (141, "", "")

@@ -7,11 +7,11 @@ import torch
 from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS
-from model.styles import presets as styles
-from model.styles.network import mix_codes
 from model.styles import catalog
+from model.styles import presets as styles
 from model.styles.catalog import choose_preset, list_presets
 from model.styles.names import resolve_style
+from model.styles.network import mix_codes
 from model.styles.presets import PRESETS, SHORT_NAMES
 from tests.small_models import small_network
 

@@ -234,7 +234,8 @@ class Page:
         self.visits.end(request.session_hash)
 
     def styles(self) -> list[dict[str, Any]]:
-        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter, picture, D or T) and `licence`."""
+        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter,
+        picture, D or T) and `licence`."""
         return [
             {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.variant,
              "licence": entry.preset.licence}

@@ -71,8 +71,8 @@ def run(options: Options) -> None:
 
 
 def stylize_all(make: Make, jobs: list[tuple[str | None, str]], options: Options) -> None:
-    """Stylise contents, each with the name of its result; a bad one is reported and the others go on. make: `job.stylize`
-    with a stylizer, or `sheet.draw_sheet`.
+    """Stylise contents, each with the name of its result; a bad one is reported and the others go on. make:
+    `job.stylize` with a stylizer, or `sheet.draw_sheet`.
 
     Raises InputError if there was one.
     """

@@ -55,7 +55,13 @@ def load_other(stylizer: Stylizer, options: Options, preset: str) -> Stylizer:
     """The model of a preset for one of several people: `stylizer` for --ckpt itself, others with their own files."""
     if preset == options.preset:
         return stylizer
-    own = {"style_id": None, "style_image": None, "exstyle_path": None, "style_encoder_path": None, "faceparsing_path": None}
+    own = {
+        "style_id": None,
+        "style_image": None,
+        "exstyle_path": None,
+        "style_encoder_path": None,
+        "faceparsing_path": None,
+    }
     return make_stylizer(replace(options, ckpt=preset, **own))
 
 

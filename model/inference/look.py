@@ -21,7 +21,8 @@ class Look:
     """How a result is to look, for command line, page and `--resume`; `needs` names entries of `Style.uses`."""
 
     style_id: str | None = option(
-        None, "a style by name (oil, ink: see --list_styles), or by its number in a D model; nothing: the preset's own",
+        None,
+        "a style by name (oil, ink: see --list_styles), or by its number in a D model; nothing: the preset's own",
         needs="exemplars",
     )
     style_degree: str | float | None = option(
@@ -41,12 +42,13 @@ class Look:
         choices=["picture", "head"], needs="strokes",
     )  # fmt: skip
     keep_tone: str = option(
-        "auto", "skin as light or dark as it is, where a picture is the style; auto: for pictures without strong colours",
+        "auto", "skin as light or dark as it is, where a picture is the style; auto: for those without strong colours",
         choices=["auto", "on", "off"], needs="picture",
     )  # fmt: skip
     padding: list[int] | None = option(
         None, "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes; nothing: what the "
-        f"style has, {' '.join(map(str, DEFAULT_PADDING))} for models", nargs=4, metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
+        f"style has, {' '.join(map(str, DEFAULT_PADDING))} for models", nargs=4,
+        metavar=("LEFT", "RIGHT", "TOP", "BOTTOM"), least=0,
     )  # fmt: skip
     crop: str = option(
         "auto", "in videos: follow the face as it moves, or fixed, as published; auto: follow, but fixed with "

@@ -11,8 +11,8 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, FLOW_FILE
 from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
-from model.styles.catalog import DEFAULT, choose_preset, preset_with
-from model.styles.names import resolve_style
+from model.styles.catalog import DEFAULT, PRESETS, choose_preset, preset_with
+from model.styles.names import did_you_mean, resolve_style
 
 NOT_LIVE = (  # for files only
     "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
@@ -29,7 +29,8 @@ class Options(Look):
         bare=True,
     )  # fmt: skip
     ckpt: str | None = option(
-        None, f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}"
+        None,
+        f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}",
     )
     style_image: str | None = option(None, "a picture of a face as the style: the portrait is painted as in it")
     output_path: str = option("output", "folder for the results; it is made", free=True)
@@ -153,7 +154,8 @@ class Options(Look):
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
             (self.style_image and self.ckpt, f"--style_image and --ckpt exclude {one}"),
             (
-                self.style_image and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
+                self.style_image
+                and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
                 f"{self.style_image} is both content and style: name another picture for one of them.",
             ),
             (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),
@@ -168,6 +170,10 @@ class Options(Look):
         ):
             if is_wrong:
                 raise InputError(told)
+        if self.style_id and not (self.ckpt or preset_with(self.style_id) or self.style_id.isdecimal()):
+            known = [name for preset in PRESETS for name in preset.style_names]
+            close = did_you_mean(self.style_id, dict.fromkeys(known))
+            raise InputError(f"There is no style {self.style_id!r}{close}; --list_styles shows them all.")
         if not Path(self.preset).exists():
             preset = choose_preset(self.preset)
             if preset.style_names and self.style_id is not None and not self.exstyle_path:

@@ -1,9 +1,9 @@
 """A style and the face in the frame: the public interface of three lines.
 
-    stylizer = Stylizer.from_preset("starter")
-    portrait = stylizer.fit(frame)
-    for cartoon in stylizer.render(frames, portrait):
-        ...
+stylizer = Stylizer.from_preset("starter")
+portrait = stylizer.fit(frame)
+for cartoon in stylizer.render(frames, portrait):
+    ...
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,11 +44,12 @@ class Stylizer:
 
     @classmethod
     def from_preset(cls, name: str = "starter", **settings: Any) -> Self:
-        """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are fetched.
+        """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are
+        fetched.
 
         Args:
-            name: preset (`--list_styles` lists them), path of a VToonify checkpoint, of a picture, or of a painter's .toml.
-            device: auto, cpu, cuda or mps.
+            name: preset (`--list_styles` lists them), path of a VToonify checkpoint, of a picture, or of a painter's
+            .toml. device: auto, cpu, cuda or mps.
             precision: auto, bf16, fp16 or fp32.
             exstyle_path, style_encoder_path, faceparsing_path: other files than the preset's; a model that needs no
                 such file leaves them aside.
@@ -72,7 +73,8 @@ class Stylizer:
 
         Args:
             frame: RGB uint8 `[H, W, 3]`, or a Frame.
-            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64; None:
+            padding: left, right, top, bottom around the point between the eyes, in pixels at an eye distance of 64;
+            None:
                 the style's.
             scale_image: scale the face to the size the style wants and crop; else take the whole frame.
             landmarks: `[68, 2]` when they are known already.
@@ -94,9 +96,7 @@ class Stylizer:
         """The crop that `fit` takes around a face in a frame `(h, w)`. Raises InputError when nothing is left of it."""
         return window_around(landmarks, frame_size, tuple(padding or self.style.padding), self.style.eye_distance)
 
-    def fit_source(
-        self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True
-    ) -> Portrait:
+    def fit_source(self, source: FrameSource, padding: Padding | None = None, scale_image: bool = True) -> Portrait:
         """As `fit`, on the first frame of `source` in which a face is found; the frames before it are kept."""
         frame, landmarks = self.find_face(source, scale_image)
         return self.fit(frame, padding, scale_image, landmarks)
@@ -123,9 +123,7 @@ class Stylizer:
         Raises InputError for a style or degree that the model does not have at once; for a frame or a parsing map
         that does not fit, or too little memory, when it is its turn.
         """
-        renderer = self.style.renderer(
-            portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects
-        )
+        renderer = self.style.renderer(portrait.code, exemplar=style, degree=degree, batch_size=batch_size, **effects)
         crop = portrait.crop
         crops = self._crops(frames, portrait)
         if parsing_maps is not None:

@@ -1,8 +1,8 @@
 """Files of frames: opens and writes them by kind; photos, animated and numbered pictures by Pillow.
 
-    with open_frames(src) as frames, open_sink(dst, frames) as sink:
-        for frame in frames:
-            sink.write(frame)
+with open_frames(src) as frames, open_sink(dst, frames) as sink:
+    for frame in frames:
+        sink.write(frame)
 """
 
 import io

@@ -1,6 +1,6 @@
 """The sample portrait, which is stylised when nothing else is given, and clips from a photo.
 
-    python -m model.media.sample clip.mp4 --photo me.jpg --seconds 4
+python -m model.media.sample clip.mp4 --photo me.jpg --seconds 4
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Reading, computing and writing at the same time: each in a thread of its own, with few frames in between.
 
-    with ahead(source) as frames, behind(sink.write) as write:
-        for frame in frames:
-            write(work(frame))
+with ahead(source) as frames, behind(sink.write) as write:
+    for frame in frames:
+        write(work(frame))
 """
 
 from collections import deque

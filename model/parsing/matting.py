@@ -71,13 +71,16 @@ def person_matte(rgb: np.ndarray) -> np.ndarray:
 
 
 def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """As `person_matte`, for any framing of a face with landmarks `[68, 2]`: the network gets it in the framing that it was
-    trained on, and a little more around."""
+    """As `person_matte`, for any framing of a face with landmarks `[68, 2]`: the network gets it in the framing that
+    it was trained on, and a little more around."""
     centre, side = portrait_square(landmarks)
     scale = SIDE / (ROOM * side)
     matrix = np.float32([[scale, 0, SIDE / 2 - scale * centre[0]], [0, scale, SIDE / 2 - scale * centre[1]]])
-    smooth = cv2.GaussianBlur(rgb, (0, 0), 0.5 / scale) if scale < 1 else rgb
-    matte = _matte(cv2.warpAffine(smooth, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
+    factor = max(int(1 / scale), 1)  # whole pixels are averaged, the rest is interpolated
+    small = cv2.resize(rgb, [max(side // factor, 1) for side in rgb.shape[1::-1]], interpolation=cv2.INTER_AREA)
+    reduced = matrix * np.float32([[rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0], 1]])
+    reduced[:, 2] += (reduced[:, :2].sum(axis=1) - matrix[:, :2].sum(axis=1)) / 2  # of the middles of pixels
+    matte = _matte(cv2.warpAffine(small, reduced, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
     size, flags = rgb.shape[1::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     return cv2.warpAffine(matte, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 

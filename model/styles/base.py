@@ -90,8 +90,8 @@ class Style(ABC):
     ) -> CropRenderer:  # fmt: skip
         """A renderer for one person with a `code` from `encode`; batch_size None: as many crops at a time as is best.
 
-        effects: options of the look that the style `uses`, by name. InputError for an exemplar or a degree that does not
-        exist.
+        effects: options of the look that the style `uses`, by name. InputError for an exemplar or a degree that does
+        not exist.
         """
 
 
@@ -128,8 +128,8 @@ class Preset(ABC):
 
 
 def constant_or_curve(style: Style, degree: Degree) -> Callable[[Fraction | None], float | None]:
-    """The degree at a time, None in a photo, as the style allows it. InputError for one outside [0, 1]: a constant one at
-    once, one of a curve when it is its turn."""
+    """The degree at a time, None in a photo, as the style allows it. InputError for one outside [0, 1]: a constant one
+    at once, one of a curve when it is its turn."""
     if callable(degree) and style.degree() is not None:
         return lambda time: style.degree(degree(time or Fraction(0)))
     constant = style.degree(None if callable(degree) else degree)

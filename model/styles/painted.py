@@ -1,5 +1,5 @@
-"""What painted styles have in common, whether a picture or a painter is the style: steady landmarks and masks over time,
-the degree, and the head alone."""
+"""What painted styles have in common, whether a picture or a painter is the style: steady landmarks and masks over
+time, the degree, and the head alone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,15 +13,16 @@ from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Pending
-from model.styles.example.guides import parts_of
+from model.styles.example.labels import parts_of
 
 STEADY = 0.6  # share of masks and levels that are of the frame before
+SURE = 0.08, 0.92  # of the matte, from where on it is the person at all, and is so in full
 HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades into the frame
 
 
 class PaintedRenderer(ABC):
-    """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of the
-    frame stays as it is. A subclass paints."""
+    """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of
+    the frame stays as it is. A subclass paints."""
 
     batch = 1
 
@@ -41,7 +42,7 @@ class PaintedRenderer(ABC):
         landmarks: steady ones."""
 
     def steady_parts(self, crop: Crop, landmarks: np.ndarray) -> np.ndarray:
-        """As `guides.parts_of`, steadied by the frame before."""
+        """As `labels.parts_of`, steadied by the frame before."""
         self._parts = mixed(self._parts, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
         return self._parts
 
@@ -75,4 +76,5 @@ def head_mask(person: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) 
     rows, columns = np.ogrid[: size[0], : size[1]]
     below = (columns - chin[0]) * down[0] + (rows - chin[1]) * down[1]
     person = cv2.resize(np.ascontiguousarray(person), size[::-1], interpolation=cv2.INTER_LINEAR)
+    person = np.clip((person - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
     return person * np.interp(below, [end * around for end in HEAD_ENDS], (1, 0)).astype(np.float32)

@@ -27,6 +27,7 @@ from model.common.tables import markdown_table
 from model.config import VToonifyConfig
 from model.folded import FoldedVToonify
 from model.parsing.smooth import parse
+from model.styles.catalog import choose_preset
 from model.styles.network import VToonifyStyle
 from model.styles.presets import VToonifyPreset
 from model.styles.renderer import compile_network
@@ -95,7 +96,10 @@ def open_model(name: str, options: Options) -> VToonifyStyle:
     """The model `name`; `PUBLISHED` has random weights, which are as fast as any, and needs no file."""
     settings = {"device": options.device, "precision": options.precision}
     if name != PUBLISHED:
-        return VToonifyStyle.load(name, **settings)
+        style = choose_preset(name).load(**settings)
+        if not isinstance(style, VToonifyStyle):
+            raise InputError(f"{name} is no VToonify model: python -m model.tools.example_figures measures pictures.")
+        return style
     network = VToonify(VToonifyConfig())
     network.keep_what_renders()
     return VToonifyStyle(VToonifyPreset(PUBLISHED, network.config.backbone, ""), network, parser=BiSeNet(), **settings)

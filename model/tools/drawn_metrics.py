@@ -1,6 +1,6 @@
 """How close a VToonify-D comes to the drawn teacher, on pairs that it was not trained on.
 
-    python -m model.tools.drawn_metrics --pairs PAIRS --ckpt checkpoint/starter/vtoonify_s_d.pt"""
+python -m model.tools.drawn_metrics --pairs PAIRS --ckpt checkpoint/starter/vtoonify_s_d.pt"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Draw a sheet of a model's styles: one row for each, with the sample portrait and what becomes of it by degree.
 
-    python -m model.tools.style_sheet --model starter --out data/starter_styles.jpg"""
+python -m model.tools.style_sheet --model starter --out data/starter_styles.jpg"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,18 +11,19 @@ from model.styles.example import styleblit
 from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
 from model.styles.example.seeds import Seeds
-from model.styles.example.styleblit import CELL, Weights
+from model.styles.example.styleblit import CELL, USUAL, Weights
 
-SLOW = 2.0  # seconds after which the first call tells why
+SLOW = 5.0  # seconds after which the first call tells why
 _kernels = threading.Lock()  # Numba's threads may not be called from two threads at a time
 
 
 def paint(
     exemplar: Exemplar, guides: Guides, places: np.ndarray, back: np.ndarray, seeds: Seeds,
-    device: torch.device, weights: Weights = Weights(),
+    device: torch.device, weights: Weights = USUAL,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`, and where each pixel is copied from, (x, y),
-    int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror shows there."""
+    """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`, and where each pixel is copied from, (x,
+    y), int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror
+    shows there."""
     from model.styles.example import kernels  # Numba takes a second to import
 
     with _kernels:
@@ -67,7 +68,7 @@ def _on_cuda(
 
 def warm_up(exemplar: Exemplar) -> None:
     """Make the exemplar's table, and compile what is not compiled yet; what takes long is told."""
-    told = threading.Timer(SLOW, cli.say, ["compiling the painting engine for this machine, once: about half a minute"])
+    told = threading.Timer(SLOW, cli.say, ["the painting engine is compiled once for each machine, which takes half a minute"])
     told.daemon = True
     told.start()
     try:

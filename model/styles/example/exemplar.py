@@ -1,7 +1,7 @@
 """The exemplar: a style picture with the landmarks of its face, and what the engine needs of it, found once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
 from model.parsing.matting import matte_around
-from model.styles.example.guides import (
+from model.styles.example.guides import Guides, guides_of
+from model.styles.example.labels import (
     BACKGROUND,
     CLOTHES,
     FEATURES,
@@ -22,11 +23,9 @@ from model.styles.example.guides import (
     INSIDE,
     LABELS,
     SKIN,
-    Guides,
-    guides_of,
     parts_of,
     with_borders,
-)
+)  # fmt: skip
 from model.styles.example.presets import LANDMARKS_SUFFIX, PHOTO_SUFFIX
 from model.styles.example.styleblit import BINS, CELL
 
@@ -79,7 +78,7 @@ class Exemplar:
         matte = matte_around(rgb, self.landmarks)
         matte = matte if self.likeness is not None else cut_out(rgb, matte)
         guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
-        return with_borders(guides, self.eye_distance)
+        return replace(guides, labels=with_borders(guides.labels, self.eye_distance))
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -173,7 +172,8 @@ def load_exemplar(path: str | Path) -> Exemplar:
 
 
 def _likeness_of(path: Path, rgb: np.ndarray) -> np.ndarray | None:
-    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is another."""
+    """The photo that a style picture was painted from, at its size, where it lies beside it; InputError if it is
+    another."""
     photo = path.with_name(path.stem + PHOTO_SUFFIX)
     if not photo.is_file():
         return None

@@ -1,11 +1,13 @@
-"""What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail, area."""
+"""What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail,
+area."""
 
 import cv2
 import numpy as np
 
 from model.faces.landmarks import eye_opening, face_size, mouth_opening
 from model.styles.example.exemplar import Exemplar
-from model.styles.example.guides import FEATURES, OPEN_MOUTH, SKIN, SMALL, Guides
+from model.styles.example.guides import Guides
+from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
@@ -22,16 +24,16 @@ COLOURFUL = 26.0  # chroma of an exemplar's face, in Lab, from which on its tone
 
 
 def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes are
-    open; None where there are none."""
+    """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes
+    are open; None where there are none."""
     mask, around = np.zeros(size, np.float32), face_size(landmarks)
-    shut = np.interp(mouth_opening(exemplar), OPEN_MOUTH, (1, 0))
-    share = shut * np.interp(mouth_opening(landmarks), OPEN_MOUTH, (0, 1))
+    opened, theirs = (np.interp(mouth_opening(face), OPEN_MOUTH, (0, 1)) for face in (landmarks, exemplar))
+    share = opened - theirs
     if share > 0:
         cv2.fillPoly(mask, [landmarks[60:].round().astype(np.int32)], float(share))
     for eye in EYES:
-        wide = np.interp(eye_opening(exemplar[eye]), OPEN_EYE, (0, 1))
-        share = wide * np.interp(eye_opening(landmarks[eye]), OPEN_EYE, (1, 0))
+        opened, theirs = (np.interp(eye_opening(face[eye]), OPEN_EYE, (0, 1)) for face in (landmarks, exemplar))
+        share = theirs - opened
         if share > 0:
             own = np.zeros(size, np.uint8)
             cv2.fillPoly(own, [landmarks[eye].round().astype(np.int32)], 255)
@@ -42,7 +44,7 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
 
 
 def soft_skin(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Soft mask float32 `[h, w]` of skin and features, of masks as `guides.parts_of` gives them."""
+    """Soft mask float32 `[h, w]` of skin and features, of masks as `labels.parts_of` gives them."""
     person, skin, _, features, _ = cv2.split(parts.astype(np.float32))
     return cv2.resize(cv2.GaussianBlur(np.maximum(person * skin, features), (0, 0), SOFT), size[::-1])
 
@@ -63,8 +65,8 @@ class Finish:
         self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, soft: np.ndarray,
         lacking: np.ndarray, gain: float,
     ) -> np.ndarray:  # fmt: skip
-        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not, float32 `[h, w]`; gain: how
-        many times as light the photo is to be taken for good light."""
+        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not,
+        float32 `[h, w]`; gain: how many times as light the photo is to be taken for good light."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         mask = missing_parts(landmarks, self._exemplar.landmarks, guides.size)
         detail = 2 * DETAIL * lacking * soft  # relief is half of the difference
@@ -117,7 +119,8 @@ def _shares(levels: np.ndarray) -> np.ndarray:
 
 
 def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their neighbours."""
+    """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their
+    neighbours."""
     counts = np.bincount(grey, minlength=256).astype(np.float64)
     sums = np.stack([np.bincount(grey, rgb[:, k], minlength=256) for k in range(3)], axis=1)
     kernel = np.exp(-0.5 * (np.arange(-24, 25) / 8) ** 2)

@@ -14,8 +14,8 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
     """Table of best matches `[rows, columns, 6, bins, 2]` int16 (x, y).
 
     For each square of S, label and step of appearance: the pixel near `starts` (x, y; int16 `[rows, columns, 6,
-    2]`) that looks like it, of the label that `sources` names in its stead. reach, stride: of the search, and the weights: for each label.
-    """
+    2]`) that looks like it, of the label that `sources` names in its stead. reach, stride: of the search, and the
+    weights: for each label."""
     height, width = appearance.shape
     rows, columns = starts.shape[:2]
     step = 256 // bins

@@ -17,7 +17,7 @@ INVERSIONS = 2  # steps of the search for where in T a seed lies
 
 
 class Seeds:
-    """Seeds in an exemplar of `size` (H, W). boil: how much strokes may change from drawing to drawing, from 0 to 1.
+    """Seeds in an exemplar of `size` (H, W). boil: the part of them that changes from drawing to drawing, from 0 to 1.
 
     levels: int32 `[L, 4]` and places: float32 `[N, 2]`, as `styleblit.blit` takes them.
     """
@@ -33,8 +33,8 @@ class Seeds:
             row, column = np.mgrid[:rows, :columns]
             cells.append(np.stack([column, row, np.full_like(row, side)], axis=-1).reshape(-1, 3))
         self.levels, self._cells = np.array(levels, np.int32), np.concatenate(cells)
-        self._usual = np.random.default_rng(0).random((start, 2))
-        self.places = self._placed(self._usual)
+        self._shares = np.random.default_rng(0).random((start, 2))
+        self.places = self._placed(self._shares)
 
     def _placed(self, shares: np.ndarray) -> np.ndarray:
         """Seeds at these shares of their cells, on whole pixels: float32 `[N, 2]`."""
@@ -42,14 +42,16 @@ class Seeds:
         return np.minimum(places, self._size - 1).astype(int).astype(np.float32)
 
     def draw(self, time: float) -> None:
-        """Begin the drawing of that time, in seconds: with boiling strokes, seeds move and forget some of their matches."""
+        """Begin the drawing of that time, in seconds: a part of the seeds, `boil`, lies elsewhere and is matched
+        anew."""
         drawing = int(time * DRAWINGS)
         if self._boil > 0 and drawing != self._drawing:
             self._drawing, random = drawing, np.random.default_rng(drawing)
-            share = np.float32(self._boil)
-            self.places = self._placed(self._usual + share * (random.random(self._usual.shape) - self._usual))
+            is_new = random.random(len(self._shares)) < self._boil
+            self._shares = np.where(is_new[:, None], random.random(self._shares.shape), self._shares)
+            self.places = self._placed(self._shares)
             if self._matches is not None:
-                self._matches[random.random(len(self._matches)) < share] = NONE
+                self._matches[is_new] = NONE
 
     def offsets(
         self, guides: Guides, places: np.ndarray, back: np.ndarray, source: Guides, table: np.ndarray

@@ -32,6 +32,10 @@ class ExampleStyle(Style):
         first = next(iter(exemplars.values()))
         self.eye_distance, self.padding = first.eye_distance, first.padding
 
+    def exemplar(self, name: int | str | None = None) -> Exemplar:
+        """One of them, by number or name; None: the first."""
+        return self._exemplars[self.exemplar_name(name)]
+
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
         return self.exemplar_names[0] if exemplar is None else resolve_style(self.exemplar_names, exemplar)
 
@@ -43,7 +47,7 @@ class ExampleStyle(Style):
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture", keep_tone: str = "auto",
     ) -> "ExampleRenderer":  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
-        chosen = self._exemplars[self.exemplar_name(exemplar)]
+        chosen = self.exemplar(exemplar)
         keeps = not is_colourful(chosen) if keep_tone == "auto" else keep_tone == "on"
         transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps)
         return ExampleRenderer(transfer, constant_or_curve(self, degree), example_area == "head")

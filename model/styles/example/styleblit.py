@@ -1,11 +1,11 @@
 """StyleBlit (Sýkora et al. 2019): chunks of the exemplar S, copied to where the frame T's guides call for them.
 
 From coarse to fine, a pixel of T takes the chunk of the nearest seed if the guides fit there; the pixels that no chunk
-fits take their own best match. Seeds lie in S, so that strokes stick to a face that moves. Best matches are tabulated once for
-each S (FaceBlit).
+fits take their own best match. Seeds lie in S, so that strokes stick to a face that moves. Best matches are tabulated
+once for each S (FaceBlit).
 
-`blit` and `vote` are the reference, in the functions that NumPy and PyTorch have in common: `xp` is NumPy, or `Torch` for a
-device. `kernels` has the same in Numba, for the CPU.
+`blit` and `vote` are the reference, in the functions that NumPy and PyTorch have in common: `xp` is NumPy, or `Torch`
+for a device. `kernels` has the same in Numba, for the CPU.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ BIN = 256 // BINS
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the guides' errors, for each label: background, hair, clothes, skin, features, a mouth's inside; and how large their sum may be in a chunk."""
+    """Of the guides' errors, for each label: background, hair, clothes, skin, features, a mouth's inside; and how
+    large their sum may be in a chunk."""
 
     position: tuple[float, ...] = (0.15, 0.06, 0.06, 3.0, 3.0, 3.0)  # per pixel in L1, where trust is full
     far: tuple[float, ...] = (0.15, 0.06, 0.06, 0.3, 3.0, 3.0)  # the same where there is none
@@ -36,6 +37,9 @@ class Weights:
     threshold: float = 60.0
     # What fits to no chunk is taken from the best one up to so many times the threshold: textures stay whole.
     slack: tuple[float, ...] = (3.0, 3.0, 3.0, 1.0, 1.0, 1.0)
+
+
+USUAL = Weights()
 
 
 def nearest_seeds(places: Any, seeds: Any, level: Sequence[int], xp: Any = np) -> Any:
@@ -84,8 +88,8 @@ def _real(x: Any) -> Any:
 
 
 def matches(places: Any, labels: Any, appearance: Any, table: Any, xp: Any = np) -> Any:
-    """Best match (x, y) in S of pixels with these guides, from the table `[rows, columns, 6, BINS, 2]`: the match of the
-    middle of their square, and as far from it as they are."""
+    """Best match (x, y) in S of pixels with these guides, from the table `[rows, columns, 6, BINS, 2]`: the match of
+    the middle of their square, and as far from it as they are."""
     rows, columns = table.shape[:2]
     row = xp.clip(xp.floor(places[..., 1] / CELL), 0, rows - 1)
     column = xp.clip(xp.floor(places[..., 0] / CELL), 0, columns - 1)

@@ -1,5 +1,5 @@
-"""Frames of one person, painted as an exemplar: guides → chunks → finish. What it keeps from frame to frame is the order of
-strokes."""
+"""Frames of one person, painted as an exemplar: guides → chunks → finish. What it keeps from frame to frame is the
+order of strokes."""
 
 import cv2
 import numpy as np
@@ -10,9 +10,10 @@ from model.faces.landmarks import face_size
 from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
-from model.styles.example.guides import BACKGROUND, GRID, guides_of, levels_between, positions, with_levels
+from model.styles.example.guides import GRID, guides_of, levels_between, positions, with_levels
+from model.styles.example.labels import BACKGROUND
 from model.styles.example.seeds import Seeds
-from model.styles.example.styleblit import Weights
+from model.styles.example.styleblit import USUAL, Weights
 from model.styles.painted import mixed
 
 FITTING = 0.8, 1.25  # eye distance of a face by that of the exemplar, for which this one is taken as it is
@@ -24,8 +25,8 @@ class Transfer:
     weights: of the guides. State is of one person."""
 
     def __init__(
-        self, exemplar: Exemplar, device: torch.device, strokes: float = 1.0, boil: float = 0.0, keep_tone: bool = False,
-        weights: Weights = Weights(),
+        self, exemplar: Exemplar, device: torch.device, strokes: float = 1.0, boil: float = 0.0,
+        keep_tone: bool = False, weights: Weights = USUAL,
     ):  # fmt: skip
         self._whole, self._device, self._strokes = exemplar, device, strokes
         self._boil, self._keep_tone, self._weights = boil, keep_tone, weights
@@ -37,8 +38,8 @@ class Transfer:
         self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0,
         background: np.ndarray | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `guides.parts_of`; background: the affine
-        matrix `[2, 3]` to pixels of the exemplar behind the person, where it is known."""
+        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `labels.parts_of`; background: the
+        affine matrix `[2, 3]` to pixels of the exemplar behind the person, where it is known."""
         self._fit(face_size(landmarks))
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)

@@ -24,7 +24,7 @@ EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
 RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
-FAR = 0.025  # eye distances from which on they do so faster
+FAR = 0.012  # eye distances that are far: what is nearer is left alone, and what is farther returns faster
 TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
 SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
@@ -184,7 +184,7 @@ class Carrier:
         moved = warp(self._places, around + matte[..., None] * (frame.flow - around))
         lacking = cv2.resize(blurred(_coarse(matched - moved), sigma / COARSE), frame.size[::-1])
         far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
-        self._places = moved + np.minimum(step * (1 + far * far), 1) * lacking
+        self._places = moved + np.minimum(step * far * far, 1) * lacking
         free = matte < 0.1
         self._matrix = self._camera(frame, self._moved(frame, free), min(step, 1.0))
 

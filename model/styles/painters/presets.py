@@ -20,7 +20,7 @@ class PaintersPreset(Preset):
     """The painters that come with the project."""
 
     name, variant, colour_transfer = "painters", "painter", True
-    licence = "Apache License 2.0"
+    licence = "Apache License 2.0 (the matte that cuts people out: CC BY-NC-SA 4.0)"
 
     @property
     def style_names(self) -> Sequence[str]:

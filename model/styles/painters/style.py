@@ -11,7 +11,7 @@ from model.common.devices import pick_device
 from model.faces.landmarks import face_size
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Degree, Style, constant_or_curve
-from model.styles.example.guides import parts_of
+from model.styles.example.labels import parts_of
 from model.styles.example.seeds import DRAWINGS
 from model.styles.example.style import full_unless
 from model.styles.names import resolve_style

@@ -47,8 +47,8 @@ class Subject:
 
     @cached_property
     def fineness(self) -> np.ndarray:
-        """How fine the work is to be, float32 `[H, W]`: 1 at eyes and mouth, about 0.6 at brows and nose, 0.35 in the rest
-        of the face, less on hair and clothes, 0 in the background."""
+        """How fine the work is to be, float32 `[H, W]`: 1 at eyes and mouth, about 0.6 at brows and nose, 0.35 in the
+        rest of the face, less on hair and clothes, 0 in the background."""
         fine = np.maximum(0.35 * self.face, 0.2 * self.matte)
         if self.landmarks is not None:
             around = FINE_AROUND * self.eye_distance

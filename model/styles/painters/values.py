@@ -30,8 +30,8 @@ def between(least: float, most: float) -> Any:
 
 
 def load_painter(name_or_path: str | Path) -> Painter:
-    """A shipped painter by its name, or one of your own by the path of its .toml file, whose `painter` names the shipped
-    one that it changes. Raises InputError that names the file and the key at fault."""
+    """A shipped painter by its name, or one of your own by the path of its .toml file, whose `painter` names the
+    shipped one that it changes. Raises InputError that names the file and the key at fault."""
     path = Path(name_or_path)
     if str(name_or_path) in painter_names():
         path = SHIPPED / f"{name_or_path}.toml"

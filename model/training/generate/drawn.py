@@ -27,6 +27,8 @@ from model.training.generate.options import DrawnData
 from model.training.generate.write import fill_folder
 
 PARTIAL_DEGREES = (0.1, 0.9)  # range of the degree in between: closer to 0 or 1 it would tell nothing new
+
+
 @dataclass(frozen=True)
 class Job:
     """One photo in one framing, to be drawn in every style: as many pairs."""
