@@ -28,7 +28,7 @@ MOST_PAINTED, PAUSE, FADE = 6, 0.5, 0.4  # paintings that are kept; seconds unti
 CALM = 0.7  # eye distances a second up to which a frame is good to paint
 AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
 UNLIKE = 0.08  # part of a person that may look otherwise than where they were painted
-TREMOR, TREMBLES = 0.012, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
+TREMOR, TREMBLES = 0.02, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
 
 
 class PainterStyle(Style):
