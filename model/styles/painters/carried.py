@@ -161,10 +161,10 @@ class Carrier:
             cv2.remap(mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for mask in (own.cover, own.matte)
         )
-        height, width = own.matte.shape
         x, y = cv2.split(places)
-        is_beyond = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
-        cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))  # only who was cut off by the edge goes on
+        # A person goes on below the painting; beyond its other edges, only who was cut off there does.
+        is_beyond = (x < 0) | (y < 0) | (x > own.matte.shape[1] - 1)
+        cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))
         person, back = (
             cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
             for picture, where in ((own.picture, places), (own.behind, behind))
