@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState, GradientState
 from model.common import cli
 from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
+from tests.browser import browser, server, temporary, visit  # noqa: F401 - fixtures
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE, write_drawn_pairs
 
 

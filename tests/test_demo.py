@@ -173,21 +173,23 @@ def test_entries_on_disk_come_first(studio, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/vtoonify_t.pt").write_bytes(b"words")
     entries = list_entries(tmp_path)
-    assert [entry.key for entry in entries if entry.on_disk] == ["mine"]
+    painters = ["comic", "oil", "charcoal", "engraving", "watercolour"]
+    assert [entry.key for entry in entries if entry.on_disk] == [*painters, "mine"]
     assert [entry.on_disk for entry in entries] == sorted((entry.on_disk for entry in entries), reverse=True)
     assert len({entry.key for entry in entries}) == len(entries) > 12
     gallery = Gallery(entries, studio.stylizer, tmp_path)
     assert ["⤓" in caption for _, caption in gallery.pictures()] == [not entry.on_disk for entry in entries]
     with pytest.raises(InputError, match="no style 'crayon'"):
         gallery.entry("crayon")
-    styles = ["film", "ink", "painterly", "watercolour"]
-    assert [entry.key for entry in list_entries()[:8]] == styles + [f"starter-pd-{style}" for style in styles]
-    assert [entry.title for entry in list_entries()[3:5]] == ["Watercolour", "PD film"]
+    shipped = [entry for entry in list_entries() if entry.preset.name.startswith("starter")]
+    keys = ["film", "ink", "painterly", "starter-watercolour", "starter-pd-film", "starter-pd-ink"]
+    assert [entry.key for entry in shipped[:6]] == keys and shipped[4].title == "PD film"
+    assert [entry.key for entry in entries if entry.preset.name in ("painters", "comic")] == [*painters, "comic-d"]
 
 
 def test_pictures_are_drawn_once_and_anew_for_another_model(studio, tmp_path):
     model = own_model(tmp_path)
-    (entry,) = list_entries(tmp_path)[:1]
+    (entry,) = (one for one in list_entries(tmp_path) if one.key == "mine")
 
     def picture(draw: bool = False) -> np.ndarray:
         gallery = Gallery([entry], studio.stylizer, tmp_path)
@@ -216,6 +218,8 @@ def test_who_leaves_leaves_nothing(tmp_path):
     assert second.is_dir() and not first.exists() and one.fresh("picture") and second.is_dir()
     visits.end("one")
     assert one.stop.is_set() and not one.folder.exists() and other.folder.exists()
+    with pytest.raises(Stopped):
+        one.fresh("picture")
     assert visits.known("one") is None and visits.known("other") is other
     other.last_seen -= IDLE + 1
     visits.of("third")

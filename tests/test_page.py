@@ -1,12 +1,3 @@
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -15,101 +6,12 @@ import pytest
 
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
+from tests.browser import changed, message, needs_chromium, picture, wait_until
 from tests.clips import make_clip, sound_of, write_photo
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
+pytestmark = needs_chromium
 
-ROOT = Path(__file__).resolve().parent.parent
-WAIT_SECONDS = 120  # machines that are busy with other things are slow
 DEGREE, UPLOAD = "#degree input[type=range]", "#upload input[type=file]"
-
-
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory):  # where the server makes its temporary files
-    return tmp_path_factory.mktemp("server")
-
-
-@pytest.fixture(scope="module")
-def server(temporary):  # the address of the running demo
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = temporary / "log"
-    command = [sys.executable, "app.py", "--server_port", str(port), "--max_seconds", "3", "--device", "cpu"]
-    environment = os.environ | {"TMPDIR": str(temporary), "HF_HUB_OFFLINE": "1"}
-    with log.open("w") as out:
-        program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
-    wait_until(lambda: "Running on" in log.read_text() or program.poll() is not None)
-    assert "Running on" in log.read_text(), log.read_text()
-    yield f"http://127.0.0.1:{port}/"
-    program.send_signal(signal.SIGTERM)
-    program.wait(60)
-    assert "Traceback" not in log.read_text(), log.read_text()
-    assert not list(temporary.glob("vtoonify-*")), "its temporary files go with the server"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def visit(server, browser):
-    """A function that opens the page as a new visitor, at a width in pixels."""
-    contexts, complaints = [], []
-
-    def open_page(width: int = 1280):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(WAIT_SECONDS * 1000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server)
-        page.wait_for_selector("#result img")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
-def wait_until(condition, pause=lambda milliseconds: time.sleep(milliseconds / 1000)) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition() and time.monotonic() < deadline:
-        pause(100)
-
-
-def address(page, place: str = "#result", number: int = -1) -> str:
-    return page.locator(f"{place} img").nth(number).get_attribute("src")
-
-
-def picture(page, number: int = -1) -> np.ndarray:
-    body = page.request.get(address(page, number=number)).body()
-    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR).astype(int)
-
-
-@contextmanager
-def changed(page, place: str = "#result"):
-    """What the block does shows another picture at a place; wait for it, and until no third one follows."""
-    before = last = address(page, place)
-    yield
-    wait_until(lambda: address(page, place) != before, page.wait_for_timeout)
-    while (now := address(page, place)) != last:
-        last = now
-        page.wait_for_timeout(1500)
-    assert last != before, f"{place} did not change"
-
-
-def message(page, words: str) -> str:
-    told = page.locator("#message .told").filter(has_text=re.compile(words))
-    told.wait_for()
-    return told.inner_text()
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +31,8 @@ def test_opens_with_the_sample_and_can_be_read_aloud_and_on_a_phone(visit):
 
 def test_style_degree_and_crop_change_the_picture(visit):
     page = visit()
+    with changed(page):
+        page.get_by_role("button", name="Film", exact=True).click()
     film = picture(page)
     with changed(page):
         page.get_by_role("button", name="Ink", exact=True).click()
@@ -141,7 +45,7 @@ def test_style_degree_and_crop_change_the_picture(visit):
     assert faint.shape == ink.shape, "the picture is in full again when the slider rests"
     assert np.abs(photo - faint).mean() < 0.6 * np.abs(photo - ink).mean()
     with changed(page):
-        page.get_by_role("button", name="Watercolour", exact=True).click()
+        page.get_by_role("button", name="Painterly", exact=True).click()
     assert page.locator("#degree input[type=number]").input_value() == "0"
 
     with changed(page), changed(page, "#frame"):
@@ -154,7 +58,7 @@ def test_a_style_that_cannot_be_fetched_leaves_the_old_one(visit):
     page = visit()
     page.get_by_role("button", name="⤓ pixar", exact=True).click()
     assert "HF_HUB_OFFLINE" in message(page, "could not be fetched")
-    assert page.get_by_role("button", name="Film", exact=True).get_attribute("class").count("selected")
+    assert page.get_by_role("button", name="Comic", exact=True).get_attribute("class").count("selected")
     with changed(page):
         page.locator(DEGREE).press("Home")
 
@@ -196,7 +100,7 @@ def test_videos_of_visitors_at_once_are_rendered_each_for_its_own(visit, tmp_pat
         assert len(frames) == 8 and min(frames[0].shape[:2]) > 300 and frames[0].std() > 20
         assert len(sound_of(result)) > 0.9 * 44100
         assert page.locator("#film video").evaluate("one => one.videoWidth") == frames[0].shape[1], "the page plays it"
-    assert levels[1] > levels[0] + 60, "nobody got the other's"
+    assert levels[1] > levels[0] + 40, "nobody got the other's"
     folders = {path.parents[1] for path in temporary.glob("vtoonify-*/visits/*/video-*/*.mp4")}
     assert len(folders) == 2
     for page in pages:
@@ -238,7 +142,7 @@ def test_programs_can_use_it(server, tmp_path, portrait):
 
     client = Client(server, verbose=False, download_files=str(tmp_path))
     styles = client.predict(api_name="/styles")
-    assert [one["style"] for one in styles[:4]] == ["film", "ink", "painterly", "watercolour"]
+    assert [one["style"] for one in styles[:4]] == ["comic", "oil", "charcoal", "engraving"]
     photo = handle_file(str(write_photo(tmp_path / "me.png", portrait)))
     result = client.predict(photo, style="ink", degree=0.5, compare=True, full_frame=1, api_name="/stylize")
     assert Path(result).name == "me_vtoonify.jpg"

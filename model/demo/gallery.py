@@ -45,7 +45,8 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
             title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
             entries.append(Entry(key, title, preset, style, on_disk))
         if not preset.style_names and isinstance(preset, VToonifyPreset):
-            entries.append(Entry(preset.name, preset.name, preset, None, on_disk))
+            key = f"{preset.name}-{preset.variant.lower()}" if preset_with(preset.name) else preset.name
+            entries.append(Entry(key, preset.name, preset, None, on_disk))
     known = {(folder / file).resolve() for preset in PRESETS for file in preset.files}
     for path in sorted(folder.glob("*/vtoonify*.pt")):
         if path.resolve() not in known:  # the user has trained it

@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 
 from model.common.errors import InputError
-from model.demo.page import FIELDS, OPTIONS, PADDINGS, Page, Updates, failure, told
+from model.demo.own_picture import EDITOR, EDITOR_CSS, EDITOR_JS
+from model.demo.page import FIELDS, LARGEST_PADDING, OPTIONS, PADDINGS, Page, Updates, failure, told
 
-LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
 SWEEPS = 600, 3600  # seconds between sweeps of the files that the server sent or received, and how long they stay
 
 Parts = dict[str, gr.blocks.Block]  # by name, as in the handlers' answers and in the page's HTML
@@ -83,10 +83,13 @@ def _style_and_content(page: Page) -> None:
     gr.Markdown("## 1 · Style")
     first = page.gallery.entries[0]
     gr.State(first.key).elem_id = "style"
-    gr.Gallery(
-        page.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4, height=300,
-        object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[], elem_id="gallery",
-    )  # fmt: skip
+    with gr.Tab("Gallery"):
+        gr.Gallery(
+            page.pictures(), label="Styles, each on the sample portrait", show_label=False, columns=4, height=300,
+            object_fit="cover", allow_preview=False, interactive=False, selected_index=0, buttons=[], elem_id="gallery",
+        )  # fmt: skip
+    with gr.Tab("Your own picture"):
+        _own_picture()
     gr.Dropdown(label="Exemplar", choices=[], visible=False, elem_id="exemplar")
     gr.Markdown(f"**{first.title}** · licence: {first.preset.licence}", elem_id="about")
     gr.Markdown("## 2 · Photo or video, and crop")
@@ -109,6 +112,15 @@ def _style_and_content(page: Page) -> None:
     with gr.Row():
         for name, usual in PADDINGS.items():
             gr.Slider(value=usual, label=name.removeprefix("padding_").capitalize(), elem_id=name, **slider)
+
+
+def _own_picture() -> None:
+    gr.File(label="A painted face", type="filepath", height=120, elem_id="own_upload")
+    with gr.Column(visible=False, elem_id="own_part"):
+        gr.HTML(html_template=EDITOR, css_template=EDITOR_CSS, js_on_load=EDITOR_JS, elem_id="points")
+        with gr.Row():
+            gr.Button("Use it as the style", size="sm", elem_id="use_own")
+            gr.DownloadButton("Download the points", size="sm", elem_id="points_file")
 
 
 def _results() -> None:
@@ -160,6 +172,10 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
     for name, event in (("upload", "upload"), ("snapshot", "input"), ("recording", "stop_recording")):
         show(getattr(parts[name], event)(**call(page.take, inputs={"upload": parts[name]})).success)
     show(parts["gallery"].select(**call(page.choose, inputs={"style": parts["style"]}, click=True)).success)
+    show(parts["own_upload"].upload(**call(page.bring_picture, inputs={"own_upload": parts["own_upload"]})).success)
+    placing = {name: parts[name] for name in ("points", "style", *PADDINGS)}
+    for event in (parts["points"].input, parts["use_own"].click):
+        show(event(**call(page.place, inputs=placing)).success)
     show(parts["frame"].select(**call(page.pick, inputs={}, click=True)).success)
     show(parts["face"].input(**call(page.face_chosen, inputs={})).success)
     for name in PADDINGS:
@@ -201,6 +217,8 @@ def _connect_programs(page: Page, at_once: int) -> None:
         inputs: Parts = {
             "content": gr.File(label="Photo or video"),
             "style": gr.Textbox(page.gallery.entries[0].key, label="Style"),
+            "style_image": gr.File(label="A picture as the style"),
+            "landmarks": gr.File(label="The 68 points of its face"),
             "exemplar": gr.Textbox("", label="Exemplar"),
         }
         inputs |= {name: _option(name, elem_id=None) for name in OPTIONS}

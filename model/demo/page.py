@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -29,7 +30,10 @@ from model.demo.gallery import Gallery
 from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
 from model.inference.look import Look
 from model.inference.scene import Person
+from model.inference.stylizer import Stylizer
 from model.media.files import Frame, open_sink
+from model.styles.base import Style
+from model.styles.example.presets import LANDMARKS_SUFFIX
 
 Updates = Iterator[dict[str, Any]]
 
@@ -38,10 +42,13 @@ FIELDS = {field.name: field for field in fields(Look)}
 SAME_NAMES = "color_transfer", "boil", "style_size", "example_area", "keep_tone", "crop", "full_frame", "compare"
 OPTIONS = {"degree": "style_degree"} | {name: name for name in SAME_NAMES}
 PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
+LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
+OWN = ""  # the chosen style's key when it is the visitor's own picture; the gallery has none of that name
 SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
 SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it
 SHOWN_QUALITY, SHOWN_SECONDS = 90, 300  # of the JPEG files for that, and how long they stay
 TELL_EVERY = 0.3  # seconds between two messages about the progress of something
+LEFT_ALONE = "This page was left alone for too long: reload it."
 NO_FILM = {name: gr.update(value=None, visible=False) for name in ("film", "film_file")}
 
 
@@ -95,17 +102,47 @@ class Page:
     def _visit(self, session: str) -> tuple[Visit, Content]:
         visit = self.visits.known(session)
         if visit is None or visit.content is None:
-            raise InputError("This page was left alone for too long: reload it.")
+            raise InputError(LEFT_ALONE)
         return visit, visit.content
 
-    def _person(self, content: Content, style: str, exemplar: str = "", face: int = 0, **options: Any) -> Person:
-        """Who is rendered how, as the controls say. Raises InputError for a style that there is not."""
-        entry = self.gallery.entry(style)
-        padding = [options.pop(name, None) for name in PADDINGS]
-        padding = None if None in padding else list(map(int, padding))  # the style's own
+    def _person(
+        self, content: Content, own: Stylizer | None, style: str, exemplar: str = "", face: int = 0, **options: Any
+    ) -> Person:
+        """Who is rendered how, as the controls say; `own` is the style for `OWN`. Raises InputError for a style that
+        there is not."""
+        if own is not None and style == OWN:
+            stylizer, name = own, None
+        else:
+            entry = self.gallery.entry(style)
+            stylizer, name = self.studio.stylizer(entry.preset.source), entry.style or exemplar or None
+        given = [options.pop(name, None) for name in PADDINGS]
+        padding = [
+            int(usual if room is None else room) for room, usual in zip(given, stylizer.style.padding, strict=True)
+        ]
         wanted = {OPTIONS[name]: value for name, value in options.items()}
-        look = Look(style_id=entry.style or exemplar or None, padding=padding, **wanted)
-        return self.studio.person(content, entry.preset.source, face, look)
+        look = Look(style_id=name, padding=padding, **wanted)
+        return self.studio.person(content, stylizer, face, look)
+
+    def _controls(self, style: Style, is_new: bool, takes_colours: bool, has_choice: bool) -> dict[str, Any]:
+        """Updates of the controls for a style: which it has a use for and, where it `is_new`, what they are at first.
+
+        takes_colours: whether it has the style's colours anyway; has_choice: whether its exemplars are to choose from.
+        """
+        controls = {}
+        for name, option in OPTIONS.items():
+            if needs := FIELDS[option].metadata["needs"]:
+                controls[name] = gr.update(visible=style.uses.issuperset(needs.split()))
+        controls["color_transfer"]["visible"] &= not takes_colours
+        if is_new:
+            if (degree := style.degree()) is not None:
+                controls["degree"]["value"] = degree
+            controls |= {name: gr.update(value=room) for name, room in zip(PADDINGS, rooms(style), strict=True)}
+        exemplars = style.exemplar_names if has_choice else []
+        controls["exemplar"] = gr.update(
+            choices=[(Path(name).stem, name) for name in exemplars],
+            value=style.exemplar_name() if exemplars else None, visible=len(exemplars) > 1,
+        )  # fmt: skip
+        return controls
 
     def take(self, session: str, upload: str | None = None) -> Updates:
         """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
@@ -126,7 +163,7 @@ class Page:
 
     def choose(self, session: str, place: int, style: str) -> Updates:
         """A picture of the gallery was chosen: load its model, fetch it if need be; else `style` stays chosen."""
-        entry, before = self.gallery.entries[place], self.gallery.entry(style)
+        entry, before = self.gallery.entries[place], None if style == OWN else self.gallery.entry(style)
         preset = entry.preset
         try:
             with ThreadPoolExecutor(1, "load") as pool:
@@ -139,28 +176,61 @@ class Page:
             model = loading.result().style
             self.gallery.draw(entry)
         except Exception:
-            yield {"gallery": gr.update(selected_index=self.gallery.entries.index(before))}
+            yield {"gallery": gr.update(selected_index=before and self.gallery.entries.index(before))}
             raise
-        exemplars = model.exemplar_names if entry.style is None and not preset.single_style else []
-        controls = {}
-        for name, option in OPTIONS.items():
-            if needs := FIELDS[option].metadata["needs"]:
-                controls[name] = gr.update(visible=model.uses.issuperset(needs.split()))
-        controls["color_transfer"]["visible"] &= not preset.colour_transfer  # it does so anyway
-        if before.preset != preset:  # styles of one model can be compared as they were chosen
-            if (degree := model.degree()) is not None:
-                controls["degree"]["value"] = degree
-            controls |= {name: gr.update(value=room) for name, room in zip(PADDINGS, model.padding, strict=True)}
-        yield controls | {
+        is_new = before is None or before.preset != preset  # styles of one model can be compared as they were chosen
+        has_choice = entry.style is None and not preset.single_style
+        yield self._controls(model, is_new, preset.colour_transfer, has_choice) | {
             "message": "",
             "style": entry.key,
             "gallery": gr.update(value=self.pictures(), selected_index=place),
-            "exemplar": gr.update(
-                choices=[(Path(name).stem, name) for name in exemplars],
-                value=model.exemplar_name() if exemplars else None, visible=len(exemplars) > 1,
-            ),
             "about": f"**{entry.title}** · licence: {preset.licence}",
-        }  # fmt: skip
+        }
+
+    def bring_picture(self, session: str, own_upload: str | None = None) -> Updates:
+        """A picture was uploaded that is to be the style: show the points of its face. It is the style as soon as these
+        are found, or were placed."""
+        visit = self.visits.of(session)
+        yield {"message": told("Looking for the face in the picture …"), "own_upload": None}
+        if not own_upload:
+            raise InputError("There is no picture: drop one.")
+        path = visit.fresh("style") / Path(own_upload).name
+        picture, chosen = self.studio.bring_picture(Path(shutil.copy(own_upload, path))), {}
+        if picture.is_found:
+            visit.picture_style = self.studio.picture_style(picture.path)
+            chosen = self._chosen_picture(visit.picture_style.style, is_new=True)
+        visit.picture = picture
+        yield chosen | {
+            "message": told(picture.advice) if picture.advice else "",
+            "points": picture.editor,
+            "own_part": gr.update(visible=True),
+            "points_file": gr.update(value=str(picture.points_file)),
+        }
+
+    def place(self, session: str, points: str, style: str, **padding: float) -> Updates:
+        """The points of the visitor's own picture were moved, or it was chosen: it is the style now."""
+        visit = self.visits.known(session)
+        if visit is None or visit.picture is None:
+            raise InputError(LEFT_ALONE)
+        before, shown = visit.picture, [padding[name] for name in PADDINGS]
+        is_as_it_was = visit.picture_style is not None and shown == rooms(visit.picture_style.style)
+        picture = before.edited(points)
+        stylizer = self.studio.picture_style(picture.path)
+        if visit.picture is before:  # else another one was brought meanwhile
+            visit.picture, visit.picture_style = picture, stylizer
+            chosen = self._chosen_picture(stylizer.style, is_new=style != OWN)
+            if is_as_it_was:  # nobody has set another crop: it shows what the picture shows
+                room_now = zip(PADDINGS, rooms(stylizer.style), strict=True)
+                chosen |= {name: gr.update(value=room) for name, room in room_now}
+            yield chosen | {"message": "", "points_file": gr.update(value=str(picture.points_file))}
+
+    def _chosen_picture(self, style: Style, is_new: bool) -> dict[str, Any]:
+        """Updates that tell that a visitor's picture is the style now."""
+        return self._controls(style, is_new, takes_colours=True, has_choice=False) | {
+            "style": OWN,
+            "gallery": gr.update(selected_index=None),
+            "about": f"**{style.name}** · licence: {style.licence}",
+        }
 
     def pick(self, session: str, place: tuple[int, int]) -> Updates:
         """The frame was clicked at this pixel."""
@@ -172,14 +242,14 @@ class Page:
 
     def frame(self, session: str, **controls: Any) -> Updates:
         """The frame with the faces and the crop. It clears no message: a newer upload may have failed by now."""
-        _, content = self._visit(session)
-        crop = self._person(content, **controls).portrait.crop
+        visit, content = self._visit(session)
+        crop = self._person(content, visit.picture_style, **controls).portrait.crop
         yield {"frame": self.shown(content.crop_view(controls["face"], crop))}
 
     def draft(self, session: str, **controls: Any) -> Updates:
         """While a slider is dragged: quickly, with a quarter of the pixels."""
         visit, content = self._visit(session)
-        visit.newest, person = controls, self._person(content, **controls)
+        visit.newest, person = controls, self._person(content, visit.picture_style, **controls)
         drafts = () if person.look.full_frame else self.studio.draft(content, person)
         result = {"result": tuple(self.shown(Image.fromarray(rgb)) for rgb in drafts)} if drafts else {}
         yield {"message": ""} | result
@@ -194,7 +264,8 @@ class Page:
         """The picture before and after, in full, and as a file."""
         visit, content = self._visit(session)
         visit.newest = controls
-        before, after = self.studio.picture(content, self._person(content, **controls))
+        person = self._person(content, visit.picture_style, **controls)
+        before, after = self.studio.picture(content, person)
         path = visit.fresh("picture") / f"{content.source.name}_vtoonify.jpg"
         with open_sink(path, content.source) as sink:
             sink.write(Frame(after))
@@ -213,7 +284,8 @@ class Page:
         yield NO_FILM | buttons | {"message": told("Waiting for the first frame …")}
         begun, told_at, total = time.monotonic(), 0.0, content.source.expected_frames
         try:
-            for done in self.studio.video(content, self._person(content, **controls), path, stop.is_set):
+            person = self._person(content, visit.picture_style, **controls)
+            for done in self.studio.video(content, person, path, stop.is_set):
                 self.visits.known(session)
                 if (now := time.monotonic()) - told_at > TELL_EVERY:
                     told_at = now
@@ -243,23 +315,48 @@ class Page:
         ]  # fmt: skip
 
     def stylize(
-        self, request: gr.Request, content: str | None = None, degree: float | None = None, **controls: Any
-    ) -> str:
+        self, request: gr.Request, content: str | None = None, degree: float | None = None,
+        style_image: str | None = None, landmarks: str | None = None, padding_left: float | None = None,
+        padding_right: float | None = None, padding_top: float | None = None, padding_bottom: float | None = None,
+        **controls: Any,
+    ) -> str:  # fmt: skip
         """Stylise a photo (to .jpg) or a video (to .mp4, with its sound).
 
-        content: the file. style: one of /styles. exemplar: for models of many exemplars, the name of one. degree: 0
-        (nearly the photo) to 1; nothing: the style's own. padding: room around the eyes at 64 pixels between them. The
-        others are options of style_transfer.py. Of several faces the most prominent is stylised.
+        content: the file. style: one of /styles. style_image: instead of it, the file of a picture of a face, as which
+        the result is painted; landmarks: the file of that face's 68 points, which are found without it. exemplar: for
+        models of many exemplars, the name of one. degree: 0 (nearly the photo) to 1; nothing: the style's own. padding:
+        room around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces
+        the most prominent is stylised.
         """
         try:
             if not content:
                 raise InputError("There is no content: give the file of a photo or video.")
+            if landmarks and not style_image:
+                raise InputError("There are landmarks, but no style_image: give the picture that they are of.")
+            own = self._picture_style(style_image, landmarks) if style_image else None
+            if own:
+                controls["style"] = OWN
+            padding = zip(PADDINGS, (padding_left, padding_right, padding_top, padding_bottom), strict=True)
             brought, visit = self.studio.bring(content), self.visits.of(request.session_hash)
             suffix = ".mp4" if brought.source.is_video else ".jpg"
             path = visit.fresh("api") / f"{brought.source.name}_vtoonify{suffix}"
-            person = self._person(brought, degree=degree, **controls)
+            person = self._person(brought, own, degree=degree, **controls, **dict(padding))
             for _ in self.studio.video(brought, person, path, visit.stop.is_set):
                 self.visits.known(request.session_hash)
         except Exception as error:
             raise gr.Error(failure(error), print_exception=False) from error
         return str(path)
+
+    def _picture_style(self, picture: str, landmarks: str | None) -> Stylizer:
+        """The style that a program's picture is, with the points of its face if they are known. Raises InputError."""
+        with TemporaryDirectory() as folder:  # a style keeps what it needs of its files
+            path = Path(shutil.copy(picture, folder))
+            if landmarks:
+                shutil.copy(landmarks, path.with_name(path.stem + LANDMARKS_SUFFIX))
+            self.studio.read_picture(path)
+            return self.studio.picture_style(path)
+
+
+def rooms(style: Style) -> list[int]:
+    """The room around the eyes that a style wants, as far as the sliders go."""
+    return [min(room, LARGEST_PADDING) for room in style.padding]

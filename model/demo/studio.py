@@ -4,15 +4,18 @@ It knows nothing of web pages. All visitors share one copy of each network; what
 """
 
 import math
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -20,6 +23,7 @@ from PIL import Image, ImageDraw
 
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
+from model.demo.own_picture import OwnPicture
 from model.faces.crop import FaceCrop, StyleWindow
 from model.faces.detect import find_people
 from model.inference.clip import stylised
@@ -29,6 +33,8 @@ from model.inference.stylizer import Portrait, Stylizer
 from model.media.files import Frame, FrameSource, PhotoSource, open_frames, open_sink
 from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
+from model.styles.example.exemplar import read_picture
+from model.styles.example.presets import PicturePreset
 
 IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
 KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
@@ -53,7 +59,8 @@ class Content:
     name: str  # as the visitor knows it
     shown: Frame  # the first frame with a face
     faces: list[np.ndarray]  # landmarks [68, 2] in pixels of `shown`, the most prominent face first
-    codes: dict[tuple[str, int], Any] = field(default_factory=dict)  # from `Style.encode`, by preset and number
+    # What `Style.encode` told of them, by number; a style that is kept no longer takes it along.
+    codes: WeakKeyDictionary[Stylizer, dict[int, Any]] = field(default_factory=WeakKeyDictionary)
 
     @property
     def view_scale(self) -> float:  # size of `crop_view` relative to the frame
@@ -87,7 +94,7 @@ class Studio:
     """The networks that all visitors share; `device` and `precision` as in `Stylizer.from_preset`."""
 
     def __init__(self, device: str = "auto", precision: str = "auto", max_seconds: float = math.inf):
-        self.max_seconds = max_seconds
+        self.max_seconds, self._device = max_seconds, device
         self._load = lru_cache(KEPT_MODELS)(partial(Stylizer.from_preset, device=device, precision=precision))
         self._loading: dict[str, threading.Lock] = {}
 
@@ -96,33 +103,54 @@ class Studio:
         with self._loading.setdefault(preset, threading.Lock()):  # one loads, the others wait
             return self._load(preset)
 
+    def read_picture(self, path: Path) -> np.ndarray:
+        """A visitor's picture for the style, RGB uint8 `[H, W, 3]`; InputError, in words for them, if unfit."""
+        with in_their_words(path):
+            rgb = read_picture(path)
+            _check_pixels(short_name(path), rgb.shape[:2], "photo")
+            return rgb
+
+    def picture_style(self, path: Path) -> Stylizer:
+        """A visitor's picture as the style, with the points beside it. It is theirs alone: kept by nobody else. Raises
+        InputError, in words for them, if unfit."""
+        with in_their_words(path):
+            return Stylizer(PicturePreset(path).load(self._device))
+
+    def bring_picture(self, path: Path) -> OwnPicture:
+        """As `read_picture`, with points where its face is."""
+        with in_their_words(path):
+            return OwnPicture.find(path, self.read_picture(path))
+
     def bring(self, path: str | Path | None = None) -> Content:
         """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
         if path is None:
             source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
             return Content(source, "the sample portrait", *find_people(source))
         path = Path(path)
-        name = path.name[-NAMES_SHOWN:]
-        try:
+        name = short_name(path)
+        with in_their_words(path):
             source = open_frames(path)
             _check_pixels(name, source.size, "video" if source.is_video else "photo")
             if source.is_video and source.expected_frames and source.rate:
                 self._check_length(name, float(source.expected_frames / source.rate))
             return Content(source, name, *find_people(source))
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from error  # its folder is no business of theirs
 
     def _check_length(self, name: str, seconds: float) -> None:
         if seconds > (most := self.max_seconds) + LENGTH_TOLERANCE:
             raise InputError(f"{name} lasts {seconds:.0f} seconds; this page takes up to {most:g}: cut out a part.")
 
-    def person(self, content: Content, preset: str, face: int, look: Look) -> Person:
-        """Number `face` of the shown frame, encoded once for a preset. InputError if nothing is left of the crop."""
-        stylizer, frame, landmarks = self.stylizer(preset), content.shown, content.faces[face]
+    def person(self, content: Content, style: str | Stylizer, face: int, look: Look) -> Person:
+        """Number `face` of the shown frame, encoded once for a style: a preset's name, or one that is loaded.
+
+        Raises InputError if nothing is left of the crop.
+        """
+        stylizer = self.stylizer(style) if isinstance(style, str) else style
+        frame, landmarks = content.shown, content.faces[face]
         crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], look.padding)
-        if (preset, face) not in content.codes:
-            content.codes[preset, face] = stylizer.style.encode(frame.rgb, landmarks)
-        return Person(stylizer, Portrait(crop, content.codes[preset, face], landmarks, frame.time), look)
+        codes = content.codes.setdefault(stylizer, {})
+        if face not in codes:
+            codes[face] = stylizer.style.encode(frame.rgb, landmarks)
+        return Person(stylizer, Portrait(crop, codes[face], landmarks, frame.time), look)
 
     def picture(self, content: Content, person: Person) -> tuple[np.ndarray, np.ndarray]:
         """The shown frame before and after, RGB uint8 of one size. Raises InputError as `stylised` does."""
@@ -169,6 +197,21 @@ def reduced(rgb: np.ndarray, side: int) -> Image.Image:
     return picture
 
 
+def short_name(path: Path) -> str:
+    """A file's name, as messages show it."""
+    return path.name[-NAMES_SHOWN:]
+
+
+@contextmanager
+def in_their_words(path: Path) -> Iterator[None]:
+    """InputErrors about a visitor's file name it as they know it: its folder is no business of theirs."""
+    try:
+        yield
+    except InputError as error:
+        words = str(error).replace(str(path), short_name(path)).replace(f"{path.parent}{os.sep}", "")
+        raise InputError(words) from error
+
+
 def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
     height, width = map(int, size)
     if height * width > MAX_PIXELS[kind]:
@@ -182,17 +225,26 @@ class Visit:
 
     folder: Path  # its name can't be guessed
     content: Content | None = None
+    picture: OwnPicture | None = None  # of their own, for the style
+    picture_style: Stylizer | None = None  # that style, once the points were at the face
     newest: dict[str, Any] | None = None  # the controls of what was asked for last; what is older may be given up
     stop: threading.Event = field(default_factory=threading.Event)  # set to end the video that is being rendered
     last_seen: float = field(default_factory=time.monotonic)
 
     def fresh(self, kind: str) -> Path:
-        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown."""
+        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown.
+
+        Raises Stopped after the visitor's end.
+        """
+        shown = [*(self.content.source.path.parents if self.content else ()), self.picture and self.picture.path.parent]
         for old in self.folder.glob(f"{kind}-*"):
-            if self.content is None or old not in self.content.source.path.parents:
+            if old not in shown:
                 shutil.rmtree(old, ignore_errors=True)
         folder = self.folder / f"{kind}-{token_urlsafe(8)}"
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except FileNotFoundError as error:  # all of it is gone
+            raise Stopped("This page was left.") from error
         return folder
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from model.faces.detect import find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
+from model.faces.detect import face_near, find_all_landmarks, find_landmarks_quickly, landmarks_in, shows_face
 from model.faces.landmarks import eye_midpoint, face_size, tilt
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -19,6 +19,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 CONFIRM_EVERY, DOUBTS = 8, 3  # the detector looks at every eighth frame; so many misses in a row, and the face is lost
 SEARCH_EVERY = 4  # without a face, one frame in so many is searched
 ASTRAY = 0.25  # eye distances by which flow and landmark predictor may disagree; beyond, the face is lost
+FAST = 0.04  # eye distances from frame to frame from which on the detector helps flow
 WHOLE, LEFT_OVER = 0.7, 0.2  # parts of the landmarks in the frame: for the predictor, and for a face to be followed
 ALIKE = 0.6  # correlation of what is left of a face with how it looked
 LOOK_SIDE, LOOK_SIZES = 48, 3.0  # side of the pictures that are compared for that, in pixels and in face sizes
@@ -77,6 +78,8 @@ class FaceTracker:
         carried = self._landmarks + np.median((moved - before)[seen, 0], axis=0)
         if inside.mean() >= WHOLE:
             picture, box, back = _upright(rgb, carried)
+            if np.linalg.norm(carried - self._landmarks, axis=1).mean() > FAST * distance:
+                box = face_near(picture, box) or box  # flow is not exact there, and the predictor believes the box
             found = (landmarks_in(picture, box) @ back[:, :2].T + back[:, 2]).astype(np.float32)
             shift = np.linalg.norm(found - carried, axis=1).mean()
             if shift < ASTRAY * distance and _is_plausible(found, grey.shape, distance):

@@ -68,7 +68,9 @@ def _on_cuda(
 
 def warm_up(exemplar: Exemplar) -> None:
     """Make the exemplar's table, and compile what is not compiled yet; what takes long is told."""
-    told = threading.Timer(SLOW, cli.say, ["the painting engine is compiled once for each machine, which takes half a minute"])
+    told = threading.Timer(
+        SLOW, cli.say, ["the painting engine is compiled once for each machine, which takes half a minute"]
+    )
     told.daemon = True
     told.start()
     try:

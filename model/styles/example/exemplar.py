@@ -205,13 +205,20 @@ def landmarks_for(path: Path, rgb: np.ndarray) -> np.ndarray:
     notes = path.with_name(path.stem + LANDMARKS_SUFFIX)
     if notes.is_file():
         return read_landmarks(notes, rgb.shape[:2])
+    face = only_face(path, rgb)
+    if face is None:
+        by_hand = f"place the 68 points of its face on the page (python app.py), or write them into {notes.name}"
+        raise InputError(f"no face was found in the style picture {path}: {by_hand}")
+    return face
+
+
+def only_face(path: Path, rgb: np.ndarray) -> np.ndarray | None:
+    """Landmarks float32 `[68, 2]` of the face that is surely in a style picture; None if there is none. InputError if
+    there are several."""
     faces = find_all_landmarks(rgb)
-    if len(faces) == 1:
-        return faces[0]
-    if faces:
+    if len(faces) > 1:
         raise InputError(f"{path} shows {len(faces)} faces: cut out the one whose style you want.")
-    by_hand = f"place the 68 points of its face by hand on the page (python app.py), or write them into {notes.name}"
-    raise InputError(f"no face was found in the style picture {path}: {by_hand}")
+    return faces[0] if faces else None
 
 
 def read_landmarks(path: Path, size: tuple[int, int]) -> np.ndarray:
