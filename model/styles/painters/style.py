@@ -24,8 +24,9 @@ from model.styles.painters.values import Painter
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
 RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
 TURNED = 0.08  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
-MOST_PAINTED, PAUSE, FADE = 6, 0.5, 0.4  # paintings that are kept; seconds until the next is used, and it fades in
+MOST_PAINTED, PAUSE, FADE = 6, 0.4, 0.25  # paintings that are kept; seconds until the next is used, and it fades in
 CALM = 0.7  # eye distances a second up to which a frame is good to paint
+NEARER = 0.7  # by that share of the difference another painting must be nearer, where no new one may be made
 AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
 UNLIKE = 0.08  # part of a person that may look otherwise than where they were painted
 TREMOR, TREMBLES = 0.02, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
@@ -121,7 +122,8 @@ class PainterRenderer(PaintedRenderer):
         is_like = away < TURNED and self._used.unlike < UNLIKE
         may_paint &= frame.speed < CALM or away > 2 * TURNED  # moving faces are blurred
         if not is_like and frame.time - self._changed_at > PAUSE:
-            if distances[best] < TURNED and self._kept[best] is not self._used:
+            is_better = distances[best] < (NEARER * away if not may_paint else TURNED)
+            if is_better and self._kept[best] is not self._used:
                 self._use(self._kept[best], frame)
             elif may_paint:
                 self._use(self._new(frame), frame)
