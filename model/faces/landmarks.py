@@ -37,6 +37,18 @@ def face_size(landmarks: np.ndarray) -> float:
     return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
 
 
+def mouth_opening(landmarks: np.ndarray) -> float:
+    """Height by width of the mouth's inside."""
+    height = np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).mean()
+    return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
+
+
+def eye_opening(eye: np.ndarray) -> float:
+    """Height by width of an eye, landmarks `[6, 2]` (the eye aspect ratio)."""
+    heights = np.linalg.norm(eye[1:3] - eye[[5, 4]], axis=1).mean()
+    return float(heights / max(np.linalg.norm(eye[0] - eye[3]), 1))
+
+
 def tilt(landmarks: np.ndarray) -> float:
     """How far a head is turned clockwise from upright, in degrees from -180 to 180."""
     x, y = _across(*_eyes_and_mouth(landmarks))

@@ -37,8 +37,14 @@ class PaintedRenderer(ABC):
         return lambda: pictures
 
     @abstractmethod
-    def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        """A painting of the crop, RGB uint8 of its size. landmarks: steady ones; parts: as `labels.parts_of`."""
+    def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A painting of the crop, RGB uint8 of its size, and the person's mask float32 `[h, w]`, which may be reduced.
+        landmarks: steady ones."""
+
+    def steady_parts(self, crop: Crop, landmarks: np.ndarray) -> np.ndarray:
+        """As `labels.parts_of`, steadied by the frame before."""
+        self._parts = mixed(self._parts, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
+        return self._parts
 
     def _render(self, crop: Crop) -> np.ndarray:
         degree = self._degree_at(crop.time)
@@ -46,13 +52,12 @@ class PaintedRenderer(ABC):
         if found is None or degree == 0:
             return crop.rgb
         self._landmarks = landmarks = found if crop.time is None else self._steady(found, float(crop.time))
-        self._parts = parts = mixed(self._parts, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
-        painted = self.paint(crop, landmarks, parts)
+        painted, person = self.paint(crop, landmarks)
         if degree == 1 and not self._head_alone:
             return painted
         share = np.float32(degree)
         if self._head_alone:
-            share = share * head_mask(parts, landmarks, crop.rgb.shape[:2])[..., None]
+            share = share * head_mask(person, landmarks, crop.rgb.shape[:2])[..., None]
         return (crop.rgb + share * (painted.astype(np.float32) - crop.rgb)).round().astype(np.uint8)
 
 
@@ -63,13 +68,13 @@ def mixed(before: Any, now: Any) -> Any:
     return STEADY * before + (1 - STEADY) * now
 
 
-def head_mask(parts: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def head_mask(person: np.ndarray, landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Soft mask float32 `[h, w]` of the head: the person down to the chin, fading into the frame below."""
     around, chin = face_size(landmarks), landmarks[8]
     down = chin - landmarks[17:27].mean(axis=0)
     down = down / np.linalg.norm(down)
     rows, columns = np.ogrid[: size[0], : size[1]]
     below = (columns - chin[0]) * down[0] + (rows - chin[1]) * down[1]
-    person = cv2.resize(np.ascontiguousarray(parts[..., 0]), size[::-1], interpolation=cv2.INTER_LINEAR)
+    person = cv2.resize(np.ascontiguousarray(person), size[::-1], interpolation=cv2.INTER_LINEAR)
     person = np.clip((person - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
     return person * np.interp(below, [end * around for end in HEAD_ENDS], (1, 0)).astype(np.float32)

@@ -4,10 +4,10 @@ area."""
 import cv2
 import numpy as np
 
-from model.faces.landmarks import face_size
+from model.faces.landmarks import eye_opening, face_size, mouth_opening
 from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
-from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL, mouth_opening
+from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
@@ -21,12 +21,6 @@ TONES = (
 )  # of a person's lit skin by that of light skin, and of the painted skin by the exemplar's
 TONE_STEADY = 0.9  # share of the tone in the frame before
 COLOURFUL = 26.0  # chroma of an exemplar's face, in Lab, from which on its tone is its own
-
-
-def eye_opening(eye: np.ndarray) -> float:
-    """Height by width of an eye, landmarks `[6, 2]` (the eye aspect ratio)."""
-    heights = np.linalg.norm(eye[1:3] - eye[[5, 4]], axis=1).mean()
-    return float(heights / max(np.linalg.norm(eye[0] - eye[3]), 1))
 
 
 def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from model.faces.landmarks import face_size
+from model.faces.landmarks import face_size, mouth_opening
 from model.styles.painters.subject import BROWS, EYES, JAW, MOUTH, NOSE
 
 LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
@@ -106,12 +106,6 @@ def _alike(distance: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(SPECK * face_size(landmarks)) + 1,) * 2)
     clean = cv2.morphologyEx(cv2.medianBlur(likeness, 5), cv2.MORPH_CLOSE, element)
     return cv2.GaussianBlur(clean, (0, 0), 0.8).astype(np.float32) / 255
-
-
-def mouth_opening(landmarks: np.ndarray) -> float:
-    """Height by width of the mouth's inside."""
-    height = np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).mean()
-    return float(height / max(np.linalg.norm(landmarks[60] - landmarks[64]), 1))
 
 
 def _on_shoulders(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

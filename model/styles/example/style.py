@@ -67,5 +67,6 @@ class ExampleRenderer(PaintedRenderer):
         super().__init__(degree_at, head_alone)
         self._transfer = transfer
 
-    def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        return self._transfer(crop.rgb, landmarks, parts, float(crop.time or 0))
+    def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = self.steady_parts(crop, landmarks)
+        return self._transfer(crop.rgb, landmarks, parts, float(crop.time or 0)), parts[..., 0]

@@ -11,9 +11,7 @@ from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
 from model.styles.example.guides import GRID, guides_of, levels_between, positions, with_levels
-from model.styles.example.labels import BACKGROUND
 from model.styles.example.seeds import Seeds
-from model.styles.example.styleblit import USUAL, Weights
 from model.styles.painted import mixed
 
 FITTING = 0.8, 1.25  # eye distance of a face by that of the exemplar, for which this one is taken as it is
@@ -21,37 +19,32 @@ LACKING = 1.5  # pixels of blur of the relief that is compared
 
 
 class Transfer:
-    """Paints frames as `exemplar`, whose strokes were made `strokes` times as large. boil, keep_tone: as the options;
-    weights: of the guides. State is of one person."""
+    """Paints frames as `exemplar`, whose strokes were made `strokes` times as large. boil, keep_tone: as the options.
+    State is of one person."""
 
     def __init__(
         self, exemplar: Exemplar, device: torch.device, strokes: float = 1.0, boil: float = 0.0,
-        keep_tone: bool = False, weights: Weights = USUAL,
+        keep_tone: bool = False,
     ):  # fmt: skip
         self._whole, self._device, self._strokes = exemplar, device, strokes
-        self._boil, self._keep_tone, self._weights = boil, keep_tone, weights
+        self._boil, self._keep_tone = boil, keep_tone
         self._exemplar: Exemplar | None = None
         self._levels: np.ndarray | None = None
         self._gain: float | None = None
 
     def __call__(
-        self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0,
-        background: np.ndarray | None = None,
+        self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0
     ) -> np.ndarray:  # fmt: skip
-        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `labels.parts_of`; background: the
-        affine matrix `[2, 3]` to pixels of the exemplar behind the person, where it is known."""
+        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `labels.parts_of`."""
         self._fit(face_size(landmarks))
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)
         self._levels = mixed(self._levels, levels_between(plain, source))
         guides = with_levels(plain, self._levels)
         places = positions(guides.size, landmarks, self._exemplar.landmarks)
-        if background is not None:
-            rows, columns = np.nonzero(guides.labels == BACKGROUND)
-            places[rows, columns] = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ background.T
         back = positions(source.size, self._exemplar.landmarks, landmarks, 2 * GRID)
         self._seeds.draw(time)
-        painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device, self._weights)
+        painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device)
         there = source.appearance[field[..., 1], field[..., 0]]
         lacking = cv2.GaussianBlur(guides.appearance.astype(np.float32) - there, (0, 0), LACKING)
         self._gain = mixed(self._gain, light_gain(rgb, landmarks))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from model.faces.landmarks import mouth_opening
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
 from model.styles.painters.likeness import (
@@ -30,6 +31,8 @@ WORK = 150.0  # pixels between the eyes at which shapes are planned
 SOFT = 0.012  # eye distances by which their edges are smoothed
 SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
+BROW = 28  # percent of where a brow may be that it covers at least
+OPEN_MOUTH = 0.1  # height by width of the mouth's inside from which on it is open
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
 
@@ -72,6 +75,7 @@ class Painter:
     line_threshold: float = between(0.1, 20)
     skin_threshold: float = between(1, 10)
     shortest_line: float = between(0, 1)
+    teeth: float = between(0, 2)
     outline: float = between(0, 0.3)
     rim: float = between(0, 0.5)
     dot_spacing: float = between(0.02, 0.5)
@@ -97,7 +101,8 @@ class Painter:
         flat = _eyes(self._mouth(flat, plan, subject), subject)
         picture = over(picture, flat, person_here)
 
-        ink = np.maximum(self._shadows(plan, subject), self._lines(plan, subject)) * person_here
+        ink = np.maximum(self._shadows(plan, subject), self._lines(plan, subject))
+        ink = np.maximum(ink, self._pen(subject)) * person_here
         ink = np.maximum(ink * (1 - self._sheen(plan, subject)), self._outline(plan, subject))
         picture = _catch_lights(over(picture, BLACK, ink), subject)
         return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
@@ -191,7 +196,26 @@ class Painter:
         reds = rgb_of(np.float32([[polar(light + up, hue, chroma) for up in (0, 14)]]))[0]
         gloss = lips * crisp(lab[..., 0], float(np.percentile(lab[lips > 0.5, 0], 80)))
         picture = over(over(picture, reds[0], lips), reds[1], gloss)
-        return over(picture, TEETH, inner * crisp(lab[..., 0], 0.62 * float(plan.colour[0])))
+        if mouth_opening(subject.landmarks) < OPEN_MOUTH:
+            return picture
+        picture = over(picture, BLACK, inner)
+        return over(picture, TEETH, inner * crisp(lab[..., 0], self.teeth * float(plan.colour[0])))
+
+    def _pen(self, subject: Subject) -> np.ndarray:
+        """What is drawn whether the photo shows it or not: lids, nostrils, and the line between the lips."""
+        points, size, unit = subject.landmarks, subject.rgb.shape[:2], subject.eye_distance
+        ink = np.zeros(size, np.float32)
+        if points is None:
+            return ink
+        middle = (points[61:64] + points[[67, 66, 65]]) / 2
+        lines = [(points[first : first + 4], 1.0) for first in (36, 42)]  # upper lids
+        lines += [(points[[39, 40, 41, 36]], 0.5), (points[[42, 47, 46, 45]], 0.5)]  # lower ones
+        lines += [(points[31:33], 0.9), (points[34:36], 0.9), (points[32:35], 0.5)]  # the nose from below
+        if mouth_opening(points) < OPEN_MOUTH:
+            lines.append((np.concatenate([points[48:49], middle, points[54:55]]), 0.9))
+        for line, width in lines:
+            ink = np.maximum(ink, flats.stroke(size, line, max(2.2 * width * self.line_width * unit, 1.0)))
+        return ink
 
     def _lines(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Contours, more readily at eyes, mouth, nose and brows, less so in bare skin: wrinkles stay out."""
@@ -207,7 +231,10 @@ class Painter:
     def _shadows(self, plan: Plan, subject: Subject) -> np.ndarray:
         """Solid black where it is darkest, and brows; dark skin keeps its own tones."""
         limit = np.where(plan.skin > 0.5, min(self.black, 0.42 * plan.colour[0]), self.black)
-        limit = np.maximum(limit, self.brows * plan.colour[0] * _brows(plan.work))
+        light = cv2.GaussianBlur(plan.lab[..., 0], (0, 0), 0.02 * plan.unit)
+        for brow in _brows(plan.work):
+            darkest = np.percentile(light[brow > 0], BROW) if brow.any() else 0.0
+            limit = np.maximum(limit, np.maximum(self.brows * plan.colour[0], darkest) * brow)
         return self._cut(plan.soft(limit - plan.lab[..., 0]), 0.0, plan, subject)
 
     def _sheen(self, plan: Plan, subject: Subject) -> np.ndarray:
@@ -233,14 +260,16 @@ class Painter:
         return crisp(enlarged(self.outline * plan.unit * shaded - np.abs(plan.edge), subject.rgb))
 
 
-def _brows(work: Subject) -> np.ndarray:
-    """Mask `[H, W]` of where brows may be."""
-    mask = np.zeros(work.rgb.shape[:2], np.uint8)
-    if work.landmarks is not None:
-        for points in np.split(work.landmarks[BROWS], 2):
-            line = [np.round(points * 16).astype(np.int32)]
-            cv2.polylines(mask, line, False, 1, max(round(0.18 * work.eye_distance), 1), cv2.LINE_8, 4)
-    return mask
+def _brows(work: Subject) -> list[np.ndarray]:
+    """Masks `[H, W]` of where the brows may be."""
+    if work.landmarks is None:
+        return []
+    masks = []
+    for points in np.split(work.landmarks[BROWS], 2):
+        line = [np.round(points * 16).astype(np.int32)]
+        width = max(round(0.18 * work.eye_distance), 1)
+        masks.append(cv2.polylines(np.zeros(work.rgb.shape[:2], np.uint8), line, False, 1, width, cv2.LINE_8, 4))
+    return masks
 
 
 def _eyes(picture: np.ndarray, subject: Subject) -> np.ndarray:

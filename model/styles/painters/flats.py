@@ -5,11 +5,13 @@ Shapes come from smooth values that are enlarged and then cut at a threshold, so
 
 import cv2
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from model.styles.painters.subject import Subject
 
 PALETTE_WEIGHTS = np.float32((0.7, 1, 1))  # of L, a, b: a colour in light and shade is one rather than two near hues
 ROUNDS = 12  # of Lloyd's algorithm, by when palettes hardly change
+SAMPLES = 40  # discs that a stroke of the pen is made of
 LEAST_DOT = 0.01  # part of the area under which a dot is not printed
 
 
@@ -29,6 +31,21 @@ def shape_of(subject: Subject, points: np.ndarray) -> np.ndarray:
     mask = np.zeros(subject.rgb.shape[:2], np.float32)
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(mask, (0, 0), max(0.015 * subject.eye_distance, 0.5))
+
+
+def stroke(size: tuple[int, int], points: np.ndarray, width: float) -> np.ndarray:
+    """Ink float32 `[H, W]` of a pointed stroke along points `[N, 2]`, so many pixels wide in the middle."""
+    along = np.linspace(0, 1, SAMPLES)
+    smooth = CubicSpline(np.linspace(0, 1, len(points)), points)(along)
+    radii = width / 2 * (0.3 + 0.7 * np.sin(np.pi * along))
+    ink = np.zeros(size, np.float32)
+    low = np.maximum(np.floor(smooth.min(axis=0) - width - 1), 0).astype(int)
+    high = np.minimum(np.ceil(smooth.max(axis=0) + width + 2), size[::-1]).astype(int)
+    if (high > low).all():
+        rows, columns = np.mgrid[low[1] : high[1], low[0] : high[0], :1][:2].astype(np.float32)
+        away = np.hypot(columns - smooth[:, 0], rows - smooth[:, 1]) - radii
+        ink[low[1] : high[1], low[0] : high[0]] = np.clip(0.5 - away.min(axis=-1), 0, 1)
+    return ink
 
 
 def distance_inwards(mask: np.ndarray, smallest: float, smoothness: float) -> np.ndarray:

@@ -20,7 +20,7 @@ LARGEST_WORK = 1500  # pixels of the longer side that a drawing is planned at
 IRIS = 0.21  # radius of an iris as a part of the eye's width between its corners: people differ little
 LEAST_EYE = 6  # pixels between the corners of an eye that is worth a closer look
 LEAST_CONTRAST = 5.0  # lightness by which an iris is darker than the white around it
-OPEN = 0.16  # height of an eye as a part of its width from which an iris is looked for
+OPEN = 0.12  # height of an eye as a part of its width from which an iris is looked for
 SKIN_TONE = (0.22, 0.66)  # planned tone of skin of lightness 0, and what a lightness of 1 adds
 PERSON_RANGE = (2.0, 98.0)  # percentiles of the person's lightness that become black and white
 
@@ -151,8 +151,8 @@ def vignette(size: tuple[int, int], corners: float, fade: float) -> np.ndarray:
 
 
 def eyes(subject: Subject) -> list[tuple[Iris, np.ndarray]]:
-    """The irises of those eyes that are open and in which one stands out from the white, and the soft shapes of the
-    eyes between their lids, float32 `[H, W]`."""
+    """The irises of those eyes that are open, in the middle where none stands out from the white, and the soft shapes
+    of the eyes between their lids, float32 `[H, W]`."""
     if subject.landmarks is None:
         return []
     light = cv2.GaussianBlur(lab_of(subject.rgb)[..., 0], (0, 0), max(0.015 * subject.eye_distance, 0.3))
@@ -175,10 +175,10 @@ def _iris(light: np.ndarray, eye: np.ndarray, inside: np.ndarray) -> Iris | None
     radius, along = IRIS * width, (eye[3] - eye[0]) / width
     rows, columns = np.nonzero(inside)
     seen = light[rows, columns]
-    best, centre = LEAST_CONTRAST, None
+    best, centre = LEAST_CONTRAST, tuple(((upper + lower) / 2).tolist())
     for offset in np.linspace(-0.22, 0.22, 45) * width:
         x, y = (upper + lower) / 2 + offset * along
         disc = np.hypot(columns - x, rows - y) < radius
         if disc.any() and not disc.all() and (darker := seen[~disc].mean() - seen[disc].mean()) > best:
             best, centre = darker, (float(x), float(y))
-    return Iris(*centre, radius) if centre else None
+    return Iris(*centre, radius)

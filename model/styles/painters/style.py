@@ -1,35 +1,35 @@
-"""Painters as styles. Photos are painted; of a clip some frames are, and the engine of example-based styles carries
-these paintings to the others."""
+"""Painters as styles. Photos are painted; of a clip some frames are, and these paintings are carried to the others."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from model.common.devices import pick_device
 from model.faces.landmarks import face_size
+from model.parsing.matting import matte_around
 from model.styles.base import Crop, Degree, Style, constant_or_curve
-from model.styles.example.exemplar import Exemplar
+from model.styles.example.labels import parts_of
+from model.styles.example.seeds import DRAWINGS
 from model.styles.example.style import full_unless
-from model.styles.example.styleblit import Weights
-from model.styles.example.transfer import Transfer
 from model.styles.names import resolve_style
 from model.styles.painted import PaintedRenderer
+from model.styles.painters.carried import Carrier, Painting, Seen
+from model.styles.painters.features import features
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import Painter
 
 EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
-# Guides where the exemplar is a frame of the clip itself: what is near is right, also beyond the face.
-OWN_FRAME = Weights(position=(3.0, 1.0, 1.0, 3.0, 3.0, 3.0), far=(3.0, 1.0, 1.0, 1.0, 3.0, 3.0))
-TURNED = 0.07  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
-CHANGED = 40.0  # mean difference, in levels, of small pictures of two frames of different scenes
-SMALL = 32  # side of these
-MOST_PAINTED, PAUSE, FADE = 6, 0.8, 0.4  # frames that are kept; seconds until the next is painted, and it fades in
-CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
+RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
+TURNED = 0.08  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
+MOST_PAINTED, PAUSE, FADE = 6, 0.4, 0.25  # paintings that are kept; seconds until the next is used, and it fades in
+CALM = 0.7  # eye distances a second up to which a frame is good to paint
+NEARER = 0.7  # by that share of the difference another painting must be nearer, where no new one may be made
+AT_ONCE = 3.0  # paintings at the beginning of a scene, after which there is one a second
+UNLIKE = 0.08  # part of a person that may look otherwise than where they were painted
+TREMOR, TREMBLES = 0.02, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
 
 
 class PainterStyle(Style):
@@ -59,103 +59,104 @@ class PainterStyle(Style):
         """As `Style.renderer`; the effects are options of `Look`."""
         painter = self._painters[self.exemplar_name(exemplar)]
         degree_at = constant_or_curve(self, degree)
-        return PainterRenderer(painter, style_size, boil, self.device, degree_at, example_area == "head")
-
-
-@dataclass(eq=False)
-class PaintedFrame:
-    """A frame of a clip that was painted, and what carries it to others. since: when, in seconds."""
-
-    rgb: np.ndarray
-    landmarks: np.ndarray
-    is_background: np.ndarray  # mask uint8 [h, w]
-    transfer: Transfer
-    since: float
-
-    def distance(self, landmarks: np.ndarray) -> float:
-        """How differently a face is turned: what is left between the landmarks when one is laid over the other, root
-        mean square in eye distances."""
-        moved, _ = cv2.estimateAffinePartial2D(self.landmarks, landmarks, method=cv2.LMEDS)
-        if moved is None:
-            return np.inf
-        away = cv2.transform(self.landmarks[None], moved)[0] - landmarks
-        return float(np.sqrt((away**2).sum(axis=1).mean())) / face_size(landmarks)
-
-    def background(self, rgb: np.ndarray) -> np.ndarray | None:
-        """Affine matrix `[2, 3]` from a frame to this one, by the corners of the background; None where it has too
-        few."""
-        if self.rgb.shape != rgb.shape:
-            return None
-        before, now = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (self.rgb, rgb))
-        corners = cv2.goodFeaturesToTrack(before, CORNERS, 0.01, 12, mask=self.is_background)
-        if corners is None or len(corners) < LEAST_CORNERS:
-            return None
-        moved, seen, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, None, winSize=(21, 21), maxLevel=4)
-        seen = seen[:, 0] > 0
-        if seen.sum() < LEAST_CORNERS:
-            return None
-        matrix, fits = cv2.estimateAffinePartial2D(moved[seen], corners[seen], ransacReprojThreshold=2)
-        return matrix if matrix is not None and fits.sum() >= LEAST_CORNERS else None
+        return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head")
 
 
 class PainterRenderer(PaintedRenderer):
     """Renders crops of one person by a painter."""
 
     def __init__(
-        self, painter: Painter, strokes: float, boil: float, device: torch.device,
-        degree_at: Callable[[Fraction | None], float], head_alone: bool,
+        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
+        head_alone: bool,
     ):  # fmt: skip
         super().__init__(degree_at, head_alone)
-        self._painter, self._strokes, self._boil, self._device = painter, strokes, boil, device
-        self._painted: list[PaintedFrame] = []  # the one in use last
-        self._before: PaintedFrame | None = None  # what fades out
+        self._painter, self._strokes, self._boil = painter, strokes, boil
+        self._forget()
+        self._last: Seen | None = None
+
+    def _forget(self) -> None:
+        """All paintings: another scene begins."""
+        self._kept: list[Carrier] = []  # those used last come last
+        self._used: Carrier | None = None
+        self._before: Carrier | None = None  # what fades out
         self._changed_at = -np.inf
-        self._small: np.ndarray | None = None
+        self._count, self._features = 0, features()
 
-    def paint(self, crop: Crop, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rgb = crop.rgb
         if crop.time is None:
-            return self._paint(crop.rgb, landmarks, parts)
-        time = float(crop.time)
-        self._choose(crop.rgb, landmarks, parts, time)
-        frame = self._painted[-1]
-        result = self._carried(frame, crop.rgb, landmarks, parts, time)
-        share = (time - self._changed_at) / FADE
-        if self._before is None or share >= 1:
-            self._before = None
-            return result
-        old = self._carried(self._before, crop.rgb, landmarks, parts, time)
-        return cv2.addWeighted(result, share, old, 1 - share, 0)
-
-    def _paint(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
-        return self._painter.paint(Subject(rgb, landmarks, matte, self._strokes))
-
-    def _carried(
-        self, frame: PaintedFrame, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float
-    ) -> np.ndarray:  # fmt: skip
-        return frame.transfer(rgb, landmarks, parts, time, frame.background(rgb))
-
-    def _choose(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float) -> None:
-        """Take the painted frame that is most like this one; paint this one where none is like it."""
-        small = cv2.resize(rgb, (SMALL, SMALL), interpolation=cv2.INTER_AREA).astype(np.float32)
-        is_cut = self._small is not None and float(np.abs(small - self._small).mean()) > CHANGED
-        self._small = small
-        if is_cut:
-            self._painted, self._before, self._changed_at = [], None, -np.inf
-        distances = [frame.distance(landmarks) for frame in self._painted]
-        if distances and (distances[-1] < TURNED or time - self._changed_at < PAUSE):
-            return
-        if distances and min(distances) < TURNED:
-            chosen = self._painted.pop(int(np.argmin(distances)))
+            painting = self._painting(rgb, landmarks)
+            return painting.picture, painting.matte
+        before = self._last if self._last is not None and self._last.rgb.shape == rgb.shape else None
+        frame = Seen(rgb, landmarks, float(crop.time), before)
+        self._choose(frame)
+        boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), frame.time) if self._boil else None
+        result, person = self._used(frame, boil)
+        share = (frame.time - self._changed_at) / FADE
+        if self._before is not None and share < 1:
+            result = cv2.addWeighted(result, share, self._before(frame, boil)[0], 1 - share, 0)
         else:
-            chosen = self._new(rgb, landmarks, parts, time)
-        if self._painted:
-            self._before, self._changed_at = self._painted[-1], time
-        self._painted = [*self._painted[-(MOST_PAINTED - 1) :], chosen]
+            self._before = None
+        for feature in self._features:
+            result = feature.laid_over(result, frame, boil)
+        self._last = frame
+        frame.forget()
+        return result, person
 
-    def _new(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float) -> PaintedFrame:
-        exemplar = Exemplar(self._paint(rgb, landmarks, parts), landmarks, likeness=rgb)
+    def _painting(self, rgb: np.ndarray, landmarks: np.ndarray) -> Painting:
+        parts = parts_of(rgb, landmarks, matte_around(rgb, landmarks))
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
-        behind = cv2.erode((matte < 0.1).astype(np.uint8), np.ones((9, 9), np.uint8))
-        transfer = Transfer(exemplar, self._device, boil=self._boil, weights=OWN_FRAME)
-        return PaintedFrame(rgb, landmarks, behind, transfer, time)
+        return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
+
+    def _choose(self, frame: Seen) -> None:
+        """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
+        mouth or such eyes. There are few new ones a second."""
+        if frame.is_cut:
+            self._forget()
+            self._used = self._new(frame)
+            self._since = frame.time
+        may_paint = self._count < AT_ONCE + frame.time - self._since
+        distances = [turned(each.painting.landmarks, frame.landmarks) for each in self._kept]
+        best = int(np.argmin(distances))
+        away = turned(self._used.painting.landmarks, frame.landmarks)
+        is_like = away < TURNED and self._used.unlike < UNLIKE
+        may_paint &= frame.speed < CALM or away > 2 * TURNED  # moving faces are blurred
+        if not is_like and frame.time - self._changed_at > PAUSE:
+            is_better = distances[best] < (NEARER * away if not may_paint else TURNED)
+            if is_better and self._kept[best] is not self._used:
+                self._use(self._kept[best], frame)
+            elif may_paint:
+                self._use(self._new(frame), frame)
+        wanted = [feature.choose(frame, self._used, self._kept) for feature in self._features]
+        if any(wanted) and may_paint:
+            self._new(frame)
+
+    def _use(self, carrier: Carrier, frame: Seen) -> None:
+        self._before, self._used, self._changed_at = self._used, carrier, frame.time
+
+    def _new(self, frame: Seen) -> Carrier:
+        """This frame, painted; the painting that was not used for the longest time is forgotten for it."""
+        self._count += 1
+        others = [each for each in self._kept if each is not self._used]
+        self._kept = [*others[-(MOST_PAINTED - 2) :], *filter(None, [self._used])]
+        self._kept.append(Carrier(self._painting(frame.rgb, frame.landmarks)))
+        return self._kept[-1]
+
+
+def turned(before: np.ndarray, now: np.ndarray) -> float:
+    """How differently a face is turned: what is left between landmarks `[68, 2]` without the mouth when one is laid
+    over the other, root mean square in eye distances."""
+    unit = face_size(now)
+    before, now = before[RIGID], now[RIGID]
+    moved, _ = cv2.estimateAffinePartial2D(before, now, method=cv2.LMEDS)
+    if moved is None:
+        return np.inf
+    away = cv2.transform(before[None], moved)[0] - now
+    return float(np.sqrt((away**2).sum(axis=1).mean())) / unit
+
+
+def trembling(size: tuple[int, int], amount: float, time: float) -> np.ndarray:
+    """How far strokes are moved in the drawing at `time`, in seconds: float32 `[h, w, 2]`. amount: in pixels."""
+    random = np.random.default_rng(int(time * DRAWINGS))
+    coarse = random.normal(size=(TREMBLES, TREMBLES, 2)).astype(np.float32)
+    return cv2.resize(TREMOR * amount * coarse, size[::-1], interpolation=cv2.INTER_CUBIC)

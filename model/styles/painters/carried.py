@@ -1,0 +1,264 @@
+"""A painted frame of a clip, carried to other frames: person and background move as they do in the photos.
+
+The person goes with the landmarks, corrected by the optical flow between the photos; what is behind, with the camera.
+All is matched with the photo that was painted, not with the frame before, so that nothing drifts.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from model.common.tensors import pixel_grid
+from model.effects import dense_flow, warp
+from model.faces.landmarks import face_size
+from model.styles.example.guides import positions
+from model.styles.painters.likeness import blurred
+
+REDUCED = 2  # movement is found in copies reduced so many times
+COARSE = 4  # and what is smooth, in copies of these reduced so many times more
+AROUND = 0.14  # eye distances that outlines reach beyond the person, and are carried with it
+SOFT = 0.03  # blur of the border between person and background, in eye distances
+EVEN = 0.06  # blur of the optical flow, in eye distances
+FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
+CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
+RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
+FAR = 0.012  # eye distances that are far: what is nearer is left alone, and what is farther returns faster
+TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
+SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
+LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
+UNLIKE = 24.0  # levels that are a difference
+
+
+@dataclass(eq=False)
+class Painting:
+    """A photo RGB uint8 `[H, W, 3]` with landmarks `[68, 2]`, the person's matte float32 `[H, W]`, and its painting."""
+
+    rgb: np.ndarray
+    landmarks: np.ndarray
+    matte: np.ndarray
+    picture: np.ndarray
+
+    @cached_property
+    def unit(self) -> float:
+        return face_size(self.landmarks)
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        return reduced(self.rgb)
+
+    @cached_property
+    def small_matte(self) -> np.ndarray:
+        return cv2.resize(self.matte, self.small.shape[1::-1], interpolation=cv2.INTER_AREA)
+
+    @cached_property
+    def cover(self) -> np.ndarray:
+        """How much of the painting belongs to the person, outlines included: float32 `[H, W]`."""
+        away = cv2.distanceTransform((self.matte < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / self.unit
+        return cv2.GaussianBlur((away < AROUND).astype(np.float32), (0, 0), SOFT * self.unit)
+
+    @cached_property
+    def behind(self) -> np.ndarray:
+        """The painting without the person, in whose place is a mirror image of what is around: RGB uint8."""
+        hidden = (self.cover > 0.01).astype(np.uint8)
+        if hidden.all() or not hidden.any():
+            return self.picture
+        rows, columns = np.nonzero(hidden == 0)
+        _, nearest = cv2.distanceTransformWithLabels(
+            hidden, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        border = np.zeros((nearest.max() + 1, 2), np.float32)
+        border[nearest[rows, columns]] = np.stack([columns, rows], axis=1)
+        border, here = border[nearest], pixel_grid(*hidden.shape)
+        mirrored = np.where(hidden[..., None] > 0, 2 * border - here, here)
+        return cv2.remap(self.picture, mirrored, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+    @cached_property
+    def corners(self) -> np.ndarray | None:
+        """Corners in the background `[N, 1, 2]` of the reduced photo; None where it has too few."""
+        side = 2 * round(0.1 * self.unit) + 1
+        free = cv2.erode((self.matte < 0.1).astype(np.uint8), np.ones((side, side), np.uint8))
+        free = cv2.resize(free, self.small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        found = cv2.goodFeaturesToTrack(_grey(self.small), CORNERS, 0.01, 6, mask=free)
+        return None if found is None or len(found) < LEAST_CORNERS else found
+
+
+@dataclass(eq=False)
+class Seen:
+    """A frame RGB uint8 `[h, w, 3]` with landmarks at a time in seconds, and the frame of the same size before it."""
+
+    rgb: np.ndarray
+    landmarks: np.ndarray
+    time: float
+    before: "Seen | None" = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.small.shape[:2]
+
+    @cached_property
+    def small(self) -> np.ndarray:
+        return reduced(self.rgb)
+
+    @cached_property
+    def unit(self) -> float:
+        """Eye distance in the reduced frame."""
+        return face_size(self.landmarks) / REDUCED
+
+    @cached_property
+    def flow(self) -> np.ndarray:
+        """Where the frame before shows each pixel of the reduced frame: displacements float32 `[h/2, w/2, 2]`."""
+        return dense_flow(self.small, self.before.small)
+
+    @cached_property
+    def speed(self) -> float:
+        """How fast the face moves, in eye distances a second."""
+        if self.before is None:
+            return 0.0
+        x, y = np.clip(self.landmarks.round() / REDUCED, 0, np.array(self.size[::-1]) - 1).astype(int).T
+        moved = float(np.linalg.norm(self.flow[y, x], axis=1).mean())
+        return moved / self.unit / max(self.time - self.before.time, 1e-3)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a scene begins."""
+        if self.before is None:
+            return True
+        small, before = (
+            cv2.resize(each, (TINY, TINY), interpolation=cv2.INTER_AREA) for each in (self.small, self.before.small)
+        )
+        return float(cv2.absdiff(small, before).mean()) > CHANGED
+
+    def forget(self) -> None:
+        """All that came before."""
+        self.before = None
+
+
+class Carrier:
+    """Carries one painting to the frames of a clip, in order: as they move from frame to frame, which is steady, and
+    slowly back to where the photo that was painted matches, which does not drift."""
+
+    def __init__(self, painting: Painting):
+        self.painting = painting
+        self._last: Seen | None = None
+        self._places: np.ndarray | None = None  # where in the painting the person's pixels are, reduced
+        self._matrix = np.eye(2, 3)  # to the painting behind, reduced
+        self.unlike = 0.0  # how much of the person in the last frame is not as in the photo that was painted
+
+    def __call__(self, frame: Seen, boil: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """A frame painted, RGB uint8 `[h, w, 3]`, and the person's mask in it, float32 `[h, w]`. boil: how far strokes
+        are moved, float32 `[h, w, 2]`."""
+        own, grid = self.painting, pixel_grid(*frame.rgb.shape[:2])
+        self._follow(frame)
+        away = cv2.resize(REDUCED * (self._places - pixel_grid(*frame.size)), frame.rgb.shape[1::-1])
+        places = grid + away
+        matrix = self._matrix * (1, 1, REDUCED)
+        behind = cv2.transform(grid, matrix)
+        if boil is not None:
+            places, behind = places + boil, behind + boil
+        cover, matte = (
+            cv2.remap(mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for mask in (own.cover, own.matte)
+        )
+        x, y = cv2.split(places)
+        # A person goes on below the painting; beyond its other edges, only who was cut off there does.
+        is_beyond = (x < 0) | (y < 0) | (x > own.matte.shape[1] - 1)
+        cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))
+        person, back = (
+            cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+            for picture, where in ((own.picture, places), (own.behind, behind))
+        )
+        return cv2.blendLinear(person, back, cover, 1 - cover), matte
+
+    def _follow(self, frame: Seen) -> None:
+        """Update places and matrix for the next frame."""
+        matched, matte = self._matched(frame)
+        before, self._last = self._last, frame
+        if before is None or frame.before is not before:
+            self._places, self._matrix = matched, self._camera(frame, np.eye(2, 3), 1.0)
+            return
+        step = (RETURN + MOVING * frame.speed) * (frame.time - before.time)
+        sigma = EVEN * frame.unit
+        around = _blurred_within(frame.flow, matte, sigma)
+        moved = warp(self._places, around + matte[..., None] * (frame.flow - around))
+        lacking = cv2.resize(blurred(_coarse(matched - moved), sigma / COARSE), frame.size[::-1])
+        far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
+        self._places = moved + np.minimum(step * far * far, 1) * lacking
+        free = matte < 0.1
+        self._matrix = self._camera(frame, self._moved(frame, free), min(step, 1.0))
+
+    def _matched(self, frame: Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the painted photo the person's pixels are, by landmarks and optical flow, reduced (x, y); and the
+        person's matte, float32."""
+        own = self.painting
+        to, there = ((points + 0.5) / REDUCED - 0.5 for points in (frame.landmarks, own.landmarks))
+        near = positions(frame.size, to, there)
+        seen, matte = (
+            cv2.remap(each, near, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for each in (own.small, own.small_matte)
+        )
+        most = FARTHEST * frame.unit
+        flow = np.clip(dense_flow(frame.small, seen, fast=True), -most, most)
+        flow = _blurred_within(flow, matte, EVEN * frame.unit)
+        self.unlike = _unlike(_grey(frame.small), _grey(warp(seen, flow)), matte, frame.unit)
+        return warp(near, flow), matte
+
+    def _moved(self, frame: Seen, free: np.ndarray) -> np.ndarray:
+        """The matrix to the painting behind, as the background has moved since the frame before."""
+        here = pixel_grid(*frame.size)[4::8, 4::8][free[4::8, 4::8]]
+        if len(here) < LEAST_CORNERS:
+            return self._matrix
+        there = here + frame.flow[4::8, 4::8][free[4::8, 4::8]]
+        moved, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=0.5)
+        return self._matrix if moved is None else self._matrix @ np.vstack([moved, (0, 0, 1)])
+
+    def _camera(self, frame: Seen, matrix: np.ndarray, share: float) -> np.ndarray:
+        """A matrix to the painting behind, corrected by a share of its distance from the corners of the background."""
+        own = self.painting
+        if own.corners is None or own.small.shape != frame.small.shape:
+            return matrix
+        start = cv2.transform(own.corners, cv2.invertAffineTransform(matrix)).astype(np.float32)
+        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
+            _grey(own.small), _grey(frame.small), own.corners, start, winSize=(21, 21), maxLevel=3,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )  # fmt: skip
+        seen = seen[:, 0] > 0
+        if seen.sum() < LEAST_CORNERS:
+            return matrix
+        found, fits = cv2.estimateAffinePartial2D(moved[seen], own.corners[seen], ransacReprojThreshold=1.5)
+        if found is None or fits.sum() < max(LEAST_CORNERS, 0.5 * seen.sum()):
+            return matrix
+        return matrix + share * (found - matrix)
+
+
+def reduced(rgb: np.ndarray) -> np.ndarray:
+    size = tuple(max(side // REDUCED, 1) for side in rgb.shape[1::-1])
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def _grey(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+
+def _blurred_within(flow: np.ndarray, matte: np.ndarray, sigma: float) -> np.ndarray:
+    """A flow blurred within a person, and continued beyond."""
+    small, share = _coarse(flow), _coarse(matte)
+    near, wide = (
+        blurred(small * share[..., None], size) / (blurred(share, size)[..., None] + 1e-6)
+        for size in (sigma / COARSE, 6 * sigma / COARSE)
+    )
+    weight = np.minimum(5 * blurred(share, sigma / COARSE), 1)[..., None]
+    return cv2.resize(wide + weight * (near - wide), flow.shape[1::-1])
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    size = tuple(-(-side // COARSE) for side in values.shape[1::-1])
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+
+
+def _unlike(grey: np.ndarray, seen: np.ndarray, matte: np.ndarray, unit: float) -> float:
+    """How much of a person `matte` looks different in two pictures, apart from the light."""
+    difference, person = _coarse(grey.astype(np.float32) - seen), _coarse(matte) > 0.5
+    difference -= blurred(difference, LOCAL * unit / COARSE)
+    return float(((np.abs(difference) > UNLIKE) & person).sum() / max(person.sum(), 1))
