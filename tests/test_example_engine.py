@@ -41,42 +41,46 @@ def arrays():
     trust = rng.integers(0, 256, SIZE).astype(np.uint8)
     table = rng.integers(0, 130, (-(-SOURCE[0] // CELL), -(-SOURCE[1] // CELL), 6, BINS, 2)).astype(np.int16)
     seeds = Seeds(SOURCE)
-    offsets = rng.integers(-12, 13, seeds.places.shape).astype(np.int16)
+    offsets = rng.uniform(-12, 12, seeds.places.shape).astype(np.float32)
+    held = rng.integers(-len(seeds.places) // 3, len(seeds.places), SIZE).astype(np.int32).clip(-1)
     guides, source_guides = Guides(labels, appearance, trust), Guides(source_labels, source, trust)
-    return places, guides, source_guides, table, seeds, offsets
+    return places, guides, source_guides, table, seeds, offsets, held
 
 
 def by_reference(arrays, xp=np, wrap=np.asarray):
-    places, guides, source, table, seeds, offsets = arrays
+    places, guides, source, table, seeds, offsets, held = arrays
     mine = [wrap(each) for each in (guides.labels, guides.appearance, guides.trust)]
     theirs = [wrap(each) for each in (source.labels, source.appearance)]
-    parts = wrap(places), mine, theirs, wrap(table), seeds.levels, wrap(seeds.places), wrap(offsets)
+    parts = wrap(places), mine, theirs, wrap(table), seeds.levels, wrap(seeds.places), wrap(offsets), wrap(held)
     return blit(*parts, Weights(), xp)
 
 
 def by_numba(arrays):
-    places, guides, source, table, seeds, offsets = arrays
+    places, guides, source, table, seeds, offsets, held = arrays
     weights = Weights()
-    numbers = (weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack)
+    numbers = (weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack,
+        weights.hold)  # fmt: skip
     return kernels.blit(
         places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, table, CELL,
-        seeds.levels, seeds.places, offsets, *map(np.float32, numbers),
+        seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
     )  # fmt: skip
 
 
 def test_numpy_numba_and_pytorch_find_the_same_field(arrays):
-    field = by_reference(arrays)
-    assert np.array_equal(by_numba(arrays), field)
-    assert np.array_equal(by_reference(arrays, Torch(torch.device("cpu")), torch.from_numpy).numpy(), field)
-    x, y = field[..., 0], field[..., 1]
+    field, chosen = by_reference(arrays)
+    for other, theirs in (by_numba(arrays), by_reference(arrays, Torch(torch.device("cpu")), torch.from_numpy)):
+        assert np.array_equal(other, field) and np.array_equal(theirs, chosen)
+    x, y = np.floor(field + 0.5)[..., 0], np.floor(field + 0.5)[..., 1]
     assert x.min() >= 0 and y.min() >= 0 and x.max() < SOURCE[1] and y.max() < SOURCE[0]
+    held = arrays[-1]
+    assert 0.05 < (chosen == held)[held >= 0].mean() < 0.9 and (chosen == -1).any()
 
 
 @pytest.mark.parametrize("radius", [1, 2])
 def test_numpy_numba_and_pytorch_vote_alike(arrays, radius):
-    field, picture = by_reference(arrays), np.random.default_rng(0).integers(0, 256, (*SOURCE, 3)).astype(np.uint8)
+    field, picture = by_reference(arrays)[0], np.random.default_rng(0).integers(0, 256, (*SOURCE, 3)).astype(np.uint8)
     wanted = vote(field, picture, radius)
-    assert np.array_equal(kernels.vote(field.astype(np.int16), picture, radius), wanted)
+    assert np.array_equal(kernels.vote(field, picture, radius), wanted)
     by_torch = vote(torch.from_numpy(field), torch.from_numpy(picture), radius, Torch(torch.device("cpu")))
     assert np.array_equal(by_torch.numpy(), wanted)
 
@@ -84,8 +88,11 @@ def test_numpy_numba_and_pytorch_vote_alike(arrays, radius):
 def test_where_all_patches_are_of_one_chunk_the_vote_is_a_copy():
     picture = np.random.default_rng(0).integers(0, 256, (60, 70, 3)).astype(np.uint8)
     rows, columns = np.mgrid[:40, :50]
-    field = np.stack([columns + 7, rows + 9], -1)
+    field = np.stack([columns + 7, rows + 9], -1).astype(np.float32)
     assert np.array_equal(vote(field, picture), picture[9:49, 7:57])
+    half = vote(field + np.float32((0.5, 0)), picture).astype(int)
+    wanted = (picture[9:49, 7:57].astype(int) + picture[9:49, 8:58] + 1) // 2
+    assert np.array_equal(half, wanted), "between two pixels"
 
 
 def test_the_nearest_seed_is_the_nearest_of_all():

@@ -1,7 +1,6 @@
 """From guides to a painting, on the CPU (Numba) or on CUDA (PyTorch): the same picture to the last bit."""
 
 import threading
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,52 +17,58 @@ _kernels = threading.Lock()  # Numba's threads may not be called from two thread
 
 
 def paint(
-    exemplar: Exemplar, guides: Guides, places: np.ndarray, back: np.ndarray, seeds: Seeds,
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, back: np.ndarray, held: np.ndarray, seeds: Seeds,
     device: torch.device, weights: Weights = USUAL,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`, and where each pixel is copied from, (x,
-    y), int `[h, w, 2]`. places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror
-    shows there."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`; where each pixel is copied from, (x, y),
+    float32 `[h, w, 2]`; and the seeds of their chunks, int `[h, w]`.
+
+    places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror shows there. held: as
+    `styleblit.blit` takes it.
+    """
     from model.styles.example import kernels  # Numba takes a second to import
 
     with _kernels:
         kernels.mirror(places, *exemplar.guides.size[::-1])
     offsets = seeds.offsets(guides, places, back, exemplar.guides, exemplar.table)
     run = _on_cuda if device.type == "cuda" else _on_cpu
-    return run(exemplar, guides, places, seeds, offsets, device, weights)
+    return run(exemplar, guides, places, held, seeds, offsets, device, weights)
 
 
 def _on_cpu(
-    exemplar: Exemplar, guides: Guides, places: np.ndarray, seeds: Seeds, offsets: np.ndarray, device: torch.device,
-    weights: Weights,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, held: np.ndarray, seeds: Seeds, offsets: np.ndarray,
+    device: torch.device, weights: Weights,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     from model.styles.example import kernels
 
     source = exemplar.guides
-    numbers = (weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack)
+    numbers = (
+        weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack,
+        weights.hold,
+    )  # fmt: skip
     with _kernels:
-        field = kernels.blit(
+        field, chosen = kernels.blit(
             places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table,
-            CELL, seeds.levels, seeds.places, offsets, *map(np.float32, numbers),
+            CELL, seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
         )  # fmt: skip
-        return kernels.vote(field, exemplar.picture, 1), field
+        return kernels.vote(field, exemplar.picture, 1), field, chosen
 
 
 def _on_cuda(
-    exemplar: Exemplar, guides: Guides, places: np.ndarray, seeds: Seeds, offsets: np.ndarray, device: torch.device,
-    weights: Weights,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    def on_device(array: np.ndarray) -> Any:
+    exemplar: Exemplar, guides: Guides, places: np.ndarray, held: np.ndarray, seeds: Seeds, offsets: np.ndarray,
+    device: torch.device, weights: Weights,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    def on_device(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-    source = exemplar.guides
-    field = styleblit.blit(
+    source, xp = exemplar.guides, styleblit.Torch(device)
+    field, chosen = styleblit.blit(
         on_device(places), [on_device(each) for each in (guides.labels, guides.appearance, guides.trust)],
         [on_device(each) for each in (source.labels, source.appearance)], on_device(exemplar.table), seeds.levels,
-        on_device(seeds.places), on_device(offsets), weights, styleblit.Torch(device),
+        on_device(seeds.places), on_device(offsets), on_device(held), weights, xp,
     )  # fmt: skip
-    picture = styleblit.vote(field, on_device(exemplar.picture), 1, styleblit.Torch(device))
-    return picture.cpu().numpy(), field.cpu().numpy()
+    picture = styleblit.vote(field, on_device(exemplar.picture), 1, xp)
+    return picture.cpu().numpy(), field.cpu().numpy(), chosen.to(torch.int32).cpu().numpy()
 
 
 def warm_up(exemplar: Exemplar) -> None:
@@ -80,6 +85,6 @@ def warm_up(exemplar: Exemplar) -> None:
         small = Guides(*(each[:16, :16].copy() for each in (guides.labels, guides.appearance, guides.trust)))
         places = np.zeros((16, 16, 2), np.float32)
         back = np.zeros((*guides.size, 2), np.float32)
-        paint(exemplar, small, places, back, Seeds(guides.size), torch.device("cpu"))
+        paint(exemplar, small, places, back, np.full((16, 16), -1, np.int32), Seeds(guides.size), torch.device("cpu"))
     finally:
         told.cancel()

@@ -6,7 +6,7 @@ Compiled at the first call and kept in the cache beside this file (or in the use
 import numpy as np
 from numba import njit, prange
 
-FAR = np.float32(1e9)
+FAR, HALF = np.float32(1e9), np.float32(0.5)
 
 
 @njit(parallel=True, cache=True)
@@ -108,7 +108,10 @@ def blit(
                 if seed < 0:
                     continue
                 exact_x, exact_y = np.float32(x) + offsets[seed, 0], np.float32(y) + offsets[seed, 1]
-                there_x, there_y = np.int64(np.floor(exact_x + np.float32(0.5))), np.int64(np.floor(exact_y + np.float32(0.5)))
+                there_x, there_y = (
+                    np.int64(np.floor(exact_x + np.float32(0.5))),
+                    np.int64(np.floor(exact_y + np.float32(0.5))),
+                )
                 if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
                     continue
                 away = abs(place_x - np.float32(there_x)) + abs(place_y - np.float32(there_y))
@@ -176,6 +179,11 @@ def _between(picture, x, y, colour):
         if across == 0 and down == 0:
             colour[channel] = np.float32(picture[top, left, channel])
             continue
-        upper = np.float32(picture[top, left, channel]) * (one - across) + np.float32(picture[top, right, channel]) * across
-        lower = np.float32(picture[bottom, left, channel]) * (one - across) + np.float32(picture[bottom, right, channel]) * across
+        upper = (
+            np.float32(picture[top, left, channel]) * (one - across) + np.float32(picture[top, right, channel]) * across
+        )
+        lower = (
+            np.float32(picture[bottom, left, channel]) * (one - across)
+            + np.float32(picture[bottom, right, channel]) * across
+        )
         colour[channel] = upper * (one - down) + lower * down

@@ -56,8 +56,8 @@ class Seeds:
     def offsets(
         self, guides: Guides, places: np.ndarray, back: np.ndarray, source: Guides, table: np.ndarray
     ) -> np.ndarray:  # fmt: skip
-        """Offsets (x, y) float32 `[N, 2]` from T to S of the chunks of all seeds: whole pixels in a photo, and exact ones
-        in a clip, where strokes move with the face.
+        """Offsets (x, y) float32 `[N, 2]` from T to S of the chunks of all seeds: whole pixels in a photo, and exact
+        ones in a clip, where strokes move with the face.
 
         places: of T in S, and back: of S in T, float32 (x, y) for each pixel; source: the guides of S.
         """
@@ -65,8 +65,9 @@ class Seeds:
         column, row = self.places.astype(int).T
         found = back[row, column]
         for _ in range(INVERSIONS):
-            x, y = np.clip(found.round(), 0, last).astype(int).T
-            found = found + (self.places - places[y, x])
+            nearest = np.clip(found.round(), 0, last)
+            x, y = nearest.astype(int).T
+            found = nearest + (self.places - places[y, x])
         x, y = np.clip(found.round(), 0, last).astype(int).T
         labels, appearance = guides.labels[y, x], guides.appearance[y, x]
         best = matches(self.places, labels, appearance, table)

@@ -69,4 +69,6 @@ class ExampleRenderer(PaintedRenderer):
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = self.steady_parts(crop, landmarks)
-        return self._transfer(crop.rgb, landmarks, parts, float(crop.time or 0)), parts[..., 0]
+        return self._transfer(crop.rgb, landmarks, parts, None if crop.time is None else float(crop.time)), parts[
+            ..., 0
+        ]

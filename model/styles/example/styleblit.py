@@ -139,10 +139,7 @@ def blit(
         away = xp.abs(places[..., 0] - _real(x)) + xp.abs(places[..., 1] - _real(y))
         unlike = xp.abs(_real(appearance) - _real(source_guides[1][y, x]))
         error = by_position * away + alike[kinds] * unlike + mismatch[kinds, _whole(source_guides[0][y, x])]
-        if number < 0:
-            better = inside & (error < limit) & (held >= 0)
-        else:
-            better = is_open & inside & (error < least)
+        better = inside & ((error < limit) & (held >= 0) if number < 0 else is_open & (error < least))
         found = xp.where(better[..., None], there, found)
         chosen = xp.where(better, seed, chosen)
         least = xp.where(better, error, least)

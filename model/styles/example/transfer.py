@@ -10,7 +10,8 @@ from model.faces.landmarks import face_size
 from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
-from model.styles.example.guides import GRID, guides_of, levels_between, positions, with_levels
+from model.styles.example.guides import GRID, Guides, guides_of, levels_between, positions, with_levels
+from model.styles.example.labels import BACKGROUND
 from model.styles.example.seeds import Seeds
 from model.styles.painted import mixed
 
@@ -31,24 +32,46 @@ class Transfer:
         self._exemplar: Exemplar | None = None
         self._levels: np.ndarray | None = None
         self._gain: float | None = None
+        self._backdrop: np.ndarray | None = None  # places of the background, those of the first frame
+        self._before: tuple[np.ndarray, np.ndarray] | None = None  # seeds of the frame before, and its places
 
     def __call__(
-        self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float = 0.0
+        self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float | None = None
     ) -> np.ndarray:  # fmt: skip
-        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, painted. parts: as `labels.parts_of`."""
+        """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, None for a photo, painted. parts: as
+        `labels.parts_of`."""
         self._fit(face_size(landmarks))
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)
         self._levels = mixed(self._levels, levels_between(plain, source))
         guides = with_levels(plain, self._levels)
         places = positions(guides.size, landmarks, self._exemplar.landmarks)
+        if self._backdrop is None or self._backdrop.shape != places.shape:
+            self._backdrop = places.copy()
+        cv2.copyTo(self._backdrop, (guides.labels == BACKGROUND).astype(np.uint8), places)  # it does not move with heads
         back = positions(source.size, self._exemplar.landmarks, landmarks, 2 * GRID)
-        self._seeds.draw(time)
-        painted, field = engine.paint(self._exemplar, guides, places, back, self._seeds, self._device)
-        there = source.appearance[field[..., 1], field[..., 0]]
+        if time is not None:
+            self._seeds.draw(time)
+        held = self._held(places, guides)
+        painted, field, chosen = engine.paint(self._exemplar, guides, places, back, held, self._seeds, self._device)
+        self._before = (chosen, back) if time is not None else None
+        there = cv2.remap(source.appearance, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         lacking = cv2.GaussianBlur(guides.appearance.astype(np.float32) - there, (0, 0), LACKING)
         self._gain = mixed(self._gain, light_gain(rgb, landmarks))
         return self._finish(painted, rgb, landmarks, guides, soft_skin(parts, guides.size), lacking, self._gain)
+
+    def _held(self, places: np.ndarray, guides: Guides) -> np.ndarray:
+        """The seeds that were chosen in the frame before at what is now at each pixel: int32 `[h, w]`, -1 for none."""
+        if self._before is None or self._before[0].shape != guides.size:
+            return np.full(guides.size, -1, np.int32)
+        chosen, back = self._before
+        there = cv2.remap(back, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-9, -9))
+        rows, columns = np.nonzero(guides.labels == BACKGROUND)
+        there[rows, columns] = np.stack([columns, rows], axis=1)
+        # Numbers of seeds are exact as floats.
+        return cv2.remap(
+            chosen.astype(np.float32), there, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=-1
+        ).astype(np.int32)
 
     def _fit(self, eye_distance: float) -> None:
         """Take the exemplar at a size that fits to the face, and forget all that was of another size."""
@@ -60,4 +83,4 @@ class Transfer:
         engine.warm_up(self._exemplar)
         self._seeds = Seeds(self._exemplar.guides.size, self._boil)
         self._finish = Finish(self._exemplar, self._keep_tone)
-        self._levels = None
+        self._levels = self._before = self._backdrop = None
