@@ -113,12 +113,14 @@ def test_another_scene_is_painted_anew(subject):
     assert np.abs(pictures[2].astype(int) - pictures[1]).mean() > 30
 
 
-def test_another_size_is_painted_anew(subject):
+def test_a_picture_of_another_size_is_carried_to(subject):
     small = sitter(HEIGHT - 32)
     frames = [(each.rgb, each.landmarks) for each in (subject, small, subject)]
     pictures, painted = rendered(frames)
-    assert painted == 3
+    assert painted == 1
     assert [picture.shape for picture in pictures] == [rgb.shape for rgb, _ in frames]
+    large = cv2.resize(pictures[1], pictures[0].shape[1::-1]).astype(int)
+    assert np.abs(large - pictures[0])[20:-20, 20:-20].mean() < 20
 
 
 def squeezed(landmarks, share):

@@ -122,9 +122,9 @@ class Seen:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a scene begins."""
+        """Whether the frame before shows another scene."""
         if self.before is None:
-            return True
+            return False
         small, before = (
             cv2.resize(each, (TINY, TINY), interpolation=cv2.INTER_AREA) for each in (self.small, self.before.small)
         )
@@ -176,7 +176,7 @@ class Carrier:
         matched, matte = self._matched(frame)
         before, self._last = self._last, frame
         if before is None or frame.before is not before:
-            self._places, self._matrix = matched, self._camera(frame, np.eye(2, 3), 1.0)
+            self._places, self._matrix = matched, self._camera(frame, self._beside(frame), 1.0)
             return
         step = (RETURN + MOVING * frame.speed) * (frame.time - before.time)
         sigma = EVEN * frame.unit
@@ -212,6 +212,15 @@ class Carrier:
         there = here + frame.flow[4::8, 4::8][free[4::8, 4::8]]
         moved, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=0.5)
         return self._matrix if moved is None else self._matrix @ np.vstack([moved, (0, 0, 1)])
+
+    def _beside(self, frame: Seen) -> np.ndarray:
+        """The matrix to the painting behind where nothing is known of the camera: it stood still; or, in a picture of
+        another size, it went with the face."""
+        own = self.painting
+        if own.small.shape == frame.small.shape:
+            return np.eye(2, 3)
+        matrix, _ = cv2.estimateAffinePartial2D(frame.landmarks / REDUCED, own.landmarks / REDUCED, method=cv2.LMEDS)
+        return np.eye(2, 3) if matrix is None else matrix
 
     def _camera(self, frame: Seen, matrix: np.ndarray, share: float) -> np.ndarray:
         """A matrix to the painting behind, corrected by a share of its distance from the corners of the background."""

@@ -111,7 +111,7 @@ class PainterRenderer(PaintedRenderer):
     def _choose(self, frame: Seen) -> None:
         """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
         mouth or such eyes. There are few new ones a second."""
-        if frame.is_cut:
+        if self._used is None or frame.is_cut:
             self._forget()
             self._used = self._new(frame)
             self._since = frame.time
