@@ -48,7 +48,9 @@ class Transfer:
         places = positions(guides.size, landmarks, self._exemplar.landmarks)
         if self._backdrop is None or self._backdrop.shape != places.shape:
             self._backdrop = places.copy()
-        cv2.copyTo(self._backdrop, (guides.labels == BACKGROUND).astype(np.uint8), places)  # it does not move with heads
+        cv2.copyTo(
+            self._backdrop, (guides.labels == BACKGROUND).astype(np.uint8), places
+        )  # it does not move with heads
         back = positions(source.size, self._exemplar.landmarks, landmarks, 2 * GRID)
         if time is not None:
             self._seeds.draw(time)
