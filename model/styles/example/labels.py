@@ -24,7 +24,7 @@ SPECK = 0.06  # eye distances: smaller spots on skin are no hair
 FOREHEAD = 0.38  # of the height from chin to brows, above those
 DARKEST = 0.4  # of the grey level of skin, in shadow
 ISLAND = 0.03  # smaller pieces of skin, in parts of the face, are none
-SUNGLASSES = 0.6, 0.6  # grey level by that of skin under which it may be dark glass, and part of an eye that is
+SUNGLASSES = 0.6, 0.6  # grey level by that of skin under which it may be dark glass, and part of both eyes that is
 NECK, THROAT = 1.2, 0.25  # lengths of what may be neck, and of what is no hair, in heights from chin to brows
 UNLIKELY = 6.0  # deviations of colour that an eye distance from where skin is expected counts as much as
 CHEEKS = [1, 2, 31, 28, 35, 14, 15]  # landmarks around what is skin for certain, above any beard
@@ -185,16 +185,26 @@ def _features(rgb: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> tuple
     )
     mask, face = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     eyes = [np.concatenate([landmarks[eye], landmarks[brow]]) for eye, brow in zip(EYES, ONE_BROW, strict=True)]
-    for part, grown in ((eyes[0], 0.08), (eyes[1], 0.08), (landmarks[NOSE], 0.1), (landmarks[MOUTH], 0.1)):
-        own = np.zeros_like(mask)
-        cv2.fillConvexPoly(own, cv2.convexHull(part.astype(np.int32)), 255)
-        if dark[own > 0].mean() > SUNGLASSES[1] if own.any() else False:
-            continue
+    parts = [(landmarks[NOSE], 0.1), (landmarks[MOUTH], 0.1)]
+    if min(_share(dark, eye) for eye in eyes) < SUNGLASSES[1]:
+        parts += [(eye, 0.08) for eye in eyes]
+    for part, grown in parts:
         side = 2 * max(round(grown * around), 1) + 1
-        mask |= cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+        mask |= cv2.dilate(_hull(part, size), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     cv2.fillConvexPoly(face, cv2.convexHull(landmarks.astype(np.int32)), 255)
     soft = cv2.GaussianBlur(mask, (0, 0), 1), cv2.GaussianBlur(face, (0, 0), TRUST_FADES * around)
     return tuple(part.astype(np.float32) / 255 for part in soft)
+
+
+def _hull(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mask of 0 and 255, uint8 `[H, W]`, of the convex hull of points."""
+    return cv2.fillConvexPoly(np.zeros(size, np.uint8), cv2.convexHull(points.astype(np.int32)), 255)
+
+
+def _share(mask: np.ndarray, points: np.ndarray) -> float:
+    """The part of a hull that a mask, bool `[H, W]`, takes."""
+    inside = _hull(points, mask.shape) > 0
+    return float(mask[inside].mean()) if inside.any() else 0.0
 
 
 def with_borders(labels: np.ndarray, eye_distance: float) -> np.ndarray:
