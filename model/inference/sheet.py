@@ -43,7 +43,7 @@ def draw_sheet(source: FrameSource, name: str, options: Options) -> Path:
 
 
 def _pictures(rgb: np.ndarray, landmarks: np.ndarray, options: Options) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Each look: its name, what it is, and the picture."""
+    """Each look: its name, what it is one of, and the picture."""
     styles = offline()
     with tqdm(total=sum(len(names) for _, names in styles), unit="style", desc="sheet") as bar:
         for preset, names in styles:
@@ -55,7 +55,7 @@ def _pictures(rgb: np.ndarray, landmarks: np.ndarray, options: Options) -> Itera
             for name in names:
                 bar.set_postfix_str(name)
                 (picture,) = stylizer.render([rgb], portrait, style=name)
-                yield name, preset.variant, picture
+                yield name, preset.name, picture
                 bar.update()
 
 
