@@ -22,6 +22,7 @@ STRIP = 256  # rows of a frame that are composed at a time
 KEPT = 0.5  # share of the frame before, where both agree; more would be steadier still, and lag where light changes
 NOISE = 8.0  # difference in levels at which that share has fallen to a third
 AROUND = 5  # side of the square in which the difference is taken: noise is told from motion by its surroundings
+SOFT_SIDE = 480  # height of a crop from which on masks and seams, which are soft, are found in a reduced copy
 LEAST_FLOW_SIDE = 32  # pixels, below which OpenCV's flow of wide pictures crashes
 LIT = 130.0  # level that the light parts of all well lit faces reach
 LIFT, MOST_GAIN = 1.2, 10.0  # power of the gain: what is dim is lifted to LIT, what is dark beyond it; the largest gain
@@ -54,7 +55,8 @@ class FullFrame:
         whole: from `enlarge`; crop: what `window` has of the frame, uint8 `[h, w, 3]`; share: opacity, from 0 to
         1. What it does not show of that is not drawn."""
         frame_size = whole.shape[0] // self.scale, whole.shape[1] // self.scale
-        mask = self.next_mask(crop) * edge_fade(window, frame_size)
+        small = at_most(crop, SOFT_SIDE)
+        mask = at_size(self.next_mask(small), crop) * edge_fade(window, frame_size)
         edges = self.scale * edges_in_frame(window.shown)
         (left, start), (right, end) = np.clip(np.round(edges), 0, whole.shape[1::-1]).astype(int)
         if end <= start or right <= left:
@@ -69,7 +71,7 @@ class FullFrame:
 
         own_colours = edge_fade(window, frame_size, ADAPTED) ** 2  # nearly 0 as far as the crop itself fades
         fine = blurred_for(result, self.scale / window.scale * crop.shape[0] / result.shape[0])
-        offset = seam_offset(crop, result, mask, own_colours)
+        offset = seam_offset(small, result, at_size(mask, small), at_size(own_colours, small))
         for top in range(start, end, STRIP):  # all of a large frame in float32 would take gigabytes
             bottom = min(top + STRIP, end)
             picture = placed(fine).astype(np.float32) + placed(offset)
@@ -86,6 +88,19 @@ class FullFrame:
             mask = STEADINESS * moved + (1 - STEADINESS) * mask
         self._before = crop, mask
         return mask
+
+
+def at_most(rgb: np.ndarray, height: int) -> np.ndarray:
+    """A picture, reduced where it is higher than that."""
+    return at_size(rgb, np.empty((height, round(height * rgb.shape[1] / rgb.shape[0])))) if len(rgb) > height else rgb
+
+
+def at_size(picture: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A picture at the size of another one."""
+    if picture.shape[:2] == other.shape[:2]:
+        return picture
+    reduces = len(picture) > len(other)
+    return cv2.resize(picture, other.shape[1::-1], interpolation=cv2.INTER_AREA if reduces else cv2.INTER_LINEAR)
 
 
 def edges_in_frame(window: FaceCrop | MovingWindow) -> np.ndarray:
@@ -121,8 +136,9 @@ def edge_fade(window: Window, frame_size: tuple[int, int], part: float = EDGE) -
 
 
 def seam_offset(crop: np.ndarray, result: np.ndarray, mask: np.ndarray, own_colours: np.ndarray) -> np.ndarray:
-    """What is added to the result, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at the seam.
-    own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's are taken."""
+    """What is added to the result of any size, float32 `[h, w, 3]` in levels, so that it meets the frame's colours at
+    the seam. own_colours: float32 `[h, w]`, 1 where inside the person the style's colours stay, 0 where the frame's
+    are taken."""
     height, width = crop.shape[:2]
     sigma = SEAM * height
     difference = crop - cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
