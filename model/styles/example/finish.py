@@ -7,11 +7,13 @@ import numpy as np
 from model.faces.landmarks import eye_opening, face_size, mouth_opening
 from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
-from model.styles.example.labels import FEATURES, OPEN_MOUTH, SKIN, SMALL
+from model.styles.example.labels import FEATURES, HAIR, OPEN_MOUTH, SKIN, SMALL
 from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
 SOFT = 1.5  # blur of the mask of the skin, in a small picture
+FAIRER = (0.12, 0.45), (0.0, 0.75)  # hair by skin, more than the exemplar's, and how much of its colour is changed
+FAIR_EDGE = 2.0  # pixels of blur of the mask of the hair
 EVEN = 2.5  # blur of the light on skin, in a small picture
 DETAIL = 0.6  # how much of the relief that the painting lacks, as of glasses, is laid over it
 LIT, LIGHT_SKIN = 85, 195.0  # percentile of skin that is its lit part, and the grey level of that of light skin
@@ -60,6 +62,10 @@ class Finish:
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
         self._shares = _shares(grey[skin])
         self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
+        self._lit = float(np.percentile(grey[skin], LIT)) if skin.any() else LIGHT_SKIN
+        hair = labels == HAIR
+        self._hair = float(np.median(grey[hair])) if hair.any() else None
+        self._fair: np.ndarray | None = None  # what is added to hair that is fairer than the exemplar's
 
     def __call__(
         self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, soft: np.ndarray,
@@ -76,6 +82,7 @@ class Finish:
             painted = (painted + mask[..., None] * (same - painted)).astype(np.uint8)
         detail += self._evenly_lit(painted, grey, guides, soft)
         result = cv2.add(painted, cv2.merge([detail] * 3), dtype=cv2.CV_8U)
+        result = self._as_fair(result, grey, guides)
         return self._toned(result, grey, guides, soft, gain) if self._keep_tone else result
 
     def _evenly_lit(self, painted: np.ndarray, grey: np.ndarray, guides: Guides, soft: np.ndarray) -> np.ndarray:
@@ -94,6 +101,22 @@ class Finish:
         weights = cv2.GaussianBlur(share, (0, 0), EVEN) + 1e-3
         lacks = cv2.GaussianBlur(share * (cv2.LUT(own, levels) - now), (0, 0), EVEN) / weights
         return cv2.resize(share * lacks, guides.size[::-1])
+
+    def _as_fair(self, rgb: np.ndarray, grey: np.ndarray, guides: Guides) -> np.ndarray:
+        """Hair brought nearer to the person's where that is fairer, by comparison with the skin, than the exemplar's:
+        its strokes stay, their mean takes the exemplar's colour of that lightness."""
+        hair, skin = guides.labels == HAIR, grey[guides.labels >= SKIN]
+        if self._hair is None or len(skin) == 0 or not hair.any():
+            return rgb
+        fairness = float(np.median(grey[hair])) / max(float(np.percentile(skin, LIT)), 1.0)
+        share = np.interp(fairness - self._hair / max(self._lit, 1.0), *FAIRER)
+        wanted = self._colours[int(np.clip(fairness * self._lit, 0, 255))]
+        fair = share * (wanted - rgb[hair].mean(axis=0))
+        self._fair = fair if self._fair is None else TONE_STEADY * self._fair + (1 - TONE_STEADY) * fair
+        if np.abs(self._fair).max() < 1:
+            return rgb
+        mask = cv2.GaussianBlur(hair.astype(np.float32), (0, 0), FAIR_EDGE)
+        return cv2.add(rgb, cv2.merge([mask * float(part) for part in self._fair]), dtype=cv2.CV_8U)
 
     def _as_light_as(self, grey: np.ndarray, skin: np.ndarray) -> np.ndarray:
         """The exemplar's colours of skin and features that are as light there as the photo is here: float32."""
