@@ -78,19 +78,21 @@ def test_numpy_numba_and_pytorch_find_the_same_field(arrays):
 
 @pytest.mark.parametrize("radius", [1, 2])
 def test_numpy_numba_and_pytorch_vote_alike(arrays, radius):
-    field, picture = by_reference(arrays)[0], np.random.default_rng(0).integers(0, 256, (*SOURCE, 3)).astype(np.uint8)
-    wanted = vote(field, picture, radius)
-    assert np.array_equal(kernels.vote(field, picture, radius), wanted)
-    by_torch = vote(torch.from_numpy(field), torch.from_numpy(picture), radius, Torch(torch.device("cpu")))
-    assert np.array_equal(by_torch.numpy(), wanted)
+    (field, chosen), rng = by_reference(arrays), np.random.default_rng(0)
+    picture = rng.integers(0, 256, (*SOURCE, 3)).astype(np.uint8)
+    wanted = vote(field, chosen, picture, radius)
+    assert np.array_equal(kernels.vote(field, chosen.astype(np.int32), picture, radius), wanted)
+    given = map(torch.from_numpy, (field, chosen, picture))
+    assert np.array_equal(vote(*given, radius, Torch(torch.device("cpu"))).numpy(), wanted)
 
 
 def test_where_all_patches_are_of_one_chunk_the_vote_is_a_copy():
     picture = np.random.default_rng(0).integers(0, 256, (60, 70, 3)).astype(np.uint8)
     rows, columns = np.mgrid[:40, :50]
-    field = np.stack([columns + 7, rows + 9], -1).astype(np.float32)
-    assert np.array_equal(vote(field, picture), picture[9:49, 7:57])
-    half = vote(field + np.float32((0.5, 0)), picture).astype(int)
+    field, one = np.stack([columns + 7, rows + 9], -1).astype(np.float32), np.zeros((40, 50), np.int64)
+    assert np.array_equal(vote(field, one, picture), picture[9:49, 7:57])
+    assert np.array_equal(vote(field, one - 1, picture), picture[9:49, 7:57]), "patches of no chunk that agree"
+    half = vote(field + np.float32((0.5, 0)), one, picture).astype(int)
     wanted = (picture[9:49, 7:57].astype(int) + picture[9:49, 8:58] + 1) // 2
     assert np.array_equal(half, wanted), "between two pixels"
 

@@ -51,7 +51,7 @@ def _on_cpu(
             places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table,
             CELL, seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
         )  # fmt: skip
-        return kernels.vote(field, exemplar.picture, 1), field, chosen
+        return kernels.vote(field, chosen, exemplar.picture, 1), field, chosen
 
 
 def _on_cuda(
@@ -67,7 +67,7 @@ def _on_cuda(
         [on_device(each) for each in (source.labels, source.appearance)], on_device(exemplar.table), seeds.levels,
         on_device(seeds.places), on_device(offsets), on_device(held), weights, xp,
     )  # fmt: skip
-    picture = styleblit.vote(field, on_device(exemplar.picture), 1, xp)
+    picture = styleblit.vote(field, chosen, on_device(exemplar.picture), 1, xp)
     return picture.cpu().numpy(), field.cpu().numpy(), chosen.to(torch.int32).cpu().numpy()
 
 

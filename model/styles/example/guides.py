@@ -38,32 +38,15 @@ def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, ste
 
     Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), every `step` pixels.
     """
+    from model.styles.example import kernels  # Numba takes a second to import
+
     height, width = size
     rows, columns = (np.arange(-1, -(-side // step) + 1) * step + (step - 1) / 2 for side in size)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-    moved = _moved(grid, target.astype(np.float64), source.astype(np.float64)).astype(np.float32)
+    moved = kernels.moved(grid, target.astype(np.float64), source.astype(np.float64))
     moved = moved.reshape(len(rows), len(columns), 2)
     whole = cv2.resize(moved, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(whole[step : step + height, step : step + width])
-
-
-def _moved(points: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Points `[N, 2]` moved as the landmarks p are to q; as complex numbers, a similarity is a product and a sum."""
-    centre_p, centre_q = p.mean(axis=0), q.mean(axis=0)
-    v, p, q = points - centre_p, p - centre_p, q - centre_q
-    weights = 1 / (np.maximum((v**2).sum(axis=1)[:, None] - 2 * v @ p.T + (p**2).sum(axis=1), 0) + 1e-3)
-    v, p, q = (xy @ (1, 1j) for xy in (v, p, q))
-    products = (np.ones(len(p)), p.real, p.imag, q.real, q.imag, *_parts(p.conj() * q), np.abs(p) ** 2)
-    sums = weights @ np.stack(products, axis=1)  # all means at once
-    _, p_x, p_y, q_x, q_y, turn_x, turn_y, square = (sums / sums[:, :1]).T
-    mean_p, mean_q = p_x + 1j * p_y, q_x + 1j * q_y
-    turned = turn_x + 1j * turn_y - mean_p.conj() * mean_q
-    moved = turned / np.maximum(square - np.abs(mean_p) ** 2, 1e-9) * (v - mean_p) + mean_q
-    return np.stack(_parts(moved), axis=1) + centre_q
-
-
-def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return z.real, z.imag
 
 
 def guides_of(rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray) -> Guides:

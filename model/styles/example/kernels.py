@@ -52,6 +52,32 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
 
 
 @njit(parallel=True, cache=True)
+def moved(points, p, q):
+    """Points `[N, 2]` moved by the moving-least-squares similarity that takes landmarks p to q, float64 `[68, 2]`:
+    float32 `[N, 2]`. A similarity is a complex product and a sum: (a, b) below is the factor."""
+    result = np.empty((len(points), 2), np.float32)
+    for number in prange(len(points)):
+        x, y = points[number, 0], points[number, 1]
+        total, p_x, p_y, q_x, q_y = 0.0, 0.0, 0.0, 0.0, 0.0
+        for k in range(len(p)):
+            weight = 1 / ((x - p[k, 0]) ** 2 + (y - p[k, 1]) ** 2 + 1e-3)
+            total += weight
+            p_x, p_y = p_x + weight * p[k, 0], p_y + weight * p[k, 1]
+            q_x, q_y = q_x + weight * q[k, 0], q_y + weight * q[k, 1]
+        p_x, p_y, q_x, q_y = p_x / total, p_y / total, q_x / total, q_y / total
+        a, b, spread = 0.0, 0.0, 1e-9
+        for k in range(len(p)):
+            weight = 1 / ((x - p[k, 0]) ** 2 + (y - p[k, 1]) ** 2 + 1e-3)
+            from_x, from_y, to_x, to_y = p[k, 0] - p_x, p[k, 1] - p_y, q[k, 0] - q_x, q[k, 1] - q_y
+            a += weight * (from_x * to_x + from_y * to_y)
+            b += weight * (from_x * to_y - from_y * to_x)
+            spread += weight * (from_x**2 + from_y**2)
+        a, b, x, y = a / spread, b / spread, x - p_x, y - p_y
+        result[number, 0], result[number, 1] = a * x - b * y + q_x, b * x + a * y + q_y
+    return result
+
+
+@njit(parallel=True, cache=True)
 def mirror(places, width, height):
     """Lead places (x, y) beyond the edges of a picture back into it, as in a mirror; in place."""
     for line in prange(len(places)):
@@ -135,55 +161,56 @@ def blit(
 
 
 @njit(parallel=True, cache=True)
-def vote(field, picture, radius):
-    """As `styleblit.vote`; where all patches are of one chunk, they agree, and one place is all."""
-    height, width = field.shape[:2]
+def vote(field, chosen, picture, radius):
+    """As `styleblit.vote`; where all patches are of one chunk, one place is all."""
+    height, width = chosen.shape
     source_height, source_width = picture.shape[:2]
     result = np.empty((height, width, 3), np.uint8)
     for line in prange(height):
         y = np.int64(line)
-        colour = np.empty(3, np.float32)
-        total = np.empty(3, np.float32)
         for x in range(width):
-            own_x, own_y, agree = field[y, x, 0], field[y, x, 1], True
-            for down in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-                for across in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
-                    there = field[y + down, x + across]
-                    agree &= there[0] - np.float32(across) == own_x and there[1] - np.float32(down) == own_y
-            total[:], count = np.float32(0), np.float32(0)
-            reach = 0 if agree else radius
-            for down in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
-                for across in range(max(-reach, -x), min(reach, width - 1 - x) + 1):
-                    there = field[y + down, x + across]
-                    there_x, there_y = there[0] - np.float32(across), there[1] - np.float32(down)
+            first, last = max(y - radius, 0), min(y + radius, height - 1)
+            left, right = max(x - radius, 0), min(x + radius, width - 1)
+            seed, is_one = chosen[y, x], chosen[y, x] >= 0
+            for row in range(first, last + 1):
+                for column in range(left, right + 1):
+                    is_one &= chosen[row, column] == seed
+            if is_one:
+                first, last, left, right = y, y, x, x
+            red, green, blue, count = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for row in range(first, last + 1):
+                for column in range(left, right + 1):
+                    there_x = field[row, column, 0] - np.float32(column - x)
+                    there_y = field[row, column, 1] - np.float32(row - y)
                     if there_x <= -1 or there_y <= -1 or there_x >= source_width or there_y >= source_height:
                         continue
-                    _between(picture, there_x, there_y, colour)
-                    for channel in range(3):
-                        total[channel] += colour[channel]
-                    count += np.float32(1)
-            for channel in range(3):
-                result[y, x, channel] = np.uint8(np.floor(total[channel] / count + np.float32(0.5)))
+                    r, g, b = _between(picture, there_x, there_y)
+                    red, green, blue, count = red + r, green + g, blue + b, count + np.float32(1)
+            result[y, x, 0] = np.uint8(np.floor(red / count + HALF))
+            result[y, x, 1] = np.uint8(np.floor(green / count + HALF))
+            result[y, x, 2] = np.uint8(np.floor(blue / count + HALF))
     return result
 
 
 @njit(cache=True, inline="always")
-def _between(picture, x, y, colour):
+def _between(picture, x, y):
     height, width = picture.shape[:2]
     x = min(max(x, np.float32(0)), np.float32(width - 1))
     y = min(max(y, np.float32(0)), np.float32(height - 1))
-    left, top = np.int64(np.floor(x)), np.int64(np.floor(y))
+    left, top = np.int64(x), np.int64(y)  # they are not negative
     right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-    across, down, one = x - np.float32(left), y - np.float32(top), np.float32(1)
-    for channel in range(3):
-        if across == 0 and down == 0:
-            colour[channel] = np.float32(picture[top, left, channel])
-            continue
-        upper = (
-            np.float32(picture[top, left, channel]) * (one - across) + np.float32(picture[top, right, channel]) * across
-        )
-        lower = (
-            np.float32(picture[bottom, left, channel]) * (one - across)
-            + np.float32(picture[bottom, right, channel]) * across
-        )
-        colour[channel] = upper * (one - down) + lower * down
+    across, down = x - np.float32(left), y - np.float32(top)
+    a, b, c, d = picture[top, left], picture[top, right], picture[bottom, left], picture[bottom, right]
+    return (
+        _mixed(a[0], b[0], c[0], d[0], across, down),
+        _mixed(a[1], b[1], c[1], d[1], across, down),
+        _mixed(a[2], b[2], c[2], d[2], across, down),
+    )
+
+
+@njit(cache=True, inline="always")
+def _mixed(a, b, c, d, across, down):
+    one = np.float32(1)
+    upper = np.float32(a) * (one - across) + np.float32(b) * across
+    lower = np.float32(c) * (one - across) + np.float32(d) * across
+    return upper * (one - down) + lower * down

@@ -147,23 +147,25 @@ def blit(
     return found, chosen
 
 
-def vote(field: Any, picture: Any, radius: int = 1, xp: Any = np) -> Any:
-    """The result: at each pixel, the mean of what the patches around it want there, uint8 `[h, w, 3]`. Places between
-    pixels are interpolated."""
-    height, width = field.shape[:2]
+def vote(field: Any, chosen: Any, picture: Any, radius: int = 1, xp: Any = np) -> Any:
+    """The result: at each pixel, the mean of what the patches around it want there, uint8 `[h, w, 3]`; where all are of
+    one chunk, its own place. Places between pixels are interpolated. field, chosen: as `blit` gives them."""
+    height, width = chosen.shape
     last = (picture.shape[1] - 1, picture.shape[0] - 1)
     rows, columns = xp.meshgrid(xp.arange(height), xp.arange(width), indexing="ij")
-    total, count = 0, 0
+    total, count, is_one = 0, 0, chosen >= 0
     for down in range(-radius, radius + 1):
         for across in range(-radius, radius + 1):
             row, column = xp.clip(rows + down, 0, height - 1), xp.clip(columns + across, 0, width - 1)
+            is_one = is_one & (chosen[row, column] == chosen)
             x, y = field[row, column, 0] - across, field[row, column, 1] - down
             counts = (row == rows + down) & (column == columns + across)
             counts = counts & (x > -1) & (y > -1) & (x < last[0] + 1) & (y < last[1] + 1)
             colour = _between(picture, x, y, last, xp)
             total = total + xp.where(counts[..., None], colour, colour * 0)
             count = count + _real(counts)[..., None]
-    mean = _whole(xp.floor(total / count + 0.5))
+    own = _between(picture, field[..., 0], field[..., 1], last, xp)
+    mean = _whole(xp.floor(xp.where(is_one[..., None], own, total / count) + 0.5))
     return mean.astype(np.uint8) if xp is np else mean.byte()
 
 
