@@ -105,17 +105,18 @@ class Finish:
     def _as_fair(self, rgb: np.ndarray, grey: np.ndarray, guides: Guides) -> np.ndarray:
         """Hair brought nearer to the person's where that is fairer, by comparison with the skin, than the exemplar's:
         its strokes stay, their mean takes the exemplar's colour of that lightness."""
-        hair, skin = guides.labels == HAIR, grey[guides.labels >= SKIN]
+        labels, few = guides.labels[::SMALL, ::SMALL], grey[::SMALL, ::SMALL]
+        hair, skin = labels == HAIR, few[labels >= SKIN]
         if self._hair is None or len(skin) == 0 or not hair.any():
             return rgb
-        fairness = float(np.median(grey[hair])) / max(float(np.percentile(skin, LIT)), 1.0)
+        fairness = float(np.median(few[hair])) / max(float(np.percentile(skin, LIT)), 1.0)
         share = np.interp(fairness - self._hair / max(self._lit, 1.0), *FAIRER)
         wanted = self._colours[int(np.clip(fairness * self._lit, 0, 255))]
-        fair = share * (wanted - rgb[hair].mean(axis=0))
+        fair = share * (wanted - rgb[::SMALL, ::SMALL][hair].mean(axis=0))
         self._fair = fair if self._fair is None else TONE_STEADY * self._fair + (1 - TONE_STEADY) * fair
         if np.abs(self._fair).max() < 1:
             return rgb
-        mask = cv2.GaussianBlur(hair.astype(np.float32), (0, 0), FAIR_EDGE)
+        mask = cv2.GaussianBlur((guides.labels == HAIR).astype(np.float32), (0, 0), FAIR_EDGE)
         return cv2.add(rgb, cv2.merge([mask * float(part) for part in self._fair]), dtype=cv2.CV_8U)
 
     def _as_light_as(self, grey: np.ndarray, skin: np.ndarray) -> np.ndarray:
@@ -125,7 +126,7 @@ class Finish:
 
     def _toned(self, rgb: np.ndarray, grey: np.ndarray, guides: Guides, soft: np.ndarray, gain: float) -> np.ndarray:
         """The painted skin as much darker than the exemplar's as the person's is than light skin."""
-        skin = grey[guides.labels == SKIN]
+        skin = grey[::SMALL, ::SMALL][guides.labels[::SMALL, ::SMALL] == SKIN]
         if len(skin) == 0:
             return rgb
         own = gain * float(np.percentile(skin, LIT)) / LIGHT_SKIN

@@ -176,19 +176,26 @@ def vote(field, chosen, picture, radius):
                 for column in range(left, right + 1):
                     is_one &= chosen[row, column] == seed
             if is_one:
-                first, last, left, right = y, y, x, x
-            red, green, blue, count = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                r, g, b = _between(picture, field[y, x, 0], field[y, x, 1])
+                result[y, x, 0], result[y, x, 1], result[y, x, 2] = (
+                    np.uint8(r + HALF),
+                    np.uint8(g + HALF),
+                    np.uint8(b + HALF),
+                )
+                continue
+            red, green, blue, count = 0, 0, 0, 0
             for row in range(first, last + 1):
                 for column in range(left, right + 1):
-                    there_x = field[row, column, 0] - np.float32(column - x)
-                    there_y = field[row, column, 1] - np.float32(row - y)
-                    if there_x <= -1 or there_y <= -1 or there_x >= source_width or there_y >= source_height:
+                    there_x = np.int64(np.floor(field[row, column, 0] + HALF)) - (column - x)
+                    there_y = np.int64(np.floor(field[row, column, 1] + HALF)) - (row - y)
+                    if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
                         continue
-                    r, g, b = _between(picture, there_x, there_y)
-                    red, green, blue, count = red + r, green + g, blue + b, count + np.float32(1)
-            result[y, x, 0] = np.uint8(np.floor(red / count + HALF))
-            result[y, x, 1] = np.uint8(np.floor(green / count + HALF))
-            result[y, x, 2] = np.uint8(np.floor(blue / count + HALF))
+                    there = picture[there_y, there_x]
+                    red, green, blue = red + np.int64(there[0]), green + np.int64(there[1]), blue + np.int64(there[2])
+                    count += 1
+            result[y, x, 0] = (2 * red + count) // (2 * count)
+            result[y, x, 1] = (2 * green + count) // (2 * count)
+            result[y, x, 2] = (2 * blue + count) // (2 * count)
     return result
 
 

@@ -149,7 +149,7 @@ def blit(
 
 def vote(field: Any, chosen: Any, picture: Any, radius: int = 1, xp: Any = np) -> Any:
     """The result: at each pixel, the mean of what the patches around it want there, uint8 `[h, w, 3]`; where all are of
-    one chunk, its own place. Places between pixels are interpolated. field, chosen: as `blit` gives them."""
+    one chunk, its own place, interpolated where it is between pixels. field, chosen: as `blit` gives them."""
     height, width = chosen.shape
     last = (picture.shape[1] - 1, picture.shape[0] - 1)
     rows, columns = xp.meshgrid(xp.arange(height), xp.arange(width), indexing="ij")
@@ -158,14 +158,13 @@ def vote(field: Any, chosen: Any, picture: Any, radius: int = 1, xp: Any = np) -
         for across in range(-radius, radius + 1):
             row, column = xp.clip(rows + down, 0, height - 1), xp.clip(columns + across, 0, width - 1)
             is_one = is_one & (chosen[row, column] == chosen)
-            x, y = field[row, column, 0] - across, field[row, column, 1] - down
+            x, y = (_whole(xp.floor(field[row, column][..., k] + 0.5)) - (across, down)[k] for k in (0, 1))
             counts = (row == rows + down) & (column == columns + across)
-            counts = counts & (x > -1) & (y > -1) & (x < last[0] + 1) & (y < last[1] + 1)
-            colour = _between(picture, x, y, last, xp)
-            total = total + xp.where(counts[..., None], colour, colour * 0)
-            count = count + _real(counts)[..., None]
+            counts = _whole(counts & (x >= 0) & (y >= 0) & (x <= last[0]) & (y <= last[1]))[..., None]
+            total = total + counts * _whole(picture[xp.clip(y, 0, last[1]), xp.clip(x, 0, last[0])])
+            count = count + counts
     own = _between(picture, field[..., 0], field[..., 1], last, xp)
-    mean = _whole(xp.floor(xp.where(is_one[..., None], own, total / count) + 0.5))
+    mean = xp.where(is_one[..., None], _whole(xp.floor(own + 0.5)), (2 * total + count) // (2 * count))  # rounded
     return mean.astype(np.uint8) if xp is np else mean.byte()
 
 

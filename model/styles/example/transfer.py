@@ -68,8 +68,8 @@ class Transfer:
             return np.full(guides.size, -1, np.int32)
         chosen, back = self._before
         there = cv2.remap(back, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-9, -9))
-        rows, columns = np.nonzero(guides.labels == BACKGROUND)
-        there[rows, columns] = np.stack([columns, rows], axis=1)
+        rows, columns = np.mgrid[: guides.size[0], : guides.size[1]].astype(np.float32)
+        cv2.copyTo(cv2.merge([columns, rows]), (guides.labels == BACKGROUND).astype(np.uint8), there)
         # Numbers of seeds are exact as floats.
         return cv2.remap(
             chosen.astype(np.float32), there, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=-1
