@@ -21,7 +21,7 @@ class ExampleStyle(Style):
 
     letter, scale = "e", 1
     uses = frozenset(("degree", "strokes", "picture"))
-    denoises = needs_code = needs_landmarks = True
+    needs_code = needs_landmarks = True
 
     def __init__(self, exemplars: dict[str, Exemplar], name: str, licence: str, device: str = "auto"):
         self._exemplars, self.name, self.licence = exemplars, name, licence
