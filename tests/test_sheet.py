@@ -73,3 +73,15 @@ def test_a_style_picture_is_made_of_a_photo(tmp_path, monkeypatch, call, capsys)
 def test_a_style_that_was_meant_is_named(style, told, call, capsys):
     assert call(style_transfer.main, "--style_id", style) == 2
     assert told in capsys.readouterr().err
+
+
+def test_people_take_looks_of_any_kind():
+    from model.inference.options import Options
+
+    options = Options(
+        content=["group.jpg"], faces="all", full_frame=1, styles="1=comic,2=fauve@0.5,3=comic:28,4=ink,5=cartoon"
+    )
+    chosen = {number: (choice.preset, choice.style) for number, choice in options.choices.items()}
+    assert chosen == {
+        1: ("painters", "comic"), 2: ("exemplars", "fauve"), 3: ("comic", "28"), 4: (None, "ink"), 5: ("cartoon", None),
+    }  # fmt: skip

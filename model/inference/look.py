@@ -10,7 +10,7 @@ import numpy as np
 from model.common.cli import check_ranges, option
 from model.common.errors import InputError
 from model.common.sizes import DEFAULT_PADDING
-from model.styles.catalog import BY_NAME
+from model.styles.catalog import BY_NAME, preset_with
 
 STEP = 0.01  # degrees on a curve are multiples of this, so that frames of one degree are rendered together
 _POINT = re.compile(r"([^@]+)@([^@]+?)s?")
@@ -164,7 +164,7 @@ def parse_styles(text: str) -> dict[int, Choice]:
             raise InputError(f"--styles names person {number} twice: give each one style.")
         name, _, degree = wanted.partition("@")
         preset, _, style = name.rpartition(":")
-        if not preset and style in BY_NAME:
+        if not preset and style in BY_NAME and preset_with(style) is None:  # looks go before models of the same name
             preset, style = style, ""
         chosen = parse_degree(degree, f"The degree of person {number} in --styles") if degree else None
         choices[int(number)] = Choice(preset or None, style or None, chosen)
