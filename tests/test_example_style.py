@@ -122,6 +122,17 @@ def test_an_open_mouth_is_as_dark_as_in_the_photo(subject, exemplar):
     assert result[y - 2 : y + 3, x - 2 : x + 3].mean() < 0.75 * silent_mouth.mean()
 
 
+def test_photos_of_one_renderer_have_nothing_to_do_with_each_other(subject, exemplar):
+    dark = Crop((subject.rgb * 0.4).astype(np.uint8), subject.landmarks + np.float32((6, 3)))
+    crop, renderer = (
+        Crop(subject.rgb, subject.landmarks),
+        ExampleStyle({"blue": exemplar}, "", "", "cpu").renderer(None),
+    )
+    alone = rendered(exemplar, crop)
+    pictures = renderer.start([dark, crop])()
+    assert np.array_equal(pictures[1], alone) and np.array_equal(renderer.start([crop])()[0], alone)
+
+
 def test_a_clip_keeps_its_strokes(subject, exemplar):
     rng = np.random.default_rng(0)
     noisy = [np.clip(subject.rgb + rng.normal(0, 3, subject.rgb.shape), 0, 255).astype(np.uint8) for _ in range(5)]

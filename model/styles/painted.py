@@ -42,8 +42,9 @@ class PaintedRenderer(ABC):
         landmarks: steady ones."""
 
     def steady_parts(self, crop: Crop, landmarks: np.ndarray) -> np.ndarray:
-        """As `labels.parts_of`, steadied by the frame before."""
-        self._parts = mixed(self._parts, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
+        """As `labels.parts_of`, in a clip steadied by the frame before."""
+        before = None if crop.time is None else self._parts
+        self._parts = mixed(before, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
         return self._parts
 
     def _render(self, crop: Crop) -> np.ndarray:

@@ -56,7 +56,7 @@ class Finish:
 
     def __init__(self, exemplar: Exemplar, keep_tone: bool):
         self._exemplar, self._keep_tone = exemplar, keep_tone
-        self._shade: float | None = None
+        self.forget()
         labels = exemplar.guides.labels
         skin = (labels == SKIN) | (labels == FEATURES)
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
@@ -65,6 +65,10 @@ class Finish:
         self._lit = float(np.percentile(grey[skin], LIT)) if skin.any() else LIGHT_SKIN
         hair = labels == HAIR
         self._hair = float(np.median(grey[hair])) if hair.any() else None
+
+    def forget(self) -> None:
+        """The frames before."""
+        self._shade: float | None = None
         self._fair: np.ndarray | None = None  # what is added to hair that is fairer than the exemplar's
 
     def __call__(

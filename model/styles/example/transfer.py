@@ -30,10 +30,15 @@ class Transfer:
         self._whole, self._device, self._strokes = exemplar, device, strokes
         self._boil, self._keep_tone = boil, keep_tone
         self._exemplar: Exemplar | None = None
+
+    def _forget(self) -> None:
+        """The frames before: photos have nothing to do with each other."""
         self._levels: np.ndarray | None = None
         self._gain: float | None = None
         self._backdrop: np.ndarray | None = None  # places of the background, those of the first frame
         self._before: tuple[np.ndarray, np.ndarray] | None = None  # seeds of the frame before, and its places
+        self._seeds = Seeds(self._exemplar.guides.size, self._boil)
+        self._finish.forget()
 
     def __call__(
         self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float | None = None
@@ -41,6 +46,8 @@ class Transfer:
         """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, None for a photo, painted. parts: as
         `labels.parts_of`."""
         self._fit(face_size(landmarks))
+        if time is None:
+            self._forget()
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)
         self._levels = mixed(self._levels, levels_between(plain, source))
@@ -83,6 +90,5 @@ class Transfer:
         ratio = wanted / self._whole.eye_distance
         self._exemplar = self._whole if FITTING[0] < ratio < FITTING[1] else resized_by(self._whole, ratio)
         engine.warm_up(self._exemplar)
-        self._seeds = Seeds(self._exemplar.guides.size, self._boil)
         self._finish = Finish(self._exemplar, self._keep_tone)
-        self._levels = self._before = self._backdrop = None
+        self._forget()

@@ -1,7 +1,6 @@
 """Painters and their values: a module beside this file says how, a .toml file with what values."""
 
 import dataclasses
-import re
 import tomllib
 import typing
 from importlib import import_module
@@ -13,8 +12,6 @@ import numpy as np
 from model.common.errors import InputError
 from model.styles.painters.presets import SHIPPED, painter_names
 from model.styles.painters.subject import Subject
-
-PLAIN_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 class Painter(Protocol):
