@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from model.faces.landmarks import MOUTH
 from model.media.sample import view_at
 from model.styles.base import Crop
 from model.styles.painters import style as painters
 from model.styles.painters.carried import Carrier, Painting, Seen
 from model.styles.painters.features import Feature, open_mouth
 from model.styles.painters.style import PainterRenderer, trembling, turned
-from model.styles.painters.subject import MOUTH
 from tests.sitters import sitter
 
 RATE = 25

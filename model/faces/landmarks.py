@@ -10,6 +10,7 @@ from model.common.errors import InputError
 
 MIN_EYE_DISTANCE = 1.0  # pixels; eyes closer together than this are no face to scale or align by
 LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
+JAW, BROWS, NOSE, EYES, MOUTH = slice(0, 17), slice(17, 27), slice(27, 36), (LEFT_EYE, RIGHT_EYE), slice(48, 68)
 
 
 def _eyes_and_mouth(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

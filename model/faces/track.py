@@ -45,8 +45,8 @@ class FaceTracker:
         known: the landmarks in this frame, where a slower search than the tracker's has found them.
         """
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        thumbnail = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).astype(np.float32)
-        self.is_cut = self._thumbnail is not None and float(np.abs(thumbnail - self._thumbnail).mean()) > CUT
+        thumbnail = thumbnail_of(grey)
+        self.is_cut = self._thumbnail is not None and is_cut(self._thumbnail, thumbnail)
         self._thumbnail = thumbnail
         if self.is_cut:
             self._landmarks = None
@@ -116,6 +116,16 @@ class FaceTracker:
         if due:
             self._doubts = self._since_confirmed = 0
         return self._find(rgb) if due else None
+
+
+def thumbnail_of(picture: np.ndarray) -> np.ndarray:
+    """A small copy of a picture uint8, grey or RGB, for `is_cut`."""
+    return cv2.resize(picture, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+
+
+def is_cut(before: np.ndarray, now: np.ndarray) -> bool:
+    """Whether two frames are so different that a new shot begins; each is given by its `thumbnail_of`."""
+    return float(cv2.absdiff(before, now).mean()) > CUT
 
 
 class CrowdTracker:

@@ -58,7 +58,6 @@ class Exemplar:
     picture: np.ndarray
     landmarks: np.ndarray
     name: str = "a picture of your own"
-    licence: str = "of whoever owns the picture"
     likeness: np.ndarray | None = None
 
     @cached_property
@@ -270,4 +269,4 @@ def resized_by(exemplar: Exemplar, factor: float) -> Exemplar:
     size = [max(round(factor * side), 8) for side in (width, height)]
     pictures = [None if rgb is None else _resized(rgb, size) for rgb in (exemplar.picture, exemplar.likeness)]
     landmarks = (exemplar.landmarks + 0.5) * np.float32(np.divide(size, (width, height))) - 0.5
-    return Exemplar(pictures[0], landmarks.astype(np.float32), exemplar.name, exemplar.licence, pictures[1])
+    return Exemplar(pictures[0], landmarks.astype(np.float32), exemplar.name, pictures[1])

@@ -4,11 +4,10 @@ area."""
 import cv2
 import numpy as np
 
-from model.faces.landmarks import eye_opening, face_size, mouth_opening
+from model.faces.landmarks import EYES, eye_opening, face_size, mouth_opening
 from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
 from model.styles.example.labels import FEATURES, HAIR, OPEN_MOUTH, SKIN, SMALL
-from model.styles.painters.subject import EYES
 
 OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
 SOFT = 1.5  # blur of the mask of the skin, in a small picture

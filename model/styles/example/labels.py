@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 
-from model.faces.landmarks import face_size, mouth_opening
-from model.styles.painters.subject import BROWS, EYES, JAW, MOUTH, NOSE
+from model.faces.landmarks import BROWS, EYES, JAW, MOUTH, NOSE, face_size, mouth_opening
 
 LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
 # In exemplars alone: what is between person and background, of neither for sure; and skin at the hair, which is right

@@ -13,6 +13,7 @@ import numpy as np
 from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
+from model.faces.track import is_cut, thumbnail_of
 from model.styles.example.guides import positions
 from model.styles.painters.likeness import blurred
 
@@ -25,7 +26,6 @@ FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
 RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
 FAR = 0.012  # eye distances that are far: what is nearer is left alone, and what is farther returns faster
-TINY, CHANGED = 32, 40.0  # side of small copies, and their mean difference in levels between different scenes
 SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
 LOCAL = 0.5  # blur, in eye distances, beyond which lightness may change without being a difference
 UNLIKE = 24.0  # levels that are a difference
@@ -125,10 +125,7 @@ class Seen:
         """Whether the frame before shows another scene."""
         if self.before is None:
             return False
-        small, before = (
-            cv2.resize(each, (TINY, TINY), interpolation=cv2.INTER_AREA) for each in (self.small, self.before.small)
-        )
-        return float(cv2.absdiff(small, before).mean()) > CHANGED
+        return is_cut(thumbnail_of(self.before.small), thumbnail_of(self.small))
 
     def forget(self) -> None:
         """All that came before."""

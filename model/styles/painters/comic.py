@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.faces.landmarks import mouth_opening
+from model.faces.landmarks import BROWS, mouth_opening
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
 from model.styles.painters.likeness import (
@@ -24,7 +24,7 @@ from model.styles.painters.likeness import (
     well_exposed,
 )
 from model.styles.painters.skin import skin_of, strands_of
-from model.styles.painters.subject import BROWS, Subject
+from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 WORK = 150.0  # pixels between the eyes at which shapes are planned

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from model.faces.landmarks import eye_opening, face_size, mouth_opening
+from model.faces.landmarks import EYES, MOUTH, eye_opening, face_size, mouth_opening
 from model.styles.painters.carried import Carrier, Seen
-from model.styles.painters.subject import EYES, MOUTH
 
 OPEN_MOUTH, OPEN_EYE = (0.08, 0.24), (0.14, 0.22)  # height by width from where on they are open, and fully so
 UNLIKE, PLAIN = 0.5, 0.25  # differences in openness: from where on others are taken, and are plainly closed or open

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from model.common.errors import InputError
-from model.styles.painters.subject import EYES, Subject
+from model.faces.landmarks import EYES
+from model.styles.painters.subject import Subject
 
 LIGHTEST, DIM = 99.0, 70.0  # percentile of the lightness of a photo, and what it is at least where that is not too dark
 LIGHTNESS_POWER = 0.95  # RGB values go about with this power of lightness

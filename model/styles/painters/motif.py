@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from model.common.errors import InputError
+from model.faces.landmarks import BROWS, EYES, MOUTH
 from model.styles.painters import sight
-from model.styles.painters.subject import BROWS, EYES, MOUTH, Subject
+from model.styles.painters.subject import Subject
 from model.styles.painters.values import between
 
 INNER_LIPS = slice(60, 68)

@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 
+from model.faces.landmarks import BROWS
 from model.styles.painters.flats import shape_of
 from model.styles.painters.likeness import blurred, step
-from model.styles.painters.subject import BROWS, Subject
+from model.styles.painters.subject import Subject
 
 CHEEKS = [1, 2, 3, 4, 12, 13, 14, 15, 31, 35, 29]  # landmarks that have skin between them
 CHIN = 8  # landmark

@@ -6,15 +6,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from model.faces.landmarks import face_size
+from model.faces.landmarks import BROWS, EYES, JAW, MOUTH, NOSE, face_size
 
-BROWS, NOSE, EYES, MOUTH, JAW = (
-    slice(17, 27),
-    slice(27, 36),
-    (slice(36, 42), slice(42, 48)),
-    slice(48, 68),
-    slice(0, 17),
-)
 FINE_AROUND = 0.22  # eye distances by which eyes and mouth are surrounded with fine work
 USUAL_FACE = 0.22  # eye distance as a part of the longer side, where no face is known
 
