@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.faces.landmarks import open_mouth
 from model.faces.steady import SteadyLandmarks
 from model.styles.example import kernels
 from model.styles.example.guides import Guides, guides_of, levels_between, positions, relief, with_levels
@@ -15,7 +16,6 @@ from model.styles.example.labels import (
     HAIR,
     INSIDE,
     SKIN,
-    mouth_opening,
     parts_of,
     with_borders,
 )  # fmt: skip
@@ -174,7 +174,7 @@ def test_labels_tell_the_parts_of_a_portrait(subject):
     up = points[27] - points[8]
     assert at(*(points[27] + 0.75 * up)) == HAIR, "the fringe, fair as it is"
     assert guides.labels[3, 3] == guides.labels[3, -3] == BACKGROUND
-    assert mouth_opening(subject.landmarks) > 0.1 and at(*points[[62, 66]].mean(0)) == INSIDE, "she laughs"
+    assert open_mouth(subject.landmarks) > 0 and at(*points[[62, 66]].mean(0)) == INSIDE, "she laughs"
     assert (guides.labels[-10:] == CLOTHES).mean() > 0.3
     assert guides.trust[points[30][1], points[30][0]] == 255 and guides.trust[3, 3] < 10
 

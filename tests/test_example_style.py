@@ -9,13 +9,14 @@ from PIL import Image
 
 import style_transfer
 from model.common.errors import InputError
+from model.faces.landmarks import open_eye
 from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
 from model.styles.base import Crop
 from model.styles.catalog import choose_preset, preset_with
 from model.styles.example.exemplar import Exemplar, load_exemplar
-from model.styles.example.finish import eye_opening, missing_parts
+from model.styles.example.finish import missing_parts
 from model.styles.example.style import ExampleStyle
 from tests.clips import make_clip
 from tests.portrait import LANDMARKS
@@ -102,7 +103,7 @@ def shut(landmarks: np.ndarray) -> np.ndarray:
 
 def test_open_mouths_and_closed_eyes_that_the_exemplar_lacks_are_found():
     closed, size = shut(LANDMARKS), (300, 400)
-    assert eye_opening(closed[36:42]) == 0 < 0.2 < eye_opening(LANDMARKS[36:42])
+    assert open_eye(closed[36:42]) == 0 < 1 == open_eye(LANDMARKS[36:42])
     assert missing_parts(LANDMARKS, LANDMARKS, size) is None and missing_parts(closed, closed, size) is None
     mouth = missing_parts(LANDMARKS, closed, size)
     x, y = LANDMARKS[60:].mean(0).astype(int)

@@ -8,6 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from model.common.errors import InputError
 
+# Height by width of a mouth's inside, and of an eye, up to where it is closed, and from where on open in full.
+OPEN_MOUTH, OPEN_EYE = (0.10, 0.22), (0.14, 0.20)
 MIN_EYE_DISTANCE = 1.0  # pixels; eyes closer together than this are no face to scale or align by
 LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
 JAW, BROWS, NOSE, EYES, MOUTH = slice(0, 17), slice(17, 27), slice(27, 36), (LEFT_EYE, RIGHT_EYE), slice(48, 68)
@@ -36,6 +38,16 @@ def face_size(landmarks: np.ndarray) -> float:
     """Distance of the eyes in pixels; in profile, what the height of the face says it would be."""
     left, right, mouth = _eyes_and_mouth(landmarks)
     return max(math.dist(left, right), 0.95 * math.dist((left + right) / 2, mouth), 1.0)
+
+
+def open_mouth(landmarks: np.ndarray) -> float:
+    """How open a mouth is, from 0 to 1."""
+    return float(np.interp(mouth_opening(landmarks), OPEN_MOUTH, (0, 1)))
+
+
+def open_eye(eye: np.ndarray) -> float:
+    """How open an eye is, landmarks `[6, 2]`, from 0 to 1."""
+    return float(np.interp(eye_opening(eye), OPEN_EYE, (0, 1)))
 
 
 def mouth_opening(landmarks: np.ndarray) -> float:

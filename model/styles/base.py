@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -107,9 +108,9 @@ class Preset(ABC):
     variant: str  # what kind it is, in a word for lists
 
     @property
-    @abstractmethod
     def source(self) -> str:
         """What `catalog.choose_preset` makes this preset of: a name or a path."""
+        return self.name
 
     @property
     def files(self) -> Sequence[str]:
@@ -125,6 +126,26 @@ class Preset(ABC):
     def load(self, device: str = "auto", **settings: Any) -> Style:
         """The style. settings: precision and so on, which a kind without a use for them leaves aside. InputError where
         it can't be had."""
+
+
+@dataclass(frozen=True)
+class FilePreset(Preset):
+    """One look, in a file of one's own."""
+
+    path: Path
+    colour_transfer = single_style = True
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def source(self) -> str:
+        return str(self.path)
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [str(self.path.absolute())]
 
 
 def constant_or_curve(style: Style, degree: Degree) -> Callable[[Fraction | None], float | None]:

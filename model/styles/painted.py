@@ -9,15 +9,39 @@ from typing import Any
 import cv2
 import numpy as np
 
+from model.common.devices import pick_device
+from model.common.errors import InputError
 from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
 from model.parsing.matting import matte_around
-from model.styles.base import Crop, Pending
+from model.styles.base import Crop, Pending, Style
 from model.styles.example.labels import parts_of
+from model.styles.names import resolve_style
 
 STEADY = 0.6  # share of masks and levels that are of the frame before
 SURE = 0.08, 0.92  # of the matte, from where on it is the person at all, and is so in full
 HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades into the frame
+
+
+class PaintedStyle(Style):
+    """One or several looks to choose from, by name. `looks` are what a subclass renders with."""
+
+    scale, uses, needs_landmarks = 1, frozenset(("degree", "strokes")), True
+
+    def __init__(self, looks: dict[str, Any], name: str, licence: str, device: str = "auto"):
+        self._looks, self.name, self.licence = looks, name, licence
+        self.device = pick_device(device)
+        self.exemplar_names = list(looks)
+        if len(looks) > 1:
+            self.uses |= {"exemplars"}
+
+    def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
+        return self.exemplar_names[0] if exemplar is None else resolve_style(self.exemplar_names, exemplar)
+
+    def degree(self, degree: float | None = None) -> float | None:
+        if degree is not None and not 0 <= degree <= 1:
+            raise InputError(f"The style degree is {degree}: give a number from 0 (photo) to 1 (full style).")
+        return 1.0 if degree is None else degree
 
 
 class PaintedRenderer(ABC):

@@ -4,12 +4,11 @@ area."""
 import cv2
 import numpy as np
 
-from model.faces.landmarks import EYES, eye_opening, face_size, mouth_opening
+from model.faces.landmarks import EYES, face_size, open_eye, open_mouth
 from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
-from model.styles.example.labels import FEATURES, HAIR, OPEN_MOUTH, SKIN, SMALL
+from model.styles.example.labels import FEATURES, HAIR, SKIN, SMALL
 
-OPEN_EYE = 0.14, 0.20  # height by width of eyes, up to where they are closed, and from where on open
 SOFT = 1.5  # blur of the mask of the skin, in a small picture
 FAIRER = (0.12, 0.45), (0.0, 0.75)  # hair by skin, more than the exemplar's, and how much of its colour is changed
 FAIR_EDGE = 2.0  # pixels of blur of the mask of the hair
@@ -28,13 +27,11 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
     """Soft mask float32 `[h, w]` of an open mouth and closed eyes where the exemplar's mouth is closed, and its eyes
     are open; None where there are none."""
     mask, around = np.zeros(size, np.float32), face_size(landmarks)
-    opened, theirs = (np.interp(mouth_opening(face), OPEN_MOUTH, (0, 1)) for face in (landmarks, exemplar))
-    share = opened - theirs
+    share = open_mouth(landmarks) - open_mouth(exemplar)
     if share > 0:
-        cv2.fillPoly(mask, [landmarks[60:].round().astype(np.int32)], float(share))
+        cv2.fillPoly(mask, [landmarks[60:].round().astype(np.int32)], share)
     for eye in EYES:
-        opened, theirs = (np.interp(eye_opening(face[eye]), OPEN_EYE, (0, 1)) for face in (landmarks, exemplar))
-        share = theirs - opened
+        share = open_eye(exemplar[eye]) - open_eye(landmarks[eye])
         if share > 0:
             own = np.zeros(size, np.uint8)
             cv2.fillPoly(own, [landmarks[eye].round().astype(np.int32)], 255)

@@ -3,14 +3,13 @@
 import cv2
 import numpy as np
 
-from model.faces.landmarks import BROWS, EYES, JAW, MOUTH, NOSE, face_size, mouth_opening
+from model.faces.landmarks import BROWS, EYES, JAW, MOUTH, NOSE, face_size, open_mouth
 
 LABELS = BACKGROUND, HAIR, CLOTHES, SKIN, FEATURES, INSIDE = range(6)  # the last one: of an open mouth
 # In exemplars alone: what is between person and background, of neither for sure; and skin at the hair, which is right
 # where it is, and elsewhere would look like cracks. Their widths in eye distances.
 EDGE, HAIRLINE = 6, 7
 EDGE_OUTSIDE, EDGE_INSIDE, HAIRLINE_WIDTH = 0.08, 0.025, 0.12
-OPEN_MOUTH = 0.10, 0.22  # height by width of the mouth's inside, from where on it is open, and is so in full
 SMALL = 4  # regions are found in a copy reduced so many times
 SKIN_SPREAD = np.float32((13, 5.5, 5.5))  # least deviations of skin from its median, in Lab of 8 bits
 HAIR_SPREAD = np.float32((16, 7, 7))  # the same of hair
@@ -58,7 +57,7 @@ def labels_of(
     labels[(labels == HAIR) & (hair < 0.5) & _on_shoulders(landmarks, labels.shape)] = CLOTHES
     labels[(skin > 0.5) & (labels != BACKGROUND)] = SKIN
     labels[features > 0.5] = FEATURES
-    if mouth_opening(landmarks) > OPEN_MOUTH[0]:
+    if open_mouth(landmarks) > 0:
         cv2.fillPoly(labels, [landmarks[60:].round().astype(np.int32)], INSIDE)
     return labels
 

@@ -1,12 +1,10 @@
 """Pictures as styles: those that come with the project, and one's own. Free of torch and Numba."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from model.common.hub import CHECKPOINTS
-from model.styles.base import Preset, Style
+from model.styles.base import FilePreset, Preset, Style
 
 FOLDER = "exemplars"  # of the checkpoint folder, with NAME.jpg, NAME.landmarks.txt and NAME.photo.jpg
 LANDMARKS_SUFFIX = ".landmarks.txt"  # of the file beside a style picture that says where its face is: 68 lines `x y`
@@ -25,10 +23,6 @@ class ExemplarsPreset(Preset):
         return sorted(path.name[:-suffix] for path in (CHECKPOINTS / FOLDER).glob("*" + LANDMARKS_SUFFIX))
 
     @property
-    def source(self) -> str:
-        return self.name
-
-    @property
     def files(self) -> list[str]:
         return [
             f"{FOLDER}/{name}{end}" for name in self.style_names for end in (".jpg", LANDMARKS_SUFFIX, PHOTO_SUFFIX)
@@ -42,26 +36,15 @@ class ExemplarsPreset(Preset):
         return ExampleStyle(exemplars, self.name, self.licence, device)
 
 
-@dataclass(frozen=True)
-class PicturePreset(Preset):
+class PicturePreset(FilePreset):
     """A picture of one's own."""
 
-    path: Path
-    variant, colour_transfer, single_style = "picture", True, True
-    licence = "of whoever owns the picture"
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @property
-    def source(self) -> str:
-        return str(self.path)
+    variant, licence = "picture", "of whoever owns the picture"
 
     @property
     def files(self) -> list[str]:
         beside = (self.path.with_name(self.path.stem + end) for end in (LANDMARKS_SUFFIX, PHOTO_SUFFIX))
-        return [str(path.absolute()) for path in (self.path, *beside) if path == self.path or path.exists()]
+        return [*super().files, *(str(path.absolute()) for path in beside if path.exists())]
 
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model.styles.example.exemplar import load_exemplar

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from model.faces.landmarks import BROWS, mouth_opening
+from model.faces.landmarks import BROWS, open_mouth
 from model.styles.painters import flats, streams
 from model.styles.painters.flats import crisp, over, polar
 from model.styles.painters.likeness import (
@@ -32,7 +32,6 @@ SOFT = 0.012  # eye distances by which their edges are smoothed
 SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
 BROW = 28  # percent of where a brow may be that it covers at least
-OPEN_MOUTH = 0.1  # height by width of the mouth's inside from which on it is open
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
 
@@ -196,7 +195,7 @@ class Painter:
         reds = rgb_of(np.float32([[polar(light + up, hue, chroma) for up in (0, 14)]]))[0]
         gloss = lips * crisp(lab[..., 0], float(np.percentile(lab[lips > 0.5, 0], 80)))
         picture = over(over(picture, reds[0], lips), reds[1], gloss)
-        if mouth_opening(subject.landmarks) < OPEN_MOUTH:
+        if open_mouth(subject.landmarks) == 0:
             return picture
         picture = over(picture, BLACK, inner)
         return over(picture, TEETH, inner * crisp(lab[..., 0], self.teeth * float(plan.colour[0])))
@@ -211,7 +210,7 @@ class Painter:
         lines = [(points[first : first + 4], 1.0) for first in (36, 42)]  # upper lids
         lines += [(points[[39, 40, 41, 36]], 0.5), (points[[42, 47, 46, 45]], 0.5)]  # lower ones
         lines += [(points[31:33], 0.9), (points[34:36], 0.9), (points[32:35], 0.5)]  # the nose from below
-        if mouth_opening(points) < OPEN_MOUTH:
+        if open_mouth(points) == 0:
             lines.append((np.concatenate([points[48:49], middle, points[54:55]]), 0.9))
         for line, width in lines:
             ink = np.maximum(ink, flats.stroke(size, line, max(2.2 * width * self.line_width * unit, 1.0)))

@@ -5,23 +5,17 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from model.faces.landmarks import EYES, MOUTH, eye_opening, face_size, mouth_opening
+from model.faces.landmarks import EYES, MOUTH, face_size, open_eye, open_mouth
 from model.styles.painters.carried import Carrier, Seen
 
-OPEN_MOUTH, OPEN_EYE = (0.08, 0.24), (0.14, 0.22)  # height by width from where on they are open, and fully so
 UNLIKE, PLAIN = 0.5, 0.25  # differences in openness: from where on others are taken, and are plainly closed or open
 QUICK = 0.08  # seconds in which another one fades in
 GROWN, SOFT = 0.13, 0.05  # eye distances that are taken around them, and the blur of the border
 
 
-def open_mouth(landmarks: np.ndarray) -> float:
-    """How open the mouth is, from 0 to 1."""
-    return float(np.interp(mouth_opening(landmarks), OPEN_MOUTH, (0, 1)))
-
-
 def open_eyes(landmarks: np.ndarray) -> float:
     """How open the eyes are, from 0 to 1."""
-    return float(np.interp(np.mean([eye_opening(landmarks[eye]) for eye in EYES]), OPEN_EYE, (0, 1)))
+    return float(np.mean([open_eye(landmarks[eye]) for eye in EYES]))
 
 
 class Feature:

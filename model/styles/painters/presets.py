@@ -1,11 +1,10 @@
 """Painters as presets: those that come with the project, and values of one's own. Free of torch and Numba."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.styles.base import Preset, Style
+from model.styles.base import FilePreset, Preset, Style
 
 SHIPPED = Path(__file__).parent
 FIRST = ("comic", "oil")
@@ -26,10 +25,6 @@ class PaintersPreset(Preset):
     def style_names(self) -> Sequence[str]:
         return painter_names()
 
-    @property
-    def source(self) -> str:
-        return self.name
-
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model.styles.painters.style import PainterStyle
         from model.styles.painters.values import load_painter
@@ -37,25 +32,10 @@ class PaintersPreset(Preset):
         return PainterStyle({name: load_painter(name) for name in self.style_names}, self.name, self.licence, device)
 
 
-@dataclass(frozen=True)
-class PainterPreset(Preset):
+class PainterPreset(FilePreset):
     """A painter with values of one's own, in a .toml file."""
 
-    path: Path
-    variant, colour_transfer, single_style = "painter", True, True
-    licence = "of whoever wrote the values"
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @property
-    def source(self) -> str:
-        return str(self.path)
-
-    @property
-    def files(self) -> list[str]:
-        return [str(self.path.absolute())]
+    variant, licence = "painter", "of whoever wrote the values"
 
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model.styles.painters.style import PainterStyle

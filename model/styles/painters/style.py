@@ -7,15 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from model.common.devices import pick_device
 from model.faces.landmarks import face_size
 from model.parsing.matting import matte_around
-from model.styles.base import Crop, Degree, Style, constant_or_curve
+from model.styles.base import Crop, Degree, constant_or_curve
 from model.styles.example.labels import parts_of
 from model.styles.example.seeds import DRAWINGS
-from model.styles.example.style import full_unless
-from model.styles.names import resolve_style
-from model.styles.painted import PaintedRenderer
+from model.styles.painted import PaintedRenderer, PaintedStyle
 from model.styles.painters.carried import Carrier, Painting, Seen
 from model.styles.painters.features import features
 from model.styles.painters.subject import Subject
@@ -32,32 +29,17 @@ UNLIKE = 0.08  # part of a person that may look otherwise than where they were p
 TREMOR, TREMBLES = 0.02, 24  # eye distances by which strokes boil, and in how many places along each side of a picture
 
 
-class PainterStyle(Style):
-    """One or several painters as the looks to choose from."""
+class PainterStyle(PaintedStyle):
+    """One or several painters as the looks."""
 
-    letter, scale, eye_distance = "p", 1, EYE_DISTANCE
-    uses = frozenset(("degree", "strokes"))
-    denoises = needs_landmarks = True
-
-    def __init__(self, painters: dict[str, Painter], name: str, licence: str, device: str = "auto"):
-        self._painters, self.name, self.licence = painters, name, licence
-        self.device = pick_device(device)
-        self.exemplar_names = list(painters)
-        if len(painters) > 1:
-            self.uses |= {"exemplars"}
-
-    def exemplar_name(self, exemplar: int | str | None = None) -> str | None:
-        return self.exemplar_names[0] if exemplar is None else resolve_style(self.exemplar_names, exemplar)
-
-    def degree(self, degree: float | None = None) -> float | None:
-        return full_unless(degree)
+    letter, eye_distance, denoises = "p", EYE_DISTANCE, True
 
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture",
     ) -> "PainterRenderer":  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
-        painter = self._painters[self.exemplar_name(exemplar)]
+        painter: Painter = self._looks[self.exemplar_name(exemplar)]
         degree_at = constant_or_curve(self, degree)
         return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head")
 
