@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -10,9 +11,15 @@ import torch
 from PIL import Image
 
 from model.common.errors import InputError
+from model.styles.base import Crop
 from model.styles.example import synthesis
+from model.styles.example.exemplar import Exemplar
+from model.styles.example.style import ExampleStyle
 from model.styles.example.styleblit import Torch
 from model.styles.example.synthesis import Guide, Settings, synthesize
+from tests.sitters import sitter
+
+TURN = np.float32([[0.99, -0.08, 8], [0.08, 0.99, -6]])
 
 
 def texture(size, seed=0):
@@ -152,3 +159,44 @@ def test_wrong_words_are_one_sentence(files, words, told):
     done = run(*named)
     assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1
     assert not (files / "output.png").exists()
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    """A portrait, its landmarks, and the same painted in blue stripes, as an exemplar."""
+    subject = sitter(240)
+    grey = cv2.cvtColor(subject.rgb, cv2.COLOR_RGB2GRAY)
+    stripes = 40 * (np.indices(grey.shape).sum(0) // 3 % 2)
+    picture = np.dstack([grey // 4, grey // 2, np.clip(grey // 2 + 60 + stripes, 0, 255)]).astype(np.uint8)
+    return subject, Exemplar(picture, subject.landmarks)
+
+
+def test_portraits_by_patches_are_of_the_exemplar_and_as_smooth(portrait):
+    subject, exemplar = portrait
+    turned = cv2.warpAffine(subject.rgb, TURN, subject.rgb.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    landmarks = cv2.transform(subject.landmarks[None], TURN)[0].astype(np.float32)
+    style = ExampleStyle({"blue": exemplar}, "blue", "none", "cpu")
+    patch, blit = (
+        style.renderer(None, synthesis=kind, keep_tone="off").start([Crop(turned, landmarks)])()[0]
+        for kind in ("patch", "blit")
+    )
+    assert patch.shape == turned.shape and patch[..., 2].mean() > patch[..., 0].mean() + 40
+    assert not np.array_equal(patch, blit)
+    truth = cv2.warpAffine(exemplar.picture, TURN, subject.rgb.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    away = [np.abs(cv2.blur(each, (5, 5)).astype(int) - cv2.blur(truth, (5, 5)))[40:-40, 40:-40].mean() for each in
+            (patch, blit)]  # fmt: skip
+    assert away[0] < away[1]
+
+
+def test_the_frame_before_keeps_patches_steady_unless_they_may_boil(portrait):
+    subject, exemplar = portrait
+    noise = np.random.default_rng(0).normal(0, 6, (3, *subject.rgb.shape))
+    frames = np.clip(subject.rgb + noise, 0, 255).astype(np.uint8)
+    style = ExampleStyle({"blue": exemplar}, "blue", "none", "cpu")
+    changes = []
+    for boil in (0.0, 1.0):
+        renderer = style.renderer(None, synthesis="patch", keep_tone="off", boil=boil)
+        crops = [Crop(rgb, subject.landmarks, Fraction(number, 4)) for number, rgb in enumerate(frames)]
+        pictures = [renderer.start([crop])()[0].astype(int) for crop in crops]
+        changes.append(np.abs(pictures[2] - pictures[1]).mean())
+    assert changes[0] < 3 and changes[0] < 0.8 * changes[1]

@@ -13,7 +13,7 @@ from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import CELL, USUAL, Weights
 
 SLOW = 5.0  # seconds after which the first call tells why
-_kernels = threading.Lock()  # Numba's threads may not be called from two threads at a time
+one_at_a_time = threading.Lock()  # Numba's threads may not be called from two threads at a time
 
 
 def paint(
@@ -28,7 +28,7 @@ def paint(
     """
     from model.styles.example import kernels  # Numba takes a second to import
 
-    with _kernels:
+    with one_at_a_time:
         kernels.mirror(places, *exemplar.guides.size[::-1])
     offsets = seeds.offsets(guides, places, back, exemplar.guides, exemplar.table)
     run = _on_cuda if device.type == "cuda" else _on_cpu
@@ -46,7 +46,7 @@ def _on_cpu(
         weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack,
         weights.hold,
     )  # fmt: skip
-    with _kernels:
+    with one_at_a_time:
         field, chosen = kernels.blit(
             places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table,
             CELL, seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
@@ -79,7 +79,7 @@ def warm_up(exemplar: Exemplar) -> None:
     told.daemon = True
     told.start()
     try:
-        with _kernels:
+        with one_at_a_time:
             exemplar.table  # noqa: B018 - made by its first reader
         guides = exemplar.guides
         small = Guides(*(each[:16, :16].copy() for each in (guides.labels, guides.appearance, guides.trust)))

@@ -16,6 +16,7 @@ import torch
 
 from model.common.errors import InputError
 from model.styles.example import patches
+from model.styles.example.engine import one_at_a_time
 from model.styles.example.styleblit import Torch
 
 FINEST_SCALE = 16.0  # steps of a colour of weight 1 in the arithmetic
@@ -169,7 +170,8 @@ class _Level:
     def _features(self, values: np.ndarray, size: Sequence[int], weight: float) -> np.ndarray:
         scaled = values.astype(np.float32) * np.float32(self.unit * np.sqrt(weight / values.shape[2]))
         if tuple(size) != values.shape[:2]:
-            scaled = cv2.resize(scaled, tuple(size[::-1]), interpolation=cv2.INTER_AREA)
+            few = (scaled[..., first : first + 4] for first in range(0, scaled.shape[2], 4))  # as many as OpenCV takes
+            scaled = np.dstack([cv2.resize(each, tuple(size[::-1]), interpolation=cv2.INTER_AREA) for each in few])
         return scaled.reshape(*size, -1).round().astype(np.int16)
 
     def target(self, colours: np.ndarray | None) -> np.ndarray:
@@ -242,24 +244,28 @@ class _Tools:
     def nearest(self, level: _Level) -> np.ndarray:
         source = level.source.copy()
         source[..., : level.style.shape[2]] = 0  # nothing is known of the colours yet
-        return self._kernels.nearest(level.target(None), source, level.patch, *level.size)
+        with one_at_a_time:
+            return self._kernels.nearest(level.target(None), source, level.patch, *level.size)
 
     def errors(self, target: np.ndarray, level: _Level, field: np.ndarray) -> np.ndarray:
-        return self._kernels.errors_of(target, level.source, level.patch, field)
+        with one_at_a_time:
+            return self._kernels.errors_of(target, level.source, level.patch, field)
 
     def improve(
         self, target: np.ndarray, level: _Level, field: np.ndarray, errors: np.ndarray, is_open: np.ndarray,
         near: np.ndarray, reach: int, shares: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         for phase in PHASES:
-            prices = self._kernels.prices_of(field, *level.source.shape[:2], level.patch, level.price)
-            self._kernels.improve(
-                target, level.source, level.patch, field, errors, prices, is_open, near, reach, shares, phase
-            )
+            with one_at_a_time:
+                prices = self._kernels.prices_of(field, *level.source.shape[:2], level.patch, level.price)
+                self._kernels.improve(
+                    target, level.source, level.patch, field, errors, prices, is_open, near, reach, shares, phase
+                )
         return field, errors
 
     def vote(self, field: np.ndarray, values: np.ndarray, patch: int) -> np.ndarray:
-        return self._kernels.vote(field, values, patch)
+        with one_at_a_time:
+            return self._kernels.vote(field, values, patch)
 
 
 class _OnDevice(_Tools):
