@@ -46,7 +46,7 @@ class Look:
         choices=["auto", "on", "off"], needs="picture",
     )  # fmt: skip
     synthesis: str = option(
-        "blit", "how pictures are painted from: blit, in chunks, at once; patch, in patches, better and 20 times slower",
+        "blit", "how a picture is painted from: blit, in chunks, fast; patch, in patches, better and 20 times slower",
         choices=["blit", "patch"], needs="picture",
     )  # fmt: skip
     padding: list[int] | None = option(

@@ -6,6 +6,7 @@ Compiled at the first call and kept in the cache beside this file (or in the use
 import numpy as np
 from numba import njit, prange
 
+from model.styles.example.compiled import parallel
 from model.styles.example.patches import BESIDE, STEPS, TILE, WORST
 
 NEIGHBOURS = 4 * len(STEPS)
@@ -34,7 +35,7 @@ def _lines(picture):
     return picture.reshape(picture.shape[0], picture.shape[1] * picture.shape[2])
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def errors_of(target, source, patch, field):
     """As `patches.errors_of`, for all pixels: int64 `[h, w]`."""
     height, width = field.shape[:2]
@@ -48,7 +49,7 @@ def errors_of(target, source, patch, field):
     return errors
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def nearest(target, source, patch, height, width):
     """As `patches.nearest`."""
     radius, rows, columns = patch // 2, source.shape[0], source.shape[1]
@@ -73,7 +74,7 @@ def _tried(middle, reach, share, least, most):
     return low + np.int64(np.floor(share * np.float32(high - low + 1)))
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def improve(target, source, patch, field, errors, prices, is_open, near, reach, shares, phase):
     """As `patches.improve`, in place."""
     height, width = errors.shape
@@ -118,7 +119,7 @@ def improve(target, source, patch, field, errors, prices, is_open, near, reach, 
             errors[row, column] = error
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def vote(field, values, patch):
     """As `patches.vote`; int16."""
     height, width, radius, channels = field.shape[0], field.shape[1], patch // 2, values.shape[2]
@@ -143,26 +144,25 @@ def vote(field, values, patch):
     return result
 
 
-@njit(cache=True)
 def prices_of(field, height, width, patch, factor):
     """As `patches.prices_of`."""
+    used = _uses(field, height, width)
+    for _ in range(2):
+        used = _box(used, patch)
+    return np.floor(used * factor).astype(np.int64)
+
+
+@njit(cache=True)
+def _uses(field, height, width):
+    """How many pixels of T each patch of S `(height, width)` serves: int32."""
     used = np.zeros((height, width), np.int32)
     for row in range(field.shape[0]):
         for column in range(field.shape[1]):
             used[field[row, column, 1], field[row, column, 0]] += 1
-    return _priced(_box(_box(used, patch), patch), factor)
+    return used
 
 
-@njit(parallel=True, cache=True)
-def _priced(used, factor):
-    prices = np.empty(used.shape, np.int64)
-    for line in prange(len(used)):
-        for column in range(used.shape[1]):
-            prices[line, column] = np.int64(np.floor(used[line, column] * factor))
-    return prices
-
-
-@njit(parallel=True, cache=True)
+@parallel
 def _box(values, patch):
     """Sums over the patch around each pixel; there is nothing beyond the edges."""
     height, width, radius = values.shape[0], values.shape[1], patch // 2

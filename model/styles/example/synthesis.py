@@ -16,7 +16,6 @@ import torch
 
 from model.common.errors import InputError
 from model.styles.example import patches
-from model.styles.example.engine import one_at_a_time
 from model.styles.example.styleblit import Torch
 
 FINEST_SCALE = 16.0  # steps of a colour of weight 1 in the arithmetic
@@ -244,28 +243,24 @@ class _Tools:
     def nearest(self, level: _Level) -> np.ndarray:
         source = level.source.copy()
         source[..., : level.style.shape[2]] = 0  # nothing is known of the colours yet
-        with one_at_a_time:
-            return self._kernels.nearest(level.target(None), source, level.patch, *level.size)
+        return self._kernels.nearest(level.target(None), source, level.patch, *level.size)
 
     def errors(self, target: np.ndarray, level: _Level, field: np.ndarray) -> np.ndarray:
-        with one_at_a_time:
-            return self._kernels.errors_of(target, level.source, level.patch, field)
+        return self._kernels.errors_of(target, level.source, level.patch, field)
 
     def improve(
         self, target: np.ndarray, level: _Level, field: np.ndarray, errors: np.ndarray, is_open: np.ndarray,
         near: np.ndarray, reach: int, shares: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         for phase in PHASES:
-            with one_at_a_time:
-                prices = self._kernels.prices_of(field, *level.source.shape[:2], level.patch, level.price)
-                self._kernels.improve(
-                    target, level.source, level.patch, field, errors, prices, is_open, near, reach, shares, phase
-                )
+            prices = self._kernels.prices_of(field, *level.source.shape[:2], level.patch, level.price)
+            self._kernels.improve(
+                target, level.source, level.patch, field, errors, prices, is_open, near, reach, shares, phase
+            )
         return field, errors
 
     def vote(self, field: np.ndarray, values: np.ndarray, patch: int) -> np.ndarray:
-        with one_at_a_time:
-            return self._kernels.vote(field, values, patch)
+        return self._kernels.vote(field, values, patch)
 
 
 class _OnDevice(_Tools):
