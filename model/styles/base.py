@@ -62,11 +62,15 @@ class Style(ABC):
     denoises = False  # whether a video's noise is taken out of its crops first, unless told otherwise
     needs_code = False  # whether `encode` needs a face
     needs_landmarks = False  # whether each crop has to come with landmarks
+    wanted_frames: Sequence[int] = ()  # of a clip, counted from 0, that it has to be shown by `learn` before it renders
     in_flight = 0  # batches that are computed in the background while the one before is fetched
 
     def encode(self, rgb: np.ndarray, landmarks: np.ndarray | None) -> Any:
         """What the style has to know of a person, from one frame `[H, W, 3]`; it is handed back to `renderer`."""
         return None
+
+    def learn(self, crops: dict[int, "Crop"]) -> None:
+        """Take notice of the crops of `wanted_frames`, by number. InputError where they don't fit what it has."""
 
     @abstractmethod
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:

@@ -82,7 +82,7 @@ class Finish:
         skin = (labels == SKIN) | (labels == FEATURES)
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
         self._shares = _shares(_counts(grey[skin]))
-        self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
+        self._colours = colours_by_level(exemplar.picture[skin], grey[skin])
         self._lit = float(np.percentile(grey[skin], LIT)) if skin.any() else LIGHT_SKIN
         hair = labels == HAIR
         self._hair = float(np.median(grey[hair])) if hair.any() else None
@@ -193,7 +193,7 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return np.cumsum(counts, dtype=np.float64) / max(counts.sum(), 1)
 
 
-def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
+def colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Mean colour of the pixels of each grey level, float32 `[256, 3]`, smoothed; missing ones from their
     neighbours."""
     counts = np.bincount(grey, minlength=256).astype(np.float64)

@@ -133,6 +133,7 @@ class Carrier:
         self._last: Seen | None = None
         self._places: np.ndarray | None = None  # where in the painting the person's pixels are, reduced
         self._matrix = np.eye(2, 3)  # to the painting behind, reduced
+        self._shown: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # the person's, what is behind, and cover
         self.unlike = 0.0  # how much of the person in the last frame is not as in the photo that was painted
 
     def __call__(self, frame: Seen, boil: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -151,6 +152,7 @@ class Carrier:
             for mask in (own.cover, own.matte)
         )
         x, y = cv2.split(places)
+        self._shown = places, behind, cover
         # A person goes on below the painting; beyond its other edges, only who was cut off there does.
         is_beyond = (x < 0) | (y < 0) | (x > own.matte.shape[1] - 1)
         cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))
@@ -159,6 +161,11 @@ class Carrier:
             for picture, where in ((own.picture, places), (own.behind, behind))
         )
         return cv2.blendLinear(person, back, cover, 1 - cover), matte
+
+    def field(self) -> np.ndarray:
+        """Where in the painting the pixels of the last frame come from, (x, y), float32 `[h, w, 2]`."""
+        places, behind, cover = self._shown
+        return np.where(cover[..., None] > 0.5, places, behind)
 
     def _follow(self, frame: Seen) -> None:
         """Update places and matrix for the next frame."""
