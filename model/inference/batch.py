@@ -23,7 +23,7 @@ from model.media.sample import SAMPLE_NAME, sample_portrait
 Make = Callable[[FrameSource, str, Options], Path]  # a result of that name; returns its path
 MANIFEST = "manifest.jsonl"  # in the folder for the results: what --resume leaves out
 # What a file that this program writes is called, without its suffix; the group is the name of its content.
-RESULT_NAME = re.compile(r"(.+)_(?:input|sheet|(?:vtoonify|compare|preview)_[a-z])(?:\.partial)?")
+RESULT_NAME = re.compile(r"(.+)_(?:input|sheet|keyframes|key_\d+|(?:vtoonify|compare|preview)_[a-z])(?:\.partial)?")
 NEXT = "style_transfer.py me.jpg --style_id comic; your own face in all of them: style_transfer.py me.jpg --sheet"
 LISTED = 3  # names of files that are left out
 LONGEST_NAME = 200  # bytes of a content's name that its results keep: systems allow 255 for all of a file's name
@@ -45,6 +45,8 @@ def run(options: Options) -> None:
     contents = find_contents(options.content, results)
     if options.parsing_map_path and len(contents) > 1:
         raise InputError("--parsing_map_path belongs to one video: name a single content.")
+    if (options.keyframe or options.only_keyframes) and len(contents) != 1:
+        raise InputError("Key frames belong to one video: name a single content.")
     if options.resume and not contents:
         raise InputError("--resume goes on with photos and videos of yours: name them with --content.")
     if len(contents) == 1:  # what cannot work is reported before a model is loaded or fetched
@@ -65,9 +67,14 @@ def run(options: Options) -> None:
         stylize_all(draw_sheet, jobs[number::count], options)
         print(f"each by itself: {NEXT}")
     else:
+        from model.inference import keyframes
         from model.inference.job import make_stylizer, stylize
 
-        stylize_all(partial(stylize, make_stylizer(options)), jobs[number::count], options)
+        if options.only_keyframes:
+            make = keyframes.export if options.export_keyframe else keyframes.suggest
+        else:
+            make = stylize
+        stylize_all(partial(make, make_stylizer(options)), jobs[number::count], options)
 
 
 def stylize_all(make: Make, jobs: list[tuple[str | None, str]], options: Options) -> None:

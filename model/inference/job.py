@@ -14,6 +14,7 @@ from model.common.errors import InputError
 from model.effects import FullFrame
 from model.faces.detect import find_all_landmarks, find_landmarks_quickly, find_people
 from model.inference.clip import beside, stylised
+from model.inference.keyframes import chosen_crops
 from model.inference.limits import check_result
 from model.inference.look import Look
 from model.inference.options import Options
@@ -72,6 +73,8 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     """
     if options.video and not source.is_video:
         raise InputError(f"{source.path} is a photo, but --video was given: leave --video out.")
+    if options.keyframe and not source.is_video:
+        raise InputError(f"{source.path} is a photo: --keyframe takes a video.")
     several, is_film = options.most_faces != 1, source.is_video and not options.preview
     check_result(source, options)
     look = replace(options, crop=options.crop if source.is_video else "fixed")
@@ -84,6 +87,9 @@ def stylize(stylizer: Stylizer, source: FrameSource, name: str, options: Options
     else:
         shown, *faces = stylizer.find_face(source, not options.no_scale_image)
     persons = [people.person(number, shown, face) for number, face in enumerate(faces, 1)]
+    for person in persons:
+        if wanted := person.stylizer.style.wanted_frames:
+            person.stylizer.style.learn(chosen_crops(source, person, look, wanted))
     crop = persons[0].portrait.crop.shown
     check_result(source, options, (stylizer.scale * crop.height, stylizer.scale * crop.width))
     kind = "preview" if options.preview else "compare" if options.compare else "vtoonify"

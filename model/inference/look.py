@@ -34,7 +34,7 @@ class Look:
     no_scale_image: bool = option(False, "take the whole frame at its own size instead of a crop around the face")
     boil: float = option(
         0.0, "how much brush strokes change from drawing to drawing in videos, as in films drawn by hand; 0: they stay",
-        least=0, most=1, needs="strokes",
+        least=0, most=1, needs="boil",
     )  # fmt: skip
     style_size: float = option(1.0, "how many times as large strokes are", least=0.5, most=2, needs="strokes")
     example_area: str = option(
@@ -46,8 +46,8 @@ class Look:
         choices=["auto", "on", "off"], needs="picture",
     )  # fmt: skip
     synthesis: str = option(
-        "blit", "how a picture is painted from: blit, in chunks, fast; patch, in patches, better and 20 times slower",
-        choices=["blit", "patch"], needs="picture",
+        "blit", "how it is painted from pictures and painted frames: blit, fast; patch, better and 20 times slower",
+        choices=["blit", "patch"], needs="patches",
     )  # fmt: skip
     padding: list[int] | None = option(
         None, "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes; nothing: what the "

@@ -11,13 +11,23 @@ from model.common.errors import InputError
 from model.common.hub import CHECKPOINTS, FLOW_FILE
 from model.common.sizes import SMOOTHING_RADIUS
 from model.inference.look import Choice, Look, parse_styles
+from model.styles.base import Preset
 from model.styles.catalog import DEFAULT, PRESETS, choose_preset, preset_with
+from model.styles.keyframes.presets import parse_keyframes
 from model.styles.names import did_you_mean, resolve_style
 
 NOT_LIVE = (  # for files only
     "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
+    "keyframe", "export_keyframe", "suggest_keyframes",
 )  # fmt: skip
-ONE_FACE = ("parsing_map_path", "smooth", "compile")  # for one face only
+ONE_FACE = (
+    "parsing_map_path",
+    "smooth",
+    "compile",
+    "keyframe",
+    "export_keyframe",
+    "suggest_keyframes",
+)  # for one face only
 
 
 @dataclass
@@ -33,6 +43,17 @@ class Options(Look):
         f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}",
     )
     style_image: str | None = option(None, "a picture of a face as the style: the portrait is painted as in it")
+    keyframe: list[str] = option(
+        [], "frames of a video that were painted over, as its style: 0=painted.png 120=second.png", nargs="+",
+        metavar="FRAME=PICTURE",
+    )  # fmt: skip
+    export_keyframe: list[int] = option(
+        [], "write frames of a video to be painted over, by number from 0 on, and stop", nargs="+", least=0,
+        metavar="FRAME",
+    )  # fmt: skip
+    suggest_keyframes: int = option(
+        0, "name so many frames of a video that are worth painting, and stop", least=0, most=50
+    )
     output_path: str = option("output", "folder for the results; it is made", free=True)
     scale_image: bool = option(False, "scale the face to the model's size and crop around it (the default)")
     device: str = option("auto", "where to compute", choices=DEVICES, free=True)
@@ -74,14 +95,21 @@ class Options(Look):
     list_styles: bool = option(False, "list the presets and stop")
 
     @property
-    def preset(self) -> str:
-        """What --ckpt, --style_image and --style_id name together, as `choose_preset` takes it."""
+    def preset(self) -> str | Preset:
+        """What --ckpt, --style_image, --style_id and --keyframe name together, as `choose_preset` takes it."""
+        if self.keyframe or self.only_keyframes:
+            return parse_keyframes(self.keyframe)
         return self.style_image or self.ckpt or (self.style_id and preset_with(self.style_id)) or DEFAULT
+
+    @property
+    def only_keyframes(self) -> bool:
+        """Whether frames are to be exported or suggested, and nothing is stylised."""
+        return bool(self.export_keyframe or self.suggest_keyframes)
 
     @property
     def makes_sheet(self) -> bool:
         """Whether a sheet is asked for, or nothing at all."""
-        return self.sheet or not (self.content or self.ckpt or self.style_id or self.style_image)
+        return self.sheet or not (self.content or self.keyframe or self.ckpt or self.style_id or self.style_image)
 
     @property
     def camera(self) -> int | None:
@@ -158,6 +186,18 @@ class Options(Look):
                 and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),
                 f"{self.style_image} is both content and style: name another picture for one of them.",
             ),
+            (
+                self.keyframe and (self.ckpt or self.style_id or self.style_image),
+                f"--keyframe is a style of its own, and excludes --ckpt, --style_id and --style_image: {one}",
+            ),
+            (
+                self.export_keyframe and self.suggest_keyframes,
+                f"--export_keyframe and --suggest_keyframes exclude {one}",
+            ),
+            (
+                self.keyframe and self.only_keyframes,
+                f"--keyframe and --{'export_keyframe' if self.export_keyframe else 'suggest_keyframes'} exclude {one}",
+            ),
             (self.style_image and self.style_id, f"--style_image and --style_id exclude {one}"),
             (self.cpu and self.device not in ("auto", "cpu"), f"--cpu and --device {self.device} contradict {one}"),
             (self.virtual_camera and not is_live, "--virtual_camera is for --content webcam: leave one of them out."),
@@ -174,7 +214,7 @@ class Options(Look):
             known = [name for preset in PRESETS for name in preset.style_names]
             close = did_you_mean(self.style_id, dict.fromkeys(known))
             raise InputError(f"There is no style {self.style_id!r}{close}; --list_styles shows them all.")
-        if not Path(self.preset).exists():
+        if isinstance(self.preset, str) and not Path(self.preset).exists():
             preset = choose_preset(self.preset)
             if preset.style_names and self.style_id is not None and not self.exstyle_path:
                 resolve_style(preset.style_names, self.style_id)

@@ -19,7 +19,7 @@ from model.faces.crop import FaceCrop, StyleWindow, window_around
 from model.faces.detect import find_landmarks, search_face
 from model.faces.track import FaceTracker
 from model.media.frames import Frame, FrameSource
-from model.styles.base import Crop, Degree, Style, in_batches
+from model.styles.base import Crop, Degree, Preset, Style, in_batches
 from model.styles.catalog import choose_preset
 
 FrameLike = TypeVar("FrameLike", Frame, np.ndarray)
@@ -43,7 +43,7 @@ class Stylizer:
         self.style = style
 
     @classmethod
-    def from_preset(cls, name: str = "starter", **settings: Any) -> Self:
+    def from_preset(cls, name: str | Preset = "starter", **settings: Any) -> Self:
         """Load a preset by name; or by its path a checkpoint, or a picture as the style; missing published files are
         fetched.
 

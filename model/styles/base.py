@@ -56,7 +56,8 @@ class Style(ABC):
     padding: tuple[int, int, int, int] = (
         DEFAULT_PADDING  # room left, right, above and below the eyes, at 64 px between them
     )
-    # Of degree, exemplars, code (of the photo), parser, strokes, picture (as the style): what options `need`.
+    # Of degree, exemplars, code (of the photo), parser, strokes, boil, patches, picture (as the style): what options
+    # `need`.
     uses: frozenset[str] = frozenset()
     exemplar_names: Sequence[str] = ()  # the looks to choose from, if there are several
     denoises = False  # whether a video's noise is taken out of its crops first, unless told otherwise
@@ -69,7 +70,7 @@ class Style(ABC):
         """What the style has to know of a person, from one frame `[H, W, 3]`; it is handed back to `renderer`."""
         return None
 
-    def learn(self, crops: dict[int, "Crop"]) -> None:
+    def learn(self, crops: dict[int, "Crop"]) -> None:  # noqa: B027 - most styles want none
         """Take notice of the crops of `wanted_frames`, by number. InputError where they don't fit what it has."""
 
     @abstractmethod

@@ -21,12 +21,14 @@ BY_NAME = {preset.name: preset for preset in PRESETS}
 BY_NAME |= {short: BY_NAME[name] for short, name in networks.SHORT_NAMES.items()}
 
 
-def choose_preset(ckpt: str) -> Preset:
-    """What `--ckpt` means: a preset's name, the path of a checkpoint or where a preset's file belongs, a picture as a
+def choose_preset(ckpt: str | Preset) -> Preset:
+    """What `--ckpt` means: a preset, or its name, the path of a checkpoint or where a preset's file belongs, a picture as a
     style, or a painter's values.
 
     Raises InputError, with close matches, when it is none of these.
     """
+    if isinstance(ckpt, Preset):
+        return ckpt
     if ckpt in BY_NAME:
         return BY_NAME[ckpt]
     path = Path(ckpt)

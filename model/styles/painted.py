@@ -28,7 +28,7 @@ HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades 
 class PaintedStyle(Style):
     """One or several looks to choose from, by name. `looks` are what a subclass renders with."""
 
-    scale, uses, needs_landmarks, in_flight = 1, frozenset(("degree", "strokes")), True, 1
+    scale, uses, needs_landmarks, in_flight = 1, frozenset(("degree", "strokes", "boil")), True, 1
 
     def __init__(self, looks: dict[str, Any], name: str, licence: str, device: str = "auto"):
         self._looks, self.name, self.licence = looks, name, licence
@@ -75,6 +75,10 @@ class PaintedRenderer(ABC):
         """A painting of the crop, RGB uint8 of its size, and the person's mask float32 `[h, w]`, which may be reduced.
         landmarks: steady ones."""
 
+    def paint_without_face(self, crop: Crop) -> np.ndarray:
+        """What is shown of a crop as long as no face has been seen: the photo."""
+        return crop.rgb
+
     def steady_parts(self, crop: Crop, landmarks: np.ndarray) -> np.ndarray:
         """As `labels.parts_of`, in a clip steadied by the frame before."""
         before = None if crop.time is None else self._parts
@@ -86,14 +90,17 @@ class PaintedRenderer(ABC):
             self.forget()
         degree = self._degree_at(crop.time)
         found = crop.landmarks if crop.landmarks is not None else self._landmarks
-        if found is None or degree == 0:
+        if degree == 0:
             return crop.rgb
-        self._landmarks = landmarks = found if crop.time is None else self._steady(found, float(crop.time))
-        painted, person = self.paint(crop, landmarks)
+        if found is None:
+            painted = self.paint_without_face(crop)
+        else:
+            self._landmarks = landmarks = found if crop.time is None else self._steady(found, float(crop.time))
+            painted, person = self.paint(crop, landmarks)
         if degree == 1 and not self._head_alone:
             return painted
         share = np.float32(degree)
-        if self._head_alone:
+        if self._head_alone and found is not None:
             share = share * head_mask(person, landmarks, crop.rgb.shape[:2])[..., None]
         return (crop.rgb + share * (painted.astype(np.float32) - crop.rgb)).round().astype(np.uint8)
 

@@ -19,7 +19,7 @@ class ExampleStyle(PaintedStyle):
     """One or several exemplars as the looks. Nothing of them is computed until one is rendered."""
 
     letter, needs_code = "e", True
-    uses = PaintedStyle.uses | {"picture"}
+    uses = PaintedStyle.uses | {"picture", "patches"}
 
     def __init__(self, exemplars: dict[str, Exemplar], name: str, licence: str, device: str = "auto"):
         super().__init__(exemplars, name, licence, device)

@@ -34,9 +34,7 @@ class FlowCarrier:
             self._places = moved + RETURN * lacking
         self._last = small
         self._field = pixel_grid(*rgb.shape[:2]) + cv2.resize(REDUCED * (self._places - grid), rgb.shape[1::-1])
-        return cv2.remap(
-            self.painting.picture, self._field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-        )
+        return cv2.remap(self.painting.picture, self._field, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
     def field(self) -> np.ndarray:
         """Where in the painting the pixels of the last frame come from, (x, y), float32 `[h, w, 2]`."""
