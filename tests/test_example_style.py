@@ -148,6 +148,24 @@ def test_a_clip_keeps_its_strokes(subject, exemplar):
     assert flicker() < 1.2 * own
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+def test_after_a_cut_nothing_is_left_of_the_shot_before(subject, exemplar, is_told):
+    def clip(rgb, landmarks, start, told=False):
+        return [Crop(rgb, landmarks, Fraction(start + k, 25), is_cut=told and k == 0) for k in range(2)]
+
+    if is_told:  # by who sees the whole frame; the crop hardly changes
+        rgb, points = np.roll(subject.rgb, 3, axis=1), subject.landmarks + np.float32((3, 0))
+    else:
+        rgb, points = 255 - subject.rgb[:, ::-1], subject.landmarks + np.float32((-20, 6))
+    before, after = clip(subject.rgb, subject.landmarks, 0), clip(np.ascontiguousarray(rgb), points, 2, is_told)
+    style = ExampleStyle({"blue": exemplar}, "blue", "none", "cpu")
+    drawn, alone = (
+        [style_renderer.start([crop])()[0] for crop in crops]
+        for style_renderer, crops in ((style.renderer(None), before + after), (style.renderer(None), after))
+    )
+    assert np.array_equal(drawn[2], alone[0]) and np.array_equal(drawn[3], alone[1])
+
+
 def test_landmarks_come_from_the_file_beside_or_are_found(painting, subject):
     assert np.abs(load_exemplar("blue.png").landmarks - load_exemplar("blue.png").landmarks).max() == 0
     Image.fromarray(sample_portrait()[:300, 60:380]).save("face.jpg")

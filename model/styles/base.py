@@ -28,6 +28,7 @@ class Crop:
     landmarks: np.ndarray | None = None  # float32 [68, 2] in pixels of `rgb`; None where no face is known
     time: Fraction | None = None  # seconds since the clip's start; None for a photo
     parsing: np.ndarray | None = None  # parsing logits [19, h, w]; None: a style that needs some finds them itself
+    is_cut: bool = False  # whether the frame begins a new shot, with which those before have nothing to do
 
 
 class CropRenderer(Protocol):

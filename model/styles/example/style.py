@@ -43,8 +43,12 @@ class ExampleRenderer(PaintedRenderer):
     """Renders crops of one person as an exemplar."""
 
     def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
-        super().__init__(degree_at, head_alone)
         self._transfer = transfer
+        super().__init__(degree_at, head_alone)
+
+    def forget(self) -> None:
+        super().forget()
+        self._transfer.forget()
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = self.steady_parts(crop, landmarks)

@@ -31,8 +31,10 @@ class Transfer:
         self._boil, self._keep_tone = boil, keep_tone
         self._exemplar: Exemplar | None = None
 
-    def _forget(self) -> None:
-        """The frames before: photos have nothing to do with each other."""
+    def forget(self) -> None:
+        """The frames before: photos have nothing to do with each other, nor have shots of a clip."""
+        if self._exemplar is None:
+            return
         self._levels: np.ndarray | None = None
         self._gain: float | None = None
         self._backdrop: np.ndarray | None = None  # places of the background, those of the first frame
@@ -47,7 +49,7 @@ class Transfer:
         `labels.parts_of`."""
         self._fit(face_size(landmarks))
         if time is None:
-            self._forget()
+            self.forget()
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)
         self._levels = mixed(self._levels, levels_between(plain, source))
@@ -91,4 +93,4 @@ class Transfer:
         self._exemplar = self._whole if FITTING[0] < ratio < FITTING[1] else resized_by(self._whole, ratio)
         engine.warm_up(self._exemplar)
         self._finish = Finish(self._exemplar, self._keep_tone)
-        self._forget()
+        self.forget()

@@ -53,11 +53,10 @@ class PainterRenderer(PaintedRenderer):
     ):  # fmt: skip
         super().__init__(degree_at, head_alone)
         self._painter, self._strokes, self._boil = painter, strokes, boil
-        self._forget()
-        self._last: Seen | None = None
 
-    def _forget(self) -> None:
-        """All paintings: another scene begins."""
+    def forget(self) -> None:
+        super().forget()
+        self._last: Seen | None = None
         self._kept: list[Carrier] = []  # those used last come last
         self._used: Carrier | None = None
         self._before: Carrier | None = None  # what fades out
@@ -93,8 +92,7 @@ class PainterRenderer(PaintedRenderer):
     def _choose(self, frame: Seen) -> None:
         """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
         mouth or such eyes. There are few new ones a second."""
-        if self._used is None or frame.is_cut:
-            self._forget()
+        if self._used is None:
             self._used = self._new(frame)
             self._since = frame.time
         may_paint = self._count < AT_ONCE + frame.time - self._since
