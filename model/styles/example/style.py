@@ -11,12 +11,13 @@ from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import is_colourful
 from model.styles.example.transfer import Transfer
 from model.styles.painted import PaintedRenderer, PaintedStyle
+from model.styles.painters.style import CarriedRenderer
 
 
 class ExampleStyle(PaintedStyle):
     """One or several exemplars as the looks. Nothing of them is computed until one is rendered."""
 
-    letter, needs_code = "e", True
+    letter, needs_code, denoises = "e", True, True
     uses = PaintedStyle.uses | {"picture"}
 
     def __init__(self, exemplars: dict[str, Exemplar], name: str, licence: str, device: str = "auto"):
@@ -31,16 +32,28 @@ class ExampleStyle(PaintedStyle):
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture", keep_tone: str = "auto",
-    ) -> "ExampleRenderer":  # fmt: skip
+    ) -> PaintedRenderer:  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
         chosen = self.exemplar(exemplar)
         keeps = not is_colourful(chosen) if keep_tone == "auto" else keep_tone == "on"
         transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps)
-        return ExampleRenderer(transfer, constant_or_curve(self, degree), example_area == "head")
+        renderer = BoilingRenderer if boil else ExampleRenderer
+        return renderer(transfer, constant_or_curve(self, degree), example_area == "head")
 
 
-class ExampleRenderer(PaintedRenderer):
-    """Renders crops of one person as an exemplar."""
+class ExampleRenderer(CarriedRenderer):
+    """Renders crops of one person as an exemplar: photos, and clips in which strokes stay."""
+
+    def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
+        super().__init__(0.0, degree_at, head_alone)
+        self._transfer = transfer
+
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        return self._transfer(rgb, landmarks, parts)
+
+
+class BoilingRenderer(PaintedRenderer):
+    """Renders crops of one person as an exemplar: clips in which strokes are drawn anew, so that each frame is."""
 
     def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
         self._transfer = transfer

@@ -1,5 +1,6 @@
 """Painters as styles. Photos are painted; of a clip some frames are, and these paintings are carried to the others."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -44,15 +45,16 @@ class PainterStyle(PaintedStyle):
         return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head")
 
 
-class PainterRenderer(PaintedRenderer):
-    """Renders crops of one person by a painter."""
+class CarriedRenderer(PaintedRenderer):
+    """Renders crops of one person: some are painted, by a subclass, and these paintings are carried to the others."""
 
-    def __init__(
-        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
-        head_alone: bool,
-    ):  # fmt: skip
+    def __init__(self, boil: float, degree_at: Callable[[Fraction | None], float], head_alone: bool):
         super().__init__(degree_at, head_alone)
-        self._painter, self._strokes, self._boil = painter, strokes, boil
+        self._boil = boil
+
+    @abstractmethod
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        """A painting RGB uint8 `[H, W, 3]` of a photo. parts: as `labels.parts_of`; matte: float32 `[H, W]`."""
 
     def forget(self) -> None:
         super().forget()
@@ -87,7 +89,7 @@ class PainterRenderer(PaintedRenderer):
     def _painting(self, rgb: np.ndarray, landmarks: np.ndarray) -> Painting:
         parts = parts_of(rgb, landmarks, matte_around(rgb, landmarks))
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
-        return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
+        return Painting(rgb, landmarks, matte, self.picture(rgb, landmarks, parts, matte))
 
     def _choose(self, frame: Seen) -> None:
         """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
@@ -121,6 +123,20 @@ class PainterRenderer(PaintedRenderer):
         self._kept = [*others[-(MOST_PAINTED - 2) :], *filter(None, [self._used])]
         self._kept.append(Carrier(self._painting(frame.rgb, frame.landmarks)))
         return self._kept[-1]
+
+
+class PainterRenderer(CarriedRenderer):
+    """Renders crops of one person by a painter."""
+
+    def __init__(
+        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
+        head_alone: bool,
+    ):  # fmt: skip
+        super().__init__(boil, degree_at, head_alone)
+        self._painter, self._strokes = painter, strokes
+
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        return self._painter.paint(Subject(rgb, landmarks, matte, self._strokes))
 
 
 def turned(before: np.ndarray, now: np.ndarray) -> float:
