@@ -64,7 +64,7 @@ def panned(rgb: np.ndarray, scale: int = 1, count: int = 4) -> list[np.ndarray]:
 @pytest.mark.parametrize("period", [4.0, 6.5, 11.0])
 def test_a_drawing_that_is_carried_jitters_no_more_than_its_photo_and_one_that_is_drawn_anew_does(period):
     photo = np.ascontiguousarray(astronaut()[:340, 60:460])
-    frames = noisy(panned(photo), 2)
+    frames = noisy(panned(photo), 3)
     carried = panned(engraved(enlarged([photo])[0], period), 2)
     phases = np.random.default_rng(1).random(4)
     drawn_anew = [engraved(frame, period, phase) for frame, phase in zip(enlarged(frames), phases, strict=True)]

@@ -13,7 +13,8 @@ distance of dlib's face descriptors (0 the same picture, below 0.6 the same pers
 Levels are no fair measure of a drawing: black lines that stand as still as the photo does differ more from themselves
 than soft skin, since no motion is found, and no picture moved, without a part of a pixel of error. Jitter is: what is
 left of a picture as coarse as the eye sees what flickers, divided by its mean gradient. That is how far its edges
-would have to jump, in thousandths of the height, to look so."""
+would have to jump, in thousandths of the height, to look so. Only places count where the first video has enough to see
+to tell its motion by."""
 
 import argparse
 import json
@@ -56,6 +57,9 @@ RATIOS = 2  # so many metrics, the first ones, are also told relative to the inp
 # that is looked at from three times its height; of what changes quickly, the eye sees little that is finer (Robson
 # 1966). Where lines fall on the grid of pixels, which changes with any motion, is finer.
 SEEN = 1 / 600
+# In what is flat no motion is found, but a drawing's dots may lie there: places count whose mean gradient, within a
+# blur that is so wide a part of the height, is at least that part of the mean of the whole picture.
+AROUND, TELLING = 1 / 60, 0.5
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -83,7 +87,14 @@ def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -
     for pictures in zip(before, after, strict=True):
         first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in pictures)
         flicker = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[valid].mean()
-        found.append((flicker, _jitter(first, second, flow, valid)))
+        first, second = (cv2.GaussianBlur(each.astype(np.float32), (0, 0), SEEN * size[1]) for each in (first, second))
+        gradient = gradient_of(first)
+        if not found:
+            telling = cv2.GaussianBlur(gradient, (0, 0), AROUND * size[1]) >= TELLING * gradient.mean()
+            telling &= valid
+        steep = gradient[telling].mean() if telling.any() else 0.0
+        left = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[telling]
+        found.append((flicker, 1000 / size[1] * left.mean() / steep if steep > FLAT else np.nan))
     return found
 
 
@@ -94,15 +105,10 @@ def _enlarged(flow: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> tup
     return cv2.resize(flow, size) * factor, is_valid
 
 
-def _jitter(first: np.ndarray, second: np.ndarray, flow: np.ndarray, valid: np.ndarray) -> float:
-    """Of two pictures RGB uint8 `[H, W, 3]`, and the motion from the first to the second where `valid`. NaN where there
-    is nothing that could jump."""
-    height = len(first)
-    first, second = (cv2.GaussianBlur(each.astype(np.float32), (0, 0), SEEN * height) for each in (first, second))
-    across, down = (cv2.Sobel(first, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((1, 0), (0, 1)))
-    gradient = float(cv2.magnitude(across, down)[valid].mean())
-    left = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[valid].mean()
-    return 1000 / height * float(left) / gradient if gradient > FLAT else np.nan
+def gradient_of(picture: np.ndarray) -> np.ndarray:
+    """Magnitude of the gradient, mean of the channels, of float32 `[H, W, 3]`: float32 `[H, W]`, in levels a pixel."""
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((1, 0), (0, 1)))
+    return cv2.magnitude(across, down).mean(axis=2)
 
 
 def sharpness(rgb: np.ndarray) -> float:
