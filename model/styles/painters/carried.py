@@ -24,6 +24,7 @@ SOFT = 0.03  # blur of the border between person and background, in eye distance
 EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
 LEAST_PLACES = 12  # in the background, by which its movement is found
+CORRECTED = 0.4  # share by which the camera is corrected in each frame: leaves that the wind moves do not shake it
 STILL = 0.12  # pixels of the reduced frame up to which the camera is not moved
 NEAR = 0.1  # eye distances from the person up to which nothing of the background is believed
 RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
@@ -180,7 +181,8 @@ class Carrier:
         far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
         self._places = moved + np.minimum(step * far * far, 1) * lacking
         thought = self._unless_still(frame, self._moved(frame, free))
-        self._matrix = self._unless_still(frame, self._camera(frame, free, thought))
+        seen = thought + CORRECTED * (self._camera(frame, free, thought) - thought)
+        self._matrix = self._unless_still(frame, seen)
 
     def _matched(self, frame: Seen) -> tuple[np.ndarray, np.ndarray]:
         """Where in the painted photo the person's pixels are, by landmarks and optical flow, reduced (x, y); and the
