@@ -15,7 +15,7 @@ from model.media.files import open_frames
 from model.media.sample import sample_portrait
 from model.styles.base import Crop
 from model.styles.catalog import choose_preset, preset_with
-from model.styles.example.exemplar import Exemplar, load_exemplar
+from model.styles.example.exemplar import Exemplar, load_exemplar, resized_by
 from model.styles.example.finish import missing_parts
 from model.styles.example.style import ExampleStyle
 from tests.clips import make_clip
@@ -84,6 +84,14 @@ def test_degree_area_and_size_of_strokes(subject, exemplar):
     x, y = subject.landmarks[30].astype(int)
     assert np.abs(head[y, x].astype(int) - full[y, x]).max() <= 2
     assert np.abs(rendered(exemplar, crop, style_size=1.6).astype(int) - full).mean() > 3
+
+
+def test_before_a_camera_it_paints_from_a_smaller_picture(exemplar):
+    large = resized_by(exemplar, (0.9e6 / exemplar.picture[..., 0].size) ** 0.5)
+    style = ExampleStyle({"blue": large}, "blue", "none", "cpu")
+    live = style.live()
+    assert live.exemplar().picture[..., 0].size < 0.5e6 < style.exemplar().picture[..., 0].size
+    assert live.eye_distance == pytest.approx(live.exemplar().eye_distance) and live.eye_distance < style.eye_distance
 
 
 def test_dark_skin_is_darker_where_the_tone_is_kept(subject, exemplar):

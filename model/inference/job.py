@@ -158,6 +158,7 @@ def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Fr
 
     Raises InputError as `Stylizer.render` does, before the first frame.
     """
+    stylizer = Stylizer(stylizer.style.live())
     people, frames = People(stylizer, look), iter(frames)
     stylizer.style.exemplar_name(look.style_id)
     for frame, turn in zip(frames, cycle((90, -90, 180)), strict=False):

@@ -85,6 +85,10 @@ class Style(ABC):
         network in `flow_path`. For styles with `parsing_channels`; InputError where the file can't be had."""
         raise NotImplementedError
 
+    def live(self) -> "Style":
+        """This style for a camera: what takes its time is left out, or goes on beside."""
+        return self
+
     @abstractmethod
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,

@@ -13,6 +13,8 @@ from model.styles.example.transfer import Transfer
 from model.styles.painted import PaintedRenderer, PaintedStyle
 from model.styles.painters.style import CarriedRenderer
 
+LIVE_PIXELS = 0.4e6  # of a picture that is painted from before a camera
+
 
 class ExampleStyle(PaintedStyle):
     """One or several exemplars as the looks. Nothing of them is computed until one is rendered."""
@@ -24,6 +26,16 @@ class ExampleStyle(PaintedStyle):
         super().__init__(exemplars, name, licence, device)
         first = next(iter(exemplars.values()))
         self.eye_distance, self.padding = first.eye_distance, first.padding
+
+    def live(self) -> "ExampleStyle":
+        """The same pictures, small enough for a camera."""
+        small = {}
+        for name, exemplar in self._looks.items():
+            height, width = exemplar.picture.shape[:2]
+            small[name] = resized_by(exemplar, min((LIVE_PIXELS / (height * width)) ** 0.5, 1))
+        style = ExampleStyle(small, self.name, self.licence, str(self.device))
+        style.denoises = False
+        return style
 
     def exemplar(self, name: int | str | None = None) -> Exemplar:
         """One of them, by number or name; None: the first."""
