@@ -44,12 +44,14 @@ class ExampleStyle(PaintedStyle):
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture", keep_tone: str = "auto",
+        synthesis: str = "blit",
     ) -> PaintedRenderer:  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
         chosen = self.exemplar(exemplar)
         keeps = not is_colourful(chosen) if keep_tone == "auto" else keep_tone == "on"
-        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps)
-        renderer = BoilingRenderer if boil else ExampleRenderer
+        by_patches = synthesis == "patch"
+        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps, by_patches)
+        renderer = EachFrameRenderer if boil or by_patches else ExampleRenderer
         return renderer(transfer, constant_or_curve(self, degree), example_area == "head")
 
 
@@ -64,8 +66,9 @@ class ExampleRenderer(CarriedRenderer):
         return self._transfer(rgb, landmarks, parts)
 
 
-class BoilingRenderer(PaintedRenderer):
-    """Renders crops of one person as an exemplar: clips in which strokes are drawn anew, so that each frame is."""
+class EachFrameRenderer(PaintedRenderer):
+    """Renders crops of one person as an exemplar: clips in which each frame is painted, since strokes boil, or since
+    patches follow those of the frame before."""
 
     def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
         self._transfer = transfer
