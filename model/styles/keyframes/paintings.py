@@ -1,4 +1,4 @@
-"""Frames to be painted over: PNG files with a note of where they are from, and what is read again when they are painted.
+"""Frames to be painted over: PNG files with a note of where they are from, and what is read when they are painted.
 
 Programs for painting may drop the note; what is known without it is the size.
 """

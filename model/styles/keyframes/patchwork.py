@@ -1,4 +1,4 @@
-"""Frames made of patches of the painted frames, so that strokes keep their size where the carried ones are stretched."""
+"""Frames made of patches of the painted ones, so that strokes keep their size where carried ones are stretched."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,8 +32,8 @@ class Patchwork:
         self, rgb: np.ndarray, paintings: Sequence[Painting], fields: Sequence[np.ndarray], chosen: np.ndarray | None,
         carried: np.ndarray,
     ) -> np.ndarray:  # fmt: skip
-        """A frame, RGB uint8 `[h, w, 3]`. fields: where in one or two paintings its pixels come from; chosen: how much of
-        the second one is shown, float32 `[h, w]`; carried: what is shown of them."""
+        """A frame, RGB uint8 `[h, w, 3]`. fields: where in one or two paintings its pixels come from; chosen: how much
+        of the second one is shown, float32 `[h, w]`; carried: what is shown of them."""
         height = max(painting.rgb.shape[0] for painting in paintings)
         style, photo, steady = (
             _side_by_side(pictures, height)
