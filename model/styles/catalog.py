@@ -22,8 +22,8 @@ BY_NAME |= {short: BY_NAME[name] for short, name in networks.SHORT_NAMES.items()
 
 
 def choose_preset(ckpt: str | Preset) -> Preset:
-    """What `--ckpt` means: a preset, or its name, the path of a checkpoint or where a preset's file belongs, a picture as
-    a style, or a painter's values.
+    """What `--ckpt` means: a preset, or its name, the path of a checkpoint or where a preset's file belongs, a picture
+    as a style, or a painter's values.
 
     Raises InputError, with close matches, when it is none of these.
     """

@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from model.common.devices import pick_device
 from model.common.errors import InputError
 from model.faces.landmarks import JAW, face_size
 from model.parsing.matting import matte_around
@@ -16,6 +15,7 @@ from model.styles.base import Crop, Degree, constant_or_curve
 from model.styles.example.finish import colours_by_level, missing_parts
 from model.styles.example.labels import parts_of
 from model.styles.keyframes.blend import Choice
+from model.styles.keyframes.colours import Colours, beyond
 from model.styles.keyframes.flowing import FlowCarrier
 from model.styles.keyframes.paintings import check_painting, read_painting
 from model.styles.keyframes.patchwork import Patchwork
@@ -73,6 +73,7 @@ class KeyframeRenderer(PaintedRenderer):
         boil: float, patchwork: Patchwork | None,
     ):  # fmt: skip
         self._keys, self._boil, self._patchwork = keys, boil, patchwork
+        self._colours: dict[Painting, Colours] = {}
         super().__init__(degree_at, head_alone=False)
 
     def forget(self) -> None:
@@ -113,7 +114,7 @@ class KeyframeRenderer(PaintedRenderer):
         used = [number for number in (later - 1, later) if 0 <= number < len(keys)]
         self._carriers = {number: self._carriers.get(number) or self._new(keys[number][1], kind) for number in used}
         carriers = list(self._carriers.values())
-        pictures = [carry(each) for each in carriers]
+        pictures = [self._completed(carry(each), crop.rgb, each) for each in carriers]
         chosen, picture = None, pictures[0]
         if len(pictures) == 2:
             (first, _), (second, _) = (keys[number] for number in used)
@@ -126,6 +127,18 @@ class KeyframeRenderer(PaintedRenderer):
             paintings = [each.painting for each in carriers]
             picture = self._patchwork(crop.rgb, paintings, [each.field() for each in carriers], chosen, picture)
         return picture
+
+    def _completed(self, picture: np.ndarray, rgb: np.ndarray, carrier: Carrier | FlowCarrier) -> np.ndarray:
+        """A carried picture with what the painting does not reach, in its colours."""
+        painting = carrier.painting
+        share = beyond(carrier.field(), painting.rgb.shape[:2])
+        if share is None:
+            return picture
+        if painting not in self._colours:
+            self._colours[painting] = Colours(painting.rgb, painting.picture)
+        return cv2.blendLinear(self._colours[painting](rgb), picture.astype(np.float32), share, 1 - share).astype(
+            np.uint8
+        )
 
     @staticmethod
     def _new(painting: Painting, kind: type) -> Any:
