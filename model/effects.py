@@ -202,9 +202,10 @@ def light_gain(crop: np.ndarray, landmarks: np.ndarray | None = None) -> float:
     face, (start, end) = None, CROP_LIGHTS
     if landmarks is not None:
         inner = cv2.convexHull(landmarks[17:].astype(np.int32))  # from the brows to the lips, without any background
-        mask = cv2.fillConvexPoly(np.zeros(crop.shape[:2], np.uint8), inner, 1)
+        (left, top), (right, bottom) = np.clip((inner.min((0, 1)), inner.max((0, 1)) + 1), 0, crop.shape[1::-1])
+        mask = cv2.fillConvexPoly(np.zeros((bottom - top, right - left), np.uint8), inner - (left, top), 1)
         if mask.any():
-            face, (start, end) = mask, FACE_LIGHTS
+            crop, face, (start, end) = crop[top:bottom, left:right], mask, FACE_LIGHTS
     counts = cv2.calcHist([_brightest(crop)], [0], face, [256], [0, 256]).ravel()
     shares = np.clip(np.cumsum(counts) / counts.sum(), start, end)
     level = np.diff(shares, prepend=start) @ np.arange(256) / (end - start)  # the mean of the light parts

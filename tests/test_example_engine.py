@@ -7,7 +7,7 @@ import torch
 
 from model.faces.landmarks import open_mouth
 from model.faces.steady import SteadyLandmarks
-from model.styles.example import kernels
+from model.styles.example import kernels, pixels
 from model.styles.example.guides import Guides, guides_of, levels_between, positions, relief, with_levels
 from model.styles.example.labels import (
     BACKGROUND,
@@ -149,10 +149,10 @@ def test_positions_are_exact_for_a_turn_and_at_the_landmarks():
     assert np.abs(there[20, 20] - (20, 20)).max() < 9
 
 
-def test_a_mirror_leads_back_into_the_picture():
-    places = np.float32([[[-3, 5], [12, -1], [9, 30], [4, 4]]])
-    kernels.mirror(places, 10, 20)
-    assert places.tolist() == [[[3, 5], [6, 1], [9, 8], [4, 4]]]
+def test_a_mirror_leads_back_into_the_picture_and_the_background_stays():
+    places, backdrop = np.float32([[[-3, 5], [12, -1], [9, 30], [4, 4]]]), np.full((1, 4, 2), 7, np.float32)
+    pixels.settle(places, np.uint8([[HAIR, SKIN, SKIN, BACKGROUND]]), backdrop, 10, 20)
+    assert places.tolist() == [[[3, 5], [6, 1], [9, 8], [7, 7]]]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from model.media.files import open_frames
 from model.media.sample import sample_portrait
 from model.styles.base import Crop
 from model.styles.catalog import choose_preset, preset_with
-from model.styles.example.exemplar import Exemplar, load_exemplar
+from model.styles.example.exemplar import Exemplar, load_exemplar, resized_by
 from model.styles.example.finish import missing_parts
 from model.styles.example.style import ExampleStyle
 from tests.clips import make_clip
@@ -86,6 +86,14 @@ def test_degree_area_and_size_of_strokes(subject, exemplar):
     assert np.abs(rendered(exemplar, crop, style_size=1.6).astype(int) - full).mean() > 3
 
 
+def test_before_a_camera_it_paints_from_a_smaller_picture(exemplar):
+    large = resized_by(exemplar, (0.9e6 / exemplar.picture[..., 0].size) ** 0.5)
+    style = ExampleStyle({"blue": large}, "blue", "none", "cpu")
+    live = style.live()
+    assert live.exemplar().picture[..., 0].size < 0.5e6 < style.exemplar().picture[..., 0].size
+    assert live.eye_distance == pytest.approx(live.exemplar().eye_distance) and live.eye_distance < style.eye_distance
+
+
 def test_dark_skin_is_darker_where_the_tone_is_kept(subject, exemplar):
     dark = (subject.rgb * np.float32((0.5, 0.42, 0.4))).astype(np.uint8)
     crop = Crop(dark, subject.landmarks)
@@ -146,6 +154,24 @@ def test_a_clip_keeps_its_strokes(subject, exemplar):
 
     own = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(noisy, noisy[1:], strict=False)]))
     assert flicker() < 1.2 * own
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_after_a_cut_nothing_is_left_of_the_shot_before(subject, exemplar, is_told):
+    def clip(rgb, landmarks, start, told=False):
+        return [Crop(rgb, landmarks, Fraction(start + k, 25), is_cut=told and k == 0) for k in range(2)]
+
+    if is_told:  # by who sees the whole frame; the crop hardly changes
+        rgb, points = np.roll(subject.rgb, 3, axis=1), subject.landmarks + np.float32((3, 0))
+    else:
+        rgb, points = 255 - subject.rgb[:, ::-1], subject.landmarks + np.float32((-20, 6))
+    before, after = clip(subject.rgb, subject.landmarks, 0), clip(np.ascontiguousarray(rgb), points, 2, is_told)
+    style = ExampleStyle({"blue": exemplar}, "blue", "none", "cpu")
+    drawn, alone = (
+        [style_renderer.start([crop])()[0] for crop in crops]
+        for style_renderer, crops in ((style.renderer(None), before + after), (style.renderer(None), after))
+    )
+    assert np.array_equal(drawn[2], alone[0]) and np.array_equal(drawn[3], alone[1])
 
 
 def test_landmarks_come_from_the_file_beside_or_are_found(painting, subject):

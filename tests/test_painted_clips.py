@@ -1,6 +1,7 @@
 """Clips by painters: paintings that are carried from frame to frame."""
 
 from fractions import Fraction
+from threading import Event
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from model.styles.base import Crop
 from model.styles.painters import style as painters
 from model.styles.painters.carried import Carrier, Painting, Seen
 from model.styles.painters.features import Feature, open_mouth
-from model.styles.painters.style import PainterRenderer, trembling, turned
+from model.styles.painters.style import PainterRenderer, PainterStyle, trembling, turned
 from tests.sitters import sitter
 
 RATE = 25
@@ -201,6 +202,37 @@ def test_head_alone_and_degree(subject):
     assert np.abs(whole[corner].astype(int) - subject.rgb[corner]).mean() > 15
     both = (whole.astype(int) + subject.rgb) / 2
     np.testing.assert_allclose(half, both, atol=1)
+
+
+def test_before_a_camera_nobody_waits_for_a_painting(subject):
+    may_paint, painter = Event(), Checks()
+
+    class Slow:
+        def paint(self, subject, seed=0):
+            may_paint.wait(10)
+            return painter.paint(subject, seed)
+
+    paints = PainterRenderer(Slow(), 1.0, 0.0, lambda time: 1.0, False, waits=False)
+    time = Fraction(0)
+
+    def shown():
+        nonlocal time
+        time += Fraction(1, RATE)
+        return paints.start([Crop(subject.rgb, subject.landmarks, time)])()[0]
+
+    for _ in range(3):
+        np.testing.assert_array_equal(shown(), subject.rgb)
+    may_paint.set()
+    expected = Checks().paint(subject)
+    assert any(np.abs(shown().astype(int) - expected).mean() < 1 for _ in range(500)), "once it is done, it is shown"
+    assert len(painter.painted) == 1
+
+
+def test_a_painter_for_a_camera_is_another_and_the_first_one_stays():
+    style = PainterStyle({"checks": Checks()}, "checks", "none", "cpu")
+    live = style.live()
+    assert live.eye_distance < style.eye_distance and style.denoises and not live.denoises
+    assert live.exemplar_names == style.exemplar_names
 
 
 def test_without_a_face_the_photo_stays(subject):

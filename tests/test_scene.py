@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model.inference.look import Look
+from model.inference.scene import Person, Scene
 from model.media.frames import Frame
 from tests.small_models import cartoon, dual, levels_apart
 from tests.test_track import SIZE, view
@@ -46,6 +47,16 @@ def test_the_whole_frame_comes_back_with_its_face_cartoon(stylizer, crop):
         assert result.rgb.shape == (2 * SIZE[0], 2 * SIZE[1], 3) and result.time == frame.time
         changed = levels_apart(result.rgb[::2, ::2], frame.rgb).max(-1)
         assert changed[:, :30].mean() < 12 < changed[100:130, 110:150].mean()
+
+
+def test_a_crop_tells_that_a_new_shot_begins(stylizer):
+    frames = clip(3) + [Frame(255 - view(150, 110), Fraction(3 + i, 10)) for i in range(2)]
+    person = Person(stylizer, stylizer.fit(frames[0], CLOSE), Look(crop="follow", steady="on"))
+    scene = Scene([person], person.look, None, 0)
+    views = [scene.see(frame).views[0] for frame in frames]
+    assert [view.crop.is_cut for view in views] == [False] * 3 + [True, False]
+    plain = views[3].window.apply(frames[3].rgb)
+    assert np.array_equal(views[3].crop.rgb, plain), "nor is it mixed with the frame before"
 
 
 def test_side_by_side(stylizer):

@@ -21,7 +21,7 @@ from model.styles.base import MapsOf, Pending, in_batches
 
 def stylised(
     frames: Iterable[Frame], people: Sequence[Person], look: Look, *, maps_of: MapsOf | None = None,
-    newcomer: Newcomer | None = None, most: int | None = 0, state: dict[str, Any] | None = None,
+    newcomer: Newcomer | None = None, most: int | None = 0, state: dict[str, Any] | None = None, is_live: bool = False,
 ) -> Iterator[Frame]:  # fmt: skip
     """The frames of the cartoon, in order, with the times of `frames`.
 
@@ -32,12 +32,13 @@ def stylised(
         newcomer: with `--crop follow`, makes a person of somebody who arrives; None: nobody joins.
         most: how many people there may be with the newcomers; None: any number.
         state: `Frame.state` of the last frame that is done already: the frames up to there are passed over.
+        is_live: whether each result comes before the next frame is asked for.
 
     Raises InputError as `Stylizer.render` does: for styles and degrees at once.
     """
     scene = Scene(people, look, newcomer, most)
     shots = _shots(scene, frames, state)
-    return _rendered(scene, shots if maps_of is None else _with_maps(shots, maps_of), look)
+    return _rendered(scene, shots if maps_of is None else _with_maps(shots, maps_of), look, is_live)
 
 
 def _shots(scene: Scene, frames: Iterable[Frame], state: dict[str, Any] | None) -> Iterator[Shot]:
@@ -55,10 +56,10 @@ def _with_maps(shots: Iterator[Shot], maps_of: MapsOf) -> Iterator[Shot]:
         yield replace(shot, views=[replace(shot.views[0], crop=crop)])
 
 
-def _rendered(scene: Scene, shots: Iterator[Shot], look: Look) -> Iterator[Frame]:
+def _rendered(scene: Scene, shots: Iterator[Shot], look: Look, is_live: bool) -> Iterator[Frame]:
     results = in_batches(
         shots, lambda: min(person.renderer.batch for person in scene.people), _start,
-        min(person.in_flight for person in scene.people),
+        0 if is_live else min(person.in_flight for person in scene.people),
     )  # fmt: skip
     for shot, pictures in results:
         after = _compose(shot, pictures, look.full_frame)
@@ -93,9 +94,9 @@ def _compose(shot: Shot, pictures: list[np.ndarray | None], full_frame: int) -> 
         return cartoon if view.share == 1 else _faded(_plain(shot, full_frame), cartoon, view.share, scale)
     whole = FullFrame(full_frame).enlarge(shot.frame.rgb)
     for view, picture in sorted(zip(shot.views, pictures, strict=True), key=lambda item: item[0].size):
-        if picture is None:
+        if picture is None or view.crop.is_cut:
             view.person.full_frame.forget()
-        else:
+        if picture is not None:
             view.person.full_frame(whole, view.crop.rgb, picture, view.window, view.share)
     return whole
 

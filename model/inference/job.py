@@ -158,6 +158,7 @@ def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Fr
 
     Raises InputError as `Stylizer.render` does, before the first frame.
     """
+    stylizer = Stylizer(stylizer.style.live())
     people, frames = People(stylizer, look), iter(frames)
     stylizer.style.exemplar_name(look.style_id)
     for frame, turn in zip(frames, cycle((90, -90, 180)), strict=False):
@@ -165,7 +166,7 @@ def live(stylizer: Stylizer, frames: Iterable[Frame], look: Look) -> Iterator[Fr
         if landmarks is None:  # or somebody lies
             landmarks = next(iter(find_all_landmarks(frame.rgb, turn)), None)
         if landmarks is not None:
-            yield from stylised(chain([frame], frames), [people.person(1, frame, landmarks)], look)
+            yield from stylised(chain([frame], frames), [people.person(1, frame, landmarks)], look, is_live=True)
             return
         picture = FullFrame(look.full_frame).enlarge(frame.rgb) if look.full_frame else frame.rgb
         yield replace(frame, rgb=beside(picture, picture) if look.compare else picture)

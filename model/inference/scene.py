@@ -103,9 +103,10 @@ class TrackedPerson:
             window, share = self.presence.update(landmarks, float(frame.time or 0), is_cut)
         rgb = window.apply(frame.rgb)
         if self._denoise is not None:
+            self._denoise = Denoiser() if is_cut else self._denoise
             rgb = self._denoise(rgb)
         inside = None if landmarks is None else landmarks @ window.matrix[:, :2].T + window.matrix[:, 2]
-        return View(self, window, Crop(rgb, inside, frame.time), share, self.size)
+        return View(self, window, Crop(rgb, inside, frame.time, is_cut=is_cut), share, self.size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ WEIGHTS = Path(__file__).parents[2] / "checkpoint" / "drawn" / "matte.pt"
 SIDE = 128  # of the portraits that the network was trained on
 ROOM = 1.25  # side of what the network is given around a face, in sides of an FFHQ portrait
 WIDTHS = (16, 24, 40, 64, 64)
+_network_in_use = Lock()  # the number of threads is that of the whole process
 
 
 def _block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -88,9 +90,10 @@ def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def _matte(small: np.ndarray) -> np.ndarray:
     """The matte of what the network takes, by one thread: more of them wait for each other longer than they work."""
-    network, threads = _network(), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return torch.sigmoid(network(to_tensor(small)[None]))[0, 0].numpy()
-    finally:
-        torch.set_num_threads(threads)
+    with _network_in_use:
+        network, threads = _network(), torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return torch.sigmoid(network(to_tensor(small)[None]))[0, 0].numpy()
+        finally:
+            torch.set_num_threads(threads)

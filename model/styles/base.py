@@ -28,6 +28,7 @@ class Crop:
     landmarks: np.ndarray | None = None  # float32 [68, 2] in pixels of `rgb`; None where no face is known
     time: Fraction | None = None  # seconds since the clip's start; None for a photo
     parsing: np.ndarray | None = None  # parsing logits [19, h, w]; None: a style that needs some finds them itself
+    is_cut: bool = False  # whether the frame begins a new shot, with which those before have nothing to do
 
 
 class CropRenderer(Protocol):
@@ -83,6 +84,10 @@ class Style(ABC):
         """Parsing maps of a clip's crops, smoothed over `radius` neighbours on each side along the optical flow of the
         network in `flow_path`. For styles with `parsing_channels`; InputError where the file can't be had."""
         raise NotImplementedError
+
+    def live(self) -> "Style":
+        """This style for a camera: what takes its time is left out, or goes on beside."""
+        return self
 
     @abstractmethod
     def renderer(

@@ -3,6 +3,7 @@ time, the degree, and the head alone."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ from model.common.devices import pick_device
 from model.common.errors import InputError
 from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
+from model.faces.track import is_cut, thumbnail_of
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Pending, Style
 from model.styles.example.labels import parts_of
@@ -26,7 +28,7 @@ HEAD_ENDS = 0.1, 0.7  # eye distances below the chin between which a head fades 
 class PaintedStyle(Style):
     """One or several looks to choose from, by name. `looks` are what a subclass renders with."""
 
-    scale, uses, needs_landmarks = 1, frozenset(("degree", "strokes")), True
+    scale, uses, needs_landmarks, in_flight = 1, frozenset(("degree", "strokes")), True, 1
 
     def __init__(self, looks: dict[str, Any], name: str, licence: str, device: str = "auto"):
         self._looks, self.name, self.licence = looks, name, licence
@@ -46,19 +48,27 @@ class PaintedStyle(Style):
 
 class PaintedRenderer(ABC):
     """Renders crops of one person; see `CropRenderer`. `degree_at` gives the degree at a time; head_alone: the rest of
-    the frame stays as it is. A subclass paints."""
+    the frame stays as it is. A subclass paints, and forgets what it knows of frames before where a new shot begins.
+
+    A thread of its own paints, one crop after the other, while the next frame is read and searched for faces."""
 
     batch = 1
 
     def __init__(self, degree_at: Callable[[Fraction | None], float], head_alone: bool):
         self._degree_at, self._head_alone = degree_at, head_alone
+        self._painter_thread = ThreadPoolExecutor(1, "painter")
+        self._thumbnail: np.ndarray | None = None  # of the crop before
+        self.forget()
+
+    def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
+        started = [self._painter_thread.submit(self._render, crop) for crop in crops]
+        return lambda: [each.result() for each in started]
+
+    def forget(self) -> None:
+        """All that is known of the frames before: another shot begins."""
         self._steady = SteadyLandmarks()
         self._landmarks: np.ndarray | None = None
         self._parts: np.ndarray | None = None
-
-    def start(self, crops: Sequence[Crop]) -> Pending[np.ndarray]:
-        pictures = [self._render(crop) for crop in crops]
-        return lambda: pictures
 
     @abstractmethod
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,6 +82,8 @@ class PaintedRenderer(ABC):
         return self._parts
 
     def _render(self, crop: Crop) -> np.ndarray:
+        if crop.time is not None and self._begins_shot(crop):
+            self.forget()
         degree = self._degree_at(crop.time)
         found = crop.landmarks if crop.landmarks is not None else self._landmarks
         if found is None or degree == 0:
@@ -84,6 +96,11 @@ class PaintedRenderer(ABC):
         if self._head_alone:
             share = share * head_mask(person, landmarks, crop.rgb.shape[:2])[..., None]
         return (crop.rgb + share * (painted.astype(np.float32) - crop.rgb)).round().astype(np.uint8)
+
+    def _begins_shot(self, crop: Crop) -> bool:
+        """Whether a crop of a clip has nothing to do with the one before: its frame has not, or it looks otherwise."""
+        before, self._thumbnail = self._thumbnail, thumbnail_of(crop.rgb)
+        return crop.is_cut or (before is not None and is_cut(before, self._thumbnail))
 
 
 def mixed(before: Any, now: Any) -> Any:

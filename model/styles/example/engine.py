@@ -13,7 +13,7 @@ from model.styles.example.seeds import Seeds
 from model.styles.example.styleblit import CELL, USUAL, Weights
 
 SLOW = 5.0  # seconds after which the first call tells why
-_kernels = threading.Lock()  # Numba's threads may not be called from two threads at a time
+_tables = threading.Lock()  # each is made once, even if two pages want it
 
 
 def paint(
@@ -23,13 +23,8 @@ def paint(
     """A frame with `guides`, painted as the exemplar: RGB uint8 `[h, w, 3]`; where each pixel is copied from, (x, y),
     float32 `[h, w, 2]`; and the seeds of their chunks, int `[h, w]`.
 
-    places, back: as `Seeds.offsets` takes them; places beyond S are changed to what a mirror shows there. held: as
-    `styleblit.blit` takes it.
+    places, back: as `Seeds.offsets` takes them. held: as `styleblit.blit` takes it.
     """
-    from model.styles.example import kernels  # Numba takes a second to import
-
-    with _kernels:
-        kernels.mirror(places, *exemplar.guides.size[::-1])
     offsets = seeds.offsets(guides, places, back, exemplar.guides, exemplar.table)
     run = _on_cuda if device.type == "cuda" else _on_cpu
     return run(exemplar, guides, places, held, seeds, offsets, device, weights)
@@ -39,19 +34,18 @@ def _on_cpu(
     exemplar: Exemplar, guides: Guides, places: np.ndarray, held: np.ndarray, seeds: Seeds, offsets: np.ndarray,
     device: torch.device, weights: Weights,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    from model.styles.example import kernels
+    from model.styles.example import kernels  # Numba takes a second to import
 
     source = exemplar.guides
     numbers = (
         weights.position, weights.far, weights.appearance, weights.mismatch, weights.threshold, weights.slack,
         weights.hold,
     )  # fmt: skip
-    with _kernels:
-        field, chosen = kernels.blit(
-            places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table,
-            CELL, seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
-        )  # fmt: skip
-        return kernels.vote(field, chosen, exemplar.picture, 1), field, chosen
+    field, chosen = kernels.blit(
+        places, guides.labels, guides.appearance, guides.trust, source.labels, source.appearance, exemplar.table, CELL,
+        seeds.levels, seeds.places, offsets, held, *map(np.float32, numbers),
+    )  # fmt: skip
+    return kernels.vote(field, chosen, exemplar.picture, 1), field, chosen
 
 
 def _on_cuda(
@@ -79,7 +73,7 @@ def warm_up(exemplar: Exemplar) -> None:
     told.daemon = True
     told.start()
     try:
-        with _kernels:
+        with _tables:
             exemplar.table  # noqa: B018 - made by its first reader
         guides = exemplar.guides
         small = Guides(*(each[:16, :16].copy() for each in (guides.labels, guides.appearance, guides.trust)))

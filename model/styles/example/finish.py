@@ -1,6 +1,8 @@
 """What is done to the painted picture: mouths and eyes that the exemplar does not have, the tone of skin, detail,
 area."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -9,6 +11,7 @@ from model.styles.example.exemplar import Exemplar
 from model.styles.example.guides import Guides
 from model.styles.example.labels import FEATURES, HAIR, SKIN, SMALL
 
+LACKING = 1.5  # pixels of blur of the relief that is compared
 SOFT = 1.5  # blur of the mask of the skin, in a small picture
 FAIRER = (0.12, 0.45), (0.0, 0.75)  # hair by skin, more than the exemplar's, and how much of its colour is changed
 FAIR_EDGE = 2.0  # pixels of blur of the mask of the hair
@@ -33,12 +36,34 @@ def missing_parts(landmarks: np.ndarray, exemplar: np.ndarray, size: tuple[int, 
     for eye in EYES:
         share = open_eye(exemplar[eye]) - open_eye(landmarks[eye])
         if share > 0:
-            own = np.zeros(size, np.uint8)
-            cv2.fillPoly(own, [landmarks[eye].round().astype(np.int32)], 255)
-            side = 2 * round(0.13 * around) + 1
-            own = cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-            mask = np.maximum(mask, own.astype(np.float32) * (share / 255))
-    return cv2.GaussianBlur(mask, (0, 0), max(0.02 * around, 0.7)) if mask.any() else None
+            points, reach = landmarks[eye].round().astype(np.int32), round(0.13 * around)
+            near = _grown(cv2.boundingRect(points), 2 * reach, size)
+            own = np.zeros_like(mask[near], np.uint8)
+            cv2.fillPoly(own, [points - (near[1].start, near[0].start)], 255)
+            own = cv2.dilate(own, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2))
+            mask[near] = np.maximum(mask[near], own.astype(np.float32) * (share / 255))
+    sigma = max(0.02 * around, 0.7)
+    near = _grown(_rectangle(mask), round(4 * sigma) + 1, size)
+    if near is None:
+        return None
+    mask[near] = cv2.GaussianBlur(mask[near], (0, 0), sigma)
+    return mask
+
+
+def _rectangle(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what is above 0 in a mask float32."""
+    return cv2.boundingRect(cv2.compare(mask, 0, cv2.CMP_GT))
+
+
+def _grown(rectangle: Sequence[int], by: int, size: tuple[int, int]) -> tuple[slice, slice] | None:
+    """Rows and columns of a rectangle in a picture `(h, w)`, larger by so many pixels on all sides; None: it is
+    empty."""
+    left, top, width, height = rectangle
+    rows, columns = (
+        slice(min(max(start - by, 0), side), max(min(start + length + by, side), 0))
+        for start, length, side in ((top, height, size[0]), (left, width, size[1]))
+    )
+    return None if rows.stop <= rows.start or columns.stop <= columns.start or width * height == 0 else (rows, columns)
 
 
 def soft_skin(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -56,7 +81,7 @@ class Finish:
         labels = exemplar.guides.labels
         skin = (labels == SKIN) | (labels == FEATURES)
         grey = cv2.cvtColor(exemplar.picture, cv2.COLOR_RGB2GRAY)
-        self._shares = _shares(grey[skin])
+        self._shares = _shares(_counts(grey[skin]))
         self._colours = _colours_by_level(exemplar.picture[skin], grey[skin])
         self._lit = float(np.percentile(grey[skin], LIT)) if skin.any() else LIGHT_SKIN
         hair = labels == HAIR
@@ -69,19 +94,25 @@ class Finish:
 
     def __call__(
         self, painted: np.ndarray, rgb: np.ndarray, landmarks: np.ndarray, guides: Guides, soft: np.ndarray,
-        lacking: np.ndarray, gain: float,
+        copied: np.ndarray, gain: float,
     ) -> np.ndarray:  # fmt: skip
-        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; lacking: relief of the photo that the painting has not,
-        float32 `[h, w]`; gain: how many times as light the photo is to be taken for good light."""
+        """RGB uint8 `[h, w, 3]`. soft: mask of the skin; copied: appearance of what was copied there, uint8 `[h, w]`;
+        gain: how many times as light the photo is to be taken for good light."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        mask = missing_parts(landmarks, self._exemplar.landmarks, guides.size)
-        detail = 2 * DETAIL * lacking * soft  # relief is half of the difference
-        if mask is not None and (skin := guides.labels >= SKIN).any():
-            detail *= 1 - mask
-            same = self._as_light_as(grey, grey[skin])
-            painted = (painted + mask[..., None] * (same - painted)).astype(np.uint8)
-        detail += self._evenly_lit(painted, grey, guides, soft)
-        result = cv2.add(painted, cv2.merge([detail] * 3), dtype=cv2.CV_8U)
+        result, mask = painted.copy(), missing_parts(landmarks, self._exemplar.landmarks, guides.size)
+        skin = cv2.calcHist([grey], [0], cv2.compare(guides.labels, SKIN, cv2.CMP_GE), [256], [0, 256]).ravel()
+        if mask is not None and skin.any():
+            near = _grown(_rectangle(mask), 0, guides.size)
+            same = self._as_light_as(grey[near], skin)
+            result[near] = painted[near] + mask[near][..., None] * (same - painted[near])
+        else:
+            mask = None
+        if (near := _grown(_rectangle(soft), 0, guides.size)) is not None:  # nothing is added elsewhere
+            detail = 2 * DETAIL * _lacking(guides.appearance, copied, near) * soft[near]  # relief is half of that
+            if mask is not None:
+                detail *= 1 - mask[near]
+            detail += self._evenly_lit(result, grey, guides, soft)[near]
+            result[near] = cv2.add(result[near], cv2.merge([detail] * 3), dtype=cv2.CV_8U)
         result = self._as_fair(result, grey, guides)
         return self._toned(result, grey, guides, soft, gain) if self._keep_tone else result
 
@@ -96,7 +127,7 @@ class Finish:
         skin = own[share > 0.5]
         if len(skin) == 0:
             return np.zeros(guides.size, np.float32)
-        levels = np.interp(_shares(skin), self._shares, np.arange(256)).astype(np.float32)
+        levels = np.interp(_shares(_counts(skin)), self._shares, np.arange(256)).astype(np.float32)
         share = share * (1 - trust.astype(np.float32) / 255)
         weights = cv2.GaussianBlur(share, (0, 0), EVEN) + 1e-3
         lacks = cv2.GaussianBlur(share * (cv2.LUT(own, levels) - now), (0, 0), EVEN) / weights
@@ -116,11 +147,15 @@ class Finish:
         self._fair = fair if self._fair is None else TONE_STEADY * self._fair + (1 - TONE_STEADY) * fair
         if np.abs(self._fair).max() < 1:
             return rgb
-        mask = cv2.GaussianBlur((guides.labels == HAIR).astype(np.float32), (0, 0), FAIR_EDGE)
-        return cv2.add(rgb, cv2.merge([mask * float(part) for part in self._fair]), dtype=cv2.CV_8U)
+        is_hair = cv2.compare(guides.labels, HAIR, cv2.CMP_EQ)
+        near = _grown(cv2.boundingRect(is_hair), round(4 * FAIR_EDGE) + 1, guides.size)
+        mask = cv2.GaussianBlur(is_hair[near].astype(np.float32) / 255, (0, 0), FAIR_EDGE)
+        rgb[near] = cv2.add(rgb[near], cv2.merge([mask * float(part) for part in self._fair]), dtype=cv2.CV_8U)
+        return rgb
 
     def _as_light_as(self, grey: np.ndarray, skin: np.ndarray) -> np.ndarray:
-        """The exemplar's colours of skin and features that are as light there as the photo is here: float32."""
+        """The exemplar's colours of skin and features that are as light there as the photo is here: float32. skin:
+        counts of the photo's grey levels there."""
         levels = np.interp(_shares(skin), self._shares, np.arange(256))
         return self._colours[np.clip(levels, 0, 255).astype(np.uint8)][grey]
 
@@ -132,14 +167,30 @@ class Finish:
         own = gain * float(np.percentile(skin, LIT)) / LIGHT_SKIN
         tone = float(np.interp(own, *TONES))
         self._shade = tone if self._shade is None else TONE_STEADY * self._shade + (1 - TONE_STEADY) * tone
-        if self._shade == 1:
+        if self._shade == 1 or (near := _grown(_rectangle(soft), 0, guides.size)) is None:
             return rgb
-        return cv2.multiply(rgb, cv2.merge([1 - (1 - self._shade) * soft] * 3), dtype=cv2.CV_8U)
+        rgb[near] = cv2.multiply(rgb[near], cv2.merge([1 - (1 - self._shade) * soft[near]] * 3), dtype=cv2.CV_8U)
+        return rgb
 
 
-def _shares(levels: np.ndarray) -> np.ndarray:
-    """Which part of grey levels is up to each of 256: float64 `[256]`."""
-    return np.cumsum(np.bincount(levels, minlength=256)) / max(len(levels), 1)
+def _lacking(appearance: np.ndarray, copied: np.ndarray, near: tuple[slice, slice]) -> np.ndarray:
+    """What the appearance of the photo has and the painting has not, float32 of a part of the picture."""
+    rows, columns = near
+    rectangle = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+    wide = _grown(rectangle, round(4 * LACKING) + 1, appearance.shape)
+    blurred = cv2.GaussianBlur(cv2.subtract(appearance[wide], copied[wide], dtype=cv2.CV_32F), (0, 0), LACKING)
+    top, left = rows.start - wide[0].start, columns.start - wide[1].start
+    return blurred[top : top + rectangle[3], left : left + rectangle[2]]
+
+
+def _counts(levels: np.ndarray) -> np.ndarray:
+    """Histogram of grey levels uint8: int64 `[256]`."""
+    return np.bincount(levels, minlength=256)
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    """Which part of grey levels is up to each of 256, of their histogram: float64 `[256]`."""
+    return np.cumsum(counts, dtype=np.float64) / max(counts.sum(), 1)
 
 
 def _colours_by_level(rgb: np.ndarray, grey: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ elsewhere. Trust is how much the position says: all in the face, little far from
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -31,6 +32,13 @@ class Guides:
     def size(self) -> tuple[int, int]:
         return self.labels.shape
 
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Histograms of the appearance of each label: float32 `[6, 256]`."""
+        from model.styles.example import pixels
+
+        return pixels.counts(self.labels, self.appearance).astype(np.float32)
+
 
 def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, step: int = GRID) -> np.ndarray:
     """Where the pixels of a picture `(h, w)` with landmarks `target` lie in one with landmarks `source`: (x, y),
@@ -38,22 +46,20 @@ def positions(size: tuple[int, int], target: np.ndarray, source: np.ndarray, ste
 
     Moving least squares with similarities (Schaefer et al. 2006, equations 5 to 7, weights 1/d²), every `step` pixels.
     """
-    from model.styles.example import kernels  # Numba takes a second to import
+    from model.styles.example import kernels, pixels  # Numba takes a second to import
 
     height, width = size
     rows, columns = (np.arange(-1, -(-side // step) + 1) * step + (step - 1) / 2 for side in size)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     moved = kernels.moved(grid, target.astype(np.float64), source.astype(np.float64))
     moved = moved.reshape(len(rows), len(columns), 2)
-    whole = cv2.resize(moved, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(whole[step : step + height, step : step + width])
+    return pixels.enlarged(moved, step, height, width)
 
 
 def guides_of(rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray) -> Guides:
     """Guides over RGB uint8 `[H, W, 3]` with landmarks `[68, 2]`, and the masks from `labels.parts_of`."""
-    *masks, trust = cv2.split(cv2.resize(parts, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR))
-    labels = labels_of(landmarks, *masks)
-    return Guides(labels, appearance_of(rgb, labels), (255 * trust).astype(np.uint8))
+    labels, trust = labels_of(landmarks, parts, rgb.shape[:2])
+    return Guides(labels, appearance_of(rgb, labels), trust)
 
 
 def relief(grey: np.ndarray) -> np.ndarray:
@@ -78,10 +84,7 @@ def levels_between(guides: Guides, to: Guides) -> np.ndarray:
     """
     levels = np.tile(np.arange(256, dtype=np.float32), (len(LABELS), 1))
     for kinds in ((BACKGROUND,), (HAIR,), (CLOTHES,), (SKIN, FEATURES, INSIDE)):
-        counts = [
-            cv2.calcHist([each.appearance], [0], cv2.inRange(each.labels, kinds[0], kinds[-1]), [256], [0, 256]).ravel()
-            for each in (guides, to)
-        ]
+        counts = [each.counts[list(kinds)].sum(axis=0) for each in (guides, to)]
         if min(count.sum() for count in counts) >= LEAST_COUNT:
             own, wanted = (np.cumsum(count) / count.sum() for count in counts)
             levels[list(kinds)] = np.interp(np.clip(own, *USUAL), wanted, np.arange(256))
@@ -90,9 +93,7 @@ def levels_between(guides: Guides, to: Guides) -> np.ndarray:
 
 def with_levels(guides: Guides, levels: np.ndarray) -> Guides:
     """Guides whose appearance is brought to other levels, float32 `[6, 256]`, for each label."""
-    changed = guides.appearance.copy()
-    for kind, own in enumerate(levels):
-        cv2.copyTo(
-            cv2.LUT(guides.appearance, own.round().astype(np.uint8)), cv2.inRange(guides.labels, kind, kind), changed
-        )
+    from model.styles.example import pixels
+
+    changed = pixels.levelled(guides.appearance, guides.labels, levels.round().astype(np.uint8))
     return replace(guides, appearance=changed)

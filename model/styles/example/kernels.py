@@ -6,10 +6,12 @@ Compiled at the first call and kept in the cache beside this file (or in the use
 import numpy as np
 from numba import njit, prange
 
+from model.styles.example.compiled import parallel
+
 FAR, HALF = np.float32(1e9), np.float32(0.5)
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def best_matches(appearance, labels, sources, starts, bins, reach, stride, position_weight, appearance_weight):
     """Table of best matches `[rows, columns, 6, bins, 2]` int16 (x, y).
 
@@ -20,6 +22,7 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
     rows, columns = starts.shape[:2]
     step = 256 // bins
     table = np.zeros((rows, columns, len(sources), bins, 2), np.int16)
+    levels = (appearance // step).astype(np.uint8)
     for line in prange(rows):
         row, best = np.int64(line), np.empty(bins, np.float32)
         for column in range(columns):
@@ -32,7 +35,7 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
                         if labels[y, x] != sources[kind]:
                             continue
                         error = position_weight[kind] * np.float32(abs(y - y0) + abs(x - x0))
-                        own = np.int64(appearance[y, x]) // step
+                        own = np.int64(levels[y, x])
                         if error < best[own]:
                             best[own] = error
                             entry[own, 0], entry[own, 1] = x, y
@@ -51,7 +54,7 @@ def best_matches(appearance, labels, sources, starts, bins, reach, stride, posit
     return table
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def moved(points, p, q):
     """Points `[N, 2]` moved by the moving-least-squares similarity that takes landmarks p to q, float64 `[68, 2]`:
     float32 `[N, 2]`. A similarity is a complex product and a sum: (a, b) below is the factor."""
@@ -77,21 +80,45 @@ def moved(points, p, q):
     return result
 
 
-@njit(parallel=True, cache=True)
-def mirror(places, width, height):
-    """Lead places (x, y) beyond the edges of a picture back into it, as in a mirror; in place."""
-    for line in prange(len(places)):
-        for column in range(places.shape[1]):
-            x, y = places[line, column, 0], places[line, column, 1]
-            if x < 0 or x > width - 1:
-                places[line, column, 0] = _mirrored(x, np.float32(width - 1))
-            if y < 0 or y > height - 1:
-                places[line, column, 1] = _mirrored(y, np.float32(height - 1))
+@parallel
+def offsets(seeds, before, is_exact, places, back, labels, appearance, source_labels, source_appearance, table, cell,
+    inversions, tolerance, none):  # fmt: skip
+    """As `Seeds.offsets`: the offsets float32 `[N, 2]`, and the matches int32 `[N, 2]`.
 
-
-@njit(cache=True, inline="always")
-def _mirrored(x, last):
-    return last - abs(abs(x) % (2 * last) - last)
+    before: the matches so far, `none` where there are none; inversions: steps of the search for where in T a seed lies;
+    tolerance: levels of appearance by which a match may be off and is kept."""
+    height, width = labels.shape
+    source_height, source_width = source_labels.shape
+    result, best = np.empty((len(seeds), 2), np.float32), np.empty((len(seeds), 2), np.int32)
+    bin_width = 256 // table.shape[3]
+    for number in prange(len(seeds)):
+        seed_x, seed_y = np.int64(seeds[number, 0]), np.int64(seeds[number, 1])
+        found_x, found_y = np.float64(back[seed_y, seed_x, 0]), np.float64(back[seed_y, seed_x, 1])
+        x, y = np.int64(0), np.int64(0)
+        for step in range(inversions + 1):
+            x, y = np.int64(np.rint(found_x)), np.int64(np.rint(found_y))
+            x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+            if step < inversions:
+                found_x, found_y = x + (seeds[number, 0] - places[y, x, 0]), y + (seeds[number, 1] - places[y, x, 1])
+        label, own = labels[y, x], np.int64(appearance[y, x])
+        row, column = min(seed_y // cell, table.shape[0] - 1), min(seed_x // cell, table.shape[1] - 1)
+        match = table[row, column, label, own // bin_width]
+        best_x = np.int64(match[0]) + seed_x - (column * cell + cell // 2)
+        best_y = np.int64(match[1]) + seed_y - (row * cell + cell // 2)
+        if before[number, 0] > none:
+            there_x = min(max(np.int64(before[number, 0]), 0), source_width - 1)
+            there_y = min(max(np.int64(before[number, 1]), 0), source_height - 1)
+            unlike = abs(np.int64(source_appearance[there_y, there_x]) - own)
+            if unlike <= tolerance and source_labels[there_y, there_x] == label:
+                best_x, best_y = np.int64(before[number, 0]), np.int64(before[number, 1])
+        best[number, 0], best[number, 1] = best_x, best_y
+        away_x, away_y = best_x - found_x, best_y - found_y
+        if not is_exact:
+            away_x, away_y = np.floor(away_x + 0.5), np.floor(away_y + 0.5)
+        if found_x < -1 or found_y < -1 or found_x > width or found_y > height:
+            away_x, away_y = none, none
+        result[number, 0], result[number, 1] = away_x, away_y
+    return result, best
 
 
 @njit(cache=True, inline="always")
@@ -111,7 +138,7 @@ def _nearest(x, y, seeds, level):
     return chosen
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def blit(
     places, labels, appearance, trust, source_labels, source_appearance, table, cell, levels, seeds, offsets, held,
     near, far, alike, mismatch, threshold, slack, hold,
@@ -160,7 +187,7 @@ def blit(
     return field, chosen
 
 
-@njit(parallel=True, cache=True)
+@parallel
 def vote(field, chosen, picture, radius):
     """As `styleblit.vote`; where all patches are of one chunk, one place is all."""
     height, width = chosen.shape
@@ -168,56 +195,48 @@ def vote(field, chosen, picture, radius):
     result = np.empty((height, width, 3), np.uint8)
     for line in prange(height):
         y = np.int64(line)
+        first, last = max(y - radius, 0), min(y + radius, height - 1)
+        least, most = chosen[y].copy(), chosen[y].copy()  # of the chunks above and below
+        for row in range(first, last + 1):
+            for x in range(width):
+                least[x], most[x] = min(least[x], chosen[row, x]), max(most[x], chosen[row, x])
         for x in range(width):
-            first, last = max(y - radius, 0), min(y + radius, height - 1)
             left, right = max(x - radius, 0), min(x + radius, width - 1)
-            seed, is_one = chosen[y, x], chosen[y, x] >= 0
-            for row in range(first, last + 1):
-                for column in range(left, right + 1):
-                    is_one &= chosen[row, column] == seed
-            if is_one:
-                r, g, b = _between(picture, field[y, x, 0], field[y, x, 1])
-                result[y, x, 0], result[y, x, 1], result[y, x, 2] = (
-                    np.uint8(r + HALF),
-                    np.uint8(g + HALF),
-                    np.uint8(b + HALF),
-                )
+            low, high = least[x], most[x]
+            for column in range(left, right + 1):
+                low, high = min(low, least[column]), max(high, most[column])
+            if low == high and low >= 0:
+                _sample(picture, field[y, x, 0], field[y, x, 1], result[y, x])
                 continue
             red, green, blue, count = 0, 0, 0, 0
             for row in range(first, last + 1):
                 for column in range(left, right + 1):
-                    there_x = np.int64(np.floor(field[row, column, 0] + HALF)) - (column - x)
-                    there_y = np.int64(np.floor(field[row, column, 1] + HALF)) - (row - y)
+                    there_x = np.int32(np.floor(field[row, column, 0] + HALF)) - np.int32(column - x)
+                    there_y = np.int32(np.floor(field[row, column, 1] + HALF)) - np.int32(row - y)
                     if there_x < 0 or there_y < 0 or there_x >= source_width or there_y >= source_height:
                         continue
-                    there = picture[there_y, there_x]
+                    there = picture[np.uint64(there_y), np.uint64(there_x)]
                     red, green, blue = red + np.int64(there[0]), green + np.int64(there[1]), blue + np.int64(there[2])
                     count += 1
-            result[y, x, 0] = (2 * red + count) // (2 * count)
-            result[y, x, 1] = (2 * green + count) // (2 * count)
-            result[y, x, 2] = (2 * blue + count) // (2 * count)
+            result[y, x, 0] = np.uint32(2 * red + count) // np.uint32(2 * count)
+            result[y, x, 1] = np.uint32(2 * green + count) // np.uint32(2 * count)
+            result[y, x, 2] = np.uint32(2 * blue + count) // np.uint32(2 * count)
     return result
 
 
 @njit(cache=True, inline="always")
-def _between(picture, x, y):
+def _sample(picture, x, y, result):
+    """The colours of a picture between its pixels, rounded, into `result` uint8 `[3]`."""
     height, width = picture.shape[:2]
     x = min(max(x, np.float32(0)), np.float32(width - 1))
     y = min(max(y, np.float32(0)), np.float32(height - 1))
     left, top = np.int64(x), np.int64(y)  # they are not negative
     right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
     across, down = x - np.float32(left), y - np.float32(top)
+    left, top, right, bottom = np.uint64(left), np.uint64(top), np.uint64(right), np.uint64(bottom)
     a, b, c, d = picture[top, left], picture[top, right], picture[bottom, left], picture[bottom, right]
-    return (
-        _mixed(a[0], b[0], c[0], d[0], across, down),
-        _mixed(a[1], b[1], c[1], d[1], across, down),
-        _mixed(a[2], b[2], c[2], d[2], across, down),
-    )
-
-
-@njit(cache=True, inline="always")
-def _mixed(a, b, c, d, across, down):
     one = np.float32(1)
-    upper = np.float32(a) * (one - across) + np.float32(b) * across
-    lower = np.float32(c) * (one - across) + np.float32(d) * across
-    return upper * (one - down) + lower * down
+    for k in range(3):
+        upper = np.float32(a[k]) * (one - across) + np.float32(b[k]) * across
+        lower = np.float32(c[k]) * (one - across) + np.float32(d[k]) * across
+        result[k] = np.uint8(np.int32(upper * (one - down) + lower * down + HALF))

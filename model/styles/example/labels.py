@@ -23,6 +23,9 @@ FOREHEAD = 0.38  # of the height from chin to brows, above those
 DARKEST = 0.4  # of the grey level of skin, in shadow
 ISLAND = 0.03  # smaller pieces of skin, in parts of the face, are none
 SUNGLASSES = 0.6, 0.6  # grey level by that of skin under which it may be dark glass, and part of both eyes that is
+# Clothes begin so far below the chin, in heights from chin to brows; and at so many widths of the face to the side of
+# it.
+SHOULDERS = -0.05, 0.6
 NECK, THROAT = 1.2, 0.25  # lengths of what may be neck, and of what is no hair, in heights from chin to brows
 UNLIKELY = 6.0  # deviations of colour that an eye distance from where skin is expected counts as much as
 CHEEKS = [1, 2, 31, 28, 35, 14, 15]  # landmarks around what is skin for certain, above any beard
@@ -49,17 +52,18 @@ def parts_of(rgb: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> np.nd
     return np.dstack([person, skin, hair, features, trust])
 
 
-def labels_of(
-    landmarks: np.ndarray, person: np.ndarray, skin: np.ndarray, hair: np.ndarray, features: np.ndarray
-) -> np.ndarray:
-    """Labels uint8 `[H, W]` of landmarks `[68, 2]` and the masks of `parts_of`, float32 `[H, W]` each."""
-    labels = (person > 0.5).astype(np.uint8)
-    labels[(labels == HAIR) & (hair < 0.5) & _on_shoulders(landmarks, labels.shape)] = CLOTHES
-    labels[(skin > 0.5) & (labels != BACKGROUND)] = SKIN
-    labels[features > 0.5] = FEATURES
+def labels_of(landmarks: np.ndarray, parts: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and trust from 0 to 255, uint8 `[H, W]` of a size `(H, W)`, of landmarks `[68, 2]` and the masks of
+    `parts_of`."""
+    from model.styles.example import pixels  # Numba takes a second to import
+
+    down = landmarks[8] - landmarks[BROWS].mean(axis=0)
+    height, width = np.linalg.norm(down), np.linalg.norm(landmarks[16] - landmarks[0])
+    shoulders = *landmarks[8], *(down / height), SHOULDERS[1] * width, SHOULDERS[0] * height
+    labels, trust = pixels.labelled(np.ascontiguousarray(parts, np.float32), *size, *map(float, shoulders))
     if open_mouth(landmarks) > 0:
         cv2.fillPoly(labels, [landmarks[60:].round().astype(np.int32)], INSIDE)
-    return labels
+    return labels, trust
 
 
 def skin_of(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -104,18 +108,6 @@ def _alike(distance: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(SPECK * face_size(landmarks)) + 1,) * 2)
     clean = cv2.morphologyEx(cv2.medianBlur(likeness, 5), cv2.MORPH_CLOSE, element)
     return cv2.GaussianBlur(clean, (0, 0), 0.8).astype(np.float32) / 255
-
-
-def _on_shoulders(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where a picture `(h, w)` is below the chin, or on a level with it far to the side; the head may be tilted.
-    bool."""
-    down = landmarks[8] - landmarks[BROWS].mean(axis=0)
-    height, width = np.linalg.norm(down), np.linalg.norm(landmarks[16] - landmarks[0])
-    down = down / height
-    rows, columns = np.ogrid[: size[0], : size[1]]
-    x, y = columns - landmarks[8, 0], rows - landmarks[8, 1]
-    aside = np.abs(x * down[1] - y * down[0]) - 0.6 * width
-    return x * down[0] + y * down[1] + 0.7 * np.maximum(aside, 0) > -0.05 * height
 
 
 def _unlikely(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ fits: strokes neither swim nor flicker.
 import numpy as np
 
 from model.styles.example.guides import Guides
-from model.styles.example.styleblit import COARSEST, FINEST, matches
+from model.styles.example.styleblit import CELL, COARSEST, FINEST
 
 NONE = -(2**14)  # offset of a seed that is not in T
 DRAWINGS = 8.0  # a second that boiling strokes are drawn anew, as in films drawn by hand
@@ -61,22 +61,11 @@ class Seeds:
 
         places: of T in S, and back: of S in T, float32 (x, y) for each pixel; source: the guides of S.
         """
-        last = np.array(guides.size[::-1]) - 1
-        column, row = self.places.astype(int).T
-        found = back[row, column]
-        for _ in range(INVERSIONS):
-            nearest = np.clip(found.round(), 0, last)
-            x, y = nearest.astype(int).T
-            found = nearest + (self.places - places[y, x])
-        x, y = np.clip(found.round(), 0, last).astype(int).T
-        labels, appearance = guides.labels[y, x], guides.appearance[y, x]
-        best = matches(self.places, labels, appearance, table)
-        if self._matches is not None:
-            x, y = np.clip(self._matches, 0, self._size - 1).T
-            is_kept = np.abs(source.appearance[y, x].astype(int) - appearance) <= HELD
-            is_kept &= (source.labels[y, x] == labels) & (self._matches[:, 0] > NONE)
-            best = np.where(is_kept[:, None], self._matches, best)
-        self._matches = best
-        offsets = best - found if self._drawing is not None else np.floor(best - found + 0.5)
-        is_outside = (np.abs(found - np.clip(found, 0, last)) > 1).any(axis=1)
-        return np.where(is_outside[:, None], NONE, offsets).astype(np.float32)
+        from model.styles.example import kernels  # Numba takes a second to import
+
+        before = np.full((len(self.places), 2), NONE, np.int32) if self._matches is None else self._matches
+        offsets, self._matches = kernels.offsets(
+            self.places, before, self._drawing is not None, places, back, guides.labels, guides.appearance,
+            source.labels, source.appearance, table, CELL, INVERSIONS, HELD, NONE,
+        )  # fmt: skip
+        return offsets

@@ -12,6 +12,8 @@ from model.styles.example.finish import is_colourful
 from model.styles.example.transfer import Transfer
 from model.styles.painted import PaintedRenderer, PaintedStyle
 
+LIVE_PIXELS = 0.4e6  # of a picture that is painted from before a camera
+
 
 class ExampleStyle(PaintedStyle):
     """One or several exemplars as the looks. Nothing of them is computed until one is rendered."""
@@ -23,6 +25,14 @@ class ExampleStyle(PaintedStyle):
         super().__init__(exemplars, name, licence, device)
         first = next(iter(exemplars.values()))
         self.eye_distance, self.padding = first.eye_distance, first.padding
+
+    def live(self) -> "ExampleStyle":
+        """The same pictures, small enough for a camera."""
+        small = {}
+        for name, exemplar in self._looks.items():
+            height, width = exemplar.picture.shape[:2]
+            small[name] = resized_by(exemplar, min((LIVE_PIXELS / (height * width)) ** 0.5, 1))
+        return ExampleStyle(small, self.name, self.licence, str(self.device))
 
     def exemplar(self, name: int | str | None = None) -> Exemplar:
         """One of them, by number or name; None: the first."""
@@ -43,8 +53,12 @@ class ExampleRenderer(PaintedRenderer):
     """Renders crops of one person as an exemplar."""
 
     def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
-        super().__init__(degree_at, head_alone)
         self._transfer = transfer
+        super().__init__(degree_at, head_alone)
+
+    def forget(self) -> None:
+        super().forget()
+        self._transfer.forget()
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         parts = self.steady_parts(crop, landmarks)

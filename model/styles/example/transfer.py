@@ -11,12 +11,10 @@ from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
 from model.styles.example.guides import GRID, Guides, guides_of, levels_between, positions, with_levels
-from model.styles.example.labels import BACKGROUND
 from model.styles.example.seeds import Seeds
 from model.styles.painted import mixed
 
 FITTING = 0.8, 1.25  # eye distance of a face by that of the exemplar, for which this one is taken as it is
-LACKING = 1.5  # pixels of blur of the relief that is compared
 
 
 class Transfer:
@@ -31,8 +29,10 @@ class Transfer:
         self._boil, self._keep_tone = boil, keep_tone
         self._exemplar: Exemplar | None = None
 
-    def _forget(self) -> None:
-        """The frames before: photos have nothing to do with each other."""
+    def forget(self) -> None:
+        """The frames before: photos have nothing to do with each other, nor have shots of a clip."""
+        if self._exemplar is None:
+            return
         self._levels: np.ndarray | None = None
         self._gain: float | None = None
         self._backdrop: np.ndarray | None = None  # places of the background, those of the first frame
@@ -45,9 +45,11 @@ class Transfer:
     ) -> np.ndarray:  # fmt: skip
         """A frame RGB uint8 `[h, w, 3]` at `time` in seconds, None for a photo, painted. parts: as
         `labels.parts_of`."""
+        from model.styles.example import pixels  # Numba takes a second to import
+
         self._fit(face_size(landmarks))
         if time is None:
-            self._forget()
+            self.forget()
         source = self._exemplar.guides
         plain = guides_of(rgb, landmarks, parts)
         self._levels = mixed(self._levels, levels_between(plain, source))
@@ -55,32 +57,24 @@ class Transfer:
         places = positions(guides.size, landmarks, self._exemplar.landmarks)
         if self._backdrop is None or self._backdrop.shape != places.shape:
             self._backdrop = places.copy()
-        cv2.copyTo(
-            self._backdrop, (guides.labels == BACKGROUND).astype(np.uint8), places
-        )  # it does not move with heads
         back = positions(source.size, self._exemplar.landmarks, landmarks, 2 * GRID)
         if time is not None:
             self._seeds.draw(time)
         held = self._held(places, guides)
+        pixels.settle(places, guides.labels, self._backdrop, *source.size[::-1])
         painted, field, chosen = engine.paint(self._exemplar, guides, places, back, held, self._seeds, self._device)
         self._before = (chosen, back) if time is not None else None
-        there = cv2.remap(source.appearance, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        lacking = cv2.GaussianBlur(guides.appearance.astype(np.float32) - there, (0, 0), LACKING)
+        copied = cv2.remap(source.appearance, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._gain = mixed(self._gain, light_gain(rgb, landmarks))
-        return self._finish(painted, rgb, landmarks, guides, soft_skin(parts, guides.size), lacking, self._gain)
+        return self._finish(painted, rgb, landmarks, guides, soft_skin(parts, guides.size), copied, self._gain)
 
     def _held(self, places: np.ndarray, guides: Guides) -> np.ndarray:
         """The seeds that were chosen in the frame before at what is now at each pixel: int32 `[h, w]`, -1 for none."""
+        from model.styles.example import pixels
+
         if self._before is None or self._before[0].shape != guides.size:
             return np.full(guides.size, -1, np.int32)
-        chosen, back = self._before
-        there = cv2.remap(back, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(-9, -9))
-        rows, columns = np.mgrid[: guides.size[0], : guides.size[1]].astype(np.float32)
-        cv2.copyTo(cv2.merge([columns, rows]), (guides.labels == BACKGROUND).astype(np.uint8), there)
-        # Numbers of seeds are exact as floats.
-        return cv2.remap(
-            chosen.astype(np.float32), there, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=-1
-        ).astype(np.int32)
+        return pixels.held(*self._before, places, guides.labels)
 
     def _fit(self, eye_distance: float) -> None:
         """Take the exemplar at a size that fits to the face, and forget all that was of another size."""
@@ -91,4 +85,4 @@ class Transfer:
         self._exemplar = self._whole if FITTING[0] < ratio < FITTING[1] else resized_by(self._whole, ratio)
         engine.warm_up(self._exemplar)
         self._finish = Finish(self._exemplar, self._keep_tone)
-        self._forget()
+        self.forget()

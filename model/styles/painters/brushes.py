@@ -45,7 +45,7 @@ def bristles(rng: np.random.Generator) -> np.ndarray:
     return (ranks / ranks.size).reshape(TEXTURE, TEXTURE).astype(np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def lay_strokes(canvas, relief, picture, matte, direction, texture, places, turns, chances, colours, gains,
                 width, longest, tolerance, paint):  # fmt: skip
     """Lay strokes of one brush over the canvas, in the order of `places`.
@@ -79,7 +79,7 @@ def lay_strokes(canvas, relief, picture, matte, direction, texture, places, turn
         _lay(canvas, relief, texture, stroke, colour, paint, body, chances[n, 1])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _reach(picture, matte, direction, x, y, dx, dy, step, tolerance):
     """How far a stroke goes from (x, y) towards (dx, dy): its length, and by how much it turns, in radians."""
     height, width = matte.shape
@@ -104,7 +104,7 @@ def _reach(picture, matte, direction, x, y, dx, dy, step, tolerance):
     return length, turn
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mix(canvas, picture, stroke, colour):
     """Sets `colour` to the picture's mean beneath a stroke; returns by how much nearer it is to it than the canvas."""
     x, y, dx, dy, bend, back, ahead, half = stroke
@@ -126,7 +126,7 @@ def _mix(canvas, picture, stroke, colour):
     return gain / (ALONG * ACROSS)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _lay(canvas, relief, texture, stroke, colour, paint, body, phase):
     """One stroke: colour onto the canvas, and its thickness, `body` times that of the paint, onto the relief."""
     x, y, dx, dy, bend, back, ahead, half = stroke
@@ -158,7 +158,7 @@ def _lay(canvas, relief, texture, stroke, colour, paint, body, phase):
             relief[row, column] += cover * (laid - 0.75 * relief[row, column])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _distance(first, second):
     """Of two Lab colours."""
     return math.sqrt((first[0] - second[0]) ** 2 + (first[1] - second[1]) ** 2 + (first[2] - second[2]) ** 2)

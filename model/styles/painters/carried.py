@@ -13,7 +13,6 @@ import numpy as np
 from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
-from model.faces.track import is_cut, thumbnail_of
 from model.styles.example.guides import positions
 from model.styles.painters.likeness import blurred
 
@@ -119,13 +118,6 @@ class Seen:
         x, y = np.clip(self.landmarks.round() / REDUCED, 0, np.array(self.size[::-1]) - 1).astype(int).T
         moved = float(np.linalg.norm(self.flow[y, x], axis=1).mean())
         return moved / self.unit / max(self.time - self.before.time, 1e-3)
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the frame before shows another scene."""
-        if self.before is None:
-            return False
-        return is_cut(thumbnail_of(self.before.small), thumbnail_of(self.small))
 
     def forget(self) -> None:
         """All that came before."""

@@ -80,7 +80,7 @@ def rough_paper(size: tuple[int, int], grain: float, rng: np.random.Generator) -
     return step((height - height.mean()) / (height.std() + 1e-6), -2, 2).astype(np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _hatch(drawn, wanted, form, grain, starts, shakes, worn, angle, length, widths, strength, tooth):
     """Strokes are drawn from their middles both ways; each is lifted where the tone that is wanted falls off."""
     height, across = drawn.shape
@@ -113,7 +113,7 @@ def _hatch(drawn, wanted, form, grain, starts, shakes, worn, angle, length, widt
                 x, y, gone = x + stride * dx, y + stride * dy, gone + stride
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _direction(form, x, y):
     """Unit vector of a stroke of direction (x, y) on the form."""
     slope = 0.5 * (form[0] * x + form[1] * y)
@@ -127,7 +127,7 @@ def _direction(form, x, y):
     return x / size, y / size
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mark(drawn, grain, x, y, dx, dy, width, press, worn, tooth):
     """One row or column of pixels across a stroke: coal stays on the grain's heights, less where the stick is worn."""
     upright = abs(dy) > abs(dx)

@@ -66,7 +66,7 @@ def _filters() -> np.ndarray:
     return np.array(filters, np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _filtered(values, filters, turns, places):
     """One round at the places: the filter of the place's direction, then a soft limit of 1."""
     height, width = values.shape

@@ -70,7 +70,7 @@ def _padded(half: np.ndarray, size: int) -> np.ndarray:
     return np.pad(half, (0, size - len(half)))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _along(values, field, half, stride):
     """Each pixel's streamline is followed both ways, `stride` pixels at a time; it ends at the border."""
     height, width, layers = values.shape
@@ -102,7 +102,7 @@ def _along(values, field, half, stride):
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _across(values, field, half):
     """A straight filter at right angles to the direction, with values between pixels."""
     height, width = values.shape

@@ -1,8 +1,10 @@
 """Painters as styles. Photos are painted; of a clip some frames are, and these paintings are carried to the others."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ from model.styles.painters.features import features
 from model.styles.painters.subject import Subject
 from model.styles.painters.values import Painter
 
-EYE_DISTANCE = 176.0  # pixels between the eyes in what is painted
+EYE_DISTANCE, LIVE_EYE_DISTANCE = 176.0, 144.0  # pixels between the eyes in what is painted; the same before a camera
 RIGID = [*range(5), *range(12, 48)]  # landmarks that do not move with the mouth
 TURNED = 0.08  # eye distances, root mean square, by which landmarks may differ from those of a painted frame
 MOST_PAINTED, PAUSE, FADE = 6, 0.4, 0.25  # paintings that are kept; seconds until the next is used, and it fades in
@@ -33,6 +35,13 @@ class PainterStyle(PaintedStyle):
     """One or several painters as the looks."""
 
     letter, eye_distance, denoises = "p", EYE_DISTANCE, True
+    _waits = True
+
+    def live(self) -> Self:
+        """The same painters, who do not keep anybody waiting: see `PainterRenderer`."""
+        style = copy(self)
+        style.eye_distance, style.denoises, style._waits = LIVE_EYE_DISTANCE, False, False
+        return style
 
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
@@ -41,28 +50,30 @@ class PainterStyle(PaintedStyle):
         """As `Style.renderer`; the effects are options of `Look`."""
         painter: Painter = self._looks[self.exemplar_name(exemplar)]
         degree_at = constant_or_curve(self, degree)
-        return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head")
+        return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head", self._waits)
 
 
 class PainterRenderer(PaintedRenderer):
-    """Renders crops of one person by a painter."""
+    """Renders crops of one person by a painter. waits: for each painting; if not, a thread of its own paints, the
+    paintings before are carried on as long as that takes, and what comes before the first one is the photo."""
 
     def __init__(
         self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
-        head_alone: bool,
+        head_alone: bool, waits: bool = True,
     ):  # fmt: skip
+        self._studio = None if waits else ThreadPoolExecutor(1, "studio")
         super().__init__(degree_at, head_alone)
         self._painter, self._strokes, self._boil = painter, strokes, boil
-        self._forget()
-        self._last: Seen | None = None
 
-    def _forget(self) -> None:
-        """All paintings: another scene begins."""
+    def forget(self) -> None:
+        super().forget()
+        self._last: Seen | None = None
         self._kept: list[Carrier] = []  # those used last come last
         self._used: Carrier | None = None
         self._before: Carrier | None = None  # what fades out
         self._changed_at = -np.inf
         self._count, self._features = 0, features()
+        self._in_work: Future[Painting] | None = None
 
     def paint(self, crop: Crop, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rgb = crop.rgb
@@ -71,7 +82,10 @@ class PainterRenderer(PaintedRenderer):
             return painting.picture, painting.matte
         before = self._last if self._last is not None and self._last.rgb.shape == rgb.shape else None
         frame = Seen(rgb, landmarks, float(crop.time), before)
-        self._choose(frame)
+        self._last = frame
+        if not self._choose(frame):
+            frame.forget()
+            return rgb, np.zeros(rgb.shape[:2], np.float32)
         boil = trembling(rgb.shape[:2], self._boil * face_size(landmarks), frame.time) if self._boil else None
         result, person = self._used(frame, boil)
         share = (frame.time - self._changed_at) / FADE
@@ -81,7 +95,6 @@ class PainterRenderer(PaintedRenderer):
             self._before = None
         for feature in self._features:
             result = feature.laid_over(result, frame, boil)
-        self._last = frame
         frame.forget()
         return result, person
 
@@ -90,14 +103,19 @@ class PainterRenderer(PaintedRenderer):
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
         return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
 
-    def _choose(self, frame: Seen) -> None:
+    def _choose(self, frame: Seen) -> bool:
         """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
-        mouth or such eyes. There are few new ones a second."""
-        if self._used is None or frame.is_cut:
-            self._forget()
-            self._used = self._new(frame)
-            self._since = frame.time
-        may_paint = self._count < AT_ONCE + frame.time - self._since
+        mouth or such eyes. There are few new ones a second. Whether there is any."""
+        if self._in_work is not None and self._in_work.done():
+            self._keep(self._in_work.result())
+            self._in_work = None
+        if self._used is None:
+            if not self._kept and self._in_work is None:
+                self._new(frame)
+            if not self._kept:
+                return False
+            self._used, self._since = self._kept[-1], frame.time
+        may_paint = self._in_work is None and self._count < AT_ONCE + frame.time - self._since
         distances = [turned(each.painting.landmarks, frame.landmarks) for each in self._kept]
         best = int(np.argmin(distances))
         away = turned(self._used.painting.landmarks, frame.landmarks)
@@ -107,21 +125,29 @@ class PainterRenderer(PaintedRenderer):
             is_better = distances[best] < (NEARER * away if not may_paint else TURNED)
             if is_better and self._kept[best] is not self._used:
                 self._use(self._kept[best], frame)
-            elif may_paint:
-                self._use(self._new(frame), frame)
+            elif may_paint and (painted := self._new(frame)):
+                self._use(painted, frame)
         wanted = [feature.choose(frame, self._used, self._kept) for feature in self._features]
-        if any(wanted) and may_paint:
+        if any(wanted) and may_paint and self._in_work is None:
             self._new(frame)
+        return True
 
     def _use(self, carrier: Carrier, frame: Seen) -> None:
         self._before, self._used, self._changed_at = self._used, carrier, frame.time
 
-    def _new(self, frame: Seen) -> Carrier:
-        """This frame, painted; the painting that was not used for the longest time is forgotten for it."""
+    def _new(self, frame: Seen) -> Carrier | None:
+        """This frame, painted; None: it will be."""
         self._count += 1
+        if self._studio is not None:
+            self._in_work = self._studio.submit(self._painting, frame.rgb, frame.landmarks)
+            return None
+        return self._keep(self._painting(frame.rgb, frame.landmarks))
+
+    def _keep(self, painting: Painting) -> Carrier:
+        """A new painting, for which the one that was not used for the longest time is forgotten."""
         others = [each for each in self._kept if each is not self._used]
         self._kept = [*others[-(MOST_PAINTED - 2) :], *filter(None, [self._used])]
-        self._kept.append(Carrier(self._painting(frame.rgb, frame.landmarks)))
+        self._kept.append(Carrier(painting))
         return self._kept[-1]
 
 
