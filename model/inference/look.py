@@ -45,6 +45,10 @@ class Look:
         "auto", "skin as light or dark as it is, where a picture is the style; auto: for those without strong colours",
         choices=["auto", "on", "off"], needs="picture",
     )  # fmt: skip
+    synthesis: str = option(
+        "blit", "how a picture is painted from: blit, in chunks, fast; patch, in patches, better and 20 times slower",
+        choices=["blit", "patch"], needs="picture",
+    )  # fmt: skip
     padding: list[int] | None = option(
         None, "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes; nothing: what the "
         f"style has, {' '.join(map(str, DEFAULT_PADDING))} for models", nargs=4,

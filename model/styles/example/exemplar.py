@@ -71,12 +71,20 @@ class Exemplar:
         height, width = self.picture.shape[:2]
         return tuple(max(round(EYE_DISTANCE / self.eye_distance * room), 1) for room in (x, width - x, y, height - y))
 
+    @property
+    def seen(self) -> np.ndarray:
+        """What guides come from, RGB uint8 `[H, W, 3]`."""
+        return self.picture if self.likeness is None else self.likeness
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """As `labels.parts_of`."""
+        matte = matte_around(self.seen, self.landmarks)
+        return parts_of(self.seen, self.landmarks, matte if self.likeness is not None else cut_out(self.seen, matte))
+
     @cached_property
     def guides(self) -> Guides:
-        rgb = self.picture if self.likeness is None else self.likeness
-        matte = matte_around(rgb, self.landmarks)
-        matte = matte if self.likeness is not None else cut_out(rgb, matte)
-        guides = guides_of(rgb, self.landmarks, parts_of(rgb, self.landmarks, matte))
+        guides = guides_of(self.seen, self.landmarks, self.parts)
         return replace(guides, labels=with_borders(guides.labels, self.eye_distance))
 
     @cached_property

@@ -41,11 +41,12 @@ class ExampleStyle(PaintedStyle):
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture", keep_tone: str = "auto",
+        synthesis: str = "blit",
     ) -> "ExampleRenderer":  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
         chosen = self.exemplar(exemplar)
         keeps = not is_colourful(chosen) if keep_tone == "auto" else keep_tone == "on"
-        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps)
+        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps, synthesis == "patch")
         return ExampleRenderer(transfer, constant_or_curve(self, degree), example_area == "head")
 
 

@@ -11,6 +11,7 @@ from model.styles.example import engine
 from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import Finish, soft_skin
 from model.styles.example.guides import GRID, Guides, guides_of, levels_between, positions, with_levels
+from model.styles.example.patchwork import Patchwork
 from model.styles.example.seeds import Seeds
 from model.styles.painted import mixed
 
@@ -18,16 +19,18 @@ FITTING = 0.8, 1.25  # eye distance of a face by that of the exemplar, for which
 
 
 class Transfer:
-    """Paints frames as `exemplar`, whose strokes were made `strokes` times as large. boil, keep_tone: as the options.
+    """Paints frames as `exemplar`, whose strokes were made `strokes` times as large. boil, keep_tone: as the options;
+    by_patches: whether patch synthesis goes over what the engine of chunks has made.
     State is of one person."""
 
     def __init__(
         self, exemplar: Exemplar, device: torch.device, strokes: float = 1.0, boil: float = 0.0,
-        keep_tone: bool = False,
+        keep_tone: bool = False, by_patches: bool = False,
     ):  # fmt: skip
         self._whole, self._device, self._strokes = exemplar, device, strokes
         self._boil, self._keep_tone = boil, keep_tone
         self._exemplar: Exemplar | None = None
+        self._by_patches, self._patchwork = by_patches, None
 
     def forget(self) -> None:
         """The frames before: photos have nothing to do with each other, nor have shots of a clip."""
@@ -39,6 +42,8 @@ class Transfer:
         self._before: tuple[np.ndarray, np.ndarray] | None = None  # seeds of the frame before, and its places
         self._seeds = Seeds(self._exemplar.guides.size, self._boil)
         self._finish.forget()
+        if self._patchwork is not None:
+            self._patchwork.forget()
 
     def __call__(
         self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, time: float | None = None
@@ -63,6 +68,8 @@ class Transfer:
         held = self._held(places, guides)
         pixels.settle(places, guides.labels, self._backdrop, *source.size[::-1])
         painted, field, chosen = engine.paint(self._exemplar, guides, places, back, held, self._seeds, self._device)
+        if self._patchwork is not None:
+            painted, field = self._patchwork(rgb, landmarks, guides, places, field)
         self._before = (chosen, back) if time is not None else None
         copied = cv2.remap(source.appearance, field, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._gain = mixed(self._gain, light_gain(rgb, landmarks))
@@ -85,4 +92,6 @@ class Transfer:
         self._exemplar = self._whole if FITTING[0] < ratio < FITTING[1] else resized_by(self._whole, ratio)
         engine.warm_up(self._exemplar)
         self._finish = Finish(self._exemplar, self._keep_tone)
+        if self._by_patches:
+            self._patchwork = Patchwork(self._exemplar, self._device, self._boil)
         self.forget()

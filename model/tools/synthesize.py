@@ -1,0 +1,135 @@
+"""Make a picture of patches of a style picture, as guides ask for it: what the program ebsynth does.
+
+python -m model.tools.synthesize --style S.png --guide a_S.png a_T.png --weight 2 --guide b_S.png b_T.png --out O.png
+
+A weight is that of the style or guide before it. The options have ebsynth's names, too (-style, -output, …).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from model.common import cli
+from model.common.devices import DEVICES, pick_device
+from model.common.errors import InputError
+from model.common.files import bytes_of, write_whole
+from model.media.files import WRITTEN_PHOTOS, read_photo
+
+QUALITY = 95  # of JPEG results
+HELP = {
+    "uniformity": "price of using pixels of the style once more than on average",
+    "patchsize": "side of the patches in pixels, odd",
+    "pyramidlevels": "levels of the pyramid; nothing: as many as there can be",
+    "searchvoteiters": "rounds of search and voting on each level",
+    "searchiters": "passes of the search in each round (-patchmatchiters is the same)",
+    "stopthreshold": "levels of a change from which on a pixel is looked at again",
+}
+NAMES = dict(zip(HELP, ("uniformity", "patch", "levels", "votes", "searches", "stop"), strict=True))
+
+
+class _Guide(argparse.Action):
+    """Adds a pair of maps, with no weight yet."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        namespace.guides = [*namespace.guides, SimpleNamespace(paths=values, weight=None)]
+
+
+class _Weight(argparse.Action):
+    """Gives a weight to the guide before it, or to the style."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
+        if not 0 <= values < np.inf:
+            parser.error(f"--weight is {values:g}: give 0 or more")
+        if namespace.guides:
+            namespace.guides[-1].weight = values
+        elif namespace.style:
+            namespace.style_weight = values
+        else:
+            parser.error("--weight goes behind the --style or --guide that it is of")
+
+
+def _parser(usual: Any) -> argparse.ArgumentParser:
+    """The command line; `usual`: settings with the defaults."""
+    parser = cli.OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(guides=[], style_weight=1.0)
+
+    def add(name: str, *others: str, **settings: Any) -> None:
+        parser.add_argument(f"--{name}", f"-{name}", *others, **settings)
+
+    add("style", metavar="S", help="the style picture")
+    add("guide", nargs=2, action=_Guide, metavar=("SOURCE", "TARGET"), help="maps over the style, and over the result")
+    add("weight", type=float, action=_Weight, metavar="W", help="of the style (default: 1) or the guide before it "
+        "(default: 1 by the number of guides)")  # fmt: skip
+    add("output", "--out", default="output.png", metavar="FILE", help="the result (default: %(default)s)")
+    for name, help in HELP.items():
+        default = getattr(usual, NAMES[name])
+        more = ["-patchmatchiters"] if name == "searchiters" else []
+        kind = float if name == "uniformity" else int
+        add(name, *more, type=kind, default=default, metavar="N",
+            help=help + ("" if default is None else f" (default: {default:g})"))  # fmt: skip
+    add("extrapass3x3", action="store_true", help="one more round with patches of 3 x 3, which is sharper")
+    add("device", "--backend", "-backend", choices=DEVICES, default="auto", help="where to compute (default: auto)")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise InputError for what cannot work, before anything is read."""
+    if not options.style or not options.guides:
+        raise InputError(f"There is no --{'guide' if options.style else 'style'}: --help shows what is needed.")
+    for name, least in (("uniformity", 0), ("pyramidlevels", 1), ("searchvoteiters", 1), ("searchiters", 1),
+                        ("stopthreshold", 0)):  # fmt: skip
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise InputError(f"--{name} is {value:g}: give {least} or more.")
+    if options.patchsize < 3 or options.patchsize % 2 == 0:
+        raise InputError(f"--patchsize is {options.patchsize}: give an odd number from 3 on.")
+    out = Path(options.output)
+    if out.suffix.lower() not in WRITTEN_PHOTOS:
+        raise InputError(f"{out} is no name for a result: give one that ends in {' or '.join(WRITTEN_PHOTOS)}.")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out.parent} is no folder: make it first, or write elsewhere.")
+
+
+def read_maps(paths: Sequence[str]) -> list[np.ndarray]:
+    """Maps that belong together, uint8 `[H, W, C]`: of one channel if both are grey, else of three."""
+    maps = [read_photo(Path(path)) for path in paths]
+    is_grey = all((each == each[..., :1]).all() for each in maps)
+    return [each[..., :1] if is_grey else each for each in maps]
+
+
+def main() -> None:
+    from model.styles.example.synthesis import Guide, Settings, synthesize
+
+    parser = _parser(Settings())
+    parser.words = sys.argv[1:]
+    options = parser.parse_args()
+    _check(options)
+    usual, out = 1 / len(options.guides), Path(options.output)
+    style = read_photo(Path(options.style))
+    guides = [
+        Guide(*read_maps(each.paths), weight=usual if each.weight is None else each.weight) for each in options.guides
+    ]
+    settings = Settings(
+        **{own: getattr(options, name) for name, own in NAMES.items()}, extra=options.extrapass3x3,
+        style_weight=options.style_weight,
+    )  # fmt: skip
+    with tqdm(total=100, unit="%", disable=None) as bar:
+        result = synthesize(
+            style, guides, settings, device=pick_device(options.device),
+            progress=lambda share: bar.update(round(100 * share) - bar.n),
+        )  # fmt: skip
+    kind = WRITTEN_PHOTOS[out.suffix.lower()]
+    quality = {"quality": QUALITY} if kind == "JPEG" else {}
+    write_whole(out, bytes_of(Image.fromarray(result.picture).save, kind, **quality))
+    print(f"{options.style} → {out}, mean error {result.energy:.0f}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
