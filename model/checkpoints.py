@@ -143,7 +143,7 @@ def load_likeness(path: str | Path) -> Likeness:
 
 def is_translator(path: str | Path) -> bool:
     """Whether a file holds a network that paints patches."""
-    return TRANSLATOR_KEY in files.read_contents(path, "a model", lazily=True)
+    return TRANSLATOR_KEY in files.read_contents(path, VTOONIFY, lazily=True)
 
 
 def load_translator(path: str | Path) -> Translator:
