@@ -92,11 +92,20 @@ def write_photo(path: Path, rgb: np.ndarray) -> Path:
 
 def mean_flicker(frames: list[np.ndarray], results: list[np.ndarray]) -> tuple[float, float]:
     """Mean flicker of a video `[H, W, 3]` and of what was made of it, as model.tools.metrics measures it."""
+    return _mean_metrics(frames, results)[0]
+
+
+def mean_jitter(frames: list[np.ndarray], results: list[np.ndarray]) -> tuple[float, float]:
+    """As mean_flicker, of jitter."""
+    return _mean_metrics(frames, results)[1]
+
+
+def _mean_metrics(frames: list[np.ndarray], results: list[np.ndarray]) -> list[tuple[float, float]]:
     from model.tools.metrics import means, measure  # here: most tests of clips don't need it
 
     pairs = zip(frames, results, strict=True)
     own, made = measure([Frame(rgb, Fraction(0)) for rgb in pair] for pair in pairs)
-    return means(own)[0], means(made)[0]
+    return [*zip(means(own), means(made), strict=True)]
 
 
 def copy(source: Path, target: Path) -> Path:

@@ -12,10 +12,10 @@ from model.common.errors import InputError
 from model.media import sample
 from model.media.frames import Frame
 from model.tools.metrics import at_same_times, descriptor, main, means, measure, sharpness
-from tests.clips import make_clip, mean_flicker, noisy
+from tests.clips import make_clip, mean_flicker, mean_jitter, noisy
 from tests.small_models import face_picture
 
-TIME, FLICKER, SHARPNESS, IDENTITY = range(4)
+TIME, FLICKER, JITTER, SHARPNESS, IDENTITY = range(5)
 
 
 def moving(count: int = 7, step: int = 2) -> list[np.ndarray]:
@@ -45,12 +45,50 @@ def test_motion_is_taken_out_of_flicker_and_noise_is_not():
     assert made > 15 and made > 5 * own
 
 
+def engraved(rgb: np.ndarray, period: float, phase: float = 0.0) -> np.ndarray:
+    """Black lines on white that swell with darkness."""
+    rows, columns = np.indices(rgb.shape[:2])
+    wave = np.cos(2 * np.pi * ((rows + 0.5 * columns) / period + phase))
+    ink = np.clip(0.8 * (wave - np.cos(np.pi * (1 - rgb.mean(axis=2) / 255))) + 0.5, 0, 1)
+    return np.repeat((255 * (1 - ink)).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def panned(rgb: np.ndarray, scale: int = 1, count: int = 4) -> list[np.ndarray]:
+    """Frames of a camera that moves by parts of pixels over a picture, `scale` times as large as those of 300 x 300."""
+    matrices = [np.float32([[1, 0, -60 - 1.3 * k], [0, 1, -10 - 0.6 * k]]) for k in range(count)]
+    return [
+        cv2.warpAffine(rgb, matrix * (1, 1, scale), (300 * scale,) * 2, flags=cv2.INTER_CUBIC) for matrix in matrices
+    ]
+
+
+@pytest.mark.parametrize("period", [4.0, 6.5, 11.0])
+def test_a_drawing_that_is_carried_jitters_no_more_than_its_photo_and_one_that_is_drawn_anew_does(period):
+    photo = np.ascontiguousarray(astronaut()[:340, 60:460])
+    frames = noisy(panned(photo), 3)
+    carried = panned(engraved(enlarged([photo])[0], period), 2)
+    phases = np.random.default_rng(1).random(4)
+    drawn_anew = [engraved(frame, period, phase) for frame, phase in zip(enlarged(frames), phases, strict=True)]
+    own, made = mean_jitter(frames, carried)
+    levels, more = mean_flicker(frames, carried)
+    assert made < own and more > 2 * levels, "in levels, it seems to flicker"
+    assert mean_jitter(frames, drawn_anew)[1] > 2 * own
+
+
+def test_jitter_does_not_depend_on_contrast_and_size_and_sees_what_pulses():
+    frames = noisy(panned(np.ascontiguousarray(astronaut()[:340, 60:460])), 4)
+    own, same = mean_jitter(frames, enlarged([(0.4 * frame + 50).astype(np.uint8) for frame in frames]))
+    assert same == pytest.approx(own, rel=0.1)
+    pulsing = [np.clip(frame * (1 + 0.1 * (k % 2)), 0, 255).astype(np.uint8) for k, frame in enumerate(frames)]
+    assert mean_jitter(frames, pulsing)[1] > 3 * own
+    assert np.isnan(mean_jitter(frames, [np.full_like(frame, 99) for frame in frames])[1]), "nothing is there to jump"
+
+
 def test_blur_is_not_sharp_and_a_larger_result_is_compared_at_the_size_of_the_first():
     (plain,) = measure(zip(clip(moving())))  # noqa: B905 - a tuple of each frame
     soft, large = [cv2.GaussianBlur(frame, (0, 0), 2) for frame in moving()], enlarged(moving())
     blurred, larger = (means(compared(clip(moving()), clip(frames))[1]) for frames in (soft, large))
-    assert np.isnan(plain[:, FLICKER]).tolist() == [True] + 6 * [False] and np.isnan(means(plain)[2])
-    assert blurred[1] < 0.6 * means(plain)[1] and larger[1] == pytest.approx(means(plain)[1], rel=0.3)
+    assert np.isnan(plain[:, FLICKER]).tolist() == [True] + 6 * [False] and np.isnan(means(plain)[3])
+    assert blurred[2] < 0.6 * means(plain)[2] and larger[2] == pytest.approx(means(plain)[2], rel=0.3)
     step = np.zeros((8, 8, 3), np.uint8)
     step[:, 4:] = 80
     assert sharpness(step) == pytest.approx(2 * 8 * 80 / 64), "the mean of the Laplacian"

@@ -1,5 +1,6 @@
 """Clips by painters: paintings that are carried from frame to frame."""
 
+from dataclasses import replace
 from fractions import Fraction
 from threading import Event
 
@@ -11,6 +12,7 @@ from model.faces.landmarks import MOUTH
 from model.media.sample import view_at
 from model.styles.base import Crop
 from model.styles.painters import style as painters
+from model.styles.painters.camera import Backdrop
 from model.styles.painters.carried import Carrier, Painting, Seen
 from model.styles.painters.features import Feature, open_mouth
 from model.styles.painters.style import PainterRenderer, PainterStyle, trembling, turned
@@ -238,3 +240,41 @@ def test_a_painter_for_a_camera_is_another_and_the_first_one_stays():
 def test_without_a_face_the_photo_stays(subject):
     (picture,) = renderer(Checks()).start([Crop(subject.rgb, None, Fraction(0))])()
     np.testing.assert_array_equal(picture, subject.rgb)
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.3, -0.2), (-1.5, 1.0), (0.0, 2.5)])
+def test_the_camera_is_found_by_what_is_behind(subject, x, y):
+    free = subject.matte < 0.1
+    texture = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 40, subject.rgb.shape), (0, 0), 2)
+    textured = replace(subject, rgb=np.clip(subject.rgb + texture, 0, 255).astype(np.uint8))
+    backdrop = Backdrop(textured.rgb, free)
+    turned_too = np.float32([[1.004, -0.003, x], [0.003, 1.004, y]])
+    rgb, _ = moved(textured, turned_too)
+    found = backdrop.found(rgb, cv2.warpAffine(free.astype(np.uint8), turned_too, free.shape[::-1]) > 0, np.eye(2, 3))
+    corners = np.float64([[(0, 0), (free.shape[1], 0), (0, free.shape[0]), (40, 40)]])
+    there = cv2.transform(cv2.transform(corners, turned_too), found)
+    assert np.abs(there - corners).max() < 0.25
+
+
+def test_a_camera_is_thought_to_stand_where_nothing_is_seen_behind(subject):
+    flat, rng = np.full_like(subject.rgb, 120), np.random.default_rng(0)
+    noisy = [np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    thought = np.float64([[1, 0, 2], [0, 1, -1]])
+    free = subject.matte < 0.1
+    for before, now in ((flat, flat), noisy):
+        away = Backdrop(before, free).found(now, free, thought) - thought
+        assert np.abs(away[:, 2]).max() < 0.4 and np.abs(away[:, :2]).max() < 0.003
+    nothing = np.zeros_like(free)
+    np.testing.assert_array_equal(Backdrop(subject.rgb, nothing).found(subject.rgb, free, thought), thought)
+
+
+def test_a_camera_that_stands_still_does_not_tremble(subject):
+    rng = np.random.default_rng(0)
+    frames = [np.clip(subject.rgb + rng.normal(0, 2, subject.rgb.shape), 0, 255).astype(np.uint8) for _ in range(4)]
+    carrier = Carrier(Painting(frames[0], subject.landmarks, subject.matte, frames[0]))
+    before, matrices = None, []
+    for number, rgb in enumerate(frames):
+        before = Seen(rgb, subject.landmarks, number / RATE, before)
+        carrier(before)
+        matrices.append(carrier._matrix)
+    assert all(np.array_equal(each, matrices[0]) for each in matrices)

@@ -6,7 +6,7 @@
 Speed: frames a second of the engine alone, and from file to file, at the exemplar's size. Fidelity: mean distance of 7
 x 7 patches of the result to the nearest ones of the exemplar, in levels of 255 (0: all of it is copied). Person:
 distance of landmarks of result and photo in parts of the eye distance, and of dlib's face descriptors (below 0.6: the
-same person). Flicker: of a clip, relative to the input's own."""
+same person). Jitter: of a clip, as `model.tools.metrics` measures it, relative to the input's own."""
 
 import resource
 import tempfile
@@ -48,7 +48,7 @@ class Options:
     beside: str | None = option(
         None, "somebody else's result of the first picture and the portrait, to be measured, too"
     )
-    clips: list[str] = option([], "clips whose flicker is measured", nargs="+")
+    clips: list[str] = option([], "clips whose jitter is measured", nargs="+")
     device: str = option("auto", "where to compute", choices=["auto", "cpu", "cuda"])
 
 
@@ -114,8 +114,8 @@ def file_rate(stylizer: Stylizer, exemplar: Exemplar, rgb: np.ndarray) -> float:
         return FRAMES / (time.perf_counter() - begun)
 
 
-def flicker(stylizer: Stylizer, exemplar: Exemplar, clip: str) -> float:
-    """The flicker of a clip's result by the input's own, in the crop around the face."""
+def jitter(stylizer: Stylizer, exemplar: Exemplar, clip: str) -> float:
+    """The jitter of a clip's result by the input's own, in the crop around the face."""
     from model.inference.clip import stylised
     from model.inference.look import Look
     from model.inference.scene import People
@@ -131,7 +131,7 @@ def flicker(stylizer: Stylizer, exemplar: Exemplar, clip: str) -> float:
         ):
             now = [crop.show(frame.rgb), result.rgb]
             if before is not None:
-                ratios.append(flicker_between(before, now))
+                ratios.append([each for _, each in flicker_between(before, now)])
             before = now
     own, made = np.nanmean(ratios, axis=0)
     return float(made / own)
@@ -166,7 +166,7 @@ def rows_of(options: Options) -> Iterable[tuple[str, ...]]:
                 yield label, "", "", "", *figures, ""
                 continue
             rates = engine_rate(stylizer, exemplar, rgb, landmarks), file_rate(stylizer, exemplar, rgb)
-            ratios = [flicker(stylizer, exemplar, clip) for clip in options.clips]
+            ratios = [jitter(stylizer, exemplar, clip) for clip in options.clips]
             steady = " ".join(f"{ratio:.2f}" for ratio in ratios)
             yield label, f"{rates[0]:.1f}", f"{rates[1]:.1f}", f"{seconds:.2f}", *figures, steady
 
@@ -180,7 +180,7 @@ def _pictures(options: Options) -> list[tuple[str, str | None]]:
 
 def main() -> None:
     options = cli.parse(Options, __doc__)
-    columns = "exemplar", "engine/s", "files/s", "table s", "fidelity", "landmarks", "identity", "flicker"
+    columns = "exemplar", "engine/s", "files/s", "table s", "fidelity", "landmarks", "identity", "jitter"
     rows = list(rows_of(options))
     print(markdown_table(columns, rows, text_columns=1))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

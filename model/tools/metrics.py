@@ -8,7 +8,13 @@ With two videos, the second is what was made of the first (style_transfer.py wit
 that both show the same). With --model, the crop around the face is compared with what the model makes of it, in every
 style at degree 1. Flicker is what is left between neighbouring frames after the motion of the input is taken out, in
 levels of 255, and its ratio is to the input's own; sharpness is the mean magnitude of the Laplacian; identity is the
-distance of dlib's face descriptors (0 the same picture, below 0.6 the same person)."""
+distance of dlib's face descriptors (0 the same picture, below 0.6 the same person).
+
+Levels are no fair measure of a drawing: black lines that stand as still as the photo does differ more from themselves
+than soft skin, since no motion is found, and no picture moved, without a part of a pixel of error. Jitter is: what is
+left of a picture as coarse as the eye sees what flickers, divided by its mean gradient. That is how far its edges
+would have to jump, in thousandths of the height, to look so. Only places count where the first video has enough to see
+to tell its motion by."""
 
 import argparse
 import json
@@ -39,31 +45,70 @@ from model.media.files import Frame, FrameSource, open_frames
 
 CONSISTENT = 1.0  # pixels between a point and where the flow there and back leads, up to which the flow is believed
 SAME_SHAPE = 0.03  # aspect ratios of two videos may differ by so much: sides are rounded
+FLAT = 0.01  # levels a pixel, up to which a picture has no edges
 IDENTITY_EVERY = 5  # one frame in so many is looked at for identity, which takes longest
-COLUMNS = {"time": "seconds", "flicker": "levels", "sharpness": "levels", "identity": "distance"}
+COLUMNS = {
+    "time": "seconds", "flicker": "levels", "jitter": "1/1000 of the height", "sharpness": "levels",
+    "identity": "distance",
+}  # fmt: skip
 METRICS = tuple(COLUMNS)[1:]
+RATIOS = 2  # so many metrics, the first ones, are also told relative to the input's own
+# Blur before jitter is measured, as a part of the height. Half the contrast is left at 6 cycles a degree in a picture
+# that is looked at from three times its height; of what changes quickly, the eye sees little that is finer (Robson
+# 1966). Where lines fall on the grid of pixels, which changes with any motion, is finer.
+SEEN = 1 / 600
+# In what is flat no motion is found, but a drawing's dots may lie there: places count whose mean gradient, within a
+# blur that is so wide a part of the height, is at least that part of the mean of the whole picture.
+AROUND, TELLING = 1 / 60, 0.5
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 
-def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float]:
-    """Mean absolute difference in levels between two neighbouring frames of each video, after warping.
-    before, after: the frame of a video, RGB uint8 `[H, W, 3]`, perhaps followed by what was made of it, of any size.
-    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in
-    common."""
-    flow, back = dense_flow(before[0], after[0]), dense_flow(after[0], before[0])
+def motion_between(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the frame `after` shows what each pixel of `before` shows, both RGB uint8 `[H, W, 3]`: displacements
+    float32 `[H, W, 2]`, and whether they are to be believed, bool `[H, W]`."""
+    flow, back = dense_flow(before, after), dense_flow(after, before)
     height, width = flow.shape[:2]
     target = pixel_grid(height, width) + flow
     inside = ((target >= 0) & (target <= (width - 1, height - 1))).all(-1)
-    valid = inside & (np.linalg.norm(flow + warp(back, flow), axis=-1) < CONSISTENT)
+    return flow, inside & (np.linalg.norm(flow + warp(back, flow), axis=-1) < CONSISTENT)
+
+
+def flicker_between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+    """Flicker and jitter of two neighbouring frames of each video, see above.
+    before, after: the frame of a video, RGB uint8 `[H, W, 3]`, perhaps followed by what was made of it, of any size.
+    All are measured at the last one's size, with the motion of the first; NaN where the frames have nothing in
+    common."""
+    flow, valid = motion_between(before[0], after[0])
     size = before[-1].shape[1::-1]
-    flow = cv2.resize(flow, size) * np.float32(np.divide(size, (width, height)))
-    valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    differences = []
+    flow, valid = _enlarged(flow, valid, size)
+    if not valid.any():
+        return [(np.nan, np.nan)] * len(before)
+    found = []
     for pictures in zip(before, after, strict=True):
         first, second = (cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in pictures)
-        difference = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))
-        differences.append(difference[valid].mean() if valid.any() else np.nan)
-    return differences
+        flicker = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[valid].mean()
+        first, second = (cv2.GaussianBlur(each.astype(np.float32), (0, 0), SEEN * size[1]) for each in (first, second))
+        gradient = gradient_of(first)
+        if not found:
+            telling = cv2.GaussianBlur(gradient, (0, 0), AROUND * size[1]) >= TELLING * gradient.mean()
+            telling &= valid
+        steep = gradient[telling].mean() if telling.any() else 0.0
+        left = cv2.absdiff(first, warp(second, flow, cv2.INTER_CUBIC))[telling]
+        found.append((flicker, 1000 / size[1] * left.mean() / steep if steep > FLAT else np.nan))
+    return found
+
+
+def _enlarged(flow: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A flow, and where it is valid, for pictures of another size (width, height)."""
+    factor = np.float32(np.divide(size, flow.shape[1::-1]))
+    is_valid = cv2.resize(valid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(flow, size) * factor, is_valid
+
+
+def gradient_of(picture: np.ndarray) -> np.ndarray:
+    """Magnitude of the gradient, mean of the channels, of float32 `[H, W, 3]`: float32 `[H, W]`, in levels a pixel."""
+    across, down = (cv2.Sobel(picture, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((1, 0), (0, 1)))
+    return cv2.magnitude(across, down).mean(axis=2)
 
 
 def sharpness(rgb: np.ndarray) -> float:
@@ -87,7 +132,7 @@ def descriptor(rgb: np.ndarray) -> np.ndarray:
 
 def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
     """Metrics of one video, or of two where each of `moments` holds the frames of both at the same time. Returns
-    `[videos, frames, 4]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured at the
+    `[videos, frames, 5]` in the order of COLUMNS, NaN where there is nothing to measure. Sharpness is measured at the
     size of the first video. Raises InputError where the two don't show the same."""
     found, before = [], None
     for number, moment in enumerate(moments):
@@ -97,17 +142,18 @@ def measure(moments: Iterable[Sequence[Frame]]) -> np.ndarray:
             sizes = f"{width} x {height} and {w} x {h}"
             raise InputError(f"The videos show different parts ({sizes}): use --full_frame or --no_scale_image.")
         alike = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in pictures]
-        identity = nothing = [np.nan] * len(pictures)
+        identity = [np.nan] * len(pictures)
         if len(pictures) > 1 and number % IDENTITY_EVERY == 0:
             identity = [np.nan, np.linalg.norm(np.subtract(*map(descriptor, pictures)))]
-        flicker = flicker_between(before, pictures) if before else nothing
-        found.append([[float(moment[0].time)] * len(pictures), flicker, [*map(sharpness, alike)], identity])
+        flicker = flicker_between(before, pictures) if before else [(np.nan, np.nan)] * len(pictures)
+        sharp, time = [*map(sharpness, alike)], float(moment[0].time)
+        found.append([(time, *each, s, i) for each, s, i in zip(flicker, sharp, identity, strict=True)])
         before = pictures
-    return np.array(found).transpose(2, 0, 1)
+    return np.array(found).transpose(1, 0, 2)
 
 
 def means(video: np.ndarray) -> np.ndarray:
-    """The mean of each of METRICS over the frames `[frames, 4]` where it was measured; NaN where it never was."""
+    """The mean of each of METRICS over the frames `[frames, 5]` where it was measured; NaN where it never was."""
     return np.ma.masked_invalid(video[:, 1:]).mean(axis=0).filled(np.nan)
 
 
@@ -161,19 +207,21 @@ def measure_model(stylizer: Stylizer, path: str, count: int | None) -> dict[str,
 
 def table(videos: dict[str, np.ndarray]) -> str:
     """Means as Markdown: a row for each video; the first is what the others were made of."""
-    rows, own = [], means(next(iter(videos.values())))[0]
+    rows, own = [], means(next(iter(videos.values())))
     for name, video in videos.items():
-        flicker, *others = means(video)
-        values = (flicker, flicker / own if own else np.nan, *others)
+        found = means(video)
+        ratios = [value / its if its else np.nan for value, its in zip(found[:RATIOS], own, strict=False)]
+        values = (*(each for pair in zip(found, ratios, strict=False) for each in pair), *found[RATIOS:])
         rows.append((name, *(f"{value:.2f}".replace("nan", "") for value in values)))
-    return markdown_table(("video", "flicker", "ratio", "sharpness", "identity"), rows)
+    heads = [each for name in METRICS[:RATIOS] for each in (name, "ratio")]
+    return markdown_table(("video", *heads, *METRICS[RATIOS:]), rows)
 
 
 def plot(path: Path, videos: dict[str, np.ndarray]) -> None:
     """Draw the curves of all videos into a picture."""
     from matplotlib.figure import Figure  # here: it takes a second to import
 
-    figure = Figure(figsize=(9, 7), layout="constrained")
+    figure = Figure(figsize=(9, 9), layout="constrained")
     for column, axis in enumerate(figure.subplots(len(METRICS), 1), 1):
         for label, video in videos.items():
             known = video[~np.isnan(video[:, column])]

@@ -11,6 +11,7 @@ from model.styles.example.exemplar import Exemplar, resized_by
 from model.styles.example.finish import is_colourful
 from model.styles.example.transfer import Transfer
 from model.styles.painted import PaintedRenderer, PaintedStyle
+from model.styles.painters.style import CarriedRenderer
 
 LIVE_PIXELS = 0.4e6  # of a picture that is painted from before a camera
 
@@ -18,7 +19,7 @@ LIVE_PIXELS = 0.4e6  # of a picture that is painted from before a camera
 class ExampleStyle(PaintedStyle):
     """One or several exemplars as the looks. Nothing of them is computed until one is rendered."""
 
-    letter, needs_code = "e", True
+    letter, needs_code, denoises = "e", True, True
     uses = PaintedStyle.uses | {"picture"}
 
     def __init__(self, exemplars: dict[str, Exemplar], name: str, licence: str, device: str = "auto"):
@@ -32,7 +33,9 @@ class ExampleStyle(PaintedStyle):
         for name, exemplar in self._looks.items():
             height, width = exemplar.picture.shape[:2]
             small[name] = resized_by(exemplar, min((LIVE_PIXELS / (height * width)) ** 0.5, 1))
-        return ExampleStyle(small, self.name, self.licence, str(self.device))
+        style = ExampleStyle(small, self.name, self.licence, str(self.device))
+        style.denoises = False
+        return style
 
     def exemplar(self, name: int | str | None = None) -> Exemplar:
         """One of them, by number or name; None: the first."""
@@ -42,16 +45,30 @@ class ExampleStyle(PaintedStyle):
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
         boil: float = 0.0, style_size: float = 1.0, example_area: str = "picture", keep_tone: str = "auto",
         synthesis: str = "blit",
-    ) -> "ExampleRenderer":  # fmt: skip
+    ) -> PaintedRenderer:  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
         chosen = self.exemplar(exemplar)
         keeps = not is_colourful(chosen) if keep_tone == "auto" else keep_tone == "on"
-        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps, synthesis == "patch")
-        return ExampleRenderer(transfer, constant_or_curve(self, degree), example_area == "head")
+        by_patches = synthesis == "patch"
+        transfer = Transfer(resized_by(chosen, style_size), self.device, style_size, boil, keeps, by_patches)
+        renderer = EachFrameRenderer if boil or by_patches else ExampleRenderer
+        return renderer(transfer, constant_or_curve(self, degree), example_area == "head")
 
 
-class ExampleRenderer(PaintedRenderer):
-    """Renders crops of one person as an exemplar."""
+class ExampleRenderer(CarriedRenderer):
+    """Renders crops of one person as an exemplar: photos, and clips in which strokes stay."""
+
+    def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
+        super().__init__(0.0, degree_at, head_alone)
+        self._transfer = transfer
+
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        return self._transfer(rgb, landmarks, parts)
+
+
+class EachFrameRenderer(PaintedRenderer):
+    """Renders crops of one person as an exemplar: clips in which each frame is painted, since strokes boil, or since
+    patches follow those of the frame before."""
 
     def __init__(self, transfer: Transfer, degree_at: Callable[[Fraction | None], float], head_alone: bool):
         self._transfer = transfer

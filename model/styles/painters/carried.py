@@ -14,6 +14,7 @@ from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
 from model.styles.example.guides import positions
+from model.styles.painters.camera import Backdrop
 from model.styles.painters.likeness import blurred
 
 REDUCED = 2  # movement is found in copies reduced so many times
@@ -22,7 +23,10 @@ AROUND = 0.14  # eye distances that outlines reach beyond the person, and are ca
 SOFT = 0.03  # blur of the border between person and background, in eye distances
 EVEN = 0.06  # blur of the optical flow, in eye distances
 FARTHEST = 0.5  # eye distances by which the flow may correct the landmarks
-CORNERS, LEAST_CORNERS = 200, 12  # of the background, by which its movement is found
+LEAST_PLACES = 12  # in the background, by which its movement is found
+CORRECTED = 0.4  # share by which the camera is corrected in each frame: leaves that the wind moves do not shake it
+STILL = 0.12  # pixels of the reduced frame up to which the camera is not moved
+NEAR = 0.1  # eye distances from the person up to which nothing of the background is believed
 RETURN, MOVING = 1.0, 5.0  # shares by which places return to where they match, a second and an eye distance
 FAR = 0.012  # eye distances that are far: what is nearer is left alone, and what is farther returns faster
 SURELY = 0.8, 1.0  # matte between which it is more and more sure that it is the person
@@ -74,13 +78,14 @@ class Painting:
         return cv2.remap(self.picture, mirrored, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
     @cached_property
-    def corners(self) -> np.ndarray | None:
-        """Corners in the background `[N, 1, 2]` of the reduced photo; None where it has too few."""
-        side = 2 * round(0.1 * self.unit) + 1
-        free = cv2.erode((self.matte < 0.1).astype(np.uint8), np.ones((side, side), np.uint8))
-        free = cv2.resize(free, self.small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        found = cv2.goodFeaturesToTrack(_grey(self.small), CORNERS, 0.01, 6, mask=free)
-        return None if found is None or len(found) < LEAST_CORNERS else found
+    def backdrop(self) -> Backdrop:
+        """What is behind in the reduced photo."""
+        return Backdrop(self.small, self.free(self.small_matte))
+
+    def free(self, matte: np.ndarray) -> np.ndarray:
+        """Where a reduced matte float32 `[h, w]` leaves no doubt that it is not the person: bool."""
+        side = 2 * round(NEAR * self.unit / REDUCED) + 1
+        return cv2.erode((matte < 0.1).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
 
 
 @dataclass(eq=False)
@@ -163,9 +168,10 @@ class Carrier:
     def _follow(self, frame: Seen) -> None:
         """Update places and matrix for the next frame."""
         matched, matte = self._matched(frame)
+        free = self.painting.free(matte)
         before, self._last = self._last, frame
         if before is None or frame.before is not before:
-            self._places, self._matrix = matched, self._camera(frame, self._beside(frame), 1.0)
+            self._places, self._matrix = matched, self._camera(frame, free, self._beside(frame))
             return
         step = (RETURN + MOVING * frame.speed) * (frame.time - before.time)
         sigma = EVEN * frame.unit
@@ -174,8 +180,9 @@ class Carrier:
         lacking = cv2.resize(blurred(_coarse(matched - moved), sigma / COARSE), frame.size[::-1])
         far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
         self._places = moved + np.minimum(step * far * far, 1) * lacking
-        free = matte < 0.1
-        self._matrix = self._camera(frame, self._moved(frame, free), min(step, 1.0))
+        thought = self._unless_still(frame, self._moved(frame, free))
+        seen = thought + CORRECTED * (self._camera(frame, free, thought) - thought)
+        self._matrix = self._unless_still(frame, seen)
 
     def _matched(self, frame: Seen) -> tuple[np.ndarray, np.ndarray]:
         """Where in the painted photo the person's pixels are, by landmarks and optical flow, reduced (x, y); and the
@@ -196,11 +203,18 @@ class Carrier:
     def _moved(self, frame: Seen, free: np.ndarray) -> np.ndarray:
         """The matrix to the painting behind, as the background has moved since the frame before."""
         here = pixel_grid(*frame.size)[4::8, 4::8][free[4::8, 4::8]]
-        if len(here) < LEAST_CORNERS:
+        if len(here) < LEAST_PLACES:
             return self._matrix
         there = here + frame.flow[4::8, 4::8][free[4::8, 4::8]]
         moved, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=0.5)
         return self._matrix if moved is None else self._matrix @ np.vstack([moved, (0, 0, 1)])
+
+    def _unless_still(self, frame: Seen, matrix: np.ndarray) -> np.ndarray:
+        """Another matrix to the painting behind; the one before where the two are next to the same."""
+        height, width = frame.size
+        corners = np.float64([[(0, 0), (width, 0), (0, height), (width, height)]])
+        away = cv2.transform(corners, np.asarray(matrix, np.float64)) - cv2.transform(corners, self._matrix)
+        return self._matrix if np.abs(away).max() < STILL else matrix
 
     def _beside(self, frame: Seen) -> np.ndarray:
         """The matrix to the painting behind where nothing is known of the camera: it stood still; or, in a picture of
@@ -211,23 +225,10 @@ class Carrier:
         matrix, _ = cv2.estimateAffinePartial2D(frame.landmarks / REDUCED, own.landmarks / REDUCED, method=cv2.LMEDS)
         return np.eye(2, 3) if matrix is None else matrix
 
-    def _camera(self, frame: Seen, matrix: np.ndarray, share: float) -> np.ndarray:
-        """A matrix to the painting behind, corrected by a share of its distance from the corners of the background."""
+    def _camera(self, frame: Seen, free: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """A matrix to the painting behind, corrected by what is seen where the frame is `free`, bool `[h/2, w/2]`."""
         own = self.painting
-        if own.corners is None or own.small.shape != frame.small.shape:
-            return matrix
-        start = cv2.transform(own.corners, cv2.invertAffineTransform(matrix)).astype(np.float32)
-        moved, seen, _ = cv2.calcOpticalFlowPyrLK(
-            _grey(own.small), _grey(frame.small), own.corners, start, winSize=(21, 21), maxLevel=3,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )  # fmt: skip
-        seen = seen[:, 0] > 0
-        if seen.sum() < LEAST_CORNERS:
-            return matrix
-        found, fits = cv2.estimateAffinePartial2D(moved[seen], own.corners[seen], ransacReprojThreshold=1.5)
-        if found is None or fits.sum() < max(LEAST_CORNERS, 0.5 * seen.sum()):
-            return matrix
-        return matrix + share * (found - matrix)
+        return own.backdrop.found(frame.small, free, matrix) if own.small.shape == frame.small.shape else matrix
 
 
 def reduced(rgb: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Painters as styles. Photos are painted; of a clip some frames are, and these paintings are carried to the others."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
@@ -53,17 +54,21 @@ class PainterStyle(PaintedStyle):
         return PainterRenderer(painter, style_size, boil, degree_at, example_area == "head", self._waits)
 
 
-class PainterRenderer(PaintedRenderer):
-    """Renders crops of one person by a painter. waits: for each painting; if not, a thread of its own paints, the
-    paintings before are carried on as long as that takes, and what comes before the first one is the photo."""
+class CarriedRenderer(PaintedRenderer):
+    """Renders crops of one person: some are painted, by a subclass, and these paintings are carried to the others.
+    waits: for each painting; if not, a thread of its own paints, the paintings before are carried on as long as that
+    takes, and what comes before the first one is the photo."""
 
     def __init__(
-        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
-        head_alone: bool, waits: bool = True,
+        self, boil: float, degree_at: Callable[[Fraction | None], float], head_alone: bool, waits: bool = True
     ):  # fmt: skip
         self._studio = None if waits else ThreadPoolExecutor(1, "studio")
         super().__init__(degree_at, head_alone)
-        self._painter, self._strokes, self._boil = painter, strokes, boil
+        self._boil = boil
+
+    @abstractmethod
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        """A painting RGB uint8 `[H, W, 3]` of a photo. parts: as `labels.parts_of`; matte: float32 `[H, W]`."""
 
     def forget(self) -> None:
         super().forget()
@@ -101,7 +106,7 @@ class PainterRenderer(PaintedRenderer):
     def _painting(self, rgb: np.ndarray, landmarks: np.ndarray) -> Painting:
         parts = parts_of(rgb, landmarks, matte_around(rgb, landmarks))
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
-        return Painting(rgb, landmarks, matte, self._painter.paint(Subject(rgb, landmarks, matte, self._strokes)))
+        return Painting(rgb, landmarks, matte, self.picture(rgb, landmarks, parts, matte))
 
     def _choose(self, frame: Seen) -> bool:
         """Take the painting that is most like this frame; paint the frame where none is like it, or none has such a
@@ -149,6 +154,20 @@ class PainterRenderer(PaintedRenderer):
         self._kept = [*others[-(MOST_PAINTED - 2) :], *filter(None, [self._used])]
         self._kept.append(Carrier(painting))
         return self._kept[-1]
+
+
+class PainterRenderer(CarriedRenderer):
+    """Renders crops of one person by a painter."""
+
+    def __init__(
+        self, painter: Painter, strokes: float, boil: float, degree_at: Callable[[Fraction | None], float],
+        head_alone: bool, waits: bool = True,
+    ):  # fmt: skip
+        super().__init__(boil, degree_at, head_alone, waits)
+        self._painter, self._strokes = painter, strokes
+
+    def picture(self, rgb: np.ndarray, landmarks: np.ndarray, parts: np.ndarray, matte: np.ndarray) -> np.ndarray:
+        return self._painter.paint(Subject(rgb, landmarks, matte, self._strokes))
 
 
 def turned(before: np.ndarray, now: np.ndarray) -> float:
