@@ -32,7 +32,7 @@ def test_a_piece_of_the_wall_is_not_of_the_person(before_a_wall):
 
 def test_nobody_is_beheaded(before_a_wall, monkeypatch):
     rgb, landmarks, person, _ = before_a_wall
-    monkeypatch.setattr(matting, "matte_around", lambda *_: 0.9 * person.astype(np.float32))
+    monkeypatch.setattr(matting, "matte_around", lambda *_: 0.7 * person.astype(np.float32))
     top = int(landmarks[17:27, 1].mean())
     rgb = rgb.copy()
     rgb[:top] = 60, 150, 70  # hair like the wall
