@@ -17,13 +17,14 @@ from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import ensure_vgg
-from model.config import Backbone, GeneratorConfig, VToonifyConfig
+from model.config import Backbone, GeneratorConfig, TranslatorConfig, VToonifyConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.perceptual import Perceptual
+from model.perceptual import Likeness, Perceptual
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator
+from model.translator import Translator
 from model.vtoonify import VToonify
 
 EMA_KEY = "g_ema"  # where the published files of every generator keep their weights (an exponential moving average)
@@ -31,6 +32,8 @@ DISCRIMINATOR_KEY = "d"  # where a StyleGAN2 file has the discriminator, if it c
 CONFIG_KEY = "config"  # where our files keep sizes that differ from the published ones
 BACKBONE_MARK = "generator.generator."  # begins names in variant D only: its DualStyleGAN wraps the StyleGAN2
 LARGEST_SIZE = 1 << 14  # sizes, widths and counts above this belong to no network that could be built
+TRANSLATOR, TRANSLATOR_KEY = "a network that paints patches", "translator"
+LARGEST_WIDTH = 1024  # channels and blocks of such a network
 VTOONIFY, EXEMPLARS, DIRECTIONS = "a VToonify model", "a file of exemplar style codes", "a file of editing directions"
 
 
@@ -127,6 +130,47 @@ def load_perceptual() -> Perceptual:
         reason = f"{error}".rstrip(".")
         raise InputError(f"{reason}; delete it, and it is fetched again, or go on with --perc_loss 0.") from error
     return network
+
+
+def load_likeness(path: str | Path) -> Likeness:
+    """Differences of VGG-19's features. File: torchvision's state dict."""
+    expected, network = "torchvision's VGG-19", Likeness()
+    weights = files.named_tensors(files.read_contents(path, expected), path, expected)
+    known = network.state_dict()
+    files.fill(network, {name: value for name, value in weights.items() if name in known}, path, expected)
+    return network
+
+
+def is_translator(path: str | Path) -> bool:
+    """Whether a file holds a network that paints patches."""
+    return TRANSLATOR_KEY in files.read_contents(path, VTOONIFY, lazily=True)
+
+
+def load_translator(path: str | Path) -> Translator:
+    """A network that paints patches. File: `{"g_ema": state_dict, "translator": TranslatorConfig as a dictionary}`."""
+    sizes = files.read_contents(path, TRANSLATOR, lazily=True).get(TRANSLATOR_KEY)
+    try:
+        config = TranslatorConfig(**dict(sizes) | {"widths": tuple(sizes["widths"])})
+        whole = [*config.widths, config.blocks]
+        if not all(type(size) is int and 0 < size <= LARGEST_WIDTH for size in whole) or len(config.widths) != 3:
+            raise ValueError("a number is out of range")
+        if not 0 <= config.eye_distance <= LARGEST_SIZE:
+            raise ValueError("the eye distance is out of range")
+    except (TypeError, ValueError, LookupError) as error:
+        raise files.not_one(path, TRANSLATOR, f"its '{TRANSLATOR_KEY}' describes no network ({error})") from error
+    return files.load_network(lambda: Translator(config), path, TRANSLATOR, EMA_KEY)
+
+
+def fill_translator(path: str | Path, network: Translator) -> None:
+    """Fill `network` from a file of the same sizes; InputError for another one."""
+    files.fill(network, load_translator(path).state_dict(), path, f"{TRANSLATOR} of this size")
+
+
+def save_translator(path: str | Path, network: Translator) -> None:
+    """Write a file that `load_translator` reads, in half precision."""
+    config = asdict(network.config)
+    config["widths"] = list(config["widths"])
+    files.write_contents(path, {EMA_KEY: files.stored(network, half=True), TRANSLATOR_KEY: config})
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:

@@ -75,3 +75,12 @@ class VToonifyConfig:
         """Number of fusions in use: one before each level, as far as there are encoder features (4 in the paper), and
         one before sub-pixel convolutions, which would not see the input's finest detail otherwise."""
         return min(self.decoder_levels + (self.subpixel > 1), FEATURES)
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Sizes of a network that paints every pixel from its surroundings alone (Texler et al., 2020)."""
+
+    widths: tuple[int, int, int] = (32, 64, 128)  # channels at full, half and a quarter of the size
+    blocks: int = 7  # residual ones, at a quarter of the size
+    eye_distance: float = 0.0  # pixels between the eyes in the photos that it learnt from; 0: from frames of a clip

@@ -97,8 +97,40 @@ class PatchDiscriminator(nn.Module):
     def forward(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> Tensor:
         """Logits `[B, 1, S/8, S/8]` for drawings `image [B, 3, S, S]` of `photo [B, 3, S/4, S/4]`, RGB in [-1, 1]. S is
         a multiple of 8; `degree`: `[B]` in [0, 1], at 0 all styles are one; `style_index`: `[B]` integers."""
+        return self.activations(image, photo, degree, style_index)[-1]
+
+    def activations(self, image: Tensor, photo: Tensor, degree: Tensor, style_index: Tensor) -> list[Tensor]:
+        """What each layer says, fine to coarse, and last the logits; arguments as in `forward`."""
         share = degree.view(-1, 1).to(image.dtype)
         style = share * F.one_hot(style_index, self.num_styles)
         wanted = self.condition(torch.cat([style, 1 - share], dim=1))[:, :, None, None]
-        fine = self.fine(image)
-        return self.coarse(torch.cat([fine + wanted.to(fine.dtype), photo.to(fine.dtype)], dim=1))
+        fine = layers_of(self.fine, image)
+        both = torch.cat([fine[-1] + wanted.to(fine[-1].dtype), photo.to(fine[-1].dtype)], dim=1)
+        return [*fine, *layers_of(self.coarse, both)]
+
+
+class StrokeDiscriminator(nn.Sequential):
+    """Judges each patch of 22 px of a painting, whatever it shows: two strided layers and two more (pix2pix with
+    `n_layers` of 2: Isola et al., 2017), as narrow as for a few painted frames (Texler et al., 2020)."""
+
+    def __init__(self, width: int = 12):
+        act = nn.LeakyReLU(LEAK)
+        layers = nn.Conv2d(3, width, 4, 2, 1), act, nn.Conv2d(width, 2 * width, 4, 2, 1), act
+        super().__init__(*layers, nn.Conv2d(2 * width, 4 * width, 3, 1, 1), act, nn.Conv2d(4 * width, 1, 3, 1, 1))
+        for layer in list(self)[:-1]:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=LEAK)
+
+    def activations(self, image: Tensor) -> list[Tensor]:
+        """What each layer says about `image [B, 3, S, S]`, RGB in [-1, 1]; last the logits `[B, 1, S/4, S/4]`."""
+        return layers_of(self, image)
+
+
+def layers_of(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """What comes out of each activation of `layers`, and out of the last layer."""
+    found = []
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, nn.LeakyReLU) or layer is layers[-1]:
+            found.append(x)
+    return found

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
+LIKENESS_LAYERS = (3, 8, 17)  # of VGG-19: relu1_2, relu2_2, relu3_4
 COMPARED = (3, 8, 15, 22, 29)  # numbers of the layers relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation for RGB in [-1, 1]
 
@@ -39,3 +40,25 @@ class Perceptual(nn.Module):
             x = layer(x)
             if number in COMPARED:
                 yield F.normalize(x, dim=1)
+
+
+class Likeness(nn.Module):
+    """Squared differences of VGG-19's features (Texler et al., 2020, eq. 3); random until weights are loaded."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = make_layers(cfgs["E"], batch_norm=False)[: LIKENESS_LAYERS[-1] + 1]
+        for name, rgb in (("shift", SHIFT), ("scale", SCALE)):
+            self.register_buffer(name, torch.tensor(rgb).view(3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mean squared difference `[B]` of the layers for `a` and `b`, `[B, 3, H, W]`, RGB in [-1, 1], H, W from 8."""
+        total = 0.0
+        x = (torch.cat([a, b]) - self.shift) / self.scale
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in LIKENESS_LAYERS:
+                one, other = x.chunk(2)
+                total = total + (one - other).square().mean((1, 2, 3))
+        return total / len(LIKENESS_LAYERS)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from model.discriminator import PatchDiscriminator
+from model.discriminator import PatchDiscriminator, StrokeDiscriminator
+from model.training.judged import Judge
 from model.training.options import DualOptions, ToonifyOptions
-from model.training.stages import Judge
 
 
 @pytest.fixture(scope="module")
@@ -51,5 +51,18 @@ def test_photo_style_and_degree_matter_and_at_degree_0_all_styles_are_one(judge,
 )
 def test_the_recipe_names_the_discriminator(make_options, config, shape):
     batch = {"x": torch.rand(2, 3, 32, 32), "degree": torch.ones(2), "style": torch.tensor([0, 1])}
-    (logits,) = Judge(make_options(config=config), 2)([torch.rand(2, 3, 128, 128)], batch)
+    ((*features, logits),) = Judge(make_options(config=config), 2)([torch.rand(2, 3, 128, 128)], batch)
     assert logits.shape == shape and logits.requires_grad
+    assert [feature.shape[-1] for feature in features] == ([64, 32, 16, 16] if config == "starter_tiny" else [])
+
+
+def test_the_judge_of_strokes_sees_22_pixels():
+    torch.manual_seed(0)
+    judge, image = StrokeDiscriminator().eval(), torch.rand(1, 3, 64, 64)
+    changed_image = image.clone()
+    changed_image[:, :, 32, 32] += 1
+    with torch.no_grad():
+        before, after = (judge.activations(each)[-1] for each in (image, changed_image))
+    assert before.shape == (1, 1, 16, 16) and torch.equal(before, judge(image))
+    seen = ((before - after).abs() > 1e-6)[0, 0].any(1).nonzero().flatten()
+    assert (seen * 4 + 1.5 - 32).abs().max() <= 26 / 2 and 4 <= len(seen) <= 7

@@ -20,6 +20,7 @@ from model.styles.example.labels import (
     with_borders,
 )  # fmt: skip
 from model.styles.example.seeds import Seeds
+from model.styles.example.skin import fair_hair
 from model.styles.example.styleblit import BINS, CELL, Torch, Weights, blit, matches, nearest_seeds, vote
 from tests.portrait import LANDMARKS
 from tests.sitters import sitter
@@ -181,9 +182,77 @@ def test_labels_tell_the_parts_of_a_portrait(subject):
 
 def test_borders_are_marked_in_exemplars_alone(subject):
     plain = guides_over(subject)
-    marked = with_borders(plain.labels, 100.0)
+    marked = with_borders(plain.labels, subject.landmarks)
     changed = plain.labels != marked
     assert changed.any() and set(np.unique(marked[changed])) <= {6, 7} and plain.labels.max() < 6
+
+
+def test_what_may_be_no_hair_is_not_painted_from(subject):
+    labels = guides_over(subject).labels
+    chin = subject.landmarks[8].astype(int)
+    spot = np.s_[chin[1] - 14 : chin[1] - 4, chin[0] - 5 : chin[0] + 5]
+    shadowed = labels.copy()
+    shadowed[spot] = HAIR
+    marked = with_borders(shadowed, subject.landmarks)
+    assert not (marked[spot] == HAIR).any(), "a shadow under the lip"
+    assert (marked == HAIR).sum() > 0.4 * (labels == HAIR).sum()
+    assert not (marked[chin[1] + 3 :] == HAIR).any(), "a dark collar"
+
+
+def with_hat(subject, colour):
+    """The subject in a hat of the colour of her skin, with a dark brim; and where it is: bool `[H, W]`."""
+    points = subject.landmarks
+    brows, up = points[17:27].mean(0), points[17:27].mean(0) - points[8]
+    rows, columns = np.mgrid[: subject.rgb.shape[0], : subject.rgb.shape[1]]
+    height = ((columns - brows[0]) * up[0] + (rows - brows[1]) * up[1]) / (up @ up)
+    rgb = subject.rgb.copy()
+    hat = (height > 0.2) & (subject.matte > 0.5)
+    rgb[hat] = colour
+    rgb[(height > 0.13) & (height < 0.2) & (subject.matte > 0.5)] = (20, 15, 10)
+    return rgb, hat
+
+
+def test_a_hat_of_the_colour_of_skin_is_none(subject):
+    cheek = subject.landmarks[[2, 31]].mean(0).astype(int)
+    rgb, hat = with_hat(subject, subject.rgb[cheek[1], cheek[0]])
+    skin = parts_of(rgb, subject.landmarks, subject.matte)[..., 1]
+    there = cv2.resize(hat.astype(np.uint8), skin.shape[::-1], interpolation=cv2.INTER_AREA) > 0
+    assert (skin[there] > 0.5).mean() < 0.02
+    as_painting = parts_of(rgb, subject.landmarks, subject.matte, painted=True)[..., 1]
+    assert (as_painting[there] > 0.5).mean() > 0.2, "in a painting it may be a stroke"
+
+
+def test_hair_that_is_as_light_as_skin_is_told_by_its_yellow(subject):
+    def fair(hue):
+        angle = np.radians(hue)
+        lab = np.full((*subject.matte.shape, 3), (70, 18 * np.cos(np.radians(40)), 18 * np.sin(np.radians(40))))
+        lab[:90] = 70, 18 * np.cos(angle), 18 * np.sin(angle)
+        return fair_hair(lab.astype(np.float32), subject.landmarks, subject.matte)
+
+    up = subject.landmarks[17:27].mean(0) - subject.landmarks[8]
+    x, y = (subject.landmarks[27] + 0.75 * up).astype(int)
+    assert fair(75)[y, x] == 1 and fair(75)[150:].max() == 0
+    assert fair(52).max() == 0, "the bald"
+
+
+def test_a_white_collar_is_no_neck(subject):
+    chin = subject.landmarks[8]
+    rgb = subject.rgb.copy()
+    below = int(chin[1] + 0.1 * (chin[1] - subject.landmarks[27][1]))
+    rgb[below:] = 235, 238, 245
+    skin = parts_of(rgb, subject.landmarks, subject.matte)[..., 1]
+    assert skin[below // 4 + 3 :].max() < 0.5
+
+
+def test_eyes_in_dark_strokes_are_eyes_and_no_sunglasses(subject):
+    rgb = subject.rgb.copy()
+    for eye in (slice(36, 42), slice(42, 48)):
+        left, top = subject.landmarks[eye].min(0).astype(int) - 16
+        right, bottom = subject.landmarks[eye].max(0).astype(int) + 8
+        rgb[top:bottom, left:right] //= 4
+    x, y = (subject.landmarks[36:42].mean(0) / 4).astype(int)
+    photo, painting = (parts_of(rgb, subject.landmarks, subject.matte, painted=each) for each in (False, True))
+    assert photo[y, x, 3] < 0.5 < painting[y, x, 3]
 
 
 def test_appearance_is_brought_to_the_levels_of_the_exemplar(subject):

@@ -16,7 +16,7 @@ from model.media.sample import sample_portrait
 from model.styles.base import Crop
 from model.styles.catalog import choose_preset, preset_with
 from model.styles.example.exemplar import Exemplar, load_exemplar, resized_by
-from model.styles.example.finish import missing_parts
+from model.styles.example.finish import Finish, missing_parts
 from model.styles.example.style import ExampleStyle
 from tests.clips import make_clip
 from tests.portrait import LANDMARKS
@@ -129,6 +129,19 @@ def test_an_open_mouth_is_as_dark_as_in_the_photo(subject, exemplar):
     x, y = subject.landmarks[60:].mean(0).astype(int)
     silent_mouth = rendered(silent, Crop(exemplar.picture, shut(subject.landmarks)))[y - 2 : y + 3, x - 2 : x + 3]
     assert result[y - 2 : y + 3, x - 2 : x + 3].mean() < 0.75 * silent_mouth.mean()
+
+
+def test_shade_on_skin_has_the_colours_of_the_exemplar(subject):
+    """Of a drawing in red on cream, what is made darker is redder, not greyer."""
+    ink, paper = np.float32((140, 40, 30)), np.float32((245, 225, 190))
+    tone = cv2.cvtColor(subject.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
+    drawing = (ink + tone * (paper - ink)).astype(np.uint8)
+    finish = Finish(Exemplar(drawing, subject.landmarks, likeness=subject.rgb), keep_tone=False)
+    light = np.full((20, 20, 3), ink + 0.8 * (paper - ink), np.uint8)
+    darker = finish._lighter(light, np.full((20, 20), -50, np.float32)).astype(int)
+    change = light.astype(int) - darker
+    assert 40 < cv2.cvtColor(change.astype(np.uint8), cv2.COLOR_RGB2GRAY).mean() < 60
+    assert change[..., 0].mean() + 10 < change[..., 2].mean() < change[..., 1].mean()
 
 
 def test_photos_of_one_renderer_have_nothing_to_do_with_each_other(subject, exemplar):

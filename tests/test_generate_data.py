@@ -1,4 +1,5 @@
 import tarfile
+from dataclasses import replace
 from unittest.mock import Mock
 
 import cv2
@@ -12,6 +13,7 @@ from model.common.files import alone
 from model.training.data.shards import Result, index_pairs, list_styles
 from model.training.generate import drawn, networks, write
 from model.training.generate.options import DrawnData, DualstyleData, ToonifyData
+from model.training.generate.photos import list_jobs
 from model.training.options import DualOptions, ToonifyOptions
 from tests.stand_in import StandIn
 
@@ -178,11 +180,12 @@ def test_impossible_options_exit_with_a_sentence(run, tmp_path, capsys, teacher,
     assert not (tmp_path / "pairs").exists()
 
 
-@pytest.mark.parametrize("teacher", ["drawn", "toonify", "dualstyle"])
+@pytest.mark.parametrize("teacher", ["drawn", "example", "keyframe", "toonify", "dualstyle"])
 def test_help_shows_the_options_of_the_chosen_teacher(call, capsys, teacher):
     assert call(generate_data.main, "--teacher", teacher, "--help") == 0
     shown = capsys.readouterr().out.partition("options:")[2]
-    own = {"drawn": "--photos", "toonify": "--finetunegan_path", "dualstyle": "--exstyle_path"}
+    own = {"drawn": "--style", "example": "--style_image", "keyframe": "--keyframe"}
+    own |= {"toonify": "--finetunegan_path", "dualstyle": "--exstyle_path"}
     assert [name for name, flag in own.items() if f"{flag} " in shown] == [teacher]
     assert "--out" in shown and "--pairs_per_shard" in shown
 
@@ -262,7 +265,8 @@ def test_impossible_drawn_options_exit(run_drawn, photo_folder, tmp_path, monkey
 
 
 def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
-    few, many = (drawn.list_jobs(DrawnData(photos=[photo_folder], out=tmp_path, count=count)) for count in (2, 5))
+    options = DrawnData(photos=[photo_folder], out=tmp_path)
+    few, many = (list_jobs(replace(options, count=count), ["one style"]) for count in (2, 5))
     assert [(job.source[0], job.variant) for job in few] == [("a", 0), ("b", 0)]
     assert [(job.source[0], job.variant) for job in many] == [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("b", 1)]
 

@@ -116,7 +116,7 @@ def test_a_full_disk_or_another_generator_leaves_the_last_state(options, teacher
         ("t", ["--encoder_path", "base.pt"], "base.pt is not a pre-trained VToonify encoder"),
         ("t", [], "pretrain.pt does not exist"),
         ("t", ["--config", "starter"], "invalid choice: 'starter'"),
-        ("t", ["--config", "auto", "--pairs", "DRAWN"], "holds drawn pairs, which have degrees"),
+        ("t", ["--config", "auto", "--pairs", "DRAWN"], "holds pairs that have degrees"),
         ("d", ["--style_id", "3"], "3"),
         ("d", ["--exstyle_path", "directions.npy"], "directions.npy"),
         ("d", ["--stylegan_path", "base.pt"], "base.pt is not a DualStyleGAN"),

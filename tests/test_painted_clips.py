@@ -108,6 +108,23 @@ def test_what_is_behind_stays_when_the_head_moves(subject):
     assert np.abs(painting.behind[subject.matte > 0.9].astype(int) - painting.picture[subject.matte > 0.9]).mean() > 10
 
 
+def test_above_a_head_that_moves_down_is_no_hair(subject):
+    """Her hair reaches the edge of what was painted, and then the wall above it is seen."""
+    wall = np.uint8((70, 160, 90))
+    top = int(np.nonzero((subject.matte > 0.5).any(axis=1))[0][0]) + 4
+    before_wall = np.where(subject.matte[..., None] > 0.5, subject.rgb, wall)[top:]
+    frames = []
+    for number in range(9):
+        down = 2 * number
+        rgb = np.concatenate([np.broadcast_to(wall, (down, *before_wall.shape[1:])), before_wall])[: len(before_wall)]
+        frames.append((np.ascontiguousarray(rgb), subject.landmarks + np.float32((0, down - top))))
+    pictures, painted = rendered(frames)
+    assert painted == 1
+    middle = slice(*(subject.landmarks[[0, 16], 0].astype(int)))
+    above = pictures[-1][:8, middle].astype(int)
+    assert (np.abs(above - wall).max(axis=-1) < 45).mean() > 0.95
+
+
 def test_another_scene_is_painted_anew(subject):
     dark = 255 - subject.rgb
     frames = [(subject.rgb, subject.landmarks)] * 2 + [(dark, subject.landmarks)] * 2

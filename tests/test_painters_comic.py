@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -69,3 +72,31 @@ def test_values_of_ones_own(tmp_path, printed):
         load_painter(with_values(tmp_path / "wrong.toml", 'painter = "comic"\nblacks = 1\n'))
     with pytest.raises(InputError, match="'skin_tones' must be three numbers"):
         load_painter(with_values(tmp_path / "short.toml", 'painter = "comic"\nskin_tones = [10, 20]\n'))
+
+
+def test_a_shadow_at_the_end_of_a_brow_is_no_brow():
+    subject = sitter(380)
+    shaded = cv2.cvtColor(subject.rgb, cv2.COLOR_RGB2LAB)
+    x, y = subject.landmarks[17].astype(int)
+    shade = np.zeros(subject.rgb.shape[:2], np.float32)
+    cv2.ellipse(shade, (int(x) + 4, int(y)), (22, 34), 0, 0, 360, 1, -1)
+    shaded[..., 0] = shaded[..., 0] * (1 - 0.42 * cv2.GaussianBlur(shade, (0, 0), 6))
+    picture = load_painter("comic").paint(replace(subject, rgb=cv2.cvtColor(shaded, cv2.COLOR_LAB2RGB)))
+    beside = picture[y - 12 : y + 12, x - 4 : x + 12]
+    assert (beside.max(axis=-1) < 60).mean() < 0.35
+
+
+def test_a_tongue_is_red_and_teeth_are_white():
+    subject = sitter(380)
+    inner = subject.landmarks[60:68].round().astype(np.int32)
+    pictures = []
+    for colour in ((190, 85, 85), (225, 220, 210)):
+        rgb = subject.rgb.copy()
+        cv2.fillPoly(rgb, [inner], colour)
+        mouth = np.zeros(rgb.shape[:2], np.uint8)
+        cv2.fillPoly(mouth, [inner], 1)
+        inside = cv2.erode(mouth, np.ones((3, 3), np.uint8)) > 0
+        pictures.append(load_painter("comic").paint(replace(subject, rgb=rgb))[inside].astype(int))
+    tongue, teeth = pictures
+    assert ((tongue[:, 0] - tongue[:, 1]) > 40).mean() > 0.5 and (tongue.min(axis=1) > 200).mean() < 0.1
+    assert (teeth.min(axis=1) > 200).mean() > 0.5

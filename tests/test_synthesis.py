@@ -199,4 +199,4 @@ def test_the_frame_before_keeps_patches_steady_unless_they_may_boil(portrait):
         crops = [Crop(rgb, subject.landmarks, Fraction(number, 4)) for number, rgb in enumerate(frames)]
         pictures = [renderer.start([crop])()[0].astype(int) for crop in crops]
         changes.append(np.abs(pictures[2] - pictures[1]).mean())
-    assert changes[0] < 3 and changes[0] < 0.8 * changes[1]
+    assert changes[0] < 3.5 and changes[0] < 0.8 * changes[1]

@@ -38,7 +38,7 @@ def options(pair_folder, tmp_path):
 @pytest.fixture
 def distillation(options):
     """A run that is put together but not begun."""
-    resolved = options().resolved(drawn=True)
+    resolved = options().resolved("drawn")
     exemplars = sources.draw_exemplars(["film"], layers=14, dim=16, seed=0)
     source = SimpleNamespace(styles=["film"], stored=3, backbone=None, exemplars=exemplars)
     return Distillation(resolved, make_accelerator(resolved), source)

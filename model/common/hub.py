@@ -57,6 +57,16 @@ def fetched_bytes(folder: str | Path = CHECKPOINTS) -> int:
     return total
 
 
+def vgg_on_disk(layers: int) -> Path | None:
+    """Path of torchvision's VGG-16 or VGG-19 in the cache of `torch.hub`, None where it is not there."""
+    import torch
+    from torchvision.models import VGG16_Weights, VGG19_Weights
+
+    weights = {16: VGG16_Weights, 19: VGG19_Weights}[layers].IMAGENET1K_V1
+    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+    return path if path.is_file() else None
+
+
 def ensure_vgg() -> Path:
     """Path of torchvision's VGG-16 (528 MB) in the cache of `torch.hub`; fetched first if it is not there."""
     import torch

@@ -14,12 +14,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model.common.tensors import to_tensor
 from model.common.weight_files import load_network
-from model.faces.landmarks import portrait_square
+from model.faces.landmarks import BROWS, face_size, portrait_square
 
 WEIGHTS = Path(__file__).parents[2] / "checkpoint" / "drawn" / "matte.pt"
 SIDE = 128  # of the portraits that the network was trained on
 ROOM = 1.25  # side of what the network is given around a face, in sides of an FFHQ portrait
 WIDTHS = (16, 24, 40, 64, 64)
+# GrabCut corrects the network's outline in a copy with eyes so far apart and no side longer, so many times over.
+CUT_EYES, CUT_SIDE, CUT_ROUNDS = 40.0, 256, 3
+FOREHEAD = 0.38  # of the height from chin to brows, above those: what is surely face
+# The matte from which on what is so near to the face, in eye distances, is the person for sure; up to which all is
+# background in a photo; and the same in a painting, where that is only what is so far away.
+RATHER = 0.8  # the same deep inside, wherever
+SURE, SURE_NEAR, SURE_BEHIND, PAINTED_BEHIND, PAINTED_FAR = 0.98, 0.35, 0.03, 0.1, 1.0
+PAINTED_NEAR, FRAME = 0.45, 3  # eye distances around a painted face that may be head; pixels of border behind it
+UNSURE, DEEP = 0.1, 0.13  # eye distances inside of what is surely person that are not; the same away from the face
+BEHEADED = 0.5  # share of the person above the brows that is left at least, or else the outline is not corrected
 _network_in_use = Lock()  # the number of threads is that of the whole process
 
 
@@ -85,6 +95,57 @@ def matte_around(rgb: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     matte = _matte(cv2.warpAffine(small, reduced, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
     size, flags = rgb.shape[1::-1], cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
     return cv2.warpAffine(matte, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def cut_out(rgb: np.ndarray, landmarks: np.ndarray, painted: bool = False) -> np.ndarray:
+    """As `matte_around`, with the outline where colours change (GrabCut, Rother et al. 2004): what the network took for
+    a part of the person and looks like the background is left out, and the other way round. painted: the picture is a
+    painting, of which the network for photos knows less. Slower: not for each frame of a clip."""
+    matte = matte_around(rgb, landmarks)
+    scale = min(CUT_EYES / max(face_size(landmarks), 1.0), CUT_SIDE / max(rgb.shape[:2]))
+    size = [max(round(scale * side), 8) for side in rgb.shape[1::-1]]
+    small, guess = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (rgb, matte))
+    points = landmarks * np.float32(np.divide(size, rgb.shape[1::-1]))
+    mask = _what_is_sure(guess, points, painted)
+    if not {cv2.GC_FGD, cv2.GC_BGD} <= set(np.unique(mask)):
+        return matte
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(np.ascontiguousarray(small), mask, None, *models, CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    person = cv2.medianBlur(np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255, 5)
+    top = slice(max(int(points[BROWS, 1].mean()), 0))
+    if (person[top] > 0).sum() < BEHEADED * (guess[top] > 0.5).sum():
+        return matte
+    whole = cv2.resize(cv2.GaussianBlur(person, (0, 0), 0.7), rgb.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return whole.astype(np.float32) / 255
+
+
+def _what_is_sure(guess: np.ndarray, points: np.ndarray, painted: bool) -> np.ndarray:
+    """Mask uint8 `[H, W]` for GrabCut of what is surely, and what may be, person and background. guess: the matte;
+    points: landmarks `[68, 2]`."""
+    face = np.full(guess.shape, 255, np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(points.round().astype(np.int32)), 0)
+    up = points[BROWS].mean(axis=0) - points[8]
+    outline = np.concatenate([points, points[BROWS] + FOREHEAD * up])
+    around = np.full(guess.shape, 255, np.uint8)
+    cv2.fillConvexPoly(around, cv2.convexHull(outline.round().astype(np.int32)), 0)
+    away = cv2.distanceTransform(around, cv2.DIST_L2, 3) / face_size(points)
+    is_person = (guess > 0.5) | (painted & (away < PAINTED_NEAR))
+    mask = np.where(is_person, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
+    if painted:
+        mask[(guess < PAINTED_BEHIND) & (away > PAINTED_FAR)] = cv2.GC_BGD
+        border = np.zeros(guess.shape, bool)
+        beside = slice(max(int(points[8, 1]), 0))
+        border[:FRAME] = border[beside, :FRAME] = border[beside, -FRAME:] = True
+        mask[border & (guess < 0.5)] = cv2.GC_BGD
+    else:
+        mask[guess < SURE_BEHIND] = cv2.GC_BGD
+    # Landmarks and matte may lie a little beyond the outline: a strip of wall would make all of the wall a person.
+    is_sure = (face == 0) | ((away < SURE_NEAR) & (guess > SURE))
+    for certain, depth in ((is_sure, UNSURE), (guess > RATHER, DEEP)):
+        inside = cv2.distanceTransform(certain.astype(np.uint8), cv2.DIST_L2, 3)
+        mask[inside > depth * face_size(points)] = cv2.GC_FGD
+    return mask
 
 
 @torch.inference_mode()

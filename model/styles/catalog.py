@@ -1,4 +1,5 @@
-"""All that `--ckpt`, `--style_id` and `--style_image` can name: painters, pictures as styles, VToonify models.
+"""All that `--ckpt`, `--style_id` and `--style_image` can name: painters, pictures as styles, VToonify models, and
+networks that paint pixel by pixel.
 
 Free of torch: what needs it, loads it. A further kind of style has presets of its own, which are named here.
 """
@@ -14,6 +15,7 @@ from model.styles.base import Preset
 from model.styles.example.presets import EXEMPLARS, PicturePreset
 from model.styles.names import did_you_mean
 from model.styles.painters.presets import PAINTERS, PainterPreset
+from model.styles.translators.presets import TranslatorPreset
 
 DEFAULT = "starter"
 PRESETS: tuple[Preset, ...] = (PAINTERS, EXEMPLARS, *networks.PRESETS)  # as lists show them
@@ -37,7 +39,9 @@ def choose_preset(ckpt: str | Preset) -> Preset:
     if path.suffix.lower() in MEDIA_SUFFIXES:
         return PicturePreset(path)
     if path.exists():
-        return networks.describe_checkpoint(path)
+        from model.checkpoints import is_translator  # it loads torch, which a wrong name should not wait for
+
+        return TranslatorPreset(path) if is_translator(path) else networks.describe_checkpoint(path)
     if preset := networks.preset_of(path) or networks.preset_of(CHECKPOINTS / path):
         return preset
     if path.suffix or len(path.parts) > 1:

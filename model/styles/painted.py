@@ -15,7 +15,7 @@ from model.common.errors import InputError
 from model.faces.landmarks import face_size
 from model.faces.steady import SteadyLandmarks
 from model.faces.track import is_cut, thumbnail_of
-from model.parsing.matting import matte_around
+from model.parsing.matting import cut_out, matte_around
 from model.styles.base import Crop, Pending, Style
 from model.styles.example.labels import parts_of
 from model.styles.names import resolve_style
@@ -81,8 +81,9 @@ class PaintedRenderer(ABC):
 
     def steady_parts(self, crop: Crop, landmarks: np.ndarray) -> np.ndarray:
         """As `labels.parts_of`, in a clip steadied by the frame before."""
-        before = None if crop.time is None else self._parts
-        self._parts = mixed(before, parts_of(crop.rgb, landmarks, matte_around(crop.rgb, landmarks)))
+        is_photo = crop.time is None
+        matte = (cut_out if is_photo else matte_around)(crop.rgb, landmarks)
+        self._parts = mixed(None if is_photo else self._parts, parts_of(crop.rgb, landmarks, matte))
         return self._parts
 
     def _render(self, crop: Crop) -> np.ndarray:

@@ -29,6 +29,30 @@ def weighted_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((result - target).abs() * weight).mean()
 
 
+def coarse_l1(result: Tensor, target: Tensor, weight: Tensor, square: int) -> Tensor:
+    """`weighted_l1` of averages over squares of so many pixels a side, plus a quarter of it at full size where weights
+    are larger than 1: on features, whose place is known, while that of strokes isn't."""
+    averages = (F.avg_pool2d(each, square) for each in (result, target, weight))
+    return weighted_l1(*averages) + 0.25 * weighted_l1(result, target, F.relu(weight - 1))
+
+
+def feature_matching(result: list[Tensor], target: list[Tensor]) -> Tensor:
+    """Mean L1 between a discriminator's activations for results and for targets (Wang et al., 2018, eq. 4): a
+    perceptual loss that needs no network trained elsewhere."""
+    pairs = list(zip(result, target, strict=True))
+    return sum(F.l1_loss(a.float(), b.float()) for a, b in pairs) / len(pairs)
+
+
+def square_discrimination(fake: Tensor, real: Tensor) -> Tensor:
+    """`D(y)² + (1 - D(y'))²`: least squares of the discriminator (Mao et al., 2017)."""
+    return fake.square().mean() + (1 - real).square().mean()
+
+
+def square_adversarial(fake: Tensor) -> Tensor:
+    """`(1 - D(y))²`."""
+    return (1 - fake).square().mean()
+
+
 def gradient_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """L1 between horizontal and vertical differences, summed over three scales: keeps lines and edges sharp."""
     total = result.new_zeros(())

@@ -7,7 +7,7 @@ from typing import Self
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.config import Backbone, GeneratorConfig, VToonifyConfig
+from model.config import Backbone, GeneratorConfig, TranslatorConfig, VToonifyConfig
 
 SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
 RUN_NAME = "name of the run and of the folder under --output for the result"
@@ -17,7 +17,7 @@ RUN_NAME = "name of the run and of the folder under --output for the result"
 class Recipe:
     """Sizes of the networks, and the defaults of the options that depend on them."""
 
-    network: VToonifyConfig
+    network: VToonifyConfig | TranslatorConfig
     discriminator_size: int | None  # side in pixels of what the discriminator sees; None: patches at full size
     iter: int
     pretrain_iter: int
@@ -34,6 +34,13 @@ class Recipe:
     equalised_lr: float = 1.0
     young_average: bool = False  # the average of the weights forgets faster in the beginning, for short runs
     adv_begin: float = 0.0  # share of the steps before the adversarial loss: at first, drawings are told at a glance
+    kinds: tuple[str, ...] = ("stylised",)  # of stored pairs that it learns from; with --pretrain they are features
+    discriminator_width: int = 24  # channels of the first layer of a discriminator of patches
+    # Paintings: where each stroke lies can't be known, so colours are compared as averages of squares of this side.
+    l1_square: int = 1
+    # Likeness to a painting by VGG-19, LPIPS or the discriminator's features, whichever is at hand, instead of LPIPS.
+    any_perceptual: bool = False
+    patch: int = 0  # side of the patches that a network learns from, in pixels; 0: it learns from views of faces
 
 
 # A quarter of the published resolution, few channels: the whole chain runs on a CPU within minutes.
@@ -56,7 +63,18 @@ STARTER = Recipe(
     VToonifyConfig(generator=STARTER_GENERATOR, parsing_channels=0, dilations=(4, 2, 1), subpixel=4, eye_distance=36.0),
     discriminator_size=None, iter=10_000, pretrain_iter=0, batch=4, lr=8e-4,
     adv_loss=0.04, grec_loss=0.0, perc_loss=0.0, l1_loss=1.0, tmp_loss=20.0,
-    from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5,
+    from_scratch=True, equalised_lr=10.0, young_average=True, adv_begin=0.5, kinds=("drawn", "painted"),
+)  # fmt: skip
+# The same network for paintings, whose texture is what matters. L1 alone would average it away.
+PAINTED = replace(
+    STARTER, lr=4e-4, batch=8, adv_loss=0.1, perc_loss=1.0, tmp_loss=5.0, adv_begin=0.05,
+    discriminator_width=48, l1_square=4, any_perceptual=True,
+)  # fmt: skip
+# Texler et al., 2020, Sec. 3.1, at half of the published widths, with which two CPU cores are fast enough for a film.
+KEYFRAMES = Recipe(
+    TranslatorConfig(widths=(16, 32, 64)), discriminator_size=None, iter=4000, pretrain_iter=0, batch=40, lr=4e-4,
+    adv_loss=0.5, grec_loss=0.0, perc_loss=6.0, l1_loss=4.0, tmp_loss=0.0,
+    from_scratch=True, young_average=True, kinds=("keyframe",), discriminator_width=12, any_perceptual=True, patch=32,
 )  # fmt: skip
 
 RECIPES = {
@@ -76,7 +94,17 @@ RECIPES = {
         ),
         iter=200, batch=8,
     ),
+    "painted": PAINTED,
+    "keyframes": KEYFRAMES,
+    "patch": replace(KEYFRAMES, iter=10_000, batch=4, kinds=("painted", "drawn"), patch=192),
 }  # fmt: skip
+RECIPES["painted_tiny"] = replace(PAINTED, network=RECIPES["starter_tiny"].network, iter=200)
+# The recipe of --config auto, by student and kind of pairs.
+AUTO = {
+    ("vtoonify", "drawn"): "starter", ("vtoonify", "painted"): "painted",
+    ("patch", "keyframe"): "keyframes", ("patch", "painted"): "patch", ("patch", "drawn"): "patch",
+}  # fmt: skip
+STUDENTS = ("vtoonify", "patch")
 
 # Recipes of each variant: what learns from scratch has exemplars and degrees.
 BACKBONES: dict[Backbone, tuple[str, ...]] = {"toonify": ("published", "tiny"), "dualstylegan": tuple(RECIPES)}
@@ -141,7 +169,10 @@ class TrainOptions(RunOptions):
     save_begin: int = option(30_000, "keep a weight file with each state from this step on", least=1, free=True)
     adv_loss: float | None = recipe_option("adv_loss", "weight of the adversarial loss", least=0)
     grec_loss: float | None = recipe_option("grec_loss", "weight of the mean squared error to the cartoon", least=0)
-    perc_loss: float | None = recipe_option("perc_loss", "weight of the perceptual loss (LPIPS)", least=0)
+    perc_loss: float | None = recipe_option(
+        "perc_loss", "weight of the perceptual loss: LPIPS; for paintings VGG-19's features or LPIPS if the file is on "
+        "disk, else the discriminator's features", least=0,
+    )  # fmt: skip
     l1_loss: float | None = recipe_option("l1_loss", "weight of L1 and gradient losses to the cartoon", least=0)
     tmp_loss: float | None = recipe_option("tmp_loss", "weight of the flicker loss, in the second half", least=0)
     encoder_path: str = option("", "pre-trained encoder (default: that of NAME), or a start for --pretrain", free=True)
@@ -153,17 +184,23 @@ class TrainOptions(RunOptions):
     pairs: list[str] = option(
         [], "stored pairs: folders, .tar files, pairs-{00000..00026}.tar", nargs="+", metavar="SHARDS", free=True
     )
-    config: str = option("auto", "sizes; auto: starter for drawn pairs, else published", choices=["auto", *RECIPES])
+    config: str = option(
+        "auto", "sizes; auto: starter for drawn pairs, painted for painted ones, keyframes or patch for --student "
+        "patch, else published", choices=["auto", *RECIPES],
+    )  # fmt: skip
     output: str = option("checkpoint", "folder that receives NAME/ with the result", free=True)
     workers: int = option(1, "processes that decode stored pairs", least=0, free=True)
     checkpointing: bool = option(False, "compute activations again in the backward pass; saves memory", free=True)
 
     backbone: Backbone = "toonify"
+    student: str = "vtoonify"
 
     @property
     def recipe(self) -> Recipe:
         """The recipe, for this variant. The configuration must be known."""
         recipe = RECIPES[self.config]
+        if isinstance(recipe.network, TranslatorConfig):
+            return recipe
         return replace(recipe, network=replace(recipe.network, backbone=self.backbone))
 
     @property
@@ -176,9 +213,16 @@ class TrainOptions(RunOptions):
         """Where finished weights go."""
         return Path(self.output) / self.name
 
-    def resolved(self, drawn: bool = False) -> Self:
-        """A copy in which every value is known. `drawn`: whether the pairs come from the drawn teacher."""
-        known = replace(self, config="starter" if drawn else "published") if self.config == "auto" else replace(self)
+    def resolved(self, kind: str = "stylised") -> Self:
+        """A copy in which every value is known. `kind`: of the stored pairs; without any, as if of a network teacher.
+        Raises InputError where the student can't learn from such pairs."""
+        known = replace(self)
+        if self.config == "auto":
+            known.config = AUTO.get((self.student, kind), "published")
+            if self.student == "patch" and known.config == "published":
+                raise InputError("--student patch learns from --pairs that are painted, drawn or key frames.")
+            if self.student == "vtoonify" and kind == "keyframe":
+                raise InputError(f"{self.pairs[0]} holds key frames of a clip: add --student patch.")
         defaults = asdict(known.recipe)
         if self.pretrain:
             defaults["iter"] = known.recipe.pretrain_iter
@@ -190,7 +234,7 @@ class TrainOptions(RunOptions):
     def check(self) -> None:
         """Raise InputError for resolved values that cannot work."""
         if self.config not in BACKBONES[self.backbone]:  # chosen for drawn pairs
-            raise InputError(f"{self.pairs[0]} holds drawn pairs, which have degrees: give it to train_vtoonify_d.py.")
+            raise InputError(f"{self.pairs[0]} holds pairs that have degrees: give it to train_vtoonify_d.py.")
         super().check()
         if self.start_iter >= self.iter:
             raise InputError(f"--start_iter is {self.start_iter}: give a step before the last one, {self.iter}.")
@@ -243,4 +287,17 @@ class DualOptions(TrainOptions):
     style_id: int = option(26, "the style of --fix_style, and of the first step")
     style_degree: float = option(0.5, "the degree of --fix_degree, and of the first step", least=0, most=1)
     name: str = option("vtoonify_d_cartoon", RUN_NAME)
+    student: str = option(
+        "vtoonify", "what learns: vtoonify, several styles with degrees; or patch, one painting, pixel by pixel",
+        choices=STUDENTS,
+    )  # fmt: skip
     backbone: Backbone = "dualstylegan"
+
+    def check(self) -> None:
+        super().check()
+        is_patch = isinstance(self.recipe.network, TranslatorConfig)
+        if is_patch != (self.student == "patch"):
+            other = "leave" if self.student == "patch" else "add"
+            raise InputError(
+                f"--config {self.config} is of another student: {other} --student patch{' out' * (other == 'leave')}."
+            )

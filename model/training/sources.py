@@ -20,6 +20,7 @@ from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import EXEMPLAR_FILE
 from model.training.data.drawn_pairs import DrawnPairs
+from model.training.data.patches import Patches, WholePictures, mean_eye_distance
 from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
 from model.training.data.teacher_pairs import TeacherPairs, check_sizes
@@ -30,6 +31,8 @@ PREVIEW_ROWS = 6  # samples in an image grid
 FIRST_HELD_OUT = 1 << 48  # number of the first sample that is drawn for previews only; no run is so long
 ADVICE = {  # where pairs of each kind come from
     "drawn": "write them with generate_data.py --teacher drawn, or choose another --config",
+    "painted": "write them with generate_data.py --teacher painter or example, or choose another --config",
+    "keyframe": "write them with generate_data.py --teacher keyframe, or choose another --config",
     "stylised": "write them with generate_data.py --teacher toonify or dualstyle",
     "features": "write them with generate_data.py --pretrain, or leave --pretrain out here",
 }
@@ -72,12 +75,21 @@ class StoredPairs:
     def __init__(self, options: TrainOptions, accelerator: Accelerator, pairs: list[StoredPair]):
         self.options, self.accelerator = options, accelerator
         kind, self.stored, (self.learnt, self.kept) = kind_of(pairs), len(pairs), split_held_out(pairs)
-        wanted = "drawn" if options.recipe.from_scratch else "features" if options.pretrain else "stylised"
-        if kind != wanted:
-            raise InputError(f"{options.pairs[0]} holds {kind} pairs, but {wanted} ones are needed: {ADVICE[wanted]}.")
+        wanted = ("features",) if options.pretrain else options.recipe.kinds
+        if kind not in wanted:
+            needed = f"{wanted[0]} ones are needed: {ADVICE[wanted[0]]}"
+            raise InputError(f"{options.pairs[0]} holds {kind} pairs, but {needed}.")
+        if kind == "keyframe":  # few, and all of them matter: what counts are the frames between
+            self.learnt = self.kept = pairs
         if not self.learnt:
             raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
         self.styles, self.exemplars, self.backbone = list_styles(pairs), None, None
+        if options.student == "patch":
+            if len(self.styles) > 1:
+                named = ", ".join(self.styles)
+                raise InputError(f"{options.pairs[0]} holds several styles ({named}): --student patch learns one.")
+            self.eye_distance = mean_eye_distance(pairs)
+            return
         if options.recipe.from_scratch:
             generator = options.recipe.network.generator
             self.exemplars = draw_exemplars(self.styles, generator.w_layers, generator.style_dim, options.seed)
@@ -95,7 +107,7 @@ class StoredPairs:
         steps = range(first_step, self.options.iter)
         numbers = [batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)]
         settings = {"num_workers": self.options.workers, "pin_memory": self.accelerator.device.type == "cuda"}
-        dataset = open_pairs(self.learnt, self.styles, self.options.seed)
+        dataset = self._dataset()
         loader = DataLoader(dataset, batch_sampler=numbers, worker_init_fn=_start_worker, **settings)
         try:
             yield from loader
@@ -103,7 +115,15 @@ class StoredPairs:
             # From a worker comes a whole traceback, which ends with "model.common.errors.InputError: sentence".
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
+    def _dataset(self) -> Dataset:
+        if side := self.options.recipe.patch:
+            return Patches(self.learnt, side, self.options.seed)
+        return open_pairs(self.learnt, self.styles, self.options.seed)
+
     def held_out(self) -> Batch:
+        if self.options.recipe.patch:
+            samples = WholePictures(self.kept)
+            return default_collate([samples[n] for n in range(min(len(self.kept), PREVIEW_ROWS))])
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
         return default_collate([samples[n] for n in range(PREVIEW_ROWS)])
 
@@ -111,7 +131,8 @@ class StoredPairs:
 def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:
     """`dataset[n]` is item n of a batch, for any n from 0 on, a function of n and, for drawn pairs, of `seed`. `styles`
     are names in the order of their numbers. InputError for mixed kinds."""
-    return DrawnPairs(pairs, styles, seed) if kind_of(pairs) == "drawn" else TeacherPairs(pairs, styles)
+    is_seen = kind_of(pairs) in ("drawn", "painted")
+    return DrawnPairs(pairs, styles, seed) if is_seen else TeacherPairs(pairs, styles)
 
 
 def draw_exemplars(styles: list[str], layers: int, dim: int, seed: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The VToonify that learns: how it begins, which of it learns, and what both stages of its training share."""
+"""The network that learns from pairs: how a VToonify begins, which of it learns, and what all students share."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -80,22 +80,21 @@ class OneCall(nn.Module):
         return self.passes(self.network, *inputs)
 
 
-class VToonifyTrainer(Trainer):
-    """What both stages share.
+class StudentTrainer(Trainer):
+    """What all students that learn from pairs share.
 
     A stage has `passes(network, batch, ...)`, all passes of a network in a step, with float32 results; `learn(batch)`,
     which adds up the gradients of a batch, lets the optimisers step when there are enough, and returns the losses;
     `file_name(suffix)` and `write_weights(path)` for the average, `suffix` telling files that are kept on the way.
     """
 
-    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs):
+    betas = BETAS
+    weight_decay = WEIGHT_DECAY  # where all is learnt from scratch
+
+    def __init__(
+        self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs, network: nn.Module
+    ):  # fmt: skip
         self.source, self.data = source, {"styles": source.styles, "pairs": source.stored}
-        network = build_network(options, source.backbone)
-        if not options.resume and not options.measure:  # a state has all weights, and speed doesn't depend on them
-            if options.encoder_path:
-                checkpoints.load_encoder_pretrain(options.encoder_path, network)
-            if options.init_path:
-                checkpoints.fill_vtoonify(options.init_path, network)
         super().__init__(options, accelerator, network)
         self.step = options.start_iter
         if options.recipe.from_scratch:
@@ -107,7 +106,7 @@ class VToonifyTrainer(Trainer):
 
     def prepare(self, module: nn.Module, equalised_lr: float = 1.0) -> tuple[nn.Module, torch.optim.Optimizer]:
         """`module` and its optimiser for this accelerator; `equalised_lr` as in Recipe."""
-        decay = WEIGHT_DECAY if self.options.recipe.from_scratch else 0.0
+        decay = self.weight_decay if self.options.recipe.from_scratch else 0.0
         layers = [layer for layer in module.modules() if isinstance(layer, EqualConv2d | ModulatedConv2d | EqualLinear)]
         # Weights that are stored with unit variance; the mapping network, slow by design, has none.
         unit = {layer.weight for layer in layers if getattr(layer, "lr_mul", 1) == 1}
@@ -115,7 +114,7 @@ class VToonifyTrainer(Trainer):
         groups = [{"params": [value for value in learning if value not in unit], "lr_factor": 1.0}]
         groups += [{"params": [value for value in learning if value in unit], "lr_factor": equalised_lr}]
         groups = [group for group in groups if group["params"]]
-        optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=BETAS, weight_decay=decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.options.lr, betas=self.betas, weight_decay=decay)
         return self.accelerator.prepare(module, optimizer)
 
     @cached_property
@@ -155,3 +154,16 @@ class VToonifyTrainer(Trainer):
                 checkpoints.save_exemplars(folder / EXEMPLAR_FILE, self.source.exemplars)
         self.accelerator.wait_for_everyone()
         return folder / self.file_name()
+
+
+class VToonifyTrainer(StudentTrainer):
+    """What both stages of a VToonify's training share."""
+
+    def __init__(self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs):
+        network = build_network(options, source.backbone)
+        if not options.resume and not options.measure:  # a state has all weights, and speed doesn't depend on them
+            if options.encoder_path:
+                checkpoints.load_encoder_pretrain(options.encoder_path, network)
+            if options.init_path:
+                checkpoints.fill_vtoonify(options.init_path, network)
+        super().__init__(options, accelerator, source, network)

@@ -21,17 +21,19 @@ from model.training.options import RunOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
 from model.training.stages import Distillation, Pretraining
 from model.training.trainer import Trainer, any_process, make_accelerator, mean_losses
+from model.training.translation import Translation
 
 
 def train(options: TrainOptions) -> Path | None:
-    """Train a VToonify to the last step; results, interrupts and errors as for `run`."""
+    """Train a VToonify, or what paints patches, to the last step; results, interrupts and errors as for `run`."""
     cv2.setNumThreads(1)  # a process that is forked while OpenCV has threads can wait for their locks forever
     pairs = index_pairs(options.pairs) if options.pairs else []
-    options = options.resolved(drawn=bool(pairs) and kind_of(pairs) == "drawn")
+    options = options.resolved(kind_of(pairs)) if pairs else options.resolved()
+    stage = Translation if options.student == "patch" else Pretraining if options.pretrain else Distillation
 
     def make_trainer(accelerator: Accelerator) -> Trainer:
         source = StoredPairs(options, accelerator, pairs) if pairs else LivePairs(options, accelerator)
-        return (Pretraining if options.pretrain else Distillation)(options, accelerator, source)
+        return stage(options, accelerator, source)
 
     return run(options, make_trainer)
 

@@ -13,7 +13,7 @@ from model.common.sizes import EYE_DISTANCE
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import eye_midpoint, face_size
 from model.media.files import open_frames
-from model.parsing.matting import matte_around
+from model.parsing.matting import cut_out
 from model.styles.example.guides import Guides, guides_of
 from model.styles.example.labels import (
     BACKGROUND,
@@ -44,8 +44,6 @@ STAND_INS = {
 LEAST_SHARE = {INSIDE: 0.0002}  # part of a picture that a label takes, or else it is missing
 USUAL_SHARE = 0.003
 DEPTHS = 0.25, 0.5, 1.0  # parts of the distance to a region that are tried beyond its border
-CUT_ROUNDS, CUT_SIDE = 3, 256  # of GrabCut, and the longer side of the picture that it works on
-SURE = 0.7  # matte from which on it is believed, whatever GrabCut says
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +77,15 @@ class Exemplar:
     @cached_property
     def parts(self) -> np.ndarray:
         """As `labels.parts_of`."""
-        matte = matte_around(self.seen, self.landmarks)
-        return parts_of(self.seen, self.landmarks, matte if self.likeness is not None else cut_out(self.seen, matte))
+        is_painted = self.likeness is None
+        return parts_of(
+            self.seen, self.landmarks, cut_out(self.seen, self.landmarks, painted=is_painted), painted=is_painted
+        )
 
     @cached_property
     def guides(self) -> Guides:
         guides = guides_of(self.seen, self.landmarks, self.parts)
-        return replace(guides, labels=with_borders(guides.labels, self.eye_distance))
+        return replace(guides, labels=with_borders(guides.labels, self.landmarks))
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -133,34 +133,6 @@ def _starts(labels: np.ndarray, sources: np.ndarray) -> np.ndarray:
                 is_inside = labels[inner[..., 1], inner[..., 0]] == source
                 starts[is_inside, kind] = inner[is_inside]
     return starts
-
-
-def cut_out(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The matte of a painted person, whose outline a network for photos only guesses: corrected by GrabCut where it is
-    unsure. float32 `[H, W]`."""
-    scale = CUT_SIDE / max(rgb.shape[:2])
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    guess = cv2.resize(matte, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    around = max(round(0.02 * CUT_SIDE), 1)
-    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * around + 1,) * 2)
-    mask = np.where(guess > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    mask[cv2.erode(guess, element) > 0.98] = cv2.GC_FGD
-    mask[cv2.dilate(guess, element) < 0.02] = cv2.GC_BGD
-    if not {cv2.GC_FGD, cv2.GC_BGD} <= set(np.unique(mask)):
-        return matte
-    cv2.setRNGSeed(0)
-    cv2.grabCut(
-        np.ascontiguousarray(small[..., ::-1]),
-        mask,
-        None,
-        np.zeros((1, 65)),
-        np.zeros((1, 65)),
-        CUT_ROUNDS,
-        cv2.GC_INIT_WITH_MASK,
-    )
-    found = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)) | (guess > SURE)
-    person = cv2.medianBlur(found.astype(np.uint8) * 255, 5)
-    return cv2.GaussianBlur(cv2.resize(person, rgb.shape[1::-1]), (0, 0), 1).astype(np.float32) / 255
 
 
 def load_exemplar(path: str | Path) -> Exemplar:

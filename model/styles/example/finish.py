@@ -112,7 +112,7 @@ class Finish:
             if mask is not None:
                 detail *= 1 - mask[near]
             detail += self._evenly_lit(result, grey, guides, soft)[near]
-            result[near] = cv2.add(result[near], cv2.merge([detail] * 3), dtype=cv2.CV_8U)
+            result[near] = self._lighter(result[near], detail)
         result = self._as_fair(result, grey, guides)
         return self._toned(result, grey, guides, soft, gain) if self._keep_tone else result
 
@@ -132,6 +132,14 @@ class Finish:
         weights = cv2.GaussianBlur(share, (0, 0), EVEN) + 1e-3
         lacks = cv2.GaussianBlur(share * (cv2.LUT(own, levels) - now), (0, 0), EVEN) / weights
         return cv2.resize(share * lacks, guides.size[::-1])
+
+    def _lighter(self, painted: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """A painting of skin made lighter `by` grey levels, float32 `[h, w]`: its colours change as the exemplar's do
+        from tone to tone, RGB uint8."""
+        grey = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)
+        to = cv2.add(grey, by, dtype=cv2.CV_8U)
+        was, is_now = (cv2.LUT(cv2.merge([each] * 3), self._colours[None]) for each in (grey, to))
+        return cv2.add(painted, is_now - was, dtype=cv2.CV_8U)
 
     def _as_fair(self, rgb: np.ndarray, grey: np.ndarray, guides: Guides) -> np.ndarray:
         """Hair brought nearer to the person's where that is fairer, by comparison with the skin, than the exemplar's:

@@ -13,6 +13,7 @@ import numpy as np
 from model.common.tensors import pixel_grid
 from model.effects import dense_flow, warp
 from model.faces.landmarks import face_size
+from model.parsing.matting import matte_around
 from model.styles.example.guides import positions
 from model.styles.painters.camera import Backdrop
 from model.styles.painters.likeness import blurred
@@ -75,6 +76,8 @@ class Painting:
         border[nearest[rows, columns]] = np.stack([columns, rows], axis=1)
         border, here = border[nearest], pixel_grid(*hidden.shape)
         mirrored = np.where(hidden[..., None] > 0, 2 * border - here, here)
+        lands = cv2.remap(hidden, mirrored, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
+        mirrored = np.where(lands[..., None] > 0, border, mirrored).astype(np.float32)  # not on the person again
         return cv2.remap(self.picture, mirrored, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
     @cached_property
@@ -158,9 +161,12 @@ class Carrier:
         )
         x, y = cv2.split(places)
         self._shown = places, behind, cover
-        # A person goes on below the painting; beyond its other edges, only who was cut off there does.
+        # A person goes on below the painting; beyond its other edges, only who was cut off there does, and only where
+        # the frame shows them.
         is_beyond = (x < 0) | (y < 0) | (x > own.matte.shape[1] - 1)
         cover[is_beyond] = np.interp(matte[is_beyond], SURELY, (0, 1))
+        if (cover[is_beyond] > 0).any():
+            cover[is_beyond] = np.minimum(cover, matte_around(frame.rgb, frame.landmarks))[is_beyond]
         person, back = (
             cv2.remap(picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
             for picture, where in ((own.picture, places), (own.behind, behind))
@@ -168,9 +174,11 @@ class Carrier:
         return cv2.blendLinear(person, back, cover, 1 - cover), matte
 
     def field(self) -> np.ndarray:
-        """Where in the painting the pixels of the last frame come from, (x, y), float32 `[h, w, 2]`."""
+        """Where in the painting the pixels of the last frame come from, (x, y), float32 `[h, w, 2]`; only those of the
+        person may be beyond its edges."""
         places, behind, cover = self._shown
-        return np.where(cover[..., None] > 0.5, places, behind)
+        last = np.float32(self.painting.matte.shape[::-1]) - 1
+        return np.where(cover[..., None] > 0.5, places, last - np.abs(np.abs(behind) % (2 * last) - last))
 
     def _follow(self, frame: Seen) -> None:
         """Update places and matrix for the next frame."""
@@ -183,7 +191,7 @@ class Carrier:
         step = (RETURN + MOVING * frame.speed) * (frame.time - before.time)
         sigma = EVEN * frame.unit
         around = _blurred_within(frame.flow, matte, sigma)
-        moved = warp(self._places, around + matte[..., None] * (frame.flow - around))
+        moved = _carried(self._places, around + matte[..., None] * (frame.flow - around))
         lacking = cv2.resize(blurred(_coarse(matched - moved), sigma / COARSE), frame.size[::-1])
         far = np.linalg.norm(lacking, axis=2, keepdims=True) / (FAR * frame.unit)
         self._places = moved + np.minimum(step * far * far, 1) * lacking
@@ -205,7 +213,7 @@ class Carrier:
         flow = np.clip(dense_flow(frame.small, seen, fast=True), -most, most)
         flow = _blurred_within(flow, matte, EVEN * frame.unit)
         self.unlike = _unlike(_grey(frame.small), _grey(warp(seen, flow)), matte, frame.unit)
-        return warp(near, flow), matte
+        return _carried(near, flow), matte
 
     def _moved(self, frame: Seen, free: np.ndarray) -> np.ndarray:
         """The matrix to the painting behind, as the background has moved since the frame before."""
@@ -256,6 +264,12 @@ def _blurred_within(flow: np.ndarray, matte: np.ndarray, sigma: float) -> np.nda
     )
     weight = np.minimum(5 * blurred(share, sigma / COARSE), 1)[..., None]
     return cv2.resize(wide + weight * (near - wide), flow.shape[1::-1])
+
+
+def _carried(places: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Places `[h, w, 2]` that are carried by a flow, also from beyond the edge, where they go on as they do at it."""
+    grid = pixel_grid(*flow.shape[:2])
+    return grid + flow + warp(places - grid, flow)
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:

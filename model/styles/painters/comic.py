@@ -32,6 +32,8 @@ SOFT = 0.012  # eye distances by which their edges are smoothed
 SAMPLES = 4000  # pixels of the person that the palette is made from
 LEAST_SPACING = 4.0  # pixels between dots: closer ones would be grey
 BROW = 28  # percent of where a brow may be that it covers at least
+BROW_WIDTH, LEAST_BROW = 0.24, -2.0  # eye distances that a brow is wide at most, and L by which it is darker at least
+TONGUE, DEEP = 4.0, 0.4  # redder than skin by that in Lab, and as light by skin, is a tongue
 OUTER_LIPS, INNER_LIPS = slice(48, 60), slice(60, 68)
 BLACK, WHITE, TEETH = np.float32((16, 14, 20)), np.float32((255, 255, 255)), np.float32((252, 250, 246))
 
@@ -198,7 +200,9 @@ class Painter:
         if open_mouth(subject.landmarks) == 0:
             return picture
         picture = over(picture, BLACK, inner)
-        return over(picture, TEETH, inner * crisp(lab[..., 0], self.teeth * float(plan.colour[0])))
+        red = crisp(lab[..., 1], float(plan.colour[1]) + TONGUE) * crisp(lab[..., 0], DEEP * float(plan.colour[0]))
+        picture = over(picture, 0.8 * reds[0], inner * red)
+        return over(picture, TEETH, inner * (1 - red) * crisp(lab[..., 0], self.teeth * float(plan.colour[0])))
 
     def _pen(self, subject: Subject) -> np.ndarray:
         """What is drawn whether the photo shows it or not: lids, nostrils, and the line between the lips."""
@@ -231,9 +235,13 @@ class Painter:
         """Solid black where it is darkest, and brows; dark skin keeps its own tones."""
         limit = np.where(plan.skin > 0.5, min(self.black, 0.42 * plan.colour[0]), self.black)
         light = cv2.GaussianBlur(plan.lab[..., 0], (0, 0), 0.02 * plan.unit)
+        thick = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(round(BROW_WIDTH / 2 * plan.unit), 1) + 1,) * 2)
+        around = cv2.morphologyEx(light, cv2.MORPH_CLOSE, thick)  # brows are darker than that; broad shadows are not
+        darker = light - around
         for brow in _brows(plan.work):
-            darkest = np.percentile(light[brow > 0], BROW) if brow.any() else 0.0
-            limit = np.maximum(limit, np.maximum(self.brows * plan.colour[0], darkest) * brow)
+            least = np.percentile(darker[brow > 0], BROW) if brow.any() else 0.0
+            most = max(min(least, LEAST_BROW), (self.brows - 1) * float(plan.colour[0]))
+            limit = np.where(brow > 0, np.maximum(limit, around + most), limit)
         return self._cut(plan.soft(limit - plan.lab[..., 0]), 0.0, plan, subject)
 
     def _sheen(self, plan: Plan, subject: Subject) -> np.ndarray:

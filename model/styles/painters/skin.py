@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from model.faces.landmarks import BROWS
+from model.styles.example.skin import fair_hair
 from model.styles.painters.flats import shape_of
 from model.styles.painters.likeness import blurred, step
 from model.styles.painters.subject import Subject
@@ -48,6 +49,7 @@ def skin_of(subject: Subject, lab: np.ndarray, matte: np.ndarray) -> tuple[np.nd
     for outline, darker, lighter, grey, most in ((_below_brows(subject), 6, 6, 0, 34), (forehead, 1.3, 4, HAT, 26)):
         away = np.hypot(np.where(light < 0, light / darker, light / lighter), tint * (1 + grey * greyer))
         skin = np.maximum(skin, step(away, most, most - 8) * step(shape_of(subject, outline), 0.3, 0.7))
+    skin = skin * (1 - fair_hair(lab, points, matte))
     whole = cv2.medianBlur((255 * skin).astype(np.uint8), 2 * round(0.03 * subject.eye_distance) + 1)
     return colour, whole.astype(np.float32) / 255
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from model.faces.landmarks import face_size
-from model.parsing.matting import matte_around
+from model.parsing.matting import cut_out
 from model.styles.base import Crop, Degree, constant_or_curve
 from model.styles.example.labels import parts_of
 from model.styles.example.seeds import DRAWINGS
@@ -104,7 +104,7 @@ class CarriedRenderer(PaintedRenderer):
         return result, person
 
     def _painting(self, rgb: np.ndarray, landmarks: np.ndarray) -> Painting:
-        parts = parts_of(rgb, landmarks, matte_around(rgb, landmarks))
+        parts = parts_of(rgb, landmarks, cut_out(rgb, landmarks))
         matte = cv2.resize(np.ascontiguousarray(parts[..., 0], np.float32), rgb.shape[1::-1])
         return Painting(rgb, landmarks, matte, self.picture(rgb, landmarks, parts, matte))
 

@@ -1,4 +1,4 @@
-"""Stored pairs of the drawn teacher as training data: augmented on the fly, with weights for the loss.
+"""Stored pairs of drawings or paintings as training data: augmented on the fly, with weights for the loss.
 
 Item n is a function of the seed and n alone, so that a resumed run sees what an uninterrupted one would have seen.
 """
@@ -31,6 +31,7 @@ WEIGHTED_PARTS += [(LEFT_EYE, EYE_WEIGHT), (RIGHT_EYE, EYE_WEIGHT)]
 DETAIL_SIGMA, DETAIL_CONTRAST, DETAIL_WEIGHT = 6.0, 48.0, 3.0
 GREY_SHARE = 0.10  # of samples, turned grey so that black-and-white photos stay so
 HAZE_SHARE, HAZE_CONTRAST, HAZE_LEVELS = 0.25, (0.45, 0.9), (80.0, 220.0)  # so that faces keep their eyes in flat light
+BLENDED_DEGREES = (0.1, 0.9)  # of paintings and their photos
 FULL_SHARE, PARTIAL_SHARE = 0.70, 0.20  # of samples at degree 1 and at a partial one; the rest is at 0, the photo
 
 
@@ -111,19 +112,29 @@ class DrawnPairs(Dataset):
         rng = np.random.default_rng((self.seed, n))
         pair = self.pairs[rng.integers(len(self.pairs))]
         facts, photo = pair.facts(), pair.picture("photo")
+        is_drawn = pair.kind == "drawn"
         share, target, degree = rng.random(), photo, 0.0
         if share < FULL_SHARE:
             target, degree = pair.picture("full"), 1.0
         elif share < FULL_SHARE + PARTIAL_SHARE:
-            target, degree = pair.picture("partial"), facts["degree"]
-        landmarks, drawn = (np.array(facts[name], np.float32) for name in ("landmarks", "landmarks_full"))
+            target = pair.picture("partial" if is_drawn else "full")
+            degree = facts["degree"] if is_drawn else rng.uniform(*BLENDED_DEGREES)
+        landmarks = np.array(facts["landmarks"], np.float32)
+        drawn = np.array(facts.get("landmarks_full", landmarks), np.float32)
         weight = feature_weights(landmarks + degree * (drawn - landmarks), len(photo))
         view = random_view(rng, len(photo), landmarks)
         how = {"dsize": (OUTPUT_SIZE, OUTPUT_SIZE), "flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT_101}
         photo, target, weight = (cv2.warpAffine(each, view, **how) for each in (photo, target, weight))
-        photo, target = relight(rng, photo, target)
+        lit, target_lit = relight(rng, photo, target)
+        if degree == 0 or not facts.get("own_colours"):  # else a painting has its colours in any light
+            target = target_lit
+        if not is_drawn and 0 < degree < 1:
+            target = cv2.addWeighted(target, degree, lit, 1 - degree, 0)
+        photo = lit
         row, column = offset = rng.integers(0, OUTPUT_SIZE - WINDOW_SIZE + 1, 2)
         window = photo[row : row + WINDOW_SIZE, column : column + WINDOW_SIZE]
         item = {"x": to_tensor(shrink(rng, photo)), "moved": to_tensor(shrink(rng, window)), "offset": offset}
-        item |= {"y": to_tensor(target), "weight": torch.from_numpy(weight + detail_weights(target))[None]}
+        if is_drawn:  # where each stroke of a painting lies, nobody can know
+            weight = weight + detail_weights(target)
+        item |= {"y": to_tensor(target), "weight": torch.from_numpy(weight)[None]}
         return item | {"degree": np.float32(degree), "style": self.styles.index(facts["style"])}

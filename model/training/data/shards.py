@@ -5,6 +5,9 @@ A pair KEY is a few members KEY.PART. KEY.json holds facts about it, among them 
     drawn      photo.jpg, full.jpg (the cartoon at style degree 1), partial.jpg (at a degree in between), json: `degree`
                of the partial cartoon, `landmarks` and `landmarks_full` (`[68, 2]`, (x, y) in pixels of the photo and of
                the full cartoon), `source` (name of the photo). A json without a kind is of this one.
+    painted    photo.jpg, full.jpg, json: `landmarks` of both, `own_colours` (whether they are the style's and not the
+               photo's), `source`; degrees in between are blends
+    keyframe   photo.jpg (a frame of a clip), full.jpg (the same, painted by hand), json: `frame` (its number)
     stylised   photo.jpg, cartoon.jpg, parsing.npz (not where the network has no parser), code.npy, json
     features   photo.jpg, parsing.npz (likewise), code.npy, target.npz, json; for encoder pre-training
 
@@ -26,10 +29,12 @@ from braceexpand import braceexpand
 from model.common.errors import InputError
 from model.common.files import write_whole
 
-PICTURES = ("photo", "full", "partial")  # of a drawn pair, as NAME.jpg
+PICTURES = ("photo", "full", "partial")  # of pairs that no network made, as NAME.jpg, those that are there
 SAMPLE_FACTS = {"style", "degree", "attribute", "affine", "size", "code", "classes"}
 KINDS = {  # the members of each kind of pair beside its json, and what training needs to find in that
     "drawn": (("photo.jpg", "full.jpg", "partial.jpg"), {"style", "degree", "landmarks", "landmarks_full"}),
+    "painted": (("photo.jpg", "full.jpg"), {"style", "landmarks", "own_colours"}),
+    "keyframe": (("photo.jpg", "full.jpg"), {"style", "frame"}),
     "stylised": (("photo.jpg", "cartoon.jpg", "code.npy"), SAMPLE_FACTS | {"offset"}),
     "features": (("photo.jpg", "target.npz", "code.npy"), SAMPLE_FACTS),
 }
@@ -63,7 +68,7 @@ class StoredPair:
             raise InputError(f"{self.shard} can't be read any more ({error.strerror}).") from error
 
     def picture(self, name: str) -> np.ndarray:
-        """NAME.jpg, RGB uint8 `[S, S, 3]`. InputError when it can't be decoded."""
+        """NAME.jpg, RGB uint8 `[S, S, 3]`, of a key frame `[H, W, 3]`. InputError when it can't be decoded."""
         data = np.frombuffer(self.read(f"{name}.jpg"), np.uint8)
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
         if bgr is None:
@@ -148,7 +153,7 @@ def list_styles(pairs: Iterable[StoredPair]) -> list[str]:
 
 
 def kind_of(pairs: Sequence[StoredPair]) -> str:
-    """The kind of all `pairs`: `drawn`, `stylised` or `features`. InputError when they are mixed."""
+    """The kind of all `pairs`, one of KINDS. InputError when they are mixed."""
     (kind, shard), *others = {pair.kind: pair.shard for pair in pairs}.items()
     for other, odd in others:
         raise InputError(f"{shard} holds {kind} pairs and {odd} {other} ones: give --pairs of one kind.")
@@ -171,10 +176,12 @@ def encode_picture(rgb: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), JPEG_FLAGS)[1].tobytes()
 
 
-def encode_pair(photo: np.ndarray, full: np.ndarray, partial: np.ndarray, facts: dict) -> dict[str, bytes]:
-    """Part → bytes of a drawn pair of RGB uint8 pictures `[S, S, 3]`; `facts` as the module describes them."""
+def encode_pair(photo: np.ndarray, full: np.ndarray, partial: np.ndarray | None, facts: dict) -> dict[str, bytes]:
+    """Part → bytes of a pair of RGB uint8 pictures `[S, S, 3]`; `facts` as the module describes them. partial: None for
+    pairs that have none."""
     pictures = zip(PICTURES, (photo, full, partial), strict=True)
-    return {f"{name}.jpg": encode_picture(rgb) for name, rgb in pictures} | {"json": json.dumps(facts).encode()}
+    parts = {f"{name}.jpg": encode_picture(rgb) for name, rgb in pictures if rgb is not None}
+    return parts | {"json": json.dumps(facts).encode()}
 
 
 def write_shard(path: Path, pairs: Iterable[tuple[str, dict[str, bytes]]]) -> None:

@@ -8,18 +8,21 @@ from typing import ClassVar
 
 from model.common.cli import check_ranges, option
 from model.common.errors import InputError
+from model.styles.example.presets import EXEMPLARS
+from model.styles.painters.presets import painter_names
 from model.training.drawn.styles import style_names
 from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOptions
 
 CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
 STYLES = ", ".join(style_names())
+TEACHERS = ("drawn", "painter", "example", "keyframe", "toonify", "dualstyle")
 
 
 @dataclass
 class GenerateOptions:
     """Options of generate_data.py that all teachers have in common."""
 
-    teacher: str = option("drawn", "what draws, see --teacher NAME --help", choices=("drawn", "toonify", "dualstyle"))
+    teacher: str = option("drawn", "what draws, see --teacher NAME --help", choices=TEACHERS)
     out: Path | None = option(None, "folder for the shards; finished shards in it are kept", metavar="FOLDER")
     seed: int = option(0, "seed of all that is random", least=0)
     pairs_per_shard: int = option(256, "pairs in one tar file; those of one photo stay together", least=1)
@@ -32,14 +35,49 @@ class GenerateOptions:
 
 
 @dataclass
-class DrawnData(GenerateOptions):
-    """The drawn teacher: cartoons of the user's photos, without a network."""
+class PhotoData(GenerateOptions):
+    """What teachers of the user's photos, which are no networks, have in common."""
 
     photos: list[Path] = option([], "folders of photos, one face each, with subfolders", nargs="+", metavar="FOLDER")
-    style: list[str] = option(["film"], f"{STYLES}, or .toml files of your own", nargs="+", metavar="STYLE")
     count: int = option(0, "photos to draw; 0: each once; beyond their number again, mirrored and reframed", least=0)
     size: int = option(512, "side of the pictures in pixels, at least 128", least=128)
     workers: int = option(os.cpu_count() or 1, "processes that draw", least=1)
+
+
+@dataclass
+class DrawnData(PhotoData):
+    """The drawn teacher: cartoons."""
+
+    style: list[str] = option(["film"], f"{STYLES}, or .toml files of your own", nargs="+", metavar="STYLE")
+
+
+@dataclass
+class PainterData(PhotoData):
+    """Painters: stroke by stroke."""
+
+    style: list[str] = option(
+        ["oil"], f"{', '.join(painter_names())}, or .toml files of your own", nargs="+", metavar="STYLE"
+    )
+
+
+@dataclass
+class ExampleData(PhotoData):
+    """Pictures as styles."""
+
+    style_id: list[str] = option(
+        [], f"pictures that come with the project: {', '.join(EXEMPLARS.style_names)}", nargs="+", metavar="STYLE"
+    )
+    style_image: list[Path] = option([], "pictures of your own, one face each", nargs="+", metavar="PICTURE")
+
+
+@dataclass
+class KeyframeData(GenerateOptions):
+    """Frames of a clip that somebody painted."""
+
+    content: Path | None = option(None, "the clip", metavar="CLIP")
+    keyframe: list[str] = option(
+        [], "numbers of frames, from 0 on, each with its painting, of the same size", nargs="+", metavar="N=PICTURE"
+    )
 
 
 @dataclass
@@ -76,4 +114,5 @@ def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]
 ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
 DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
 
-BY_TEACHER: dict[str, type[GenerateOptions]] = {"drawn": DrawnData, "toonify": ToonifyData, "dualstyle": DualstyleData}
+KINDS = DrawnData, PainterData, ExampleData, KeyframeData, ToonifyData, DualstyleData
+BY_TEACHER: dict[str, type[GenerateOptions]] = dict(zip(TEACHERS, KINDS, strict=True))

@@ -99,8 +99,8 @@ def preview_grid(shards: list[Path]) -> np.ndarray | None:
 
 def _columns_of(pair: StoredPair) -> list[Tensor]:
     """Pictures `[1, 3, H, W]` in [-1, 1] of one pair: of a stylised one with parsing also its classes in colours."""
-    if pair.kind == "drawn":
-        return [to_tensor(pair.picture(name))[None] for name in PICTURES]
+    if "full.jpg" in pair.parts:
+        return [to_tensor(pair.picture(name))[None] for name in PICTURES if f"{name}.jpg" in pair.parts]
     sample = decode_sample(pair, [pair.style])
     if pair.kind == "features":
         return [sample.photo, sample.skip]

@@ -1,0 +1,70 @@
+"""Pairs of a clip's frames and what somebody painted over them (Texler et al., 2020)."""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from model.common.errors import InputError
+from model.media.files import open_frames, read_photo
+from model.training.data.shards import Result, encode_pair
+from model.training.generate.options import KeyframeData
+from model.training.generate.write import fill_folder
+
+KEYFRAME = re.compile(r"(\d+)=(.+)")  # 120=painted.png
+
+
+def generate_keyframes(options: KeyframeData) -> Counter[str]:
+    """Write the missing shards; returns how many pairs there are. Raises InputError."""
+    options.check()
+    if options.content is None:
+        raise InputError("--content is missing: name the clip whose frames were painted.")
+    paintings = read_paintings(options.keyframe)
+    frames = read_frames(options.content, paintings)
+    for number, painting in paintings.items():
+        (height, width), found = frames[number].shape[:2], painting.shape[:2]
+        if found != (height, width):
+            size = f"{found[1]} x {found[0]} pixels, the frame {width} x {height}"
+            raise InputError(f"the painting of frame {number} has {size}: paint it at the size of the frame.")
+    pictures = [each.tobytes() for number in paintings for each in (frames[number], paintings[number])]
+    settings = {"teacher": "keyframe", "clip": options.content.name, "frames": list(paintings)}
+    settings |= {"pictures": zlib.crc32(b"".join(pictures)), "count": len(paintings)}
+    settings["pairs_per_shard"] = options.pairs_per_shard
+
+    def draw(shards: list[range]) -> Iterator[Result]:
+        for place in (place for numbers in shards for place in numbers):
+            number = list(paintings)[place]
+            facts = {"kind": "keyframe", "style": options.content.stem, "frame": number, "source": f"{number}"}
+            yield Result(f"{place:06d}", encode_pair(frames[number], paintings[number], None, facts))
+
+    return fill_folder(options.out, settings, draw)
+
+
+def read_paintings(keyframes: list[str]) -> dict[int, np.ndarray]:
+    """Paintings RGB uint8 `[H, W, 3]` by the number of their frame, in order, from words N=PICTURE."""
+    if not keyframes:
+        raise InputError("--keyframe is missing: give the number of a frame, =, and its painting, as in 0=painted.png.")
+    files: dict[int, Path] = {}
+    for word in keyframes:
+        if (match := KEYFRAME.fullmatch(word)) is None:
+            raise InputError(
+                f"--keyframe {word}: give the number of a frame, =, and its painting, as in 0=painted.png."
+            )
+        if (number := int(match[1])) in files:
+            raise InputError(f"--keyframe names frame {number} twice: give one painting of it.")
+        files[number] = Path(match[2])
+    return {number: read_photo(files[number]) for number in sorted(files)}
+
+
+def read_frames(clip: Path, numbers: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The frames of a clip with these numbers, RGB uint8 `[H, W, 3]`. InputError where it is shorter."""
+    with open_frames(clip) as source:
+        frames = {n: frame.rgb for n, frame in enumerate(islice(source, max(numbers) + 1)) if n in numbers}
+        count = max(frames, default=-1)
+    if missing := [number for number in numbers if number not in frames]:
+        raise InputError(f"{clip} has no frame {missing[0]}; the last one that was painted and is there is {count}.")
+    return frames
