@@ -62,13 +62,14 @@ def read_painting(path: Path) -> np.ndarray:
     """A painted frame, RGB uint8 `[H, W, 3]`. InputError for anything but a picture."""
     with open_frames(path) as source:
         if source.is_video:
-            raise InputError(f"{path} is a video: --keyframe takes a picture, painted over an exported frame.")
+            raise InputError(f"{path} is a video: give a picture, painted over an exported frame.")
         return source.first.rgb
 
 
-def check_painting(path: Path, picture: np.ndarray, number: int, crop: Crop) -> None:
-    """Raise InputError for a painting of another frame or clip than the crop of frame `number` is of."""
-    advice = f"paint over what --export_keyframe {number} writes"
+def check_painting(path: Path, picture: np.ndarray, number: int, crop: Crop, advice: str = "") -> None:
+    """Raise InputError for a painting of another frame or clip than the crop of frame `number` is of; `advice` says
+    what to do about it."""
+    advice = advice or f"paint over what --export_keyframe {number} writes"
     note = read_note(path)
     if note is not None and note.frame != number:
         raise InputError(f"{path} was painted over frame {note.frame}, not {number}: write {note.frame}={path}.")
