@@ -37,6 +37,7 @@ CSS = """
 #paint_frames { --least: 110px; }
 #paint_preview { --least: 170px; }
 #paint_preview .grid-wrap { padding-top: 1.5em; }
+:is(#paint_frames, #paint_preview) .caption-label { max-width: calc(100% - 8px); padding: 1px 4px; font-size: 11px; }
 #paint_files .label-clear-button { display: none; }
 """
 
@@ -117,7 +118,8 @@ class PaintFrame:
         }
 
     def choose(self, session: str, paint_numbers: str) -> Updates:
-        """Frames were named by their numbers."""
+        """Frames were named by their numbers. `preview` comes next, for paintings of others are put aside."""
+        yield {"message": told("Taking these frames …")}
         _, clip = self._clip(session)
         if not NUMBERS.fullmatch(paint_numbers or ""):
             raise InputError(f"Frames are named by their numbers, from 0 to {clip.last}, as in 0, {clip.last}.")
@@ -228,7 +230,7 @@ def make_parts() -> None:
             )
             gr.Radio(
                 label="The video shows",
-                choices=[("the crop", 0), ("the whole frame", 1)],
+                choices=[("the crop", 0), ("the whole frame, with the painted head in it", 1)],
                 value=0,
                 elem_id="paint_full_frame",
             )
