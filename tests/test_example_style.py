@@ -17,6 +17,7 @@ from model.styles.base import Crop
 from model.styles.catalog import choose_preset, preset_with
 from model.styles.example.exemplar import Exemplar, load_exemplar, resized_by
 from model.styles.example.finish import Finish, missing_parts
+from model.styles.example.labels import CLOTHES, HAIR
 from model.styles.example.style import ExampleStyle
 from tests.clips import make_clip
 from tests.portrait import LANDMARKS
@@ -142,6 +143,21 @@ def test_shade_on_skin_has_the_colours_of_the_exemplar(subject):
     change = light.astype(int) - darker
     assert 40 < cv2.cvtColor(change.astype(np.uint8), cv2.COLOR_RGB2GRAY).mean() < 60
     assert change[..., 0].mean() + 10 < change[..., 2].mean() < change[..., 1].mean()
+
+
+def test_paper_that_was_left_bare_is_painted_nowhere(subject):
+    """A vignette: hair and clothes fade into white paper."""
+    rows, columns = np.mgrid[: subject.rgb.shape[0], : subject.rgb.shape[1]]
+    x, y = subject.landmarks[30]
+    share = np.clip(np.hypot(columns - x, rows - y) / (1.3 * (subject.landmarks[8, 1] - y)) - 1, 0, 1)[..., None]
+    picture = (subject.rgb // 2 + share * (250 - subject.rgb // 2)).astype(np.uint8)
+    vignette = Exemplar(picture, subject.landmarks, likeness=subject.rgb)
+    bare = picture.min(axis=-1) > 246
+    usable = np.isin(vignette.guides.labels, (HAIR, CLOTHES))
+    assert usable.sum() > 1000 and bare.mean() > 0.2
+    assert (usable & bare).sum() == 0
+    whole = Exemplar(subject.rgb // 2, subject.landmarks, likeness=subject.rgb).guides.labels
+    assert (np.isin(whole, (HAIR, CLOTHES)) & bare).sum() > 500
 
 
 def test_photos_of_one_renderer_have_nothing_to_do_with_each_other(subject, exemplar):

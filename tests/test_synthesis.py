@@ -71,6 +71,17 @@ def test_guides_decide_what_goes_where_and_weights_how_much():
     assert (ignored.picture[30:, :, 2] > 150).mean() < 0.98
 
 
+def test_pictures_of_other_programs_are_measured_alike(case):
+    style, guides, settings = case
+    own = synthesize(style, guides, settings)
+    noise = np.random.default_rng(0).integers(0, 256, own.picture.shape).astype(np.uint8)
+    fitted = synthesis.matched(style, guides, own.picture, settings).energy
+    assert 0 < fitted < 1.1 * own.energy
+    assert synthesis.matched(style, guides, noise, settings).energy > 2 * fitted
+    with pytest.raises(InputError, match="size"):
+        synthesis.matched(style, guides, noise[:-1], settings)
+
+
 def unevenness(field, size):
     uses = np.zeros(size)
     np.add.at(uses, (field[..., 1].ravel(), field[..., 0].ravel()), 1)

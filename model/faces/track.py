@@ -210,7 +210,8 @@ class CrowdTracker:
 
         Who lay is looked for lying, too.
         """
-        last = tilt(self.last_seen[number])
+        known = self.last_seen[number]
+        last = 0.0 if known is None else tilt(known)  # there may have been nobody yet
         lying = partial(find_all_landmarks, rgb, last) if abs(last) >= TILTED else list
         if len(self._trackers) == 1 and not self._room:
             found = find_landmarks_quickly(rgb)

@@ -23,12 +23,12 @@ WIDTHS = (16, 24, 40, 64, 64)
 # GrabCut corrects the network's outline in a copy with eyes so far apart and no side longer, so many times over.
 CUT_EYES, CUT_SIDE, CUT_ROUNDS = 40.0, 256, 3
 FOREHEAD = 0.38  # of the height from chin to brows, above those: what is surely face
+RATHER = 0.8  # matte from which on what is deep inside of it is a head
 # The matte from which on what is so near to the face, in eye distances, is the person for sure; up to which all is
 # background in a photo; and the same in a painting, where that is only what is so far away.
-RATHER = 0.8  # the same deep inside, wherever
 SURE, SURE_NEAR, SURE_BEHIND, PAINTED_BEHIND, PAINTED_FAR = 0.98, 0.35, 0.03, 0.1, 1.0
 PAINTED_NEAR, FRAME = 0.45, 3  # eye distances around a painted face that may be head; pixels of border behind it
-UNSURE, DEEP = 0.1, 0.13  # eye distances inside of what is surely person that are not; the same away from the face
+UNSURE, DEEP = 0.1, 0.2  # eye distances inside of what is surely person that are not; the same of heads
 BEHEADED = 0.5  # share of the person above the brows that is left at least, or else the outline is not corrected
 _network_in_use = Lock()  # the number of threads is that of the whole process
 
@@ -142,7 +142,8 @@ def _what_is_sure(guess: np.ndarray, points: np.ndarray, painted: bool) -> np.nd
         mask[guess < SURE_BEHIND] = cv2.GC_BGD
     # Landmarks and matte may lie a little beyond the outline: a strip of wall would make all of the wall a person.
     is_sure = (face == 0) | ((away < SURE_NEAR) & (guess > SURE))
-    for certain, depth in ((is_sure, UNSURE), (guess > RATHER, DEEP)):
+    is_head = (guess > RATHER) & (np.arange(len(guess))[:, None] < points[8, 1])  # shoulders it often makes up
+    for certain, depth in ((is_sure, UNSURE), (is_head, DEEP)):
         inside = cv2.distanceTransform(certain.astype(np.uint8), cv2.DIST_L2, 3)
         mask[inside > depth * face_size(points)] = cv2.GC_FGD
     return mask

@@ -54,8 +54,7 @@ COLUMNS = {
 METRICS = tuple(COLUMNS)[1:]
 RATIOS = 2  # so many metrics, the first ones, are also told relative to the input's own
 # Blur before jitter is measured, as a part of the height. Half the contrast is left at 6 cycles a degree in a picture
-# that is looked at from three times its height; of what changes quickly, the eye sees little that is finer (Robson
-# 1966). Where lines fall on the grid of pixels, which changes with any motion, is finer.
+# that is looked at from three times its height; of what changes quickly, the eye sees little that is finer. Where lines fall on the grid of pixels, which changes with any motion, is finer.
 SEEN = 1 / 600
 # In what is flat no motion is found, but a drawing's dots may lie there: places count whose mean gradient, within a
 # blur that is so wide a part of the height, is at least that part of the mean of the whole picture.

@@ -2,6 +2,7 @@
 
 python -m model.tools.synthesize --style S.png --guide a_S.png a_T.png --weight 2 --guide b_S.png b_T.png --out O.png
 
+With --fit, the mean error of another program's result is told, in the same way as of ours.
 A weight is that of the style or guide before it. The options have ebsynth's names, too (-style, -output, …).
 """
 
@@ -17,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.common import cli
-from model.common.devices import DEVICES, pick_device
+from model.common.devices import pick_device
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.media.files import WRITTEN_PHOTOS, read_photo
@@ -74,8 +75,14 @@ def _parser(usual: Any) -> argparse.ArgumentParser:
         kind = float if name == "uniformity" else int
         add(name, *more, type=kind, default=default, metavar="N",
             help=help + ("" if default is None else f" (default: {default:g})"))  # fmt: skip
+    add(
+        "fit",
+        metavar="PICTURE",
+        help="make nothing, and tell the mean error of a picture that another program has made",
+    )
     add("extrapass3x3", action="store_true", help="one more round with patches of 3 x 3, which is sharper")
-    add("device", "--backend", "-backend", choices=DEVICES, default="auto", help="where to compute (default: auto)")
+    add("device", "--backend", "-backend", choices=("cpu", "cuda"), default="cpu",
+        help="where to compute; the CPU is faster (default: %(default)s)")  # fmt: skip
     return parser
 
 
@@ -105,7 +112,7 @@ def read_maps(paths: Sequence[str]) -> list[np.ndarray]:
 
 
 def main() -> None:
-    from model.styles.example.synthesis import Guide, Settings, synthesize
+    from model.styles.example.synthesis import Guide, Settings, matched, synthesize
 
     parser = _parser(Settings())
     parser.words = sys.argv[1:]
@@ -120,6 +127,10 @@ def main() -> None:
         **{own: getattr(options, name) for name, own in NAMES.items()}, extra=options.extrapass3x3,
         style_weight=options.style_weight,
     )  # fmt: skip
+    if options.fit:
+        result = matched(style, guides, read_photo(Path(options.fit)), settings)
+        print(f"{options.fit}: mean error {result.energy:.0f}")
+        return
     with tqdm(total=100, unit="%", disable=None) as bar:
         result = synthesize(
             style, guides, settings, device=pick_device(options.device),

@@ -18,6 +18,7 @@ from model.styles.example.guides import Guides, guides_of
 from model.styles.example.labels import (
     BACKGROUND,
     CLOTHES,
+    EDGE,
     FEATURES,
     HAIR,
     INSIDE,
@@ -43,6 +44,7 @@ STAND_INS = {
 }  # where one is missing
 LEAST_SHARE = {INSIDE: 0.0002}  # part of a picture that a label takes, or else it is missing
 USUAL_SHARE = 0.003
+BARE_BLUR, BARE = 0.04, 10.0  # eye distances over which lines are averaged, and difference in Lab from paper
 DEPTHS = 0.25, 0.5, 1.0  # parts of the distance to a region that are tried beyond its border
 
 
@@ -85,7 +87,10 @@ class Exemplar:
     @cached_property
     def guides(self) -> Guides:
         guides = guides_of(self.seen, self.landmarks, self.parts)
-        return replace(guides, labels=with_borders(guides.labels, self.landmarks))
+        labels = with_borders(guides.labels, self.landmarks)
+        if self.likeness is not None:
+            labels[np.isin(labels, (HAIR, CLOTHES)) & bare_paper(self.picture, self.eye_distance)] = EDGE
+        return replace(guides, labels=labels)
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -96,6 +101,17 @@ class Exemplar:
         labels = self.guides.labels
         sources = _sources(labels)
         return kernels.best_matches(self.guides.appearance, labels, sources, _starts(labels, sources), BINS, *settings)
+
+
+def bare_paper(rgb: np.ndarray, eye_distance: float) -> np.ndarray:
+    """Where a picture RGB uint8 `[H, W, 3]` is left as its paper, which is what most of its border is: bool `[H,
+    W]`."""
+    lab = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), (0, 0), BARE_BLUR * eye_distance).astype(np.float32)
+    inner = np.s_[2:-2, 2:-2]
+    border = np.ones(rgb.shape[:2], bool)
+    border[inner] = False
+    away = np.linalg.norm(lab - np.median(lab[border], axis=0), axis=2)
+    return (away < BARE) & ((away[border] < BARE).mean() > 0.5)
 
 
 def _sources(labels: np.ndarray) -> np.ndarray:

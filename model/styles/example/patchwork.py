@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 
 from model.effects import dense_flow, warp
 from model.faces.landmarks import EYES, MOUTH, face_size
@@ -29,8 +28,8 @@ REACH = 24  # pixels around what was found before within which is tried
 class Patchwork:
     """Paints the frames of one person by patches of an exemplar. boil: how much strokes may change between frames."""
 
-    def __init__(self, exemplar: Exemplar, device: torch.device, boil: float):
-        self._exemplar, self._device, self._boil = exemplar, device, boil
+    def __init__(self, exemplar: Exemplar, boil: float):
+        self._exemplar, self._boil = exemplar, boil
         unit = exemplar.eye_distance
         self._maps = _maps(exemplar.guides, exemplar.landmarks, unit)
         self._blurred = cv2.GaussianBlur(exemplar.picture, (0, 0), BLURRED * unit)
@@ -62,7 +61,7 @@ class Patchwork:
             if self._boil < 1:
                 pairs.append(Guide(self._blurred, steady, STEADY * (1 - self._boil)))
             settings, start = NEXT, warp(field.astype(np.float32), flow.round(), cv2.INTER_NEAREST)
-        result = synthesize(own.picture, pairs, settings, places=start, start=start, reach=REACH, device=self._device)
+        result = synthesize(own.picture, pairs, settings, places=start, start=start, reach=REACH)
         self._before = rgb, result.picture, result.field
         return result.picture, result.field.astype(np.float32)
 

@@ -106,10 +106,25 @@ def synthesize(
     return Synthesis(tools.vote(field, style, settings.patch).astype(np.uint8), field, level.energy(tools, field))
 
 
-def energy_of(style: np.ndarray, guides: Sequence[Guide], field: np.ndarray, settings: Settings = USUAL) -> float:
-    """The mean error of the patches of a picture that is voted from `field`, as `Synthesis.energy`."""
+def matched(
+    style: np.ndarray, guides: Sequence[Guide], picture: np.ndarray, settings: Settings = USUAL
+) -> Synthesis:  # fmt: skip
+    """The best patches of `style` that are found for a picture as it is, uint8 `[h, w, C]`, and their mean error; how
+    often they are used costs nothing. Raises InputError as `synthesize`, and for a picture of another size."""
     check(style, guides, settings)
-    return _Level(style, guides, settings, 0).energy(_tools(torch.device("cpu")), field)
+    if picture.shape != (*guides[0].target.shape[:2], style.shape[2]):
+        raise InputError("The picture is not of the size of the target maps: give the one that was made with them.")
+    settings = replace(settings, uniformity=0.0)
+    tools, rng, field = _tools(torch.device("cpu")), np.random.default_rng(0), None
+    for number in reversed(range(level_count(style, guides, settings))):
+        level = _Level(style, guides, settings, number)
+        field = tools.nearest(level) if field is None else level.doubled(field)
+        target = level.target(level.colours(picture))
+        errors, near, everywhere = tools.errors(target, level, field), field.copy(), np.ones(level.size, bool)
+        for _ in range(settings.votes * settings.searches):
+            shares = _shares(rng, settings.tries)
+            field, errors = tools.improve(target, level, field, errors, everywhere, near, REACH, shares)
+    return Synthesis(picture, field, float(errors.mean() / level.unit**2))
 
 
 def check(style: np.ndarray, guides: Sequence[Guide], settings: Settings = USUAL) -> None:
@@ -154,6 +169,7 @@ class _Level:
         # As fine as whole numbers of 32 bits allow, for the largest error that there can be.
         self.unit = min(FINEST_SCALE, np.sqrt(LARGEST_ERROR / (self.patch**2 * 255.0**2 * max(sum(weights), 1e-6))))
         self._step = self.unit * np.sqrt(settings.style_weight / style.shape[2])
+        self._style_weight = settings.style_weight
         self.style = self._features(style, sizes[0], settings.style_weight)
         self._own = np.concatenate(
             [self._features(guide.target, sizes[1], guide.weight) for guide in guides], axis=2, dtype=np.int16
@@ -181,6 +197,10 @@ class _Level:
             colours = np.zeros((*self.size, self.style.shape[2]), np.int16)
         whole = np.concatenate([colours, self._own], axis=2, dtype=np.int16)
         return np.pad(whole, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
+
+    def colours(self, picture: np.ndarray) -> np.ndarray:
+        """Those of a picture of T at its full size, on this level, as features."""
+        return self._features(picture, self.size, self._style_weight)
 
     def _inside(self, field: np.ndarray) -> np.ndarray:
         radius, (height, width) = self.patch // 2, self.source.shape[:2]

@@ -93,5 +93,5 @@ class Transfer:
         engine.warm_up(self._exemplar)
         self._finish = Finish(self._exemplar, self._keep_tone)
         if self._by_patches:
-            self._patchwork = Patchwork(self._exemplar, self._device, self._boil)
+            self._patchwork = Patchwork(self._exemplar, self._boil)
         self.forget()

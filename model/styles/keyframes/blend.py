@@ -11,6 +11,7 @@ DECIDED = 2.5  # levels of difference that decide
 LOCAL, FEATHER = 0.03, 0.006  # blur of the difference, and of the border, in longer sides of the frame
 STEADY = 0.7  # share of the choice that is of the frame before
 LEAST = 1e-3
+STEEP = 8.0  # how much faster a choice is made than the scales tip
 
 
 class Choice:
@@ -43,5 +44,5 @@ class Choice:
             photo, before = self._before
             chosen = STEADY * warp(before, dense_flow(small, photo, fast=True)) + (1 - STEADY) * chosen
         self._before = small, chosen
-        sharp = np.clip((chosen - 0.5) * 4 + 0.5, 0, 1).astype(np.float32)
+        sharp = np.clip((chosen - 0.5) * STEEP + 0.5, 0, 1).astype(np.float32)
         return cv2.resize(cv2.GaussianBlur(sharp, (0, 0), FEATHER * side), rgb.shape[1::-1])

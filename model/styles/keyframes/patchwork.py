@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 
 from model.effects import dense_flow, warp
 from model.styles.example.synthesis import USUAL, Guide, synthesize
@@ -20,8 +19,8 @@ REACH = 16  # pixels around where it was carried from within which a patch is tr
 class Patchwork:
     """Makes the frames of a clip, in order. boil: how much strokes may change between them, from 0 to 1."""
 
-    def __init__(self, device: torch.device, boil: float):
-        self._device, self._boil = device, boil
+    def __init__(self, boil: float):
+        self._boil = boil
         self.forget()
 
     def forget(self) -> None:
@@ -54,7 +53,7 @@ class Patchwork:
             before, picture = self._before
             moved = warp(picture, dense_flow(rgb, before))
             guides.append(Guide(steady, _soft(moved), STEADY * (1 - self._boil)))
-        result = synthesize(style, guides, SETTINGS, places=start, start=start, reach=REACH, device=self._device)
+        result = synthesize(style, guides, SETTINGS, places=start, start=start, reach=REACH)
         self._before = rgb, result.picture
         return result.picture
 

@@ -51,7 +51,7 @@ class KeyframeStyle(PaintedStyle):
         boil: float = 0.0, synthesis: str = "blit",
     ) -> "KeyframeRenderer":  # fmt: skip
         """As `Style.renderer`; the effects are options of `Look`."""
-        patchwork = Patchwork(self.device, boil) if synthesis == "patch" else None
+        patchwork = Patchwork(boil) if synthesis == "patch" else None
         return KeyframeRenderer(lambda: self._keys, constant_or_curve(self, degree), boil, patchwork)
 
 
