@@ -19,7 +19,7 @@ from model.demo.page import FIELDS, LEFT_ALONE, NO_FILM, TELL_EVERY, Page, Updat
 from model.demo.painted_clip import PaintedClip
 from model.demo.studio import Visit, in_their_words, reduced
 from model.inference.look import Look
-from model.styles.keyframes.paintings import read_painting
+from model.styles.keyframes.paintings import laid_over, read_cover, read_painting
 
 NAMES = "paint_"  # what the names of the tab's parts begin with
 THUMBNAIL, PREVIEW_SIDE = 640, 1000  # longer sides of the pictures that are shown, in pixels
@@ -105,7 +105,9 @@ class PaintFrame:
         (height, width), pictures = clip.content.source.size, []
         for number, crop in clip.crops(clip.offered).items():
             painting = clip.paintings.get(number)
-            picture = crop.rgb if painting is None else read_painting(painting)
+            picture = (
+                crop.rgb if painting is None else laid_over(read_painting(painting), read_cover(painting), crop.rgb)
+            )
             caption = f"{'' if painting is None else '✓ '}{clip.caption(number)}"
             pictures.append((self.page.shown(reduced(picture, THUMBNAIL)), caption))
         choices = [(f"frame {number}", str(number)) for number in clip.offered]
