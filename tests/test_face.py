@@ -1,6 +1,7 @@
 import json
 import math
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
@@ -235,3 +236,13 @@ def test_a_long_video_is_given_up_after_a_bounded_search_and_a_slow_one_finds_ha
     assert 50 < len(quick) < 600 and 1 <= len(thorough) <= THOROUGH_FRAMES
     monkeypatch.setattr(detect, "find_landmarks", lambda rgb: LANDMARKS)
     assert search_face(GreySource(Path("long.mp4")))[1] is LANDMARKS
+
+
+def test_faces_are_found_by_several_threads_at_once(astronaut):
+    pictures = [
+        np.ascontiguousarray(picture) for picture in (astronaut[::2, ::2], astronaut[:300, 100:400], astronaut[:, ::-1])
+    ]
+    wanted = [find_landmarks(picture).tobytes() for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(find_landmarks, pictures * 10))
+    assert [points.tobytes() for points in found] == wanted * 10

@@ -143,6 +143,43 @@ def test_without_a_face_paint_goes_with_the_flow(tmp_path):
         assert count > 250 and np.linalg.norm(place - (150 - 3 * number, 90)) < 3
 
 
+def test_a_face_may_come_late_or_be_hidden_where_it_was_painted(tmp_path):
+    subject = sitter(200)
+    style = KeyframeStyle({n: saved(tmp_path / f"{n}.png", 255 - subject.rgb) for n in (0, 4)}, "cpu")
+    style.learn({0: Crop(subject.rgb, subject.landmarks, Fraction(0)), 4: Crop(subject.rgb, None, Fraction(4, 25))})
+    paints = style.renderer(None)
+    for number, landmarks in enumerate([None, None, subject.landmarks, subject.landmarks, None, subject.landmarks]):
+        result = paints.start([Crop(subject.rgb, landmarks, Fraction(number, 25))])()[0]
+        assert np.abs(result.astype(int) - (255 - subject.rgb)).mean() < 4, number
+
+
+def test_a_layer_of_paint_lies_on_the_photo(tmp_path):
+    subject = sitter(200)
+    layer = np.zeros((*subject.rgb.shape[:2], 4), np.uint8)
+    layer[20:60, 30:80] = 20, 220, 40, 255
+    layer[60:90, 30:80] = 0, 0, 0, 128
+    style = KeyframeStyle({0: saved(tmp_path / "layer.png", layer)}, "cpu")
+    style.learn({0: Crop(subject.rgb, None, Fraction(0))})
+    result = style.renderer(None).start([Crop(subject.rgb, None, Fraction(0))])()[0].astype(int)
+    assert np.abs(result[100:] - subject.rgb[100:]).mean() < 2
+    assert np.abs(result[25:55, 35:75] - (20, 220, 40)).mean() < 2
+    assert np.abs(result[65:85, 35:75] - subject.rgb[65:85, 35:75] * 0.5).mean() < 3
+
+
+def test_no_painting_is_exported_over(clip, tmp_path, call, capsys):
+    words = str(clip), "--export_keyframe", "0", "--output_path", str(tmp_path)
+    path = tmp_path / "clip_key_000000.png"
+    run(*words)
+    run(*words)  # as it is, it may be written again
+    painted = np.asarray(Image.open(path)).copy()
+    painted[:20] = 255
+    saved(path, painted)
+    capsys.readouterr()
+    code = call(style_transfer.main, *words)
+    assert_one_sentence((code, *capsys.readouterr()), "may have painted it")
+    assert np.array_equal(np.asarray(Image.open(path)), painted)
+
+
 def test_what_was_out_of_sight_takes_the_colours_of_the_painting():
     photo = np.zeros((40, 60, 3), np.uint8)
     photo[:, :30], photo[:, 30:] = (200, 60, 60), (40, 60, 200)

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from model.common.errors import InputError
+from model.demo import paint_frame
 from model.demo.own_picture import EDITOR, EDITOR_CSS, EDITOR_JS
 from model.demo.page import FIELDS, LARGEST_PADDING, OPTIONS, PADDINGS, Page, Updates, failure, told
 
@@ -29,7 +30,7 @@ NAMES = """
   document.querySelectorAll("#result img").forEach((picture, number) => {
     picture.alt = ["The picture before", "The picture in the chosen style"][number % 2];
   });
-  document.querySelectorAll("#gallery button img").forEach((picture) => {
+  document.querySelectorAll(":is(#gallery, #paint_frames, #paint_preview) button img").forEach((picture) => {
     picture.parentElement.ariaLabel = picture.alt;
   });
 }).observe(document.body, {subtree: true, childList: true})
@@ -41,21 +42,23 @@ def serve(page: Page, on_cuda: bool, server_name: str, server_port: int | None, 
     with gr.Blocks(title="VToonify", analytics_enabled=False, delete_cache=SWEEPS) as blocks:
         gr.Markdown("# VToonify\nTurn a portrait photo or a talking-head video into a cartoon.")
         gr.HTML("", elem_id="message")
-        with gr.Row():
+        with gr.Tab("Stylise"), gr.Row():
             with gr.Column(scale=5, min_width=320):
                 _style_and_content(page)
             with gr.Column(scale=6, min_width=320):
                 _results()
+        with gr.Tab("Paint a frame", render_children=True):
+            paint_frame.make_parts()
         parts = {part.elem_id: part for part in blocks.blocks.values() if part.elem_id}
         # Dragging never waits for a video, nor for a slider to rest.
-        at_once = {"light": 8, "rest": 8, "picture": 4 if on_cuda else 1, "video": 2 if on_cuda else 1}
+        at_once = {"light": 8, "rest": 8, "look": 4, "picture": 4 if on_cuda else 1, "video": 2 if on_cuda else 1}
         _connect(blocks, page, parts, at_once)
         _connect_programs(page, at_once["video"])
     try:
         blocks.queue(max_size=60).launch(  # more visitors than that are asked to come back
             theme=gr.themes.Default(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-            css=CSS, js=NAMES, footer_links=["api", "settings"], ssr_mode=False, server_name=server_name,
-            server_port=server_port, **settings,
+            css=CSS + paint_frame.CSS, js=NAMES, footer_links=["api", "settings"], ssr_mode=False,
+            server_name=server_name, server_port=server_port, **settings,
         )  # fmt: skip
     except OSError as error:
         place = f"{server_name}, port {server_port or '7860 and up'}"
@@ -186,6 +189,7 @@ def _connect(blocks: gr.Blocks, page: Page, parts: Parts, at_once: dict[str, int
         parts[name].input(**call(page.result, "picture"))
     parts["run"].click(**call(page.film, "video", trigger_mode="once"))
     parts["cancel"].click(page.cancel, queue=False, api_visibility="private")
+    paint_frame.connect(paint_frame.PaintFrame(page), parts, call)
     blocks.load(page.pictures, None, parts["gallery"], show_progress="hidden", api_visibility="private")
     blocks.unload(page.leave)
 

@@ -280,21 +280,32 @@ class Page:
         visit.stop.set()  # the one before, should it still be running
         stop = visit.stop = threading.Event()
         path = visit.fresh("video") / f"{content.source.name}_vtoonify.mp4"
-        buttons = {"run": gr.update(interactive=False), "cancel": gr.update(visible=True)}
-        yield NO_FILM | buttons | {"message": told("Waiting for the first frame …")}
-        begun, told_at, total = time.monotonic(), 0.0, content.source.expected_frames
-        try:
+
+        def frames() -> Iterator[int]:
             person = self._person(content, visit.picture_style, **controls)
-            for done in self.studio.video(content, person, path, stop.is_set):
+            yield from self.studio.video(content, person, path, stop.is_set)
+
+        yield from self.filmed(session, frames(), path, content.source.expected_frames)
+
+    def filmed(self, session: str, frames: Iterator[int], path: Path, total: int | None, of: str = "") -> Updates:
+        """What is shown while a video is rendered into `path`, by parts whose names begin with `of`. frames: how many
+        are done, after each; total: of them, if known."""
+        run, cancel, *films = (f"{of}{name}" for name in ("run", "cancel", *NO_FILM))
+        nothing = dict.fromkeys(films, gr.update(value=None, visible=False))
+        buttons = {run: gr.update(interactive=False), cancel: gr.update(visible=True)}
+        yield nothing | buttons | {"message": told("Waiting for the first frame …")}
+        begun, told_at = time.monotonic(), 0.0
+        try:
+            for done in frames:
                 self.visits.known(session)
                 if (now := time.monotonic()) - told_at > TELL_EVERY:
                     told_at = now
                     yield {"message": progress(done, total, now - begun)}
-            outcome = {name: gr.update(value=str(path), visible=True) for name in NO_FILM}
+            outcome = {name: gr.update(value=str(path), visible=True) for name in films}
             outcome["message"] = told(f"Done: {done} frames.")
         except Exception as error:
             outcome = {"message": told(failure(error), role="status" if isinstance(error, Stopped) else "alert")}
-        yield outcome | {"run": gr.update(interactive=True), "cancel": gr.update(visible=False)}
+        yield outcome | {run: gr.update(interactive=True), cancel: gr.update(visible=False)}
 
     def cancel(self, request: gr.Request) -> None:
         """End the video that is being rendered."""

@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 from model.common.errors import InputError
 from model.common.sizes import INPUT_MULTIPLE
 from model.demo.own_picture import OwnPicture
+from model.demo.painted_clip import PaintedClip
 from model.faces.crop import FaceCrop, StyleWindow
 from model.faces.detect import find_people
 from model.inference.clip import stylised
@@ -35,6 +36,7 @@ from model.media.sample import SAMPLE_NAME, sample_portrait
 from model.media.threads import ahead, behind
 from model.styles.example.exemplar import read_picture
 from model.styles.example.presets import PicturePreset
+from model.styles.keyframes.presets import KeyframesPreset
 
 IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
 KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
@@ -120,6 +122,23 @@ class Studio:
         """As `read_picture`, with points where its face is."""
         with in_their_words(path):
             return OwnPicture.find(path, self.read_picture(path))
+
+    def bring_clip(self, path: Path) -> PaintedClip:
+        """A visitor's video of which frames are to be painted, in a folder of its own; `look_through` comes next.
+        InputError, in words for them, if unfit."""
+        content = self.bring(path)
+        if not content.source.is_video:
+            raise InputError(f"{content.name} is a photo: frames are painted of a video.")
+        return PaintedClip(content, path.parent, self._device)
+
+    def look_through(self, clip: PaintedClip) -> Iterator[int]:
+        """Follow the most prominent face of a clip; yields how many frames are done, after each. InputError where it is
+        too long."""
+        unpainted = Stylizer(KeyframesPreset(()).load(self._device))
+        person = self.person(clip.content, unpainted, 0, Look())
+        for done, seconds in enumerate(clip.look_through(person), 1):
+            self._check_length(clip.content.name, seconds)
+            yield done
 
     def bring(self, path: str | Path | None = None) -> Content:
         """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
@@ -227,6 +246,7 @@ class Visit:
     content: Content | None = None
     picture: OwnPicture | None = None  # of their own, for the style
     picture_style: Stylizer | None = None  # that style, once the points were at the face
+    clip: PaintedClip | None = None  # of which they paint frames
     newest: dict[str, Any] | None = None  # the controls of what was asked for last; what is older may be given up
     stop: threading.Event = field(default_factory=threading.Event)  # set to end the video that is being rendered
     last_seen: float = field(default_factory=time.monotonic)
@@ -237,6 +257,7 @@ class Visit:
         Raises Stopped after the visitor's end.
         """
         shown = [*(self.content.source.path.parents if self.content else ()), self.picture and self.picture.path.parent]
+        shown.append(self.clip and self.clip.folder)
         for old in self.folder.glob(f"{kind}-*"):
             if old not in shown:
                 shutil.rmtree(old, ignore_errors=True)
@@ -274,4 +295,6 @@ class Visits:
         """The visitor left: stop what is going on, and remove the folder."""
         if visit := self._visits.pop(session, None):
             visit.stop.set()
+            if visit.clip:
+                visit.clip.stop.set()
             shutil.rmtree(visit.folder, ignore_errors=True)

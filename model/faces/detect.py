@@ -3,7 +3,8 @@
 Faces that this misses are looked for in larger and rotated copies, and with dlib's convolutional detector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib.util import find_spec
 from itertools import islice
@@ -174,9 +175,27 @@ def model_file(name: str) -> str:
 
 
 @cache
-def _model(kind: Callable[..., Any], *name: str) -> Any:
-    """dlib's own frontal detector, or a model of `kind` from one of the package's files; loaded once."""
-    return kind(*map(model_file, name))
+def _predictor() -> dlib.shape_predictor:
+    """dlib's model of landmarks, loaded once; any number of threads may use it."""
+    return dlib.shape_predictor(model_file(LANDMARK_FILE))
+
+
+_idle: dict[Callable[..., Any], list[Any]] = {}  # detectors that nobody uses at the moment, by their kind
+
+
+@contextmanager
+def _detector(kind: Callable[..., Any], *name: str) -> Iterator[Any]:
+    """dlib's own frontal detector, or a detector of `kind` from one of the package's files, for one user at a time:
+    they keep what they work on in themselves. Kept, as half a second goes into each."""
+    idle = _idle.setdefault(kind, [])
+    try:
+        detector = idle.pop()
+    except IndexError:  # all are in use
+        detector = kind(*map(model_file, name))
+    try:
+        yield detector
+    finally:
+        idle.append(detector)
 
 
 def _box(rectangle: dlib.rectangle) -> Box:
@@ -185,13 +204,15 @@ def _box(rectangle: dlib.rectangle) -> Box:
 
 def _frontal_faces(rgb: np.ndarray, min_score: float = SURE_SCORE, upsampling: int = 0) -> list[Face]:
     """Faces from 80 px; each upsampling halves that."""
-    found = _model(dlib.get_frontal_face_detector).run(rgb, upsampling, min_score)
+    with _detector(dlib.get_frontal_face_detector) as detector:
+        found = detector.run(rgb, upsampling, min_score)
     return [Face(_box(box), score, kind in TILTED_DETECTORS) for box, score, kind in zip(*found, strict=True)]
 
 
 def _profiles(rgb: np.ndarray) -> list[Face]:
     """Half-hidden faces, too. Slow."""
-    return [Face(_box(f.rect), f.confidence) for f in _model(dlib.cnn_face_detection_model_v1, CNN_FILE)(rgb, 0)]
+    with _detector(dlib.cnn_face_detection_model_v1, CNN_FILE) as detector:
+        return [Face(_box(found.rect), found.confidence) for found in detector(rgb, 0)]
 
 
 def _search(rgb: np.ndarray, scale: float, detector: Callable[[np.ndarray], list[Face]]) -> list[Face]:
@@ -247,7 +268,7 @@ def _straightened(rgb: np.ndarray, face: Face) -> Face:
 
 def _predict(rgb: np.ndarray, box: Sequence[float]) -> np.ndarray:
     """float64 [68, 2] in pixels of `rgb`, for the face in this rectangle."""
-    shape = _model(dlib.shape_predictor, LANDMARK_FILE)(rgb, dlib.rectangle(*map(round, box)))
+    shape = _predictor()(rgb, dlib.rectangle(*map(round, box)))
     return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
 
 

@@ -16,7 +16,7 @@ from model.inference.stylizer import Stylizer
 from model.media.files import PhotoSource, open_sink
 from model.media.frames import Frame, FrameSource
 from model.styles.base import Crop
-from model.styles.keyframes.paintings import Note, write_crop
+from model.styles.keyframes.paintings import Note, is_changed, write_crop
 from model.styles.keyframes.suggest import View, suggested
 
 MOST_VIEWS = 500  # frames that are compared with each other
@@ -55,11 +55,16 @@ def person_in(stylizer: Stylizer, source: FrameSource, options: Options) -> tupl
 
 
 def export(stylizer: Stylizer, source: FrameSource, name: str, options: Options) -> Path:
-    """Write the frames of --export_keyframe as NAME_key_NUMBER.png; returns the path of the last one."""
+    """Write the frames of --export_keyframe as NAME_key_NUMBER.png; returns the path of the last one. InputError where
+    something else has such a name: nobody's painting is lost."""
     person, look = person_in(stylizer, source, options)
     numbers = sorted(set(options.export_keyframe))
     for number, crop in chosen_crops(source, person, look, numbers).items():
         path = Path(options.output_path) / f"{name}_key_{number:06d}.png"
+        if is_changed(path, crop):
+            raise InputError(
+                f"{path} is there and is not frame {number} as it is: you may have painted it; move it away."
+            )
         write_crop(path, crop, Note.of(source.path.name, number, crop))
         if number != numbers[-1]:
             print(f"frame {number} → {path}")

@@ -7,6 +7,7 @@ A weight is that of the style or guide before it. The options have ebsynth's nam
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +22,10 @@ from model.common import cli
 from model.common.devices import pick_device
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
-from model.media.files import WRITTEN_PHOTOS, read_photo
+from model.media.files import WRITTEN_PHOTOS, open_frames
 
 QUALITY = 95  # of JPEG results
+MOST = 1000000  # what weights and other numbers may be
 HELP = {
     "uniformity": "price of using pixels of the style once more than on average",
     "patchsize": "side of the patches in pixels, odd",
@@ -46,8 +48,8 @@ class _Weight(argparse.Action):
     """Gives a weight to the guide before it, or to the style."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
-        if not 0 <= values < np.inf:
-            parser.error(f"--weight is {values:g}: give 0 or more")
+        if not 0 <= values <= MOST:
+            parser.error(f"--weight is {values:g}: give a number from 0 to {MOST}")
         if namespace.guides:
             namespace.guides[-1].weight = values
         elif namespace.style:
@@ -93,20 +95,33 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("uniformity", 0), ("pyramidlevels", 1), ("searchvoteiters", 1), ("searchiters", 1),
                         ("stopthreshold", 0)):  # fmt: skip
         value = getattr(options, name)
-        if value is not None and not value >= least:
-            raise InputError(f"--{name} is {value:g}: give {least} or more.")
-    if options.patchsize < 3 or options.patchsize % 2 == 0:
+        if value is not None and not least <= value <= MOST:
+            raise InputError(f"--{name} is {value:g}: give a number from {least} to {MOST}.")
+    if not 3 <= options.patchsize < MOST or options.patchsize % 2 == 0:
         raise InputError(f"--patchsize is {options.patchsize}: give an odd number from 3 on.")
     out = Path(options.output)
     if out.suffix.lower() not in WRITTEN_PHOTOS:
         raise InputError(f"{out} is no name for a result: give one that ends in {' or '.join(WRITTEN_PHOTOS)}.")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: give the result another name.")
+    read = [options.style, *(path for each in options.guides for path in each.paths)]
+    if any(os.path.realpath(path) == os.path.realpath(out) for path in read) and not options.fit:
+        raise InputError(f"{out} is read as well: give the result another name.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out.parent} is no folder: make it first, or write elsewhere.")
 
 
+def read_picture(name: str) -> np.ndarray:
+    """A picture, RGB uint8 `[H, W, 3]`. InputError for anything else."""
+    with open_frames(name) as source:
+        if source.is_video:
+            raise InputError(f"{name} is a video: give a picture.")
+        return source.first.rgb
+
+
 def read_maps(paths: Sequence[str]) -> list[np.ndarray]:
     """Maps that belong together, uint8 `[H, W, C]`: of one channel if both are grey, else of three."""
-    maps = [read_photo(Path(path)) for path in paths]
+    maps = [read_picture(path) for path in paths]
     is_grey = all((each == each[..., :1]).all() for each in maps)
     return [each[..., :1] if is_grey else each for each in maps]
 
@@ -119,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     _check(options)
     usual, out = 1 / len(options.guides), Path(options.output)
-    style = read_photo(Path(options.style))
+    style = read_picture(options.style)
     guides = [
         Guide(*read_maps(each.paths), weight=usual if each.weight is None else each.weight) for each in options.guides
     ]
@@ -128,7 +143,7 @@ def main() -> None:
         style_weight=options.style_weight,
     )  # fmt: skip
     if options.fit:
-        result = matched(style, guides, read_photo(Path(options.fit)), settings)
+        result = matched(style, guides, read_picture(options.fit), settings)
         print(f"{options.fit}: mean error {result.energy:.0f}")
         return
     with tqdm(total=100, unit="%", disable=None) as bar:

@@ -17,7 +17,7 @@ from model.styles.example.labels import parts_of
 from model.styles.keyframes.blend import Choice
 from model.styles.keyframes.colours import Colours, beyond
 from model.styles.keyframes.flowing import FlowCarrier
-from model.styles.keyframes.paintings import check_painting, read_painting
+from model.styles.keyframes.paintings import check_painting, laid_over, read_cover, read_painting
 from model.styles.keyframes.patchwork import Patchwork
 from model.styles.painted import PaintedRenderer, PaintedStyle
 from model.styles.painters.carried import Carrier, Painting, Seen
@@ -37,6 +37,7 @@ class KeyframeStyle(PaintedStyle):
         super().__init__({"keyframes": None}, "keyframes", "of whoever painted the frames", device)
         self._paths, self.wanted_frames = paintings, tuple(sorted(paintings))
         self._pictures = {number: read_painting(path) for number, path in paintings.items()}
+        self._covers = {number: read_cover(path) for number, path in paintings.items()}
         self._keys: list[tuple[float, Painting]] = []  # by time in seconds
 
     def learn(self, crops: dict[int, Crop]) -> None:
@@ -44,7 +45,8 @@ class KeyframeStyle(PaintedStyle):
         for number, picture in sorted(self._pictures.items()):
             crop = crops[number]
             check_painting(self._paths[number], picture, number, crop)
-            self._keys.append((float(crop.time or 0), painting_of(crop, picture)))
+            whole = laid_over(picture, self._covers[number], crop.rgb)
+            self._keys.append((float(crop.time or 0), painting_of(crop, whole)))
 
     def renderer(
         self, code: Any, *, exemplar: int | str | None = None, degree: Degree = None, batch_size: int | None = None,
@@ -93,14 +95,16 @@ class KeyframeRenderer(PaintedRenderer):
             boil = trembling(crop.rgb.shape[:2], self._boil * face_size(landmarks), frame.time)
         persons = []
 
-        def carried(carrier: Carrier) -> np.ndarray:
+        def carried(carrier: Carrier | FlowCarrier) -> np.ndarray:
+            if isinstance(carrier, FlowCarrier):
+                return carrier(crop.rgb)
             picture, person = carrier(frame, boil)
             persons.append(person)
             return self._with_parts(picture, frame, carrier.painting)
 
         picture = self._painted(crop, Carrier, carried)
         frame.forget()
-        return picture, persons[0]
+        return picture, persons[0] if persons else np.ones(crop.rgb.shape[:2], np.float32)
 
     def paint_without_face(self, crop: Crop) -> np.ndarray:
         return self._painted(crop, FlowCarrier, lambda carrier: carrier(crop.rgb))
@@ -112,7 +116,7 @@ class KeyframeRenderer(PaintedRenderer):
             raise InputError("These frames were not shown to the paintings: give the clip that they are of.")
         later = next((number for number, (when, _) in enumerate(keys) if when > time), len(keys))
         used = [number for number in (later - 1, later) if 0 <= number < len(keys)]
-        self._carriers = {number: self._carriers.get(number) or self._new(keys[number][1], kind) for number in used}
+        self._carriers = {number: self._carrier(number, kind) for number in used}
         carriers = list(self._carriers.values())
         pictures = [self._completed(carry(each), crop.rgb, each) for each in carriers]
         chosen, picture = None, pictures[0]
@@ -140,11 +144,11 @@ class KeyframeRenderer(PaintedRenderer):
             np.uint8
         )
 
-    @staticmethod
-    def _new(painting: Painting, kind: type) -> Any:
-        if kind is Carrier and painting.landmarks is None:
-            raise InputError("A painted frame shows no face, but others do: paint one that does.")
-        return kind(painting)
+    def _carrier(self, number: int, kind: type) -> Carrier | FlowCarrier:
+        """That of a painting. Where no face was found in it, as behind hands, it goes with the flow."""
+        painting, known = self._keys()[number][1], self._carriers.get(number)
+        kind = FlowCarrier if painting.landmarks is None else kind
+        return known if isinstance(known, kind) else kind(painting)
 
     def _with_parts(self, picture: np.ndarray, frame: Seen, painting: Painting) -> np.ndarray:
         """A carried picture with an open mouth, and closed eyes, where the painting has none: as light and dark as the
