@@ -180,6 +180,29 @@ def test_no_painting_is_exported_over(clip, tmp_path, call, capsys):
     assert np.array_equal(np.asarray(Image.open(path)), painted)
 
 
+def test_a_shot_that_no_painting_shows_takes_colours_alone(tmp_path):
+    """Red of a first shot, green of a last one; the one between is of neither."""
+    rng = np.random.default_rng(3)
+    shots = [cv2.GaussianBlur(rng.integers(0, 256, (96, 128)).astype(np.uint8), (0, 0), 9) for _ in range(3)]
+    shots = [cv2.merge([cv2.normalize(shot, None, 30, 220, cv2.NORM_MINMAX)] * 3) for shot in shots]
+    shots[1] = 255 - shots[0] // 2  # as unlike as can be
+    red, green = (
+        np.where(np.arange(3) == channel, shot, shot // 4) for channel, shot in ((0, shots[0]), (1, shots[2]))
+    )
+    paths = [saved(tmp_path / f"{name}.png", paint.astype(np.uint8)) for name, paint in (("r", red), ("g", green))]
+    crops = [Crop(shots[n // 4], None, Fraction(n, 25), is_cut=n in (4, 8)) for n in range(12)]
+    style = KeyframeStyle({0: paths[0], 10: paths[1]}, "cpu")
+    style.learn({0: crops[0], 10: crops[10]})
+    paints = style.renderer(None)
+    pictures = [paints.start([crop])()[0].astype(int) for crop in crops]
+    assert all(np.abs(picture - red).mean() < 6 for picture in pictures[:4]), "nothing of the last shot leaks in"
+    assert all(np.abs(picture - green).mean() < 6 for picture in pictures[8:])
+    grey = cv2.GaussianBlur(shots[1], (0, 0), 1).astype(int)
+    for picture in pictures[4:8]:
+        assert picture[..., 0].mean() > 1.5 * picture[..., 1].mean(), "the colours of the nearest painting"
+        assert np.corrcoef(picture[..., 0].ravel(), grey[..., 0].ravel())[0, 1] > 0.8, "and nothing is bent"
+
+
 def test_what_was_out_of_sight_takes_the_colours_of_the_painting():
     photo = np.zeros((40, 60, 3), np.uint8)
     photo[:, :30], photo[:, 30:] = (200, 60, 60), (40, 60, 200)

@@ -10,6 +10,7 @@ import numpy as np
 
 from model.common.errors import InputError
 from model.faces.landmarks import JAW, face_size
+from model.faces.track import is_cut, thumbnail_of
 from model.parsing.matting import matte_around
 from model.styles.base import Crop, Degree, constant_or_curve
 from model.styles.example.finish import colours_by_level, missing_parts
@@ -76,6 +77,7 @@ class KeyframeRenderer(PaintedRenderer):
     ):  # fmt: skip
         self._keys, self._boil, self._patchwork = keys, boil, patchwork
         self._colours: dict[Painting, Colours] = {}
+        self._shots = 0  # that have begun
         super().__init__(degree_at, head_alone=False)
 
     def forget(self) -> None:
@@ -83,6 +85,8 @@ class KeyframeRenderer(PaintedRenderer):
         self._last: Seen | None = None
         self._carriers: dict[int, Carrier | FlowCarrier] = {}  # by the number of their painting
         self._choice = Choice()
+        self._shots += 1
+        self._began: tuple[float, np.ndarray] | None = None  # time and thumbnail of the shot's first frame
         if self._patchwork is not None:
             self._patchwork.forget()
 
@@ -114,8 +118,11 @@ class KeyframeRenderer(PaintedRenderer):
         keys, time = self._keys(), float(crop.time or 0)
         if not keys:
             raise InputError("These frames were not shown to the paintings: give the clip that they are of.")
-        later = next((number for number, (when, _) in enumerate(keys) if when > time), len(keys))
-        used = [number for number in (later - 1, later) if 0 <= number < len(keys)]
+        used = self._used(crop.rgb, time)
+        if not used:
+            start = self._began[0]
+            nearest = min(keys, key=lambda key: abs(key[0] - start))[1]
+            return self._in_colours(crop.rgb, nearest).round().astype(np.uint8)
         self._carriers = {number: self._carrier(number, kind) for number in used}
         carriers = list(self._carriers.values())
         pictures = [self._completed(carry(each), crop.rgb, each) for each in carriers]
@@ -132,17 +139,38 @@ class KeyframeRenderer(PaintedRenderer):
             picture = self._patchwork(crop.rgb, paintings, [each.field() for each in carriers], chosen, picture)
         return picture
 
+    def _used(self, rgb: np.ndarray, time: float) -> list[int]:
+        """Numbers of the painting before and of the one after, of those that belong to this shot, or look as it does.
+
+        What is still to come may be of another shot; where there is nothing else, the first shot takes it all the same.
+        """
+        if self._began is None:
+            self._began = time, thumbnail_of(rgb)
+        start, first = self._began
+        keys = self._keys()
+        fits = [
+            number for number, (when, painting) in enumerate(keys)
+            if start <= when <= time or not is_cut(thumbnail_of(painting.rgb), first)
+        ]  # fmt: skip
+        if not fits and self._shots == 1:
+            fits = list(range(len(keys)))
+        before, after = ([number for number in fits if (keys[number][0] <= time) is told] for told in (True, False))
+        return before[-1:] + after[:1]
+
+    def _in_colours(self, rgb: np.ndarray, painting: Painting) -> np.ndarray:
+        """A photo in a painting's colours, float32 `[h, w, 3]`."""
+        if painting not in self._colours:
+            self._colours[painting] = Colours(painting.rgb, painting.picture)
+        return self._colours[painting](rgb)
+
     def _completed(self, picture: np.ndarray, rgb: np.ndarray, carrier: Carrier | FlowCarrier) -> np.ndarray:
         """A carried picture with what the painting does not reach, in its colours."""
         painting = carrier.painting
         share = beyond(carrier.field(), painting.rgb.shape[:2])
         if share is None:
             return picture
-        if painting not in self._colours:
-            self._colours[painting] = Colours(painting.rgb, painting.picture)
-        return cv2.blendLinear(self._colours[painting](rgb), picture.astype(np.float32), share, 1 - share).astype(
-            np.uint8
-        )
+        elsewhere = self._in_colours(rgb, painting)
+        return cv2.blendLinear(elsewhere, picture.astype(np.float32), share, 1 - share).astype(np.uint8)
 
     def _carrier(self, number: int, kind: type) -> Carrier | FlowCarrier:
         """That of a painting. Where no face was found in it, as behind hands, it goes with the flow."""
