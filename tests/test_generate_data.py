@@ -298,8 +298,10 @@ def test_every_photo_is_drawn_in_every_style_from_one_framing(run_drawn, photo_f
 
 def test_the_shards_are_the_same_from_any_number_of_processes(run_drawn, photo_folder, own_style, tmp_path):
     (photo_folder / "c.png").unlink()  # faces are sought longest where there are none
+    before = dict(os.environ)
     for workers in (1, 2):
         assert run_drawn(photo_folder, tmp_path / str(workers), "--style", own_style, "film", "--workers", workers) == 0
+    assert dict(os.environ) == before, "what the processes are told is not for this one"
     files = list((tmp_path / "1").iterdir())
     assert len(files) == 4, "two shards, the options and the preview"
     for file in files:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,20 @@ def draw_all(jobs: Sequence[Job], draw: Callable[[Job], list[Result]], workers: 
     if workers == 1 or len(jobs) < 2:
         yield from chain.from_iterable(map(draw, jobs))
         return
-    # Each process draws alone on its core; the libraries read these when a spawned process loads them.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _start_worker) as pool:
+    with _started(min(workers, len(jobs))) as pool:
         yield from chain.from_iterable(pool.imap(draw, jobs))
+
+
+def _started(workers: int) -> Pool:
+    """Processes that draw alone on their cores: libraries read how many threads they may have when they are loaded. The
+    environment of this process is as it was, since its own libraries look there, too."""
+    before = dict(os.environ)
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
+    try:
+        return multiprocessing.get_context("spawn").Pool(workers, _start_worker)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _start_worker() -> None:
