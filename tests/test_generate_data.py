@@ -1,3 +1,4 @@
+import os
 import tarfile
 from dataclasses import replace
 from unittest.mock import Mock
