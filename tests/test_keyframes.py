@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import style_transfer
+from model.common.errors import InputError
 from model.faces.detect import find_landmarks
 from model.inference.options import Options
 from model.media.files import open_frames
@@ -254,7 +255,7 @@ def test_paintings_count_among_what_a_result_depends_on(exported):
 def test_frames_that_were_never_shown_are_told(exported):
     style = KeyframeStyle({0: exported[0][0]}, "cpu")
     crop = Crop(exported[1][0], None, Fraction(0))
-    with pytest.raises(Exception, match="not shown"):
+    with pytest.raises(InputError, match="not shown"):
         style.renderer(None).start([crop])()
 
 

@@ -157,9 +157,18 @@ def test_key_frames_are_the_frames_of_their_numbers(generate, clip, capsys):
     for pair, number in zip(pairs, (0, 3), strict=True):
         assert np.abs(pair.picture("photo").astype(int) - clip[number]).mean() < 6
         assert np.abs(pair.picture("full").astype(int) - (255 - clip[number])).mean() < 3
+    layer = np.dstack([np.zeros_like(clip[0]), np.zeros(clip[0].shape[:2], np.uint8)])
+    layer[20:40, 20:40] = (0, 255, 0, 255)
+    cv2.imwrite("layer.png", layer)
+    assert generate("keyframe", "--content", "clip.mp4", "--keyframe", "0=layer.png", out="layered") == 0
+    (pair,) = index_pairs(["layered"])
+    laid = pair.picture("full").astype(int)
+    assert laid[25:35, 25:35].mean(axis=(0, 1))[1] > 230
+    assert np.abs(laid - pair.picture("photo"))[50:].mean() < 6, "what is bare is the frame"
     cv2.imwrite("small.png", clip[0][:90])
     for word, message in (
-        ("9=0.png", "has no frame 9"), ("x", "--keyframe x"), ("0=small.png", "frame 128 x 96"), ("0=none.png", "none"),
+        ("9=0.png", "has no frame 9"), ("x", "write FRAME=PICTURE"),
+        ("0=small.png", "frame 128 x 96"), ("0=none.png", "none"),
     ):  # fmt: skip
         assert generate("keyframe", "--content", "clip.mp4", "--keyframe", word, out="other") == 2
         assert message in capsys.readouterr().err

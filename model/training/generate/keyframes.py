@@ -1,21 +1,20 @@
 """Pairs of a clip's frames and what somebody painted over them (Texler et al., 2020)."""
 
-import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from model.common.errors import InputError
-from model.media.files import open_frames, read_photo
+from model.media.files import open_frames
+from model.styles.keyframes.paintings import laid_over, read_cover, read_painting
+from model.styles.keyframes.presets import parse_keyframes
 from model.training.data.shards import Result, encode_pair
 from model.training.generate.options import KeyframeData
 from model.training.generate.write import fill_folder
-
-KEYFRAME = re.compile(r"(\d+)=(.+)")  # 120=painted.png
 
 
 def generate_keyframes(options: KeyframeData) -> Counter[str]:
@@ -23,13 +22,17 @@ def generate_keyframes(options: KeyframeData) -> Counter[str]:
     options.check()
     if options.content is None:
         raise InputError("--content is missing: name the clip whose frames were painted.")
-    paintings = read_paintings(options.keyframe)
-    frames = read_frames(options.content, paintings)
-    for number, painting in paintings.items():
-        (height, width), found = frames[number].shape[:2], painting.shape[:2]
+    if not options.keyframe:
+        raise InputError("--keyframe is missing: give the number of a frame, =, and its painting, as in 0=painted.png.")
+    files = dict(parse_keyframes(options.keyframe).paintings)
+    frames, paintings = read_frames(options.content, files), {}
+    for number, file in files.items():
+        layer = read_painting(file)
+        (height, width), found = frames[number].shape[:2], layer.shape[:2]
         if found != (height, width):
             size = f"{found[1]} x {found[0]} pixels, the frame {width} x {height}"
             raise InputError(f"the painting of frame {number} has {size}: paint it at the size of the frame.")
+        paintings[number] = laid_over(layer, read_cover(file), frames[number])
     pictures = [each.tobytes() for number in paintings for each in (frames[number], paintings[number])]
     settings = {"teacher": "keyframe", "clip": options.content.name, "frames": list(paintings)}
     settings |= {"pictures": zlib.crc32(b"".join(pictures)), "count": len(paintings)}
@@ -44,23 +47,7 @@ def generate_keyframes(options: KeyframeData) -> Counter[str]:
     return fill_folder(options.out, settings, draw)
 
 
-def read_paintings(keyframes: list[str]) -> dict[int, np.ndarray]:
-    """Paintings RGB uint8 `[H, W, 3]` by the number of their frame, in order, from words N=PICTURE."""
-    if not keyframes:
-        raise InputError("--keyframe is missing: give the number of a frame, =, and its painting, as in 0=painted.png.")
-    files: dict[int, Path] = {}
-    for word in keyframes:
-        if (match := KEYFRAME.fullmatch(word)) is None:
-            raise InputError(
-                f"--keyframe {word}: give the number of a frame, =, and its painting, as in 0=painted.png."
-            )
-        if (number := int(match[1])) in files:
-            raise InputError(f"--keyframe names frame {number} twice: give one painting of it.")
-        files[number] = Path(match[2])
-    return {number: read_photo(files[number]) for number in sorted(files)}
-
-
-def read_frames(clip: Path, numbers: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+def read_frames(clip: Path, numbers: Collection[int]) -> dict[int, np.ndarray]:
     """The frames of a clip with these numbers, RGB uint8 `[H, W, 3]`. InputError where it is shorter."""
     with open_frames(clip) as source:
         frames = {n: frame.rgb for n, frame in enumerate(islice(source, max(numbers) + 1)) if n in numbers}
