@@ -1,0 +1,1 @@
+"""Own styles: generators that learn from one picture (JoJoGAN) or from exemplars (DualStyleGAN)."""
