@@ -48,6 +48,9 @@ class Trainer(ABC):
     discriminator: nn.Module | None = None
     discriminator_optimizer: torch.optim.Optimizer | None = None
     gradient_clip = math.inf  # largest norm of a gradient; longer ones are scaled down to it
+    shares_gradients = False  # whether gradients are averaged over processes here, not by a wrapper of the network
+    # What is in a state as a whole where it is there: attributes with `state_dict` and `load_state_dict`.
+    in_parts: tuple[str, ...] = ("optimizer", "discriminator", "discriminator_optimizer")
     data: dict[str, object]  # what the run learns from, by name: a continuation must have the same
 
     def __init__(self, options: RunOptions, accelerator: Accelerator, network: nn.Module):
@@ -85,11 +88,15 @@ class Trainer(ABC):
                 group["lr"] = rate * group["lr_factor"]
         losses = self.take_step()
         self.step += 1
-        decay = ema_decay(self.step, self.pictures_per_step, self.options.recipe.young_average)
+        decay = self.average_decay()
         own, averaged = dict(self.network.named_parameters()), dict(self.ema.named_parameters())
         with torch.no_grad():
             torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
         return losses
+
+    def average_decay(self) -> float:
+        """Share of the average that is kept in the step that was just taken."""
+        return ema_decay(self.step, self.pictures_per_step, self.options.recipe.young_average)
 
     def descend(self, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, float]:
         """Add up the gradient of the sum of `losses`, and after the last batch of a step let `optimizer` take it;
@@ -98,6 +105,8 @@ class Trainer(ABC):
         values = {name: loss.item() for name, loss in losses.items()}
         if self.accelerator.sync_gradients:
             learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            if self.shares_gradients and self.accelerator.num_processes > 1:
+                self._share(learning)
             norm = float(self.accelerator.clip_grad_norm_(learning, self.gradient_clip))
             known = values | {"norm of the gradient": norm}
             wrong = ", ".join(f"{name} is {value}" for name, value in known.items() if not math.isfinite(value))
@@ -110,10 +119,16 @@ class Trainer(ABC):
         optimizer.zero_grad()
         return values
 
+    def _share(self, parameters: list[nn.Parameter]) -> None:
+        """Make each gradient the mean of all processes'; one that has none counts as zero."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        mean = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+        for parameter, part in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """What is in the state as a whole, by name."""
-        names = ("optimizer", "discriminator", "discriminator_optimizer")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in self.in_parts if getattr(self, name) is not None}
 
     def state(self) -> dict:
         """All that a continuation needs. Random numbers are functions of the seed and the step, so these suffice."""
