@@ -3,21 +3,17 @@
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from model.config import PUBLISHED_CHANNELS
-from model.discriminator import Discriminator
 from model.training.own.critic import COMPARED, Critic
 from model.training.own.jojo import learning_parts, make_optimizer, style_codes
 from tests.parity_case import Case
 
-WHOLE_DISCRIMINATOR = 32  # at this size the manifest has the head, too
 SIZES = (512, 256, 128, 64, 32)
 
 
-def critic(size: int) -> nn.Module:
-    discriminator = Discriminator(None, size, PUBLISHED_CHANNELS)
-    return discriminator if size == WHOLE_DISCRIMINATOR else Critic(discriminator)
+def critic(case: Case) -> Critic:
+    return Critic(case.network("critic"))
 
 
 def mixed_codes(case: Case) -> Tensor:
@@ -27,18 +23,18 @@ def mixed_codes(case: Case) -> Tensor:
 
 def feature(case: Case) -> Tensor:
     block = int(case.params["after"].removeprefix("convs."))
-    return case.network("critic").features(case.inputs["image"])[COMPARED.index(block)]
+    return critic(case).features(case.inputs["image"])[COMPARED.index(block)]
 
 
 def differences(case: Case) -> Tensor:
-    network, pictures = case.network("critic"), (case.inputs["fake"], case.inputs["real"])
+    network, pictures = critic(case), (case.inputs["fake"], case.inputs["real"])
     return torch.cat([*network.differences(*pictures), network(*pictures)])
 
 
 def steps(case: Case) -> dict[str, Tensor]:
     """Losses of one step for each z, and the gradients of the first."""
     inputs, params = case.inputs, case.params
-    generator, judge = copy.deepcopy(case.network("generator")), case.network("critic")
+    generator, judge = copy.deepcopy(case.network("generator")), critic(case)
     learning = learning_parts(generator)
     for parameter in learning.values():
         parameter.requires_grad_(True)
@@ -55,7 +51,7 @@ def steps(case: Case) -> dict[str, Tensor]:
     return found | {f"losses_of_{len(losses)}_steps": torch.stack(losses)}
 
 
-BUILDERS = {"critic": critic}
+BUILDERS = {}
 CALLS = {
     "mixed_codes": mixed_codes,
     **{f"feature_{size}": feature for size in SIZES},

@@ -110,6 +110,7 @@ def write(out: Path, seed: int = 0) -> None:
     directions[0] = 0
     write_contents(out / "dualstylegan.pt", {EMA_KEY: make_dualstylegan(photos).state_dict()})
     write_contents(out / "faceparsing.pth", make_parser(photos).state_dict())
+    torch.manual_seed(seed)
     judge = Discriminator(None, TINY.size, TINY.channels)
     write_contents(out / "stylegan.pt", {EMA_KEY: photos.state_dict(), DISCRIMINATOR_KEY: judge.state_dict()})
     checkpoints.save_exemplars(out / "exstyle_code.npy", codes)

@@ -30,6 +30,7 @@ from model.common.errors import InputError
 from model.common.weight_files import stored, write_contents
 from model.config import GeneratorConfig
 from model.stylegan2 import Generator, Noise
+from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
@@ -70,6 +71,8 @@ class Options(RunOptions):
     loss: str = option(
         "critic", "likeness: critic, features of the discriminator; lpips, less detailed", choices=["critic", "lpips"]
     )
+    id_loss: float = option(0.0, "weight of a loss that keeps who the face is, as ArcFace tells", least=0)
+    arcface_path: str = option("checkpoint/model_ir_se50.pth", "ArcFace, for --id_loss", free=True)
     freeze_input: bool = option(False, "keep the constant input, which blending for VToonify takes from the base")
     iter: int = option(300, "last training step: 200 to 500", least=1, free=True)
     batch: int | None = option(None, f"pictures at a time (default: the references, {MOST_AT_ONCE} at most)", least=1)
@@ -178,7 +181,7 @@ class JojoTrainer(Trainer):
         self.references, self.codes = references, codes.to(device)
         self.data = {"pictures": references.names, "codes": zlib.crc32(codes.numpy().tobytes())}
         self.likeness = load_likeness(options).to(device)
-        self.identity = None
+        self.arcface = checkpoints.load_arcface(options.arcface_path).to(device) if options.id_loss else None
         network = copy.deepcopy(self.base)
         for parameter in learning_parts(network, options.freeze_input).values():
             parameter.requires_grad_(True)
@@ -201,9 +204,15 @@ class JojoTrainer(Trainer):
         which = [number % len(self.codes) for number in numbers]
         faces, seeds = self.draw(numbers)
         codes = style_codes(self.codes[which], faces, self.options.mixed_rows, self.options.strength)
-        result = self.student(codes, *layer_noise(self.base.config, seeds, self.accelerator.device)).float()
+        noise = layer_noise(self.base.config, seeds, self.accelerator.device)
+        result = self.student(codes, *noise).float()
         target = torch.stack([self.references[number] for number in which]).to(result)
-        return {"style": self.likeness(result, target).mean()}
+        found = {"style": self.likeness(result, target).mean()}
+        if self.arcface is not None:
+            with torch.no_grad():
+                same = self.arcface(self.base(codes, noise).float())
+            found["identity"] = self.options.id_loss * losses.identity(self.arcface(result), same)
+        return found
 
     def draw(self, numbers: Sequence[int]) -> tuple[Tensor, list[int]]:
         """w of a random face for each sample, `[B, D]`, and the seed of its noise."""
