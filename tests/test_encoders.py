@@ -11,13 +11,16 @@ import torch.nn.functional as F
 from model import checkpoints
 from model.arcface import ArcFace
 from model.common.errors import InputError
-from model.config import EncoderConfig
+from model.config import EncoderConfig, GeneratorConfig
 from model.e4e import E4EEncoder
 from model.perceptual import VGG19Features
 from model.psp import PSPEncoder
+from model.stylegan2 import Generator
 from model.training import losses
+from model.training.own.encoders import FaceEncoder
 
 MANIFEST = Path(__file__).parent / "golden" / "own" / "manifest.json.gz"
+CHANNELS = (4, 8, 16, 32, 64)
 SMALL = EncoderConfig(face_size=64, code_count=10, code_size=16, widths=(4, 8, 16, 16), blocks=(1, 1, 2, 1))
 
 
@@ -149,3 +152,32 @@ def test_published_sizes_are_the_defaults():
     config = EncoderConfig()
     assert config.feature_blocks == (6, 20, 23) and config.head_sizes == (16,) * 3 + (32,) * 4 + (64,) * 11
     assert replace(config, code_count=14).head_sizes == config.head_sizes[:14]
+
+
+def generator_for(config=SMALL):
+    torch.manual_seed(5)
+    sizes = GeneratorConfig(size=64, style_dim=config.code_size, mapping_layers=2, channels=dict.fromkeys(CHANNELS, 4))
+    return Generator(sizes).eval()
+
+
+@pytest.mark.parametrize("kind", [PSPEncoder, E4EEncoder])
+def test_a_face_encoder_gives_codes_in_w_whichever_it_is(tmp_path, kind):
+    network, generator = encoder(kind), generator_for()
+    checkpoints.save_encoder(tmp_path / "encoder.pt", network)
+    found = FaceEncoder.load(tmp_path / "encoder.pt", generator)
+    large = F.interpolate(faces(), scale_factor=2, mode="nearest")
+    with torch.no_grad():
+        codes = network.style_codes(faces())
+        expected = codes if kind is E4EEncoder else generator.mapping(codes)
+    torch.testing.assert_close(found.w_codes(large), expected)
+    if kind is PSPEncoder:
+        torch.testing.assert_close(found.z_codes(large), codes)
+    else:
+        with pytest.raises(InputError, match="encoder.pt is an e4e, whose codes are in w+"):
+            found.z_codes(large)
+
+
+def test_an_encoder_of_another_generator_is_refused(tmp_path):
+    checkpoints.save_encoder(tmp_path / "encoder.pt", encoder(config=replace(SMALL, code_count=14)))
+    with pytest.raises(InputError, match="makes codes of 14 x 16 numbers, where 10 x 16 fit"):
+        FaceEncoder.load(tmp_path / "encoder.pt", generator_for())

@@ -101,8 +101,13 @@ def contextual(x: Tensor, y: Tensor, band_width: float = 0.2) -> Tensor:
 
 
 def identity(result: Tensor, target: Tensor) -> Tensor:
-    """`1 - cos` between ArcFace's vectors `[B, 512]`, each of length 1; the target gets no gradient."""
-    return (1 - (result * target.detach()).sum(1)).mean()
+    """Mean of `identity_distance` over the batch."""
+    return identity_distance(result, target).mean()
+
+
+def identity_distance(result: Tensor, target: Tensor) -> Tensor:
+    """`1 - cos`, `[B]`, between ArcFace's vectors `[B, 512]`, each of length 1; the target gets no gradient."""
+    return 1 - (result * target.detach()).sum(1)
 
 
 def feature_l1(result: Sequence[Tensor], target: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
