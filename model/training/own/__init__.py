@@ -1,5 +1,1 @@
-<<<<<<< HEAD
-"""Own styles: generators that learn from one picture (JoJoGAN) or from exemplars (DualStyleGAN)."""
-=======
 """A style of one's own: from one picture (JoJoGAN) or a few hundred (DualStyleGAN) to a teacher of VToonify."""
->>>>>>> main
