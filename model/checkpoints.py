@@ -42,6 +42,7 @@ MEAN_OF_NORMAL = 0.02  # no mean of thousands of normal numbers has a deviation 
 SMALLEST_FACE = 32  # pixels a side of what an encoder takes
 Vgg = TypeVar("Vgg", bound=VGG19Features)
 VTOONIFY, EXEMPLARS, DIRECTIONS = "a VToonify model", "a file of exemplar style codes", "a file of editing directions"
+CODES = "a file of codes for this generator"
 
 
 def load_vtoonify(path: str | Path) -> VToonify:
@@ -308,6 +309,24 @@ def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     """Write what `load_exemplars` reads; the published programs read it too."""
     plain = {str(name): np.asarray(code, dtype=np.float32) for name, code in codes.items()}
     write_whole(path, bytes_of(np.save, np.array(plain, dtype=object), allow_pickle=True))
+
+
+def load_codes(path: str | Path, w_layers: int, dim: int) -> np.ndarray | dict[str, np.ndarray]:
+    """Codes of pictures, float32: by name, `[1, w_layers, dim]` each, from a file of exemplars, or one after the other,
+    `[N, w_layers, dim]`, from an array. InputError for other sizes."""
+    if files.holds_objects(path, CODES):
+        codes = load_exemplars(path)
+        shape = list(next(iter(codes.values())).shape)
+        if shape[1:] != [w_layers, dim]:
+            raise files.not_one(path, CODES, f"its codes are of shape {shape}, not [1, {w_layers}, {dim}]")
+        return codes
+    array = files.read_array(path, CODES)
+    if array.dtype.kind != "f" or array.ndim != 3 or array.shape[1:] != (w_layers, dim):
+        found = f"it holds {array.dtype} of shape {list(array.shape)}"
+        raise files.not_one(path, CODES, f"{found}, not float of shape [N, {w_layers}, {dim}]")
+    if not np.isfinite(array).all():
+        raise files.not_one(path, CODES, "it holds numbers that are not finite")
+    return array.astype(np.float32)
 
 
 def load_directions(path: str | Path, w_layers: int = 18, dim: int = 512) -> np.ndarray:
