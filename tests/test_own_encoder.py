@@ -12,6 +12,9 @@ from PIL import Image
 
 from model import checkpoints
 from model.common.errors import InputError
+from model.config import GeneratorConfig
+from model.discriminator import Discriminator
+from model.stylegan2 import Generator
 from model.tools import random_weights
 from model.training.options import RECIPES
 from model.training.own import encoder
@@ -21,30 +24,35 @@ from tests.runs import assert_stopped_and_resumed_is_whole, log_of
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    random_weights.write(folder)
-    return folder
+GENERATOR = GeneratorConfig(size=32, style_dim=8, mapping_layers=2, channels=dict.fromkeys((4, 8, 16, 32), 12))
+FIXED = {"config": "tiny", "device": "cpu", "batch": 4, "width": 4, "face_size": 32}
 
 
 @pytest.fixture
-def options(files, tmp_path):
-    fixed = {"config": "tiny", "device": "cpu", "batch": 4, "width": 4, "face_size": 32, "runs": str(tmp_path / "runs")}
-    return encoder.Options(stylegan_path=str(files / "stylegan.pt"), out=str(tmp_path / "encoder.pt"), **fixed)
+def options(tmp_path, monkeypatch):
+    """Options with a generator that is smaller than the tiny one."""
+    recipe = RECIPES["tiny"]
+    monkeypatch.setitem(RECIPES, "tiny", replace(recipe, network=replace(recipe.network, generator=GENERATOR)))
+    torch.manual_seed(0)
+    contents = {"g_ema": Generator(GENERATOR).state_dict()}
+    contents["d"] = Discriminator(None, GENERATOR.size, GENERATOR.channels).state_dict()
+    torch.save(contents, tmp_path / "judged.pt")
+    torch.save({"g_ema": contents["g_ema"]}, tmp_path / "stylegan.pt")
+    files = {"stylegan_path": str(tmp_path / "stylegan.pt"), "out": str(tmp_path / "encoder.pt")}
+    return encoder.Options(**files, **FIXED, runs=str(tmp_path / "runs"))
 
 
 def test_an_encoder_learns_the_codes_of_what_a_generator_draws(options):
-    path = encoder.train_encoder(replace(options, iter=60, batch=8, lr=3e-3, log_every=10))
+    path = encoder.train_encoder(replace(options, iter=150, batch=8, lr=3e-3, log_every=10))
     first, *_, last = log_of(options)
     assert (
         last["held_out_w"] < 0.9 * first["held_out_w"] and last["held_out_picture"] < 0.75 * first["held_out_picture"]
     )
     network = checkpoints.load_style_encoder(path)
-    assert network.config.face_size == 32 and network.config.code_count == 14 and not network.latent_avg.any()
-    generator = checkpoints.load_generator(options.stylegan_path, RECIPES["tiny"].network.generator)
+    assert network.config.face_size == 32 and network.config.code_count == 8 and not network.latent_avg.any()
+    generator = checkpoints.load_generator(options.stylegan_path, GENERATOR)
     with torch.no_grad():
-        w_plus = generator.mapping(torch.randn(4, 1, 16)).repeat(1, 14, 1)
+        w_plus = generator.mapping(torch.randn(4, 1, 8)).repeat(1, 8, 1)
         found = FaceEncoder.load(path, generator).w_codes(generator(w_plus))
     assert found.shape == w_plus.shape and found.isfinite().all()
 
@@ -57,12 +65,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_bit(options, tmp_path):
     assert_stopped_and_resumed_is_whole(encoder.train_encoder, *runs, step=2)
 
 
-def test_photos_and_a_discriminator_take_part(options, files, tmp_path):
-    sizes = RECIPES["tiny"].network.generator
-    torch.manual_seed(0)
-    judged = checkpoints.load_state(files / "stylegan.pt")
-    judged |= {"d": encoder.checkpoints.Discriminator(None, sizes.size, sizes.channels).state_dict()}
-    torch.save(judged, tmp_path / "judged.pt")
+def test_photos_and_a_discriminator_take_part(options, tmp_path):
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
     for number in range(2):
@@ -79,16 +82,12 @@ def test_photos_and_a_discriminator_take_part(options, files, tmp_path):
         encoder.train_encoder(replace(options, iter=3, resume=True, data=None))
 
 
-def test_two_processes_equal_one_with_the_double_batch(options, tmp_path):
+def test_two_processes_equal_one_with_the_double_batch(tmp_path):
+    random_weights.write(tmp_path)
     for processes in (1, 2):
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
-        settings = {
-            "stylegan_path": options.stylegan_path,
-            "out": tmp_path / f"{processes}.pt",
-            "batch": 8 // processes,
-        }
-        settings |= {"runs": tmp_path / f"{processes}", "config": "tiny", "device": "cpu", "width": 4, "face_size": 32}
-        settings |= {"iter": 3, "log_every": 1}
+        settings = FIXED | {"stylegan_path": tmp_path / "stylegan.pt", "out": tmp_path / f"{processes}.pt"}
+        settings |= {"runs": tmp_path / f"{processes}", "batch": 8 // processes, "iter": 2, "log_every": 1}
         words = [f"--{name}={value}" for name, value in settings.items()]
         command = [sys.executable, *launcher, "-m", "model.training.own.encoder", *words]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -100,8 +99,10 @@ def test_two_processes_equal_one_with_the_double_batch(options, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "sentence"), [
-    ({"face_size": 48}, "--face_size is 48: give a power of two"), ({"batch": 6}, "--batch is 6: give a multiple of 4"),
-    ({"stylegan_path": "none.pt"}, "none.pt does not exist"), ({"data": "nowhere"}, "nowhere is no folder")])  # fmt: skip
+    ({"face_size": 48}, "--face_size is 48: give a power of two"),
+    ({"batch": 6}, "--batch is 6: give a multiple of 4"),
+    ({"stylegan_path": "none.pt"}, "none.pt does not exist"),
+    ({"data": "nowhere"}, "nowhere is no folder")])  # fmt: skip
 def test_what_cannot_work_is_told_in_a_sentence(options, change, sentence):
     with pytest.raises(InputError, match=sentence):
         encoder.train_encoder(replace(options, iter=2, **change))

@@ -5,7 +5,7 @@
     mine/encoder.pt
 
 It learns from what the generator draws, whose codes are known: the codes it finds are to mean the same in w, and to
-give the same picture. With --data, a quarter of the pictures are photos, of which only the picture can be compared.
+give the same picture. With --data, there is a photo to every four of them, of which only the picture can be compared.
 The published generators have published encoders (pSp, e4e) and need none of this. Ctrl-C keeps the state, from which
 --resume goes on."""
 
@@ -37,7 +37,7 @@ from model.training.trainer import Trainer, mean_losses
 
 MIXING = 0.5  # share of the codes whose rows are of two: the rows of a photo's code differ, too
 MEASURED = 1024  # codes that the size of w is measured with
-CALIBRATION_BATCH = 64  # pictures that starting weights are measured with
+CALIBRATION_BATCH = 32  # pictures that starting weights are measured with
 COMPARED_SHARE = 4  # one in so many pictures is drawn again, which takes most of the time
 BLOCKS = (1, 2, 3, 1)  # residual blocks of the stages of a small encoder
 W_WEIGHT, PICTURE_WEIGHT, CRITIC_WEIGHT, SIZE_WEIGHT = 1.0, 1.0, 1.0, 0.1
@@ -147,12 +147,11 @@ class EncoderTrainer(Trainer):
     def take_step(self) -> dict[str, float]:
         """Gradients of all batches of the step, and a step of the optimiser."""
         found, accelerator, options = [], self.accelerator, self.options
-        photos = options.batch // COMPARED_SHARE if self.photos else 0
-        drawn = options.batch - photos
+        photos = options.batch // COMPARED_SHARE
         for number in range(options.accumulate):
             first = (self.step * options.accumulate + number) * accelerator.num_processes + accelerator.process_index
             with accelerator.accumulate(self.network):
-                loss = self._of_drawn(range(first * drawn, (first + 1) * drawn))
+                loss = self._of_drawn(range(first * options.batch, (first + 1) * options.batch))
                 if self.photos:
                     loss |= self._of_photos(first, photos)
                 found.append(self.descend(self.optimizer, loss))
@@ -166,8 +165,9 @@ class EncoderTrainer(Trainer):
             pictures = torch.cat([self.generator(w_plus[part], [layer[part] for layer in noise]) for part in parts])
         z, codes = self._codes(self.network, pictures)
         found = {"w": W_WEIGHT * F.mse_loss(codes, w_plus) / self.w_size, "size": SIZE_WEIGHT * size_of(z)}
-        result = self._picture(codes[:few], [layer[:few] for layer in noise])
-        return found | self._likeness(result, pictures[:few], "")
+        again = slice(None, None, COMPARED_SHARE)
+        result = self._picture(codes[again], [layer[again] for layer in noise])
+        return found | self._likeness(result, pictures[again], "")
 
     def _of_photos(self, first: int, count: int) -> dict[str, Tensor]:
         numbers = range(first * count, (first + 1) * count)
