@@ -31,8 +31,8 @@ def path_lengths(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """`E(ℓ - a)²` with path lengths ℓ = |J_w^T y| (StyleGAN2, eq. 4), the new running mean a, and the lengths `[B]`.
 
-    w_plus: `[B, layers, D]`, part of the graph; direction: pictures y `[B, 3, H, W]` of standard normal numbers; mean: a so
-    far. The gradient goes through the new mean, too, as in the published programs."""
+    w_plus: `[B, layers, D]`, part of the graph; direction: pictures y `[B, 3, H, W]` of standard normal numbers; mean:
+    a so far. The gradient goes through the new mean, too, as in the published programs."""
     pictures = generator(w_plus, noise)
     share = (pictures * direction).sum() / math.sqrt(pictures.shape[-2] * pictures.shape[-1])
     (gradient,) = torch.autograd.grad(share, w_plus, create_graph=True)
