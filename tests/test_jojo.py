@@ -21,6 +21,7 @@ from model.stylegan2 import Generator
 from model.training.data.pictures import PictureFolder
 from model.training.options import RECIPES, TINY
 from model.training.own import jojo as program
+from model.training.own.codes import load_picture_codes
 from model.training.own.critic import Critic
 from model.training.own.jojo import (
     JojoTrainer,
@@ -28,7 +29,6 @@ from model.training.own.jojo import (
     family_rows,
     finetune,
     interpolate_features,
-    load_reference_codes,
     main,
     style_codes,
 )
@@ -85,7 +85,7 @@ def trainer(options):
         AcceleratorState._reset_state(reset_partial_state=True)
         resolved = options(**changes).resolved(2)
         references = PictureFolder(resolved.references, 16)
-        codes = load_reference_codes(resolved.codes, references.names, SMALL)
+        codes = load_picture_codes(resolved.codes, references.names, SMALL)
         return JojoTrainer(resolved, make_accelerator(resolved), references, codes)
 
     return trainer
@@ -124,7 +124,7 @@ def test_the_generator_comes_nearer_to_the_references(options, files):
     run = options(iter=120, lr=0.01, log_every=120)
     path = finetune(run)
     references = PictureFolder(run.references, 16)
-    pictures, codes = torch.stack(list(references)), load_reference_codes(run.codes, references.names, SMALL)
+    pictures, codes = torch.stack(list(references)), load_picture_codes(run.codes, references.names, SMALL)
     base, tuned = (checkpoints.load_generator(file, SMALL) for file in (run.stylegan_path, path))
     for faces in (base.mapping(torch.randn(2, 8)), 0.5 * base.mapping(torch.randn(2, 8))):
         mixed = style_codes(codes, faces, run.mixed_rows)

@@ -49,6 +49,11 @@ TINY = GeneratorConfig(
     channels={4: 32, 8: 32, 16: 32, 32: 24, 64: 16, 128: 12, 256: 8},
 )  # fmt: skip
 
+# Faces at 64 px, for a generator that is trained at home: a night, or a quick trial of two hours, on two CPU cores.
+SMALL = GeneratorConfig(
+    size=64, style_dim=64, mapping_layers=4, structure_size=8, channels={4: 96, 8: 96, 16: 96, 32: 64, 64: 32}
+)
+
 PUBLISHED = Recipe(  # the paper's
     VToonifyConfig(), discriminator_size=256, iter=2000, pretrain_iter=30_000, batch=4, lr=1e-4,
     adv_loss=0.01, grec_loss=0.1, perc_loss=0.01, l1_loss=0.0,
@@ -98,6 +103,12 @@ RECIPES = {
     "keyframes": KEYFRAMES,
     "patch": replace(KEYFRAMES, iter=10_000, batch=4, kinds=("painted", "drawn"), patch=192),
 }  # fmt: skip
+RECIPES["small"] = replace(
+    RECIPES["tiny"],
+    network=VToonifyConfig(
+        generator=SMALL, parsing_channels=0, stem_channels=16, dilations=(2, 1), eye_distance=16.0,
+    ), iter=2000, pretrain_iter=4000,
+)  # fmt: skip
 RECIPES["painted_tiny"] = replace(PAINTED, network=RECIPES["starter_tiny"].network, iter=200)
 # The recipe of --config auto, by student and kind of pairs.
 AUTO = {
@@ -107,7 +118,7 @@ AUTO = {
 STUDENTS = ("vtoonify", "patch")
 
 # Recipes of each variant: what learns from scratch has exemplars and degrees.
-BACKBONES: dict[Backbone, tuple[str, ...]] = {"toonify": ("published", "tiny"), "dualstylegan": tuple(RECIPES)}
+BACKBONES: dict[Backbone, tuple[str, ...]] = {"toonify": ("published", "tiny", "small"), "dualstylegan": tuple(RECIPES)}
 
 
 def recipe_option(name: str, help: str, **settings):

@@ -14,7 +14,7 @@ from model.media.files import DAMAGE, read_photo
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 ENLARGEMENT = 4  # a picture may be enlarged so many times at most: a generator learns its blur, too
-KEPT = 512  # decoded pictures that are kept: 1.6 GB at 1024 px, and the sets that are usual here are smaller
+KEPT = 3 * 512 * 1024**2  # bytes of decoded pictures that are kept: 512 at 1024 px, and usual sets are smaller
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -42,7 +42,7 @@ class PictureFolder:
                 raise InputError(f"{path} can't be read as a picture: remove it or replace it.") from error
             if smaller * ENLARGEMENT < size:
                 raise InputError(f"{path} is only {smaller} pixels wide or high: remove it or give at least {least}.")
-        self._read = lru_cache(KEPT)(self._decode)
+        self._read = lru_cache(KEPT // (3 * size**2))(self._decode)
 
     @property
     def names(self) -> list[str]:

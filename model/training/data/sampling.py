@@ -1,6 +1,5 @@
 """Samples that a teacher returns, the random numbers they are made of, and the batches that students learn from.
 
-from model.config import GeneratorConfig
 The affine transforms follow Karras et al., "Training GANs with Limited Data", 2020, appendix B.
 """
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from model.common.sizes import PARSING_SCALE
 from model.config import GeneratorConfig
 from model.ops import BLUR_TAPS, blur_downsample
+from model.training.gan.resample import resample
 
 # Low-pass filter of the sym6 wavelet. Its even shifts are orthonormal, so enlarging and reducing again is lossless.
 SYM6 = (
@@ -182,7 +182,7 @@ def random_affine_matrix(rng: np.random.Generator, height: int, width: int, prob
 
 
 def apply_affine(images: Tensor, inverse_matrix: Tensor) -> Tensor:
-    """Warp images without aliasing; beyond the border lies the image's reflection.
+    """Warp images without aliasing; beyond the border lies the image's reflection. Differentiable twice by `images`.
 
     images: `[B, C, H, W]`, any range, as the result. inverse_matrix: `[B, 3, 3]`, takes the position (x, y, 1) of an
     output pixel, in pixels from the image centre, to the one in the input.
@@ -199,7 +199,7 @@ def apply_affine(images: Tensor, inverse_matrix: Tensor) -> Tensor:
     x, y = (min(max(margin, 0), side - 1) for margin, side in zip(needed, sides, strict=True))
     padded = F.pad(images, (x, x, y, y), mode="reflect")
     grid = (positions - FILTER_DELAY) / images.new_tensor([padded.shape[-1] / 2, padded.shape[-2] / 2])
-    return _halve(F.grid_sample(_double(padded), grid, mode="bilinear", align_corners=False))
+    return _halve(resample(_double(padded), grid))
 
 
 def _double(images: Tensor) -> Tensor:

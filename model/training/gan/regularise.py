@@ -1,0 +1,48 @@
+"""Penalties on derivatives, and the average of the weights, of StyleGAN2 (Karras et al., 2020)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from model.stylegan2 import Generator, Noise
+
+PATH_DECAY = 0.01  # share of the newest mean in the running mean of path lengths
+AVERAGED_OVER = 10_000 / 32  # steps of any batch after which an old weight counts half (10 kimg at 32 pictures)
+RAMP = 0.05  # the half-life is at most this share of the pictures that were seen, where the average starts young
+
+
+def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
+    """`E[‖∇D(x)‖²]` at real pictures `[B, 3, H, W]`, R1 of Mescheder et al. (2018), eq. 9; differentiable, float32.
+    What `discriminator` does first, such as an augmentation, belongs to it."""
+    pictures = pictures.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(pictures).sum(), pictures, create_graph=True)
+    return gradient.square().sum((1, 2, 3)).mean()
+
+
+def r1_weight(size: int, batch: int) -> float:
+    """γ of the penalty for pictures of `size` pixels and a step of `batch` pictures: NVIDIA's rule of thumb."""
+    return 0.0002 * size**2 / batch
+
+
+def path_lengths(
+    generator: Generator, w_plus: Tensor, direction: Tensor, mean: Tensor | float, noise: Noise = "none",
+    decay: float = PATH_DECAY,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """`E(ℓ - a)²` with path lengths ℓ = |J_w^T y| (StyleGAN2, eq. 4), the new running mean a, and the lengths `[B]`.
+
+    w_plus: `[B, layers, D]`, part of the graph; direction: pictures y `[B, 3, H, W]` of standard normal numbers; mean:
+    a so far. The gradient goes through the new mean, too, as in the published programs."""
+    pictures = generator(w_plus, noise)
+    share = (pictures * direction).sum() / math.sqrt(pictures.shape[-2] * pictures.shape[-1])
+    (gradient,) = torch.autograd.grad(share, w_plus, create_graph=True)
+    lengths = gradient.square().sum(2).mean(1).sqrt()
+    new_mean = mean + decay * (lengths.mean() - mean)
+    return (lengths - new_mean).square().mean(), new_mean, lengths
+
+
+def average_decay(batch: int, half_life: float, seen: float = math.inf, ramp: float | None = None) -> float:
+    """Share of an average that a step of `batch` pictures leaves: half after `half_life` pictures, and no more than
+    `ramp` times those `seen`, where given."""
+    pictures = half_life if ramp is None else min(half_life, ramp * seen)
+    return 0.5 ** (batch / max(pictures, 1e-8))
