@@ -36,9 +36,13 @@ class DualTrainingOptions(JudgeOptions, RunOptions):
 
     lengths: ClassVar[dict[str, int]] = {}  # number of steps by configuration
     batches: ClassVar[dict[str, int]] = {}  # of `accumulate`
-    iter: int | None = option(None, "last training step (default: as published, or a few for small sizes)", least=1)
-    batch: int = option(4, "pictures that are computed at a time", least=1)
-    accumulate: int | None = option(None, "such batches in a step (default: as published, for small sizes 1)", least=1)
+    iter: int | None = option(
+        None, "last training step (default: as published, or a few for small sizes)", least=1, free=True
+    )
+    batch: int = option(4, "pictures that are computed at a time", least=1, free=True)
+    accumulate: int | None = option(
+        None, "such batches in a step (default: as published, for small sizes 1)", least=1, free=True
+    )
     lr: float = option(0.002, "learning rate", least=SMALLEST_RATE, free=True)
     r1: float = option(10.0, "weight of the penalty on the discriminator's gradient", least=0)
     path: float = option(2.0, "weight of the penalty on path lengths", least=0)
