@@ -6,21 +6,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.arcface import ArcFace
 from model.bisenet import BiSeNet
 from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import ensure_vgg
-from model.config import Backbone, GeneratorConfig, TranslatorConfig, VToonifyConfig
+from model.config import Backbone, EncoderConfig, GeneratorConfig, TranslatorConfig, VToonifyConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
-from model.perceptual import Likeness, Perceptual
+from model.e4e import E4EEncoder
+from model.perceptual import Likeness, Perceptual, VGG19Features
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator
@@ -34,7 +36,13 @@ BACKBONE_MARK = "generator.generator."  # begins names in variant D only: its Du
 LARGEST_SIZE = 1 << 14  # sizes, widths and counts above this belong to no network that could be built
 TRANSLATOR, TRANSLATOR_KEY = "a network that paints patches", "translator"
 LARGEST_WIDTH = 1024  # channels and blocks of such a network
+PSP, E4E = "a pSp style encoder", "an e4e encoder"
+ENCODER_TYPES = {"GradualStyleEncoder": PSP, "Encoder4Editing": E4E}  # `encoder_type` in the options of a file
+MEAN_OF_NORMAL = 0.02  # no mean of thousands of normal numbers has a deviation above that
+SMALLEST_FACE = 32  # pixels a side of what an encoder takes
+Vgg = TypeVar("Vgg", bound=VGG19Features)
 VTOONIFY, EXEMPLARS, DIRECTIONS = "a VToonify model", "a file of exemplar style codes", "a file of editing directions"
+CODES = "a file of codes for this generator"
 
 
 def load_vtoonify(path: str | Path) -> VToonify:
@@ -93,20 +101,92 @@ def save_vtoonify(path: str | Path, network: VToonify, half: bool = False, extra
 
 
 def load_style_encoder(path: str | Path) -> PSPEncoder:
-    """The pSp encoder with its mean code. File: `state_dict` (prefix "encoder."), `latent_avg [18, 512]`, `opts`."""
-    expected, prefix = "a pSp style encoder", "encoder."
+    """The pSp encoder with its mean code. File: `state_dict` (prefix "encoder."), `latent_avg [18, 512]`, `opts`; ours
+    may have an `EncoderConfig`, as a dictionary, under "config". InputError for an e4e, which has the same names."""
+    return _load_encoder(path, PSPEncoder, PSP)
+
+
+def load_e4e(path: str | Path) -> E4EEncoder:
+    """The e4e encoder with its mean code; a file like that of `load_style_encoder`. InputError for a pSp."""
+    return _load_encoder(path, E4EEncoder, E4E)
+
+
+def read_encoder_kind(path: str | Path) -> str | None:
+    """`PSP` or `E4E`, whichever the encoder in `path` is, as far as its options or its mean code tell; else None."""
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        contents = files.read_contents(path, "a style encoder", lazily=True)
+    return _encoder_kind(contents)
+
+
+def _encoder_kind(contents: dict[str, Any]) -> str | None:
+    """By the options: the class that the file was trained with. Else by the mean code: e4e's is the mean w in all rows;
+    pSp's, in z+, is near zero, because z is normal. Files without either are taken for what they are given for."""
+    options = contents.get("opts")
+    options = vars(options) if isinstance(options, argparse.Namespace) else options
+    kind = options.get("encoder_type") if isinstance(options, Mapping) else None
+    if isinstance(kind, str) and kind in ENCODER_TYPES:
+        return ENCODER_TYPES[kind]
+    mean = contents.get("latent_avg")
+    if not isinstance(mean, Tensor) or mean.ndim != 2 or not mean.is_floating_point():
+        return None
+    if float(mean.std()) < MEAN_OF_NORMAL:
+        return PSP
+    return E4E if torch.allclose(mean, mean[:1].expand_as(mean), atol=1e-4) else None
+
+
+def _load_encoder(path: str | Path, kind: type[PSPEncoder], expected: str) -> PSPEncoder:
+    prefix = "encoder."
 
     def encoder_only(weights: dict[str, Tensor]) -> dict[str, Tensor]:  # the decoder is in the file too
         return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
     with torch.serialization.safe_globals([argparse.Namespace]):  # `opts` may be one: attributes, no code
-        network = files.load_network(PSPEncoder, path, expected, "state_dict", encoder_only)
-        mean_code = {"latent_avg": files.read_contents(path, expected, lazily=True).get("latent_avg")}
-    mean_code, shape = files.named_tensors(mean_code, path, expected)["latent_avg"], network.latent_avg.shape
-    if mean_code.shape != shape:
+        contents = files.read_contents(path, expected, lazily=True)
+        if _encoder_kind(contents) not in (expected, None):
+            raise files.not_one(path, expected, f"it is {_encoder_kind(contents)}, which has the same names")
+        config = _encoder_config(contents, path, expected)
+        build = kind if config is None else partial(kind, config)
+        network = files.load_network(build, path, expected, "state_dict", encoder_only)
+    mean_code = files.named_tensors({"latent_avg": contents.get("latent_avg")}, path, expected)["latent_avg"]
+    if mean_code.shape != (shape := network.latent_avg.shape):
         raise files.not_one(path, expected, f"latent_avg has shape {list(mean_code.shape)}, not {list(shape)}")
     network.latent_avg = mean_code.clone()
     return network
+
+
+def _encoder_config(contents: dict[str, Any], path: str | Path, expected: str) -> EncoderConfig | None:
+    if CONFIG_KEY not in contents:
+        return None
+    try:
+        sizes = dict(contents[CONFIG_KEY])
+        config = EncoderConfig(**sizes | {name: tuple(sizes[name]) for name in ("widths", "blocks")})
+        numbers = (config.face_size, config.code_count, config.code_size, *config.widths, *config.blocks)
+        if not all(type(number) is int and 0 < number <= LARGEST_WIDTH for number in numbers):
+            raise ValueError("a number is out of range")
+        if (len(config.widths), len(config.blocks)) != (4, 4) or config.face_size.bit_count() != 1:
+            raise ValueError("there are four stages, and the side of a face is a power of two")
+        if config.face_size < SMALLEST_FACE:
+            raise ValueError(f"faces have at least {SMALLEST_FACE} pixels a side")
+    except (TypeError, ValueError, LookupError) as error:
+        raise files.not_one(path, expected, f"its '{CONFIG_KEY}' describes no network ({error})") from error
+    return config
+
+
+def save_encoder(path: str | Path, network: PSPEncoder) -> None:
+    """Write what `load_style_encoder` reads, or for an e4e `load_e4e`; sizes go along where they differ."""
+    names = {kind: name for name, kind in ENCODER_TYPES.items()}
+    kind = E4E if isinstance(network, E4EEncoder) else PSP
+    weights = {f"encoder.{name}": value for name, value in files.stored(network).items()}
+    mean_code = network.latent_avg.detach().cpu().clone()
+    contents = {"state_dict": weights, "latent_avg": mean_code, "opts": {"encoder_type": names[kind]}}
+    if network.config != EncoderConfig():
+        contents[CONFIG_KEY] = asdict(network.config)
+    files.write_contents(path, contents)
+
+
+def load_arcface(path: str | Path) -> ArcFace:
+    """ArcFace, frozen. File: its state dict, model_ir_se50.pth."""
+    return files.load_network(ArcFace, path, "an ArcFace (IR-SE-50)").requires_grad_(False)
 
 
 def load_parser(path: str | Path) -> BiSeNet:
@@ -132,13 +212,21 @@ def load_perceptual() -> Perceptual:
     return network
 
 
+def load_vgg19(path: str | Path) -> VGG19Features:
+    """Features of VGG-19. File: torchvision's state dict."""
+    return _fill_vgg19(VGG19Features(), path)
+
+
 def load_likeness(path: str | Path) -> Likeness:
     """Differences of VGG-19's features. File: torchvision's state dict."""
-    expected, network = "torchvision's VGG-19", Likeness()
+    return _fill_vgg19(Likeness(), path)
+
+
+def _fill_vgg19(network: Vgg, path: str | Path) -> Vgg:
+    expected, known = "torchvision's VGG-19", network.state_dict()
     weights = files.named_tensors(files.read_contents(path, expected), path, expected)
-    known = network.state_dict()
     files.fill(network, {name: value for name, value in weights.items() if name in known}, path, expected)
-    return network
+    return network.eval()
 
 
 def is_translator(path: str | Path) -> bool:
@@ -221,6 +309,24 @@ def save_exemplars(path: str | Path, codes: Mapping[str, np.ndarray]) -> None:
     """Write what `load_exemplars` reads; the published programs read it too."""
     plain = {str(name): np.asarray(code, dtype=np.float32) for name, code in codes.items()}
     write_whole(path, bytes_of(np.save, np.array(plain, dtype=object), allow_pickle=True))
+
+
+def load_codes(path: str | Path, w_layers: int, dim: int) -> np.ndarray | dict[str, np.ndarray]:
+    """Codes of pictures, float32: by name, `[1, w_layers, dim]` each, from a file of exemplars, or one after the other,
+    `[N, w_layers, dim]`, from an array. InputError for other sizes."""
+    if files.holds_objects(path, CODES):
+        codes = load_exemplars(path)
+        shape = list(next(iter(codes.values())).shape)
+        if shape[1:] != [w_layers, dim]:
+            raise files.not_one(path, CODES, f"its codes are of shape {shape}, not [1, {w_layers}, {dim}]")
+        return codes
+    array = files.read_array(path, CODES)
+    if array.dtype.kind != "f" or array.ndim != 3 or array.shape[1:] != (w_layers, dim):
+        found = f"it holds {array.dtype} of shape {list(array.shape)}"
+        raise files.not_one(path, CODES, f"{found}, not float of shape [N, {w_layers}, {dim}]")
+    if not np.isfinite(array).all():
+        raise files.not_one(path, CODES, "it holds numbers that are not finite")
+    return array.astype(np.float32)
 
 
 def load_directions(path: str | Path, w_layers: int = 18, dim: int = 512) -> np.ndarray:

@@ -43,6 +43,28 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of an encoder of faces into style codes (pSp, e4e); the defaults are those of the published files."""
+
+    face_size: int = 256  # pixels a side
+    code_count: int = 18  # rows of w+
+    code_size: int = 512
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)  # channels of the stages, each of which halves
+    blocks: tuple[int, int, int, int] = (3, 4, 14, 3)  # residual blocks of the stages (IR-SE-50)
+
+    @property
+    def feature_blocks(self) -> tuple[int, int, int]:
+        """Numbers of the last blocks of stages 2, 3 and 4: 64, 32 and 16 px of a face of 256 px."""
+        return tuple(sum(self.blocks[:stages]) - 1 for stages in (2, 3, 4))
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Side of the map that each code is read from (pSp, Sec. 3): three coarse, four middle, the others fine."""
+        coarse = self.face_size // 16
+        return ((coarse,) * 3 + (2 * coarse,) * 4 + (4 * coarse,) * self.code_count)[: self.code_count]
+
+
+@dataclass(frozen=True)
 class VToonifyConfig:
     """Sizes of a model; the defaults are those of the published files, which carry no configuration. The encoder is as
     wide as the generator at the same place. `subpixel` > 1: the last level stops that factor below the output, and

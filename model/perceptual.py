@@ -1,6 +1,7 @@
-"""LPIPS (Zhang et al., CVPR 2018): how far two pictures are apart to the eye; VGG-16 with the weights of `lpips`."""
+"""How far two pictures are apart to the eye: LPIPS (Zhang et al., CVPR 2018), which is VGG-16 with the weights of
+`lpips`, and features of VGG-19."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
+STYLE_LAYERS = (1, 6, 11, 20, 29)  # of VGG-19: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
 LIKENESS_LAYERS = (3, 8, 17)  # of VGG-19: relu1_2, relu2_2, relu3_4
 COMPARED = (3, 8, 15, 22, 29)  # numbers of the layers relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation for RGB in [-1, 1]
@@ -42,23 +44,37 @@ class Perceptual(nn.Module):
                 yield F.normalize(x, dim=1)
 
 
-class Likeness(nn.Module):
-    """Squared differences of VGG-19's features (Texler et al., 2020, eq. 3); random until weights are loaded."""
+class VGG19Features(nn.Module):
+    """Activations of VGG-19, frozen; random until weights are loaded, under torchvision's names."""
 
-    def __init__(self):
+    def __init__(self, last: int = STYLE_LAYERS[-1]):
         super().__init__()
-        self.features = make_layers(cfgs["E"], batch_norm=False)[: LIKENESS_LAYERS[-1] + 1]
+        self.features = make_layers(cfgs["E"], batch_norm=False)[: last + 1]
         for name, rgb in (("shift", SHIFT), ("scale", SCALE)):
             self.register_buffer(name, torch.tensor(rgb).view(3, 1, 1), persistent=False)
         self.requires_grad_(False)
 
+    def forward(self, picture: Tensor, layers: Sequence[int] = STYLE_LAYERS) -> list[Tensor]:
+        """What comes out of `layers`, in ascending order (relu1_1 … relu5_1), `[B, C, h, w]` each, for a picture
+        `[B, 3, H, W]`, RGB in [-1, 1], H, W at least 16. Nothing above the last of them is computed."""
+        x, found = (picture - self.shift) / self.scale, []
+        for number, layer in enumerate(self.features[: layers[-1] + 1]):
+            x = layer(x)
+            if number in layers:
+                found.append(x)
+        return found
+
+
+class Likeness(VGG19Features):
+    """Squared differences of VGG-19's features (Texler et al., 2020, eq. 3); random until weights are loaded."""
+
+    def __init__(self):
+        super().__init__(LIKENESS_LAYERS[-1])
+
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Mean squared difference `[B]` of the layers for `a` and `b`, `[B, 3, H, W]`, RGB in [-1, 1], H, W from 8."""
         total = 0.0
-        x = (torch.cat([a, b]) - self.shift) / self.scale
-        for number, layer in enumerate(self.features):
-            x = layer(x)
-            if number in LIKENESS_LAYERS:
-                one, other = x.chunk(2)
-                total = total + (one - other).square().mean((1, 2, 3))
+        for both in super().forward(torch.cat([a, b]), LIKENESS_LAYERS):
+            one, other = both.chunk(2)
+            total = total + (one - other).square().mean((1, 2, 3))
         return total / len(LIKENESS_LAYERS)

@@ -45,6 +45,7 @@ def bad_files(folder: Path) -> list[Path]:
 
 LOADERS = pytest.mark.parametrize("load", [
     checkpoints.load_vtoonify, checkpoints.read_vtoonify_config, checkpoints.load_style_encoder,
+    checkpoints.load_e4e, checkpoints.load_arcface,
     checkpoints.load_parser, checkpoints.load_optical_flow, checkpoints.load_generator, checkpoints.load_dualstylegan,
     checkpoints.load_exemplars, checkpoints.load_directions], ids=lambda load: load.__name__)  # fmt: skip
 

@@ -47,6 +47,13 @@ def read_pickled_arrays(path: str | Path, expected: str) -> dict[str, np.ndarray
         return {str(name): _numbers(array) for name, array in contents.items()}
 
 
+def holds_objects(path: str | Path, expected: str) -> bool:
+    """Whether a .npy file holds pickled objects instead of numbers."""
+    with _sentences(path, expected), Path(path).open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        return getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)[2].hasobject
+
+
 def not_one(path: str | Path, expected: str, reason: str) -> InputError:
     """The error for a file that is not what was `expected`."""
     return InputError(f"{path} is not {expected}: {reason}.")

@@ -2,8 +2,8 @@
 
     python -m model.tools.random_weights --out selfmade
 
-They are laid out as the published files: a StyleGAN2 of colourful patterns, a DualStyleGAN around it, exemplars,
-editing directions and a face parser."""
+They are laid out as the published files: a StyleGAN2 of colourful patterns with a discriminator, a DualStyleGAN around
+it, exemplars, editing directions and a face parser."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from model import checkpoints
 from model.bisenet import PARSER_GAIN, BiSeNet
-from model.checkpoints import EMA_KEY
+from model.checkpoints import DISCRIMINATOR_KEY, EMA_KEY
 from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.weight_files import write_contents
+from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN, ModRes
 from model.ops import blur_downsample
 from model.stylegan2 import Generator, ModulatedConv2d
@@ -107,9 +108,11 @@ def write(out: Path, seed: int = 0) -> None:
     codes = {name: rng.normal(size=(1, 1, TINY.style_dim)) + 0.3 * rng.normal(size=(1, *shape)) for name in EXEMPLARS}
     directions = DIRECTION_SCALE * rng.normal(size=(DIRECTIONS, *shape))
     directions[0] = 0
-    write_contents(out / "stylegan.pt", {EMA_KEY: photos.state_dict()})
     write_contents(out / "dualstylegan.pt", {EMA_KEY: make_dualstylegan(photos).state_dict()})
     write_contents(out / "faceparsing.pth", make_parser(photos).state_dict())
+    torch.manual_seed(seed)
+    judge = Discriminator(None, TINY.size, TINY.channels)
+    write_contents(out / "stylegan.pt", {EMA_KEY: photos.state_dict(), DISCRIMINATOR_KEY: judge.state_dict()})
     checkpoints.save_exemplars(out / "exstyle_code.npy", codes)
     write_whole(out / "directions.npy", bytes_of(np.save, directions.astype(np.float32)))
 

@@ -1,5 +1,7 @@
 """Losses as pure functions of tensors; weights live with the options."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,3 +87,37 @@ def mask_excess(masks: list[Tensor], degree: Tensor) -> Tensor:
     eq. 9). `γ(d) = 0.9·(1 - d)² + 0.1` bounds how much of the photo's detail a style `degree [B]` may keep."""
     bound = 0.9 * (1 - degree) ** 2 + 0.1
     return sum(F.relu(mask.float().mean((1, 2, 3)) - bound).mean() for mask in masks)
+
+
+def contextual(x: Tensor, y: Tensor, band_width: float = 0.2) -> Tensor:
+    """Contextual loss of features `x` and `y`, `[B, C, h, w]` (Mechrez et al., ECCV 2018): how well every place of `y`
+    is met somewhere in `x`, so that textures are compared whatever their place is. Memory grows with (h·w)²."""
+    mean = y.mean((0, 2, 3), keepdim=True)
+    a, b = (F.normalize((each - mean).flatten(2), dim=1) for each in (x, y))
+    distance = 1 - a.transpose(1, 2) @ b  # [B, places of x, places of y]
+    distance = distance / (distance.amin(2, keepdim=True) + 1e-5)
+    similarity = torch.softmax((1 - distance) / band_width, dim=2)
+    return -(similarity.amax(1).mean(1) + 1e-5).log().mean()
+
+
+def identity(result: Tensor, target: Tensor) -> Tensor:
+    """Mean of `identity_distance` over the batch."""
+    return identity_distance(result, target).mean()
+
+
+def identity_distance(result: Tensor, target: Tensor) -> Tensor:
+    """`1 - cos`, `[B]`, between ArcFace's vectors `[B, 512]`, each of length 1; the target gets no gradient."""
+    return 1 - (result * target.detach()).sum(1)
+
+
+def feature_l1(result: Sequence[Tensor], target: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """L1 between features `[B, C, h, w]`, a mean for each layer, summed with the layers' weights."""
+    layers = zip(result, target, weights, strict=True)
+    return sum(weight * F.l1_loss(x, y.detach()) for x, y, weight in layers)
+
+
+def channel_means(result: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+    """Squared difference of the features' means over all places, a mean over channels, summed over layers: colour and
+    texture without place (Huang and Belongie, ICCV 2017, without the deviations)."""
+    pairs = zip(result, target, strict=True)
+    return sum(F.mse_loss(x.mean((2, 3)), y.mean((2, 3)).detach()) for x, y in pairs)

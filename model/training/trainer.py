@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -63,7 +63,7 @@ class Trainer(ABC):
         frozen = [value for value in network.parameters() if not value.requires_grad]
         self.ema = copy.deepcopy(network, {id(value): value for value in frozen}).requires_grad_(False).eval()
         # This tells one frozen generator from another.
-        self.frozen_sum = math.fsum(value.abs().sum(dtype=torch.float64).item() for value in frozen)
+        self.frozen_sum = weight_sum(frozen)
 
     @abstractmethod
     def take_step(self) -> dict[str, float]:
@@ -174,6 +174,11 @@ class Trainer(ABC):
                 raise InputError(f"{was_started} other {name}: use those of then, or start a new run.")
         if not math.isclose(state["frozen"], self.frozen_sum, rel_tol=1e-9):
             raise InputError(f"{was_started} another generator: use the file of then.")
+
+
+def weight_sum(parameters: Iterable[Tensor]) -> float:
+    """Sum of the sizes of all numbers: tells one network from another."""
+    return math.fsum(value.detach().abs().sum(dtype=torch.float64).item() for value in parameters)
 
 
 def learning_rate(step: int, options: RunOptions) -> float:

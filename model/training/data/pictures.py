@@ -23,16 +23,16 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 class PictureFolder:
-    """All pictures below `folder`: upright, the central square, `size` pixels wide. Raises InputError when there are
-    none, and for files that are no pictures or too small."""
+    """All pictures below `folder`, which an option named: upright, the central square, `size` pixels wide. Raises
+    InputError when there are none, and for files that are no pictures or too small."""
 
-    def __init__(self, folder: str | Path, size: int):
+    def __init__(self, folder: str | Path, size: int, named_by: str = "--data"):
         self.folder, self.size = Path(folder), size
         if not self.folder.is_dir():
-            raise InputError(f"{folder} is no folder: give --data a folder of pictures.")
+            raise InputError(f"{folder} is no folder: give {named_by} a folder of pictures.")
         self.paths = pictures_below(self.folder)
         if not self.paths:
-            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give --data another folder.")
+            raise InputError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}): give {named_by} another folder.")
         least = size // ENLARGEMENT
         for path in self.paths:
             try:
