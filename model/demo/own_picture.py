@@ -14,18 +14,10 @@ from PIL import Image
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.faces.detect import find_landmarks
+from model.faces.landmarks import MEAN_FACE
 from model.styles.example.exemplar import check_landmarks, only_face
 from model.styles.example.presets import LANDMARKS_SUFFIX
 
-# An upright face: the mean of many, made symmetric; (x, y) from between the eyes, in hundredths of their distance.
-MEAN_FACE = np.float32([
-    -114, 3, -113, 33, -110, 63, -105, 92, -95, 120, -78, 144, -55, 164, -29, 180, 0, 185, 29, 180, 55, 164, 78, 144,
-    95, 120, 105, 92, 110, 63, 113, 33, 114, 3, -93, -16, -79, -30, -59, -34, -39, -32, -19, -24, 19, -24, 39, -32,
-    59, -34, 79, -30, 93, -16, 0, -3, 0, 17, 0, 36, 0, 56, -24, 68, -12, 72, 0, 76, 12, 72, 24, 68, -69, 1, -57, -6,
-    -43, -6, -30, 3, -44, 5, -58, 5, 30, 3, 43, -6, 57, -6, 69, 1, 58, 5, 44, 5, -49, 100, -31, 96, -13, 94, 0, 96,
-    13, 94, 31, 96, 49, 100, 32, 118, 14, 126, 0, 127, -14, 126, -32, 118, -43, 102, -13, 102, 0, 103, 13, 102, 43, 102,
-    14, 112, 0, 114, -14, 112,
-]).reshape(68, 2) / 100  # fmt: skip
 PLACED_SIZE = 0.2  # eye distance of the mean face where none is found, by the picture's shorter side
 SHOWN_SUFFIX, SHOWN_SIDE, SHOWN_QUALITY = ".shown.jpg", 1600, 90  # of the picture in the editor
 UNSURE = "The face was hard to find: drag what is wrong; the result follows."

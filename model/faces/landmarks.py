@@ -1,6 +1,7 @@
 """What is taken from facial landmarks, float32 `[68, 2]` (x, y) in pixels: measures, and the aligned face."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,15 @@ from model.common.errors import InputError
 OPEN_MOUTH, OPEN_EYE = (0.10, 0.22), (0.14, 0.20)
 MIN_EYE_DISTANCE = 1.0  # pixels; eyes closer together than this are no face to scale or align by
 LEFT_EYE, RIGHT_EYE, MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
+# An upright face: the mean of many, made symmetric; (x, y) from between the eyes, in hundredths of their distance.
+MEAN_FACE = np.float32([
+    -114, 3, -113, 33, -110, 63, -105, 92, -95, 120, -78, 144, -55, 164, -29, 180, 0, 185, 29, 180, 55, 164, 78, 144,
+    95, 120, 105, 92, 110, 63, 113, 33, 114, 3, -93, -16, -79, -30, -59, -34, -39, -32, -19, -24, 19, -24, 39, -32,
+    59, -34, 79, -30, 93, -16, 0, -3, 0, 17, 0, 36, 0, 56, -24, 68, -12, 72, 0, 76, 12, 72, 24, 68, -69, 1, -57, -6,
+    -43, -6, -30, 3, -44, 5, -58, 5, 30, 3, 43, -6, 57, -6, 69, 1, 58, 5, 44, 5, -49, 100, -31, 96, -13, 94, 0, 96,
+    13, 94, 31, 96, 49, 100, 32, 118, 14, 126, 0, 127, -14, 126, -32, 118, -43, 102, -13, 102, 0, 103, 13, 102, 43, 102,
+    14, 112, 0, 114, -14, 112,
+]).reshape(68, 2) / 100  # fmt: skip
 JAW, BROWS, NOSE, EYES, MOUTH = slice(0, 17), slice(17, 27), slice(27, 36), (LEFT_EYE, RIGHT_EYE), slice(48, 68)
 
 
@@ -80,7 +90,7 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
     The square comes from eyes and mouth (Karras et al. 2019, appendix "FFHQ dataset"). Where it leaves the frame, the
     frame is continued by its mirror image, which fades into a blur and then into its median colour.
     """
-    corners = _ffhq_square(landmarks)
+    corners = ffhq_square(landmarks)
     side = math.dist(corners[0], corners[1])
     image = Image.fromarray(np.ascontiguousarray(rgb))
     factor = int(side / size / 2)
@@ -93,7 +103,7 @@ def align_face(rgb: np.ndarray, landmarks: np.ndarray, size: int = 256) -> np.nd
     return np.asarray(image.transform((size, size), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR))
 
 
-def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
+def ffhq_square(landmarks: np.ndarray) -> np.ndarray:
     """Corners of the tilted square, float64 `[4, 2]`: top left, bottom left, bottom right, top right of the face."""
     left_eye, right_eye = eye_centres(landmarks)
     x = _across(left_eye, right_eye, _eyes_and_mouth(landmarks)[2])
@@ -101,6 +111,26 @@ def _ffhq_square(landmarks: np.ndarray) -> np.ndarray:
     x *= side / 2 / math.hypot(*x)
     y = np.array((-x[1], x[0]))
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def in_aligned(points: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Where points `[N, 2]` of a picture come to lie in the face that `align_face` cuts out of it: float32 `[N, 2]`."""
+    top_left, bottom_left, _, top_right = ffhq_square(landmarks)
+    sides = np.stack([top_right - top_left, bottom_left - top_left])
+    return ((points - top_left) @ sides.T / np.square(sides).sum(1) * size - 0.5).astype(np.float32)
+
+
+def face_at(left_eye: Sequence[float], right_eye: Sequence[float], mouth: Sequence[float]) -> np.ndarray:
+    """Landmarks float32 `[68, 2]` of a usual face whose eyes and mouth have their centres at these points (x, y).
+
+    Which of the eyes is the left one is told by the mouth, as if no picture were mirrored."""
+    eyes, mouth = np.array([left_eye, right_eye], np.float64), np.array(mouth, np.float64)
+    across, down = eyes[1] - eyes[0], mouth - eyes.mean(0)
+    if across[0] * down[1] - across[1] * down[0] < 0:
+        eyes = eyes[::-1]
+    usual = np.stack(_eyes_and_mouth(MEAN_FACE))
+    placed = np.linalg.solve(np.column_stack([usual, np.ones(3)]), np.vstack([eyes, mouth]))
+    return (np.column_stack([MEAN_FACE, np.ones(68)]) @ placed).astype(np.float32)
 
 
 def portrait_square(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
