@@ -1,15 +1,18 @@
-"""Files of a very small DualStyleGAN in the making: generators, discriminator, encoder, drawn faces and their codes."""
+"""Files of a very small DualStyleGAN in the making: generators, discriminator, encoder, drawn faces and their codes.
+As a program, with these sizes, it is that module of `model.training.own` which its first word names."""
 
+import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from model import checkpoints
+from model.common import cli
 from model.common.weight_files import write_contents
 from model.config import EncoderConfig, GeneratorConfig
 from model.discriminator import Discriminator
@@ -23,12 +26,14 @@ LAYERS, DIM = SMALL.w_layers, SMALL.style_dim
 NAMES = ["a.png", "b.png", "c.png"]
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch) -> Path:
-    """The folder of all files, which is the working directory; `--config tiny` has their sizes."""
+def use_small_sizes() -> None:
+    """From now on `--config tiny` has these sizes."""
     tiny = RECIPES["tiny"]
-    monkeypatch.setitem(RECIPES, "tiny", replace(tiny, network=replace(tiny.network, generator=SMALL)))
-    monkeypatch.chdir(tmp_path)
+    RECIPES["tiny"] = replace(tiny, network=replace(tiny.network, generator=SMALL))
+
+
+def write_files() -> None:
+    """Write them all into the working directory."""
     torch.manual_seed(0)
     photos, tuned = Generator(SMALL), Generator(SMALL)
     judge = Discriminator(None, SMALL.size, SMALL.channels).state_dict()
@@ -50,4 +55,8 @@ def files(tmp_path, monkeypatch) -> Path:
     for file in ("exstyle_code.npy", "instyle_code.npy"):
         codes = {name: rng.normal(size=(1, LAYERS, DIM)) for name in reversed(NAMES)}
         checkpoints.save_exemplars(f"codes/{file}", codes)
-    return tmp_path
+
+
+if __name__ == "__main__":
+    use_small_sizes()
+    cli.run(import_module(f"model.training.own.{sys.argv.pop(1)}").main)

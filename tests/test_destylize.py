@@ -16,7 +16,7 @@ from model.training.own.encoders import FaceEncoder
 from tests.runs import largest_file
 from tests.small_dual import DIM, LAYERS, NAMES, SMALL
 
-pytest_plugins = ("tests.small_dual",)
+pytest_plugins = ("tests.small_dual_plugin",)
 SHARED = {"device": "cpu", "config": "tiny", "batch": 2, "steps": 5}
 
 

@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -21,7 +25,8 @@ from tests.parity import READERS
 from tests.runs import assert_stopped_and_resumed_is_whole, largest_file, log_of, state_of
 from tests.small_dual import DIM, LAYERS, NAMES, SMALL
 
-pytest_plugins = ("tests.small_dual",)
+pytest_plugins = ("tests.small_dual_plugin",)
+ROOT, PROCESSES = Path(__file__).parents[1], ["--standalone", "--nproc_per_node=2", "-m"]
 MANIFEST = Path(__file__).parent / "golden" / "manifest.json.gz"
 SHARED = {"device": "cpu", "config": "tiny", "name": "trial", "iter": 4, "batch": 2, "accumulate": 1}
 PRETRAIN = {"stylegan_path": "photos.pt", "encoder_path": "encoder.pt", "out": "pretrain.pt"}
@@ -96,18 +101,18 @@ def test_the_extrinsic_path_learns_and_is_averaged_and_the_generator_stays(files
 
 
 def test_pretraining_comes_nearer_to_its_target(files):
-    run = pretraining(iter=150, lr=0.01, log_every=50, batch=4, path=0.0)
+    run = pretraining(iter=60, lr=0.01, log_every=60, batch=4, path=0.0)
     pretrain(run)
     distances = [line["held_out_perceptual"] for line in log_of(run)]
     AcceleratorState._reset_state(reset_partial_state=True)
-    start = make_trainer("pretrain", iter=150, name="other")
-    start.step = 150
+    start = make_trainer("pretrain", iter=60, name="other")
+    start.step = 60
     assert distances[-1] < 0.9 * start.preview()[1]["held_out_perceptual"]
 
 
 def test_transfer_comes_nearer_to_the_exemplars_by_a_factor(files):
     before = make_trainer("transfer").preview()[1]["exemplars_l1"]
-    run = transferring(iter=200, lr=0.02, log_every=200, batch=4, path=0.0, r1=1.0)
+    run = transferring(iter=100, lr=0.02, log_every=100, batch=4, path=0.0, r1=1.0)
     transfer(run)
     (line,) = log_of(run)
     assert line["exemplars_l1"] < 0.7 * before
@@ -198,13 +203,29 @@ def test_generators_are_kept_on_the_way_and_a_full_disk_loses_nothing(files):
     assert state_of(run)["step"] == 4 and Path("later.pt").exists()
 
 
-def test_batches_are_shared_as_one_process_would_go_through_them(files):
-    """A step of two batches has the mean of the losses of both."""
-    both = make_trainer("transfer", accumulate=2)
-    draws = list(both._draws("generator"))
-    assert len(draws) == 2 and draws[0].random() != draws[1].random()
-    one = next(make_trainer("transfer")._draws("generator"))
-    assert one.random() == next(both._draws("generator")).random()
+def test_two_processes_equal_one_with_the_double_accumulation(files):
+    words = ["--config=tiny", "--device=cpu", "--data=drawn", "--codes=codes", "--pretrain_path=dual.pt", "--batch=2"]
+    words += ["--iter=4", "--log_every=4", "--r1=1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for name, accumulate, launcher in (("one", 2, []), ("two", 1, ["torch.distributed.run", *PROCESSES])):
+        command = [
+            sys.executable,
+            "-m",
+            *launcher,
+            "tests.small_dual",
+            "dual_transfer",
+            *words,
+            f"--accumulate={accumulate}",
+        ]
+        command += [f"--name={name}", f"--out={name}.pt"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (json.loads(Path(f"runs/{name}/log.jsonl").read_text()) for name in ("one", "two"))
+    assert one == pytest.approx(two, rel=1e-3, abs=1e-5)
+    one, two = (read_contents(f"{name}.pt", "")["g_ema"] for name in ("one", "two"))
+    base = read_contents("dual.pt", "")["g_ema"]
+    moved, apart = (sum((value - other[name]).abs().sum() for name, value in one.items()) for other in (base, two))
+    assert apart < 0.01 * moved, "but for gradients near zero, whose sign is rounding"
 
 
 @pytest.mark.parametrize(
