@@ -1,5 +1,7 @@
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -18,20 +20,21 @@ from model.discriminator import Discriminator
 from model.stylegan2 import Generator
 from model.training import finetune as program
 from model.training.data.pictures import PictureFolder
-from model.training.finetune import GANTrainer, Options, finetune, gradient_penalty, main, mixed_codes
+from model.training.finetune import GANTrainer, Options, finetune, main, mixed_codes
+from model.training.gan.regularise import gradient_penalty
 from model.training.options import RECIPES
 from model.training.trainer import make_accelerator
 from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
+from tests.small_finetune import SMALL, use_small_sizes
 
-SMALL = GeneratorConfig(size=16, style_dim=8, mapping_layers=2, channels={4: 8, 8: 6, 16: 4}, structure_size=8)
+ROOT = Path(__file__).parents[1]
 TEAL, TAN = (30, 120, 140), (220, 180, 140)
 
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch):
     """`--config tiny` is smaller still."""
-    tiny = RECIPES["tiny"]
-    monkeypatch.setitem(RECIPES, "tiny", replace(tiny, network=replace(tiny.network, generator=SMALL)))
+    monkeypatch.setitem(RECIPES, "tiny", use_small_sizes(RECIPES["tiny"]))
 
 
 @pytest.fixture
@@ -54,7 +57,8 @@ def options(files):
     def options(**changes) -> Options:
         given = {"data": "faces", "stylegan_path": "stylegan.pt", "out": "finetuned.pt", "runs": "runs"} | changes
         paths = {name: str(files / given[name]) for name in ("data", "stylegan_path", "out", "runs") if given[name]}
-        return Options(**{"device": "cpu", "config": "tiny", "name": "trial", "iter": 4} | given | paths)
+        short = {"device": "cpu", "config": "tiny", "name": "trial", "iter": 4, "log_every": 2, "kid_every": 0}
+        return Options(**short | given | paths)
 
     return options
 
@@ -81,8 +85,8 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files, m
     assert any(not torch.equal(one["network"][name], value) for name, value in one["ema"].items())
     lines = log_of(parted)
     assert [line["step"] for line in lines] == [2, 4, 6] and lines[-1] == log_of(whole)[-1]
-    assert lines[0].keys() == {"step", "discriminator", "penalty", "generator"}
-    assert cv2.imread(str(parted.folder / "preview-000006.jpg")).shape == (6 * 256, 3 * 256, 3)
+    assert lines[0].keys() >= {"step", "discriminator", "penalty", "generator", "path", "real signs", "augmentation"}
+    assert cv2.imread(str(parted.folder / "preview-000006.jpg")).shape == (6 * 256, 4 * 256, 3)
     assert json.loads((parted.folder / "options.json").read_text())["accumulate"] == 2
 
 
@@ -93,7 +97,7 @@ def test_another_seed_or_batch_gives_another_result(trainer):
 
 
 def test_the_generator_moves_to_the_colours_of_the_pictures(options, files):
-    run = options(iter=30, lr=0.02)
+    run = options(iter=30, lr=0.02, path=0.0)  # which would keep 16 pixels from changing so fast
     path = finetune(run)
     wanted = torch.stack(list(PictureFolder(run.data, 16))).mean((0, 2, 3))
     base, tuned = (checkpoints.load_generator(file, SMALL) for file in (run.stylegan_path, path))
@@ -126,21 +130,28 @@ def test_the_penalty_of_a_linear_discriminator_is_the_square_of_its_weights():
 def test_losses_are_those_of_the_formulas(trainer, files):
     for path in (files / "faces").rglob("*.png"):  # all pictures are one, which looks the same in a mirror
         Image.new("RGB", (16, 16), TAN).save(path)
-    run = trainer(lr=1e-12, r1=5.0)
-    rng = np.random.default_rng((0, 0))
+    run = trainer(lr=1e-12, r1=5.0, path=3.0, truncated=0.0)
+    draws = [np.random.default_rng((0, 0, place, 0)) for place in range(4)]
     real = (torch.tensor(TAN) / 127.5 - 1).view(1, 3, 1, 1).repeat(4, 1, 16, 16)
     judge = run.discriminator
-    run.pictures.draw(rng, 4)
-    of_real, of_fake = judge(real), judge(fakes(run, rng))
+    run.pictures.draw(draws[0], 4)
+    of_real, of_fake = judge(real), judge(fakes(run, draws[0]))
     penalty = gradient_penalty(judge, real).item()
-    run.pictures.draw(rng, 4)
-    judged = judge(fakes(run, rng))
+    judged = judge(fakes(run, draws[2]))
+    codes = mixed_codes(run.base, draws[3], 2).requires_grad_()
+    direction = torch.from_numpy(draws[3].standard_normal((2, 3, 16, 16), dtype=np.float32))
+    (slope,) = torch.autograd.grad((run.base(codes) * direction).sum() / 16, codes)
+    lengths = slope.square().sum(2).mean(1).sqrt()
+    mean = lengths.mean()
 
     found = run.advance()
     expected = (1 + of_fake.exp()).log().mean() + (1 + (-of_real).exp()).log().mean()
     assert found["discriminator"] == pytest.approx(expected.item(), rel=1e-4)
     assert found["penalty"] == pytest.approx(5 / 2 * 16 * penalty, rel=1e-4)
     assert found["generator"] == pytest.approx((1 + (-judged).exp()).log().mean().item(), rel=1e-4)
+    assert found["path"] == pytest.approx(3 * 4 * (lengths - mean).square().mean().item(), rel=1e-4)
+    assert run.path_mean.value == pytest.approx(mean.item(), rel=1e-4)
+    assert found["real signs"] == of_real.sign().mean().item() and found["augmentation"] == 0
 
 
 def fakes(run: GANTrainer, rng: np.random.Generator) -> Tensor:
@@ -155,6 +166,108 @@ def test_the_penalty_comes_every_16_steps_and_without_r1_never(trainer):
     assert "penalty" not in trainer(r1=0.0).advance()
 
 
+def test_path_lengths_come_every_4_steps_and_slow_the_optimiser_down_for_it(trainer):
+    run = trainer()
+    assert [step for step in range(6) if "path" in run.advance()] == [0, 4]
+    assert {group["lr"] for group in run.optimizer.param_groups} == {0.002 * 4 / 5}
+    assert {group["lr"] for group in run.discriminator_optimizer.param_groups} == {0.002 * 16 / 17}
+    run = trainer(path=0.0)
+    assert "path" not in run.advance() and run.optimizer.param_groups[0]["lr"] == 0.002
+
+
+def test_all_of_a_new_generator_learns_and_its_discriminator_is_kept(options, files):
+    run = options(stylegan_path="none", lr=0.01)
+    run.stylegan_path = "none"
+    contents = read_contents(finetune(run), "a generator")
+    assert contents.keys() == {"g", "g_ema", "d"}
+    again = checkpoints.load_generator(run.out, SMALL), checkpoints.load_discriminator(run.out, SMALL)
+    assert all(again)
+    torch.manual_seed(0)
+    first = Generator(SMALL).state_dict()
+    for name, value in contents["g"].items():
+        assert torch.equal(value, first[name]) == (name.startswith("noises.") or name.endswith(".kernel")), name
+
+
+def test_levels_have_rates_of_their_own(trainer):
+    run = trainer(level_lr=[1.0, 0.5, 0.0], path=0.0)
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    run.advance()
+    rates = {name: group["lr"] / 0.002 for name, group in zip(run.learning, run.optimizer.param_groups, strict=True)}
+    assert rates["conv1.conv.weight"] == rates["to_rgb1.bias"] == 1
+    assert rates["convs.0.conv.weight"] == rates["convs.1.conv.weight"] == rates["to_rgbs.0.bias"] == 0.5
+    assert rates["convs.2.conv.weight"] == rates["to_rgbs.1.bias"] == 0
+    for name, value in run.network.named_parameters():
+        assert torch.equal(value, before[name]) == (rates.get(name, 0) == 0), name
+
+
+def test_freezing_takes_the_first_layers_of_the_discriminator(trainer):
+    run = trainer(freeze_d=3)
+    before = {name: value.clone() for name, value in run.discriminator.named_parameters()}
+    run.advance()
+    for name, value in run.discriminator.named_parameters():
+        first = name.startswith(("convs.0.", "convs.1.conv1.", "convs.1.conv2."))
+        assert torch.equal(value, before[name]) == first, name
+    with pytest.raises(InputError, match="--freeze_d is 30: this discriminator has 7 layers"):
+        trainer(freeze_d=30)
+
+
+def test_short_codes_take_their_share(trainer):
+    base = trainer().base
+    whole = mixed_codes(base, np.random.default_rng(0), 400, truncated=0.0)
+    short = mixed_codes(base, np.random.default_rng(0), 400, truncated=0.3)
+    halved = (short - 0.5 * whole).abs().amax((1, 2)) < 1e-6
+    assert 0.2 < halved.float().mean() < 0.4 and torch.equal(short[~halved], whole[~halved])
+
+
+def test_the_augmentation_follows_how_sure_the_discriminator_is(trainer, monkeypatch):
+    """Its probability rises by the pictures that were seen, every fourth step, and pictures change from then on."""
+    run = trainer(ada_kimg=0.1, r1=0.0, path=0.0)
+    monkeypatch.setattr(GANTrainer, "_judge", lambda self, x, rng: self.discriminator(x) + 10)
+    found = [run.advance()["augmentation"] for _ in range(9)]
+    assert found == pytest.approx([0, 0, 0, 0.16, 0.16, 0.16, 0.16, 0.32, 0.32])
+    monkeypatch.setattr(GANTrainer, "_judge", lambda self, x, rng: self.discriminator(x) - 10)
+    assert [run.advance()["augmentation"] for _ in range(3)][-1] == pytest.approx(0.16)  # 8 sure ones of 16 by then
+    monkeypatch.undo()
+    real, rng = run._real(np.random.default_rng(0)), np.random.default_rng(1)
+    assert not torch.equal(run._judge(real, rng), run.discriminator(real))
+
+
+def test_the_best_average_is_the_result(options, files):
+    run = options(iter=12, lr=0.02, log_every=2, kid_every=2)
+    finetune(run)
+    found = {line["step"]: line["KID of pixels"] for line in log_of(run)}
+    assert len(found) == 6
+    best = min(found, key=found.get)
+    assert state_of(run)["best"] == {"value": found[best], "step": best}
+    kept = checkpoints.load_state(run.folder / "best.pt")["g_ema"]
+    assert_same(dict(kept), dict(read_contents(run.out, "a generator")["g_ema"]))
+    last = options(iter=12, name="last", keep="last", out="last.pt", lr=0.02, log_every=2, kid_every=2)
+    finetune(last)
+    written = read_contents(last.out, "a generator")["g_ema"]
+    average = dict(state_of(last)["ema"])
+    assert_same({name: written[name] for name in average}, average)
+
+
+def test_two_processes_equal_one_with_two_batches(files):
+    """Each takes the batches that the one would take in turn."""
+    settings = ["--config=tiny", "--device=cpu", "--iter=3", "--log_every=1", "--kid_every=0", "--name=trial"]
+    paths = [f"--data={files}/faces", "--stylegan_path=none", "--batch=4"]
+    for name, processes, accumulate in (("one", 1, 2), ("two", 2, 1)):
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        own = [f"--runs={files}/{name}", f"--out={files}/{name}.pt", f"--accumulate={accumulate}"]
+        command = [sys.executable, *launcher, "-m", "tests.small_finetune", *settings, *paths, *own]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+    runs = [files / name / "trial" for name in ("one", "two")]
+    one, two = ([json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in runs)
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-6)
+    a, b = (checkpoints.load_state(run / "state.pt") for run in runs)
+    for name, value in a["ema"].items():
+        torch.testing.assert_close(value, b["ema"][name], rtol=1e-3, atol=1e-4)
+
+
 def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monkeypatch):
     """With all batches alike, it is the step of one of them."""
     codes, real = 0.3 * torch.randn(4, SMALL.w_layers, 8), torch.rand(4, 3, 16, 16)
@@ -162,7 +275,7 @@ def test_a_step_of_several_batches_has_the_mean_of_their_gradients(trainer, monk
     monkeypatch.setattr(GANTrainer, "_fake", lambda run, _: run.network(codes))
     runs, losses = [], []
     for accumulate in (1, 3):
-        runs.append(trainer(accumulate=accumulate))
+        runs.append(trainer(accumulate=accumulate, path=0.0))
         losses.append(runs[-1].advance())
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     for name in (name for name in runs[0].learning if "noise" not in name):
@@ -228,7 +341,7 @@ def test_a_run_goes_on_with_its_own_options_only_and_nothing_is_overwritten(opti
     ("changes", "sentence"),
     [
         ({"data": None}, "--data is missing"),
-        ({"accumulate": 0}, "--accumulate is 0"),
+        ({"accumulate": -1}, "--accumulate is -1"),
         ({"r1": -1.0}, "--r1 is -1.0"),
         ({"data": "nowhere"}, "nowhere is no folder"),
         ({"stylegan_path": "nowhere.pt"}, "nowhere.pt does not exist"),

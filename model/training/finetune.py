@@ -161,15 +161,16 @@ def freeze_first(discriminator: Discriminator, count: int) -> None:
 
 
 class PathMean:
-    """The running mean of path lengths, as a part of the state."""
+    """The running mean of path lengths, as a part of the state: from 0 on as published, but for a generator that is
+    trained already, which would first be flattened, from its own mean on (None: not known yet)."""
 
-    def __init__(self) -> None:
-        self.value = 0.0
+    def __init__(self, value: float | None) -> None:
+        self.value = value
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, float | None]:
         return {"value": self.value}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
         self.value = state["value"]
 
 
@@ -177,7 +178,7 @@ class Best:
     """The smallest distance so far, and where it was."""
 
     def __init__(self) -> None:
-        self.value, self.step = math.nan, 0
+        self.value, self.step = math.inf, 0
 
     def state_dict(self) -> dict[str, float]:
         return {"value": self.value, "step": self.step}
@@ -222,7 +223,7 @@ class GANTrainer(Trainer):
         self.optimizer = self._adam(groups, path_share)
         self.discriminator_optimizer = self._adam([{"params": self.judging, "lr_factor": share}], share)
         self.controller = Controller(options.ada_target, 1000 * options.ada_kimg)
-        self.path_mean, self.best = PathMean(), Best()
+        self.path_mean, self.best = PathMean(0.0 if options.is_new else None), Best()
         self._real_features: np.ndarray | None = None
 
     def _adam(self, groups: list[dict], share: float) -> torch.optim.Optimizer:
@@ -254,7 +255,9 @@ class GANTrainer(Trainer):
             parameter.requires_grad_(False)
         found |= self._descend(self.optimizer, "generator", self._deception)
         if options.path and self.step % PATH_EVERY == 0:
-            found |= self._descend(self.optimizer, "path", self._path_penalty)
+            means: list[Tensor] = []
+            found |= self._descend(self.optimizer, "path", partial(self._path_penalty, means=means))
+            self.path_mean.value = self.accelerator.reduce(torch.stack(means).mean(), "mean").item()
         for parameter in self.judging:
             parameter.requires_grad_(True)
         return found | self._adapt(torch.cat(signs))
@@ -301,13 +304,13 @@ class GANTrainer(Trainer):
     def _deception(self, rng: np.random.Generator) -> Tensor:
         return losses.adversarial(self._judge(self._fake(rng), rng))
 
-    def _path_penalty(self, rng: np.random.Generator) -> Tensor:
+    def _path_penalty(self, rng: np.random.Generator, means: list[Tensor]) -> Tensor:
         count, size = max(1, self.options.batch // 2), self.network.config.size
         codes = mixed_codes(self.network, rng, count, self.options.mixing)
         codes = codes if codes.requires_grad else codes.requires_grad_()
         direction = torch.from_numpy(rng.standard_normal((count, 3, size, size), dtype=np.float32)).to(codes)
         penalty, mean, _ = path_lengths(self.network, codes, direction, self.path_mean.value, self._noise(rng, count))
-        self.path_mean.value = self.accelerator.reduce(mean.detach(), "mean").item()
+        means.append(mean.detach())
         return self.options.path * PATH_EVERY * penalty
 
     def _real(self, rng: np.random.Generator) -> Tensor:
@@ -369,7 +372,7 @@ class GANTrainer(Trainer):
         if options.inception_path:
             found["FID"] = quality.frechet_distance(self._real_features, fake_features)
         value = found[f"KID of {kind}"]
-        if quality.is_better(value, self.best.value):
+        if value < self.best.value:  # what is not a number never is
             self.best.value, self.best.step = value, self.step
             write_contents(self._best_file, self._contents())
         return found

@@ -120,9 +120,9 @@ class Trainer(ABC):
         return values
 
     def _share(self, parameters: list[nn.Parameter]) -> None:
-        """Make each gradient the mean of all processes'; one that has none counts as zero."""
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        mean = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+        """Make each gradient the mean of all processes'. What takes no part in a loss has none in any of them."""
+        parameters = [parameter for parameter in parameters if parameter.grad is not None]
+        mean = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in parameters]), "mean")
         for parameter, part in zip(parameters, mean.split([p.numel() for p in parameters]), strict=True):
             parameter.grad = part.view_as(parameter)
 

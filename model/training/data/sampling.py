@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.common.sizes import PARSING_SCALE
+from model.common.sizes import INPUT_MULTIPLE, PARSING_SCALE
 from model.config import GeneratorConfig
 from model.ops import BLUR_TAPS, blur_downsample
 from model.training.gan.resample import resample
@@ -27,13 +27,15 @@ SYM6 = (
 )  # fmt: skip
 FILTER_MARGIN = len(SYM6) // 4  # input pixels that the filter reaches beyond the border
 FILTER_DELAY = 0.25  # input pixels: it weighs about half a fine pixel to the left, so sampling moves with it
+INPUT_REDUCTION = 4  # sides of a sample's photo / sides of the student's input, which is blurred and halved twice
 PROBABILITY = 0.2  # of each transform, independently
 MAX_SHIFT, MAX_ANGLE, SCALE_STD = 1 / 8, math.pi / 4, 0.2  # of the side; of the logarithm to base 2 of a scale
 
 
 class Batch(TypedDict, total=False):
-    """B samples as the loop sees them: S is the side of the target, h = S/4 the input's, C the parser's classes.
-    Pre-training needs `x`, `feature`, `skip`, `degree`, `w_plus`; distillation `x`, `y`, `degree` to `offset`."""
+    """B samples as the loop sees them: S is the side of the target, h the input's (published S/4), C the parser's
+    classes. Pre-training needs `x`, `feature`, `skip`, `degree`, `w_plus`; distillation `x`, `y`, `degree` to
+    `offset`."""
 
     x: Tensor  # input `[B, 3 + C, h, h]`: RGB in [-1, 1] and parsing logits / 16
     y: Tensor  # target `[B, 3, S, S]`, RGB in [-1, 1]
@@ -51,8 +53,8 @@ class Batch(TypedDict, total=False):
 class Sample:
     """B samples, drawn by a teacher or read from disk; `attribute`, `affine` and `offset` lie on the CPU."""
 
-    photo: Tensor  # `[B, 3, S, S]` in [-1, 1], after the affine transform
-    logits: Tensor | None  # parsing logits of the photo, `[B, C, S/2, S/2]`; None where the network has no parser
+    photo: Tensor  # `[B, 3, P, P]` in [-1, 1], P four times the input's side, after the affine transform
+    logits: Tensor | None  # parsing logits of the photo, `[B, C, P/2, P/2]`; None where the network has no parser
     w_plus: Tensor
     degree: Tensor
     style: Tensor
@@ -76,7 +78,8 @@ class Sample:
         others |= {"y": self.cartoon, "feature": self.feature, "skip": self.skip}
         batch |= {name: value.float() for name, value in others.items() if value is not None}
         if self.offset is not None:
-            batch |= Batch(moved=moved_input(photo, logits, self.offset), offset=self.offset)
+            share = photo.shape[-1] // self.cartoon.shape[-1]
+            batch |= Batch(moved=moved_input(photo, logits, share * self.offset), offset=self.offset)
         return batch
 
 
@@ -122,6 +125,14 @@ def layer_noise(config: GeneratorConfig, seeds: Sequence[int], device: torch.dev
 def window_side(size: int) -> int:
     """Side of the moved camera's window for targets of `size` px: 896 of 1024 (VToonify, Sec. 4.1.3)."""
     return round(size * 7 / 8)
+
+
+def photo_side(config: GeneratorConfig) -> int:
+    """Side of the photo of a sample: that of the generator's pictures, but at least four times the student's input's.
+    So small generators' photos are enlarged, and students of theirs enlarge less, or nothing."""
+    input_side = INPUT_MULTIPLE * config.structure_size
+    is_small = input_side <= config.size < INPUT_REDUCTION * input_side
+    return INPUT_REDUCTION * input_side if is_small else config.size
 
 
 def student_input(photo: Tensor, logits: Tensor | None) -> Tensor:

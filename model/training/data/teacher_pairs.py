@@ -1,12 +1,13 @@
 """Stored pairs of network teachers: how samples become the parts of a pair, and are read back for training.
 
-photo.jpg, cartoon.jpg   S x S pixels
-parsing.npz              `logits [C, S/2, S/2]` int8 and `step [C]` float32: their product are the parsing logits,
+photo.jpg                P x P pixels, four times the input's side
+cartoon.jpg              S x S pixels, published P
+parsing.npz              `logits [C, P/2, P/2]` int8 and `step [C]` float32: their product are the parsing logits,
                          half a step off at most
 code.npy                 `[layers, D]` float32, in w+
 target.npz               `feature [C', s, s]` and `skip [3, s, s]`, float16
 json                     `kind`, `teacher`, `seed` and `number` of the sample; `style` (name) and `style_index`;
-                         `degree`, `attribute`, `affine`, `offset` as in Sample; `size` S, shape of the `code`,
+                         `degree`, `attribute`, `affine`, `offset` as in Sample; `size` P, shape of the `code`,
                          number of `classes` C
 """
 
@@ -22,7 +23,7 @@ from model.common.errors import InputError
 from model.common.files import bytes_of
 from model.common.tensors import to_tensor, to_uint8
 from model.config import VToonifyConfig
-from model.training.data.sampling import Batch, Sample
+from model.training.data.sampling import Batch, Sample, photo_side
 from model.training.data.shards import StoredPair, damaged, encode_picture
 
 LARGEST_LEVEL = 127  # logits are stored as whole numbers from -127 to 127
@@ -107,7 +108,7 @@ class TeacherPairs(Dataset):
 def check_sizes(pairs: list[StoredPair], config: VToonifyConfig) -> None:
     """Raise InputError for pairs whose pictures, codes or parsing maps are of other sizes than the network's."""
     generator = config.generator
-    wanted = [generator.size, [generator.w_layers, generator.style_dim], config.parsing_channels]
+    wanted = [photo_side(generator), [generator.w_layers, generator.style_dim], config.parsing_channels]
     for pair in {pair.shard: pair for pair in pairs}.values():  # all pairs of a shard are alike
         found = [pair.facts()[name] for name in ("size", "code", "classes")]
         if found != wanted:

@@ -202,7 +202,8 @@ def _filter(images: Tensor, gains: np.ndarray) -> Tensor:
     batch, channels, height, width = images.shape
     taps = torch.from_numpy(gains @ FILTER_BANK).to(images).repeat_interleave(channels, 0)
     margin = taps.shape[1] // 2
-    x = F.pad(images, (margin,) * 4, mode="reflect").reshape(1, batch * channels, height + 2 * margin, -1)
+    mode = "reflect" if margin < min(height, width) else "replicate"
+    x = F.pad(images, (margin,) * 4, mode=mode).reshape(1, batch * channels, height + 2 * margin, -1)
     x = F.conv2d(x, taps[:, None, None, :], groups=batch * channels)
     x = F.conv2d(x, taps[:, None, :, None], groups=batch * channels)
     return x.view(images.shape)

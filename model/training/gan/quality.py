@@ -6,7 +6,6 @@ contrasts at several scales, which tell blurred or collapsed pictures from real 
 figure.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, seed: int = 0, subsets=S
         within = (x @ x.T / dimension + 1) ** 3 + (y @ y.T / dimension + 1) ** 3
         across = (x @ y.T / dimension + 1) ** 3
         total += (within.sum() - np.diag(within).sum()) / (size - 1) - 2 * across.sum() / size
-    return total / subsets / size
+    return float(total / subsets / size)
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
@@ -87,8 +86,3 @@ def features_of(batches: Iterable[Tensor], features: Features) -> np.ndarray:
 def in_batches(count: int, batch: int) -> Iterator[range]:
     """Numbers below `count`, so many at a time."""
     return (range(first, min(first + batch, count)) for first in range(0, count, batch))
-
-
-def is_better(value: float, best: float) -> bool:
-    """Whether a distance beats the `best` so far; the first one does."""
-    return math.isfinite(value) and not best <= value

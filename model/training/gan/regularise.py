@@ -26,17 +26,19 @@ def r1_weight(size: int, batch: int) -> float:
 
 
 def path_lengths(
-    generator: Generator, w_plus: Tensor, direction: Tensor, mean: Tensor | float, noise: Noise = "none",
+    generator: Generator, w_plus: Tensor, direction: Tensor, mean: float | None, noise: Noise = "none",
     decay: float = PATH_DECAY,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """`E(ℓ - a)²` with path lengths ℓ = |J_w^T y| (StyleGAN2, eq. 4), the new running mean a, and the lengths `[B]`.
 
     w_plus: `[B, layers, D]`, part of the graph; direction: pictures y `[B, 3, H, W]` of standard normal numbers; mean:
-    a so far. The gradient goes through the new mean, too, as in the published programs."""
+    a so far, None: that of these pictures. The gradient goes through the new mean, as in the published programs."""
     pictures = generator(w_plus, noise)
     share = (pictures * direction).sum() / math.sqrt(pictures.shape[-2] * pictures.shape[-1])
     (gradient,) = torch.autograd.grad(share, w_plus, create_graph=True)
     lengths = gradient.square().sum(2).mean(1).sqrt()
+    if mean is None:
+        mean = lengths.mean().detach()
     new_mean = mean + decay * (lengths.mean() - mean)
     return (lengths - new_mean).square().mean(), new_mean, lengths
 

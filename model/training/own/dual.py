@@ -19,6 +19,7 @@ from model.dualstylegan import RESIDUAL_INIT, DualStyleGAN, ModRes
 from model.stylegan2 import Generator
 from model.training import losses
 from model.training.data.sampling import layer_noise
+from model.training.finetune import PathMean
 from model.training.gan.regularise import gradient_penalty, path_lengths
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions
 from model.training.own.judges import JudgeOptions
@@ -36,9 +37,13 @@ class DualTrainingOptions(JudgeOptions, RunOptions):
 
     lengths: ClassVar[dict[str, int]] = {}  # number of steps by configuration
     batches: ClassVar[dict[str, int]] = {}  # of `accumulate`
-    iter: int | None = option(None, "last training step (default: as published, or a few for small sizes)", least=1)
-    batch: int = option(4, "pictures that are computed at a time", least=1)
-    accumulate: int | None = option(None, "such batches in a step (default: as published, for small sizes 1)", least=1)
+    iter: int | None = option(
+        None, "last training step (default: as published, or a few for small sizes)", least=1, free=True
+    )
+    batch: int = option(4, "pictures that are computed at a time", least=1, free=True)
+    accumulate: int | None = option(
+        None, "such batches in a step (default: as published, for small sizes 1)", least=1, free=True
+    )
     lr: float = option(0.002, "learning rate", least=SMALLEST_RATE, free=True)
     r1: float = option(10.0, "weight of the penalty on the discriminator's gradient", least=0)
     path: float = option(2.0, "weight of the penalty on path lengths", least=0)
@@ -82,19 +87,6 @@ def begin_dual(photos: Generator, seed: int = 0) -> DualStyleGAN:
     return dual
 
 
-class PathMean:
-    """The running mean of path lengths, as a part of the state; None before the first ones."""
-
-    def __init__(self) -> None:
-        self.value: float | None = None
-
-    def state_dict(self) -> dict[str, float | None]:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: dict[str, float | None]) -> None:
-        self.value = state["value"]
-
-
 class DualTrainer(Trainer):
     """A DualStyleGAN whose extrinsic path learns. All of it is averaged (the published program averages the blocks, and
     publishes the mapping network of the beginning). What a batch draws depends on the seed, the step and its number."""
@@ -116,7 +108,7 @@ class DualTrainer(Trainer):
         path_share = PATH_EVERY / (PATH_EVERY + 1) if options.path else 1.0
         self.optimizer = self._adam([network.get_parameter(name) for name in self.learning], path_share)
         self.discriminator_optimizer = self._adam(list(self.discriminator.parameters()), share)
-        self.path_mean = PathMean()
+        self.path_mean = PathMean(None)
 
     def _adam(self, parameters: list[nn.Parameter], share: float) -> torch.optim.Optimizer:
         # A step with a penalty is two steps of the optimiser, which is slowed down to make up for it (StyleGAN2, B).
@@ -195,10 +187,8 @@ class DualTrainer(Trainer):
             batch = self.draw(rng, count)
         codes = batch["w_plus"].requires_grad_()
         direction = torch.from_numpy(rng.standard_normal((count, 3, size, size), dtype=np.float32)).to(codes)
-        lengths_of = partial(path_lengths, self._with_exemplar(batch["exemplar"]), codes, direction)
-        if (mean := self.path_mean.value) is None:
-            mean = lengths_of(0.0, batch["noise"])[2].mean().item()
-        penalty, mean, _ = lengths_of(mean, batch["noise"])
+        draws = self._with_exemplar(batch["exemplar"])
+        penalty, mean, _ = path_lengths(draws, codes, direction, self.path_mean.value, batch["noise"])
         means.append(mean.detach())
         return {"path": self.options.path * PATH_EVERY * penalty}
 

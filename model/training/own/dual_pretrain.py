@@ -51,6 +51,7 @@ class Options(DualTrainingOptions):
     )
     data: str = option("", "folder of aligned photos for the discriminator (default: drawn ones)", free=True)
     out: str = option("checkpoint/generator-pretrain.pt", "file of the result", free=True)
+    iter: int | None = option(None, "last training step (default: published 3600, small sizes 120)", least=1)
     name: str = option("dual_pretrain", "name of the run")
 
     def check(self) -> None:

@@ -17,7 +17,7 @@ from model.bisenet import PARSER_GAIN
 from model.ops import blur_downsample
 from model.psp import FACE_SIZE
 from model.stylegan2 import Generator
-from model.training.data.sampling import Sample, apply_affine, draw, layer_noise
+from model.training.data.sampling import Sample, apply_affine, draw, layer_noise, photo_side
 
 TRUNCATION = 0.5  # codes are pulled towards zero: w ← 0.5·w
 
@@ -98,6 +98,13 @@ class NetworkTeacher(nn.Module):
             codes = self.style_encoder.style_codes(F.adaptive_avg_pool2d(photo, FACE_SIZE))
         return self.photos.mapping(codes[:, self.colour].to(self.precision))
 
+    def shown(self, photo: Tensor) -> Tensor:
+        """The photo at the size that inputs are made of."""
+        side = photo_side(self.config)
+        if photo.shape[-1] == side:
+            return photo
+        return F.interpolate(photo, (side, side), mode="bicubic", align_corners=False, antialias=True).clamp_(-1, 1)
+
     def parse(self, photo: Tensor) -> Tensor | None:
         """Parsing logits of the photo at half its size, `[B, C, S/2, S/2]`; None without a parser."""
         if self.parser is None:
@@ -113,11 +120,12 @@ class NetworkTeacher(nn.Module):
         if moved := [i for i, matrix in enumerate(affine) if not torch.equal(matrix, torch.eye(3))]:
             both = apply_affine(torch.cat([photo[moved], cartoon[moved]], dim=1), affine[moved])
             photo[moved], cartoon[moved] = both.clamp_(-1, 1).chunk(2, dim=1)  # the filter overshoots at edges
+        photo = self.shown(photo)
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, cartoon=cartoon, offset=offset)
 
     def feature_sample(self, latent: Latent, features: tuple[Tensor, Tensor], *labels: Tensor) -> Sample:
         """Sample of pre-training: the photo of the code, and a teacher's feature and skip image; nothing is moved."""
-        photo = self.render(self.photos, latent.w_plus, noise=latent.noise)
+        photo = self.shown(self.render(self.photos, latent.w_plus, noise=latent.noise))
         feature, skip = (tensor.to(self.precision) for tensor in features)
         affine = torch.eye(3).repeat(len(photo), 1, 1)
         return Sample(photo, self.parse(photo), *labels, latent.attribute, affine, feature=feature, skip=skip)
