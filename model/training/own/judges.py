@@ -22,6 +22,7 @@ from model.training.teachers.variants import NO_FILE
 VGG, CRITIC = "vgg", "critic"
 LEAVE_OUT = f"or leave out who a face is with --arcface_path {NO_FILE}"
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
+COLOUR_WEIGHT = 4.0  # of the squared difference beside the features
 LARGEST_MAP = (
     64  # pixels a side of what stands in for relu3_1: memory of the contextual loss grows with its fourth power
 )
@@ -58,6 +59,19 @@ class JudgeOptions:
         return f"pictures are compared by {what}, {'with' if self.arcface_file else 'without'} ArcFace"
 
 
+class CriticDistance(nn.Module):
+    """Stands in for LPIPS: features of a discriminator, and the squared difference of colours, without which faces that
+    are far from those that it knows keep the wrong colours and become rough."""
+
+    def __init__(self, critic: Critic):
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances `[B]` of pictures in pairs, `[B, 3, S, S]`, RGB in [-1, 1]."""
+        return self.critic(a, b) + COLOUR_WEIGHT * (a - b).square().mean((1, 2, 3))
+
+
 class CriticFeatures(nn.Module):
     """Stands in for VGG-19's relu1_1, relu2_1 and relu3_1: three blocks of a discriminator, each half the size of the
     one before."""
@@ -89,7 +103,7 @@ def load_critic(path: str, sizes: GeneratorConfig) -> Critic:
 def load_distance(options: JudgeOptions, path: str, sizes: GeneratorConfig, device: torch.device) -> Callable:
     """Distance `[B]` of pictures in pairs, `[B, 3, S, S]`, RGB in [-1, 1]; `path`: the file that has the critic."""
     if options.judged_by == CRITIC:
-        return load_critic(path, sizes).to(device)
+        return CriticDistance(load_critic(path, sizes)).to(device)
     return partial(compared, checkpoints.load_perceptual(f"--judge {CRITIC}").to(device))
 
 
