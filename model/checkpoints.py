@@ -199,16 +199,17 @@ def load_optical_flow(path: str | Path) -> RAFT:
     return files.load_network(RAFT, path, "a RAFT (large) optical flow model", rename=to_torchvision_names)
 
 
-def load_perceptual() -> Perceptual:
-    """LPIPS with trained weights; at first use VGG-16 is fetched. InputError when it can't be had or is another."""
-    path, expected, network = ensure_vgg(), "torchvision's VGG-16", Perceptual()
+def load_perceptual(without: str = "--perc_loss 0") -> Perceptual:
+    """LPIPS with trained weights; at first use VGG-16 is fetched. InputError when it can't be had or is another, which
+    names the options that do `without`."""
+    path, expected, network = ensure_vgg(without), "torchvision's VGG-16", Perceptual()
     try:
         weights = files.named_tensors(files.read_contents(path, expected), path, expected)
         features = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
         files.fill(network, features, path, expected)
     except InputError as error:
         reason = f"{error}".rstrip(".")
-        raise InputError(f"{reason}; delete it, and it is fetched again, or go on with --perc_loss 0.") from error
+        raise InputError(f"{reason}; delete it, and it is fetched again, or go on with {without}.") from error
     return network
 
 
@@ -274,9 +275,10 @@ def load_discriminator(path: str | Path, config: GeneratorConfig) -> Discriminat
     return files.load_network(build, path, expected, DISCRIMINATOR_KEY)
 
 
-def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None) -> DualStyleGAN:
-    """A DualStyleGAN (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`."""
-    return files.load_network(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator", EMA_KEY)
+def load_dualstylegan(path: str | Path, config: GeneratorConfig | None = None, key: str = EMA_KEY) -> DualStyleGAN:
+    """A DualStyleGAN (1024 px unless `config` says otherwise). File: `{"g_ema": state_dict}`; that of pre-training has
+    under the key "g" what learns, of which the other is the average."""
+    return files.load_network(lambda: DualStyleGAN(config), path, "a DualStyleGAN generator", key)
 
 
 def load_encoder_pretrain(path: str | Path, network: VToonify) -> None:

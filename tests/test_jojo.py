@@ -19,8 +19,9 @@ from model.config import GeneratorConfig
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator
 from model.training.data.pictures import PictureFolder
-from model.training.options import RECIPES, TINY
+from model.training.options import RECIPES
 from model.training.own import jojo as program
+from model.training.own.codes import load_picture_codes
 from model.training.own.critic import Critic
 from model.training.own.jojo import (
     JojoTrainer,
@@ -28,7 +29,6 @@ from model.training.own.jojo import (
     family_rows,
     finetune,
     interpolate_features,
-    load_reference_codes,
     main,
     style_codes,
 )
@@ -85,7 +85,7 @@ def trainer(options):
         AcceleratorState._reset_state(reset_partial_state=True)
         resolved = options(**changes).resolved(2)
         references = PictureFolder(resolved.references, 16)
-        codes = load_reference_codes(resolved.codes, references.names, SMALL)
+        codes = load_picture_codes(resolved.codes, references.names, SMALL)
         return JojoTrainer(resolved, make_accelerator(resolved), references, codes)
 
     return trainer
@@ -124,7 +124,7 @@ def test_the_generator_comes_nearer_to_the_references(options, files):
     run = options(iter=120, lr=0.01, log_every=120)
     path = finetune(run)
     references = PictureFolder(run.references, 16)
-    pictures, codes = torch.stack(list(references)), load_reference_codes(run.codes, references.names, SMALL)
+    pictures, codes = torch.stack(list(references)), load_picture_codes(run.codes, references.names, SMALL)
     base, tuned = (checkpoints.load_generator(file, SMALL) for file in (run.stylegan_path, path))
     for faces in (base.mapping(torch.randn(2, 8)), 0.5 * base.mapping(torch.randn(2, 8))):
         mixed = style_codes(codes, faces, run.mixed_rows)
@@ -182,6 +182,9 @@ def test_lpips_compares_what_is_made_small(trainer, monkeypatch):
     sizes = []
 
     class Stand(torch.nn.Module):
+        def __init__(self, without):
+            super().__init__()
+
         def forward(self, a, b):
             sizes.append(a.shape[-1])
             return (a - b).square().mean((1, 2, 3))
@@ -232,30 +235,20 @@ def test_the_sheet_has_a_line_of_references_and_four_of_faces():
     torch.testing.assert_close(natural, 0.3 * mean_code(base) + 0.7 * w)
 
 
-def test_two_processes_equal_one_with_the_double_batch(tmp_path):
-    torch.manual_seed(0)
-    judge = Discriminator(None, TINY.size, TINY.channels)
-    write_contents(tmp_path / "stylegan.pt", {"g_ema": Generator(TINY).state_dict(), "d": judge.state_dict()})
-    (tmp_path / "art").mkdir()
-    for i in range(2):
-        Image.new("RGB", (256, 256), (40 + 90 * i, 160, 220)).save(tmp_path / f"art/{i}.png")
-    np.save(tmp_path / "w.npy", np.random.default_rng(0).normal(size=(2, 14, 16)).astype(np.float32))
-    words = ["--references=art", "--codes=w.npy", "--stylegan_path=stylegan.pt", "--config=tiny", "--device=cpu"]
-    words += ["--iter=2", "--log_every=2"]
+def test_two_processes_equal_one_with_the_double_batch(files):
+    words = ["--references=art", "--codes=codes.npy", "--stylegan_path=stylegan.pt", "--config=tiny", "--device=cpu"]
+    words += ["--iter=3", "--log_every=3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for name, batch, launcher in (("one", 2, []), ("two", 1, ["torch.distributed.run", "--nproc_per_node=2", "-m"])):
-        command = [sys.executable, "-m", *launcher, "model.training.own.jojo", *words, f"--batch={batch}"]
-        done = subprocess.run(
-            [*command, f"--name={name}", f"--out={name}.pt"], cwd=tmp_path, env=environment, capture_output=True
-        )
-        assert done.returncode == 0, done.stderr.decode()
-    logs = [(tmp_path / f"runs/{name}/log.jsonl").read_text().splitlines() for name in ("one", "two")]
-    for one, two in zip(*logs, strict=True):
-        assert json.loads(one) == pytest.approx(json.loads(two), rel=1e-3)
-    one, two = (read_contents(tmp_path / f"{name}.pt", "")["g"] for name in ("one", "two"))
-    base = read_contents(tmp_path / "stylegan.pt", "")["g_ema"]
-    moved = sum((value - base[name]).abs().sum() for name, value in one.items())
-    apart = sum((value - two[name]).abs().sum() for name, value in one.items())
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+    for name, batch, launcher in (("one", 2, []), ("two", 1, launch)):
+        command = [sys.executable, "-m", *launcher, "tests.small_dual", "jojo", *words, f"--batch={batch}"]
+        command += [f"--name={name}", f"--out={name}.pt"]
+        done = subprocess.run(command, cwd=files, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    one, two = (json.loads((files / f"runs/{name}/log.jsonl").read_text()) for name in ("one", "two"))
+    assert one == pytest.approx(two, rel=1e-3)
+    one, two, base = (read_contents(files / f"{name}.pt", "")["g_ema"] for name in ("one", "two", "stylegan"))
+    moved, apart = (sum((value - other[name]).abs().sum() for name, value in one.items()) for other in (base, two))
     assert apart < 0.01 * moved, "but for gradients near zero, whose sign is rounding"
 
 

@@ -67,8 +67,9 @@ def vgg_on_disk(layers: int) -> Path | None:
     return path if path.is_file() else None
 
 
-def ensure_vgg() -> Path:
-    """Path of torchvision's VGG-16 (528 MB) in the cache of `torch.hub`; fetched first if it is not there."""
+def ensure_vgg(without: str = "--perc_loss 0") -> Path:
+    """Path of torchvision's VGG-16 (528 MB) in the cache of `torch.hub`; fetched first if it is not there. InputError
+    when it can't be had, which names the options that do `without`."""
     import torch
     from torchvision.models import VGG16_Weights
 
@@ -83,7 +84,7 @@ def ensure_vgg() -> Path:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rpartition("-")[2])
     except (OSError, HTTPException, RuntimeError) as error:
         what = f"{path.name} (VGG-16, for the perceptual loss)"
-        raise _not_fetched(what, error, url, path, ", or go on with --perc_loss 0") from error
+        raise _not_fetched(what, error, url, path, f", or go on with {without}") from error
     finally:
         socket.setdefaulttimeout(previous)
     return path

@@ -1,6 +1,8 @@
 """Features of a frozen StyleGAN2 discriminator as a measure of likeness (JoJoGAN): it knows faces, sees fine detail at
 full size, and needs no network that was trained elsewhere."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,10 +22,15 @@ class Critic(nn.Module):
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """What each compared block makes of `pictures [B, 3, S, S]`, RGB in [-1, 1], fine to coarse: `[B, C, h, h]`."""
+        return self.outputs(pictures, self.compared)
+
+    def outputs(self, pictures: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """What `blocks`, in ascending order, make of pictures, of which each halves what the one before it made, but
+        for block 0; nothing above the last of them is computed."""
         found, x = [], pictures
-        for number, block in enumerate(self.convs[: self.compared[-1] + 1]):
+        for number, block in enumerate(self.convs[: blocks[-1] + 1]):
             x = block(x)
-            if number in self.compared:
+            if number in blocks:
                 found.append(x.float())
         return found
 

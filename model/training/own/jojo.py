@@ -34,6 +34,7 @@ from model.training import losses
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
+from model.training.own.codes import load_picture_codes
 from model.training.own.critic import Critic
 from model.training.own.sheet import rendered, style_sheet
 from model.training.sources import local_numbers
@@ -154,21 +155,6 @@ def interpolate_features(
     return styled[1]
 
 
-def load_reference_codes(path: str, names: Sequence[str], config: GeneratorConfig) -> Tensor:
-    """Codes in w+ `[n, layers, D]` of pictures called `names`, from a file in which each has its name, or that has as
-    many, in their order. InputError for other sizes or numbers."""
-    codes = checkpoints.load_codes(path, config.w_layers, config.style_dim)
-    if isinstance(codes, dict):
-        if missing := [name for name in names if name not in codes]:
-            raise InputError(f"{path} has no code of {missing[0]}: invert all pictures of the folder.")
-        codes = np.concatenate([codes[name] for name in names])
-    if len(codes) != len(names):
-        raise InputError(
-            f"{path} has {len(codes)} codes, and there are {len(names)} pictures: invert the folder again."
-        )
-    return torch.from_numpy(codes)
-
-
 class JojoTrainer(Trainer):
     """Fine-tuning of a generator to references. As published, there is no average of the weights. What a sample draws
     depends on the seed and its number alone."""
@@ -255,7 +241,7 @@ class LargeLPIPS(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.lpips = checkpoints.load_perceptual()
+        self.lpips = checkpoints.load_perceptual("--loss critic")
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances `[B]` of pictures `[B, 3, S, S]`, RGB in [-1, 1]."""
@@ -283,7 +269,7 @@ def finetune(options: Options) -> Path | None:
         raise InputError("--codes is missing: name a file of the references' codes in w+.")
     sizes = options.recipe.network.generator
     references = PictureFolder(options.references, sizes.size, "--references")
-    codes = load_reference_codes(options.codes, references.names, sizes)
+    codes = load_picture_codes(options.codes, references.names, sizes)
     options = options.resolved(len(codes))
     return run(options, partial(JojoTrainer, options, references=references, codes=codes))
 
