@@ -11,12 +11,13 @@ from model.config import GeneratorConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
-from tests import parity_calls, parity_dual, parity_faces, parity_invert, parity_jojo
+from tests import parity_calls, parity_dual, parity_faces, parity_gan, parity_invert, parity_jojo
 from tests.parity_case import Case, Outputs
 
 PARTS = (
     parity_dual,
     parity_faces,
+    parity_gan,
     parity_invert,
     parity_jojo,
 )
