@@ -109,7 +109,7 @@ def _take(stage: Stage, title: str) -> None:
     if stage.measures and not (stage.state and stage.state.exists()):
         print(f"  {_measure(stage)}", flush=True)
     started = time.monotonic()
-    launch(stage.command())
+    launch(stage.command(*(["--quiet"] if stage.measures else [])))
     if not stage.result.exists():
         raise InputError(f"{title} ended without {stage.result}: look at what it said above.")
     seen = f": look at {stage.see}" if stage.see else ""

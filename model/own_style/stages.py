@@ -87,7 +87,8 @@ def _encoder(options: Options) -> list[Stage]:
     return [
         Stage(
             "encoder", "train an encoder for this generator", Path(options.encoder_path), "model.training.own.encoder",
-            [*words, "--log_every=100", *_optional("iter", options.encoder_steps)], _state(options, "encoder"), measures=True,
+            [*words, "--log_every=100", *_optional("iter", options.encoder_steps)], _state(options, "encoder"),
+            measures=True,
         )
     ]  # fmt: skip
 

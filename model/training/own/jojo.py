@@ -7,7 +7,7 @@
 The pictures are to be aligned as those that the generator was trained with. Their codes are what an encoder sees, or
 those of --codes. A code whose fine layers are replaced by those of random faces stands for many faces that the style
 would draw alike, and the generator learns to draw the reference for all of them. Ctrl-C keeps the state, from which
---resume goes on. """
+--resume goes on."""
 
 import copy
 import zlib
