@@ -45,6 +45,12 @@ class Options:
     redo: str = option("", "the first stage to do again, and all that follow", metavar="STAGE", free=True)
     dry_run: bool = option(False, "show the stages and their commands, and stop", free=True)
     encoder_steps: int | None = option(None, "steps of the encoder for a small generator (default: 2000)", least=1)
+    dual_steps: int | None = option(
+        None, "steps of the DualStyleGAN of photos (default: 3600, small sizes 120)", least=1, free=True
+    )
+    code_steps: int | None = option(
+        None, "steps that codes are optimised with, for dual (default: destylisation 300, refinement 100)", least=1
+    )
     tune_steps: int | None = option(None, "steps of fine-tuning (default: jojo 300, others 600)", least=1)
     pretrain_steps: int | None = option(None, "steps of the encoder's pre-training (default: of --config)", least=1)
     train_steps: int | None = option(None, "steps of the last training (default: of --config)", least=1)

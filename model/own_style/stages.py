@@ -196,13 +196,14 @@ def _dual(options: Options, count: int) -> list[Stage]:
         "destylize", "find photo-like faces of the pictures", codes / "instyle_code.npy",
         "model.training.own.destylize",
         [f"--data={data}", photos, f"--finetunegan_path={tuned}", f"--encoder_path={options.encoder_path}",
-         f"--out={codes}", *judged, *_run(options, "destylize")],
+         f"--out={codes}", *judged, *_optional("steps", options.code_steps), *_run(options, "destylize")],
         _state(options, "destylize", DONE), see=codes / "destylized.jpg",
     )  # fmt: skip
     dual = Stage(
         "dual", "train a DualStyleGAN of photos (once for all styles)", Path(before),
         "model.training.own.dual_pretrain",
-        [photos, f"--encoder_path={options.encoder_path}", f"--out={before}", *judged, *_run(options, "dual")],
+        [photos, f"--encoder_path={options.encoder_path}", f"--out={before}", *judged,
+         *_optional("iter", options.dual_steps), *_run(options, "dual")],
         _state(options, "dual"), measures=True,
     )  # fmt: skip
     transfer = Stage(
@@ -215,7 +216,8 @@ def _dual(options: Options, count: int) -> list[Stage]:
     refine = Stage(
         "refine", "refine the codes of the pictures", refined, "model.training.own.refine",
         [f"--data={data}", f"--codes={codes}", f"--generator_path={generator}",
-         f"--critic_path={options.stylegan_path}", *judged, *_run(options, "refine")],
+         f"--critic_path={options.stylegan_path}", *judged, *_optional("steps", options.code_steps),
+         *_run(options, "refine")],
         _state(options, "refine", DONE), see=codes / "refined.jpg",
     )  # fmt: skip
     files = [f"--stylegan_path={generator}", f"--exstyle_path={refined}", "--style_id=0"]
