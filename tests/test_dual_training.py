@@ -243,7 +243,7 @@ def test_two_processes_equal_one_with_the_double_accumulation(files):
         ("transfer", {"data": "more"}, "has no code of d.png"),
         ("transfer", {"codes": "other_sizes"}, "is not a file of codes for this generator"),
         ("transfer", {"pretrain_path": "photos.pt"}, "photos.pt is not a DualStyleGAN"),
-        ("transfer", {"pretrain_path": "large_d.pt"}, "large_d.pt is not a StyleGAN2 with its discriminator"),
+        ("transfer", {"pretrain_path": "large_d.pt"}, "its discriminator is for 32 px, and the generator has 16"),
         ("transfer", {"arcface_path": "nowhere.pth"}, "nowhere.pth .ArcFace. does not exist: put it there, or leave"),
         ("transfer", {"reg_loss": -1.0}, "--reg_loss is -1.0"),
     ],

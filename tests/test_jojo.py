@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +16,16 @@ from PIL import Image
 from model import checkpoints
 from model.common.errors import InputError
 from model.common.weight_files import read_contents, write_contents
-from model.config import GeneratorConfig
+from model.config import EncoderConfig, GeneratorConfig
 from model.discriminator import Discriminator
+from model.e4e import E4EEncoder
 from model.stylegan2 import Generator
 from model.training.data.pictures import PictureFolder
 from model.training.options import RECIPES
 from model.training.own import jojo as program
 from model.training.own.codes import load_picture_codes
 from model.training.own.critic import Critic
+from model.training.own.encoders import FaceEncoder
 from model.training.own.jojo import (
     JojoTrainer,
     Options,
@@ -71,7 +74,8 @@ def options(files):
     def options(**changes) -> Options:
         given = {"references": "art", "codes": "codes.npy", "stylegan_path": "stylegan.pt", "out": "tuned.pt"}
         given = given | {"runs": "runs"} | changes
-        paths = {name: str(files / given[name]) for name in ("references", "codes", "stylegan_path", "out", "runs")}
+        names = ("references", "codes", "stylegan_path", "out", "runs")
+        paths = {name: str(files / given[name]) for name in names if given[name]}
         return Options(**{"device": "cpu", "config": "tiny", "name": "trial", "iter": 4} | given | paths)
 
     return options
@@ -275,13 +279,16 @@ def test_a_run_goes_on_with_its_own_pictures_codes_and_generator_only(options, f
         ({"references": "nowhere"}, "nowhere is no folder: give --references a folder"),
         ({"references": "empty"}, "empty holds no pictures"),
         ({"codes": "nowhere.npy"}, "nowhere.npy does not exist"),
+        ({"codes": "", "encoder_path": "nowhere.pt"}, "nowhere.pt does not exist"),
+        ({"stylegan_path": "large.pt"}, r"it has 32 px, 2 layers in its mapping and codes of 8, not 16 px"),
+        ({"stylegan_path": "deep.pt"}, r"it has 16 px, 8 layers in its mapping and codes of 8, not 16 px, 2 layers"),
         ({"codes": "stylegan.pt"}, "stylegan.pt is not a file of codes for this generator"),
         ({"codes": "long.npy"}, r"long.npy is not a file of codes for this generator: it holds float32 of shape"),
         ({"codes": "three.npy"}, "three.npy has 3 codes, and there are 2 pictures"),
         ({"codes": "unnamed.npy"}, "unnamed.npy has no code of 0.png"),
         ({"codes": "short.npy"}, r"its codes are of shape \[1, 4, 8\], not \[1, 6, 8\]"),
         ({"stylegan_path": "alone.pt"}, "alone.pt has no discriminator"),
-        ({"stylegan_path": "larger_d.pt"}, "larger_d.pt is not a StyleGAN2 with its discriminator"),
+        ({"stylegan_path": "larger_d.pt"}, "its discriminator is for 32 px, and the generator has 16"),
         ({"rows": [6]}, "--rows has 6: this generator has the layers 0 to 5"),
         ({"strength": 1.5}, "--strength is 1.5"),
         ({"iter": 0}, "--iter is 0"),
@@ -297,6 +304,11 @@ def test_what_can_not_work_is_one_sentence_and_nothing_is_written(options, files
     write_contents(files / "alone.pt", generator)
     larger = Discriminator(None, 32, {4: 8, 8: 6, 16: 4, 32: 4}).state_dict()
     write_contents(files / "larger_d.pt", generator | {"d": larger})
+    for name, config in (
+        ("large", {"size": 32, "channels": SMALL.channels | {32: 4}}),
+        ("deep", {"mapping_layers": 8}),
+    ):
+        checkpoints.save_weights(files / f"{name}.pt", Generator(replace(SMALL, **config)))
     with pytest.raises(InputError, match=sentence):
         finetune(options(**changes))
     assert not (files / "runs").exists() and not (files / "tuned.pt").exists()
@@ -307,6 +319,19 @@ def test_the_command_line_runs_and_says_one_sentence_when_it_can_not(call, files
     words = ["--stylegan_path=stylegan.pt", "--out=out.pt", "--config=tiny", "--device=cpu", "--iter=1"]
     assert call(main, *words, "--references", "art", "--codes", "codes.npy") == 0
     assert "The fine-tuned generator is out.pt." in capsys.readouterr().out
-    assert call(main, *words, "--references", "art") == 2
+    assert call(main, *words, "--codes", "codes.npy") == 2
     error = capsys.readouterr().err
-    assert "--codes is missing" in error and error.count("\n") == 1
+    assert "--references is missing" in error and error.count("\n") == 1
+
+
+def test_without_codes_an_encoder_gives_them(trainer, options, files):
+    encoder = E4EEncoder(EncoderConfig(32, LAYERS, 8, (16, 16, 16, 16), (1, 1, 1, 1)))
+    encoder.latent_avg = torch.ones(1, 8).repeat(LAYERS, 1)
+    checkpoints.save_encoder(files / "e4e.pt", encoder)
+    path = str(files / "e4e.pt")
+    run = options(codes="", encoder_path=path, iter=1)
+    finetune(run)
+    pictures = torch.stack(list(PictureFolder(run.references, 16)))
+    base = checkpoints.load_generator(run.stylegan_path, SMALL)
+    expected = FaceEncoder.load(path, base).w_codes(pictures)
+    assert state_of(run)["codes"] == zlib.crc32(expected.numpy().tobytes())

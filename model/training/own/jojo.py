@@ -1,13 +1,13 @@
 """Fine-tune a StyleGAN2 of photos to the style of one picture, or of a few that look alike (JoJoGAN: Chong & Forsyth,
 2022).
 
-    python -m model.training.own.jojo --references FOLDER --codes codes.npy --out checkpoint/mine/jojo.pt --name mine
+    python -m model.training.own.jojo --references FOLDER --out checkpoint/mine/jojo.pt --name mine
     python train_vtoonify_t.py --pretrain --finetunegan_path checkpoint/mine/jojo.pt --name mine
 
-The pictures are to be aligned as those that the generator was trained with; `codes` are their inversions in w+. Codes
-whose fine layers are replaced by those of random faces stand for many faces that the style would draw alike, and the
-generator learns to draw the reference for all of them. Ctrl-C keeps the state, from which --resume goes on.
-"""
+The pictures are to be aligned as those that the generator was trained with. Their codes are what an encoder sees, or
+those of --codes. A code whose fine layers are replaced by those of random faces stands for many faces that the style
+would draw alike, and the generator learns to draw the reference for all of them. Ctrl-C keeps the state, from which
+--resume goes on."""
 
 import copy
 import zlib
@@ -36,6 +36,7 @@ from model.training.data.sampling import layer_noise
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
 from model.training.own.codes import load_picture_codes
 from model.training.own.critic import Critic
+from model.training.own.encoders import FaceEncoder
 from model.training.own.sheet import rendered, style_sheet
 from model.training.sources import local_numbers
 from model.training.student import OneCall
@@ -56,7 +57,12 @@ class Options(RunOptions):
     """Options of the command line."""
 
     references: str = option("", "folder of aligned pictures in the style: one, or a few alike", free=True)
-    codes: str = option("", "their inversions in w+: .npy, see --help of the inversion", metavar="FILE", free=True)
+    codes: str = option(
+        "", "their inversions in w+: .npy (default: what --encoder_path sees)", metavar="FILE", free=True
+    )
+    encoder_path: str = option(
+        "checkpoint/e4e_ffhq_encode.pt", "encoder of faces, where no --codes are given", free=True
+    )
     stylegan_path: str = option(ToonifyOptions.stylegan_path, "StyleGAN2 of photos to start from", free=True)
     critic_path: str = option("", "file of its discriminator (default: --stylegan_path)", metavar="FILE", free=True)
     out: str = option("checkpoint/jojo/finetuned.pt", "file of the result, for --finetunegan_path", free=True)
@@ -159,11 +165,14 @@ class JojoTrainer(Trainer):
     """Fine-tuning of a generator to references. As published, there is no average of the weights. What a sample draws
     depends on the seed and its number alone."""
 
-    def __init__(self, options: Options, accelerator: Accelerator, references: PictureFolder, codes: Tensor):
-        """`codes`: of the references in w+, `[n, layers, D]`."""
+    def __init__(self, options: Options, accelerator: Accelerator, references: PictureFolder, codes: Tensor | None):
+        """`codes`: of the references in w+, `[n, layers, D]`; None: those that the encoder sees."""
         sizes, device = options.recipe.network.generator, accelerator.device
         base = checkpoints.load_generator(options.stylegan_path, sizes)
         self.base = base.requires_grad_(False).to(device)
+        if codes is None:
+            pictures = torch.stack([references[number] for number in range(len(references.paths))])
+            codes = FaceEncoder.load(options.encoder_path, self.base).w_codes(pictures).cpu()
         self.references, self.codes = references, codes.to(device)
         self.data = {"pictures": references.names, "codes": zlib.crc32(codes.numpy().tobytes())}
         self.likeness = load_likeness(options).to(device)
@@ -265,12 +274,10 @@ def finetune(options: Options) -> Path | None:
     """Take all steps; results, interrupts and errors as for `run`."""
     if not options.references:
         raise InputError("--references is missing: name a folder of aligned pictures.")
-    if not options.codes:
-        raise InputError("--codes is missing: name a file of the references' codes in w+.")
     sizes = options.recipe.network.generator
     references = PictureFolder(options.references, sizes.size, "--references")
-    codes = load_picture_codes(options.codes, references.names, sizes)
-    options = options.resolved(len(codes))
+    codes = load_picture_codes(options.codes, references.names, sizes) if options.codes else None
+    options = options.resolved(len(references.names))
     return run(options, partial(JojoTrainer, options, references=references, codes=codes))
 
 
