@@ -4,7 +4,7 @@ Loading is strict; an `InputError` says what is wrong with a file."""
 import argparse
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.adain import UNUSED_CONVS, Adain
 from model.arcface import ArcFace
 from model.bisenet import BiSeNet
 from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import ensure_vgg
-from model.config import Backbone, EncoderConfig, GeneratorConfig, TranslatorConfig, VToonifyConfig
+from model.config import Backbone, EncoderConfig, GeneratorConfig, TranslatorConfig, UgatitConfig, VToonifyConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.e4e import E4EEncoder
@@ -28,7 +29,9 @@ from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator
 from model.translator import Translator
+from model.ugatit import Ugatit, UgatitGenerator, config_of
 from model.vtoonify import VToonify
+from model.whitebox import Whitebox
 
 EMA_KEY = "g_ema"  # where the published files of every generator keep their weights (an exponential moving average)
 DISCRIMINATOR_KEY = "d"  # where a StyleGAN2 file has the discriminator, if it comes with one
@@ -38,6 +41,10 @@ BACKBONE_MARK = "generator.generator."  # begins names in variant D only: its Du
 GENERATOR_PARTS, DISCRIMINATOR_BLOCK = (r"to_rgbs\.\d+\.bias", r"style\.\d+\.weight"), r"convs\.\d+\.conv1\.0\.weight"
 LARGEST_SIZE = 1 << 14  # sizes, widths and counts above this belong to no network that could be built
 TRANSLATOR, TRANSLATOR_KEY = "a network that paints patches", "translator"
+UGATIT, UGATIT_KEY = "a U-GAT-IT", "genA2B"  # the generator that turns photos into pictures of the style
+UGATIT_NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")  # of its file
+WHITEBOX, WHITEBOX_KEY = "a White-box cartoonisation network", "whitebox"
+ADAIN_ENCODER, ADAIN_DECODER = "the VGG of AdaIN (vgg_normalised.pth)", "a decoder of AdaIN (decoder.pth)"
 LARGEST_WIDTH = 1024  # channels and blocks of such a network
 PSP, E4E = "a pSp style encoder", "an e4e encoder"
 ENCODER_TYPES = {"GradualStyleEncoder": PSP, "Encoder4Editing": E4E}  # `encoder_type` in the options of a file
@@ -263,6 +270,72 @@ def save_translator(path: str | Path, network: Translator) -> None:
     config = asdict(network.config)
     config["widths"] = list(config["widths"])
     files.write_contents(path, {EMA_KEY: files.stored(network, half=True), TRANSLATOR_KEY: config})
+
+
+def load_ugatit(path: str | Path) -> UgatitGenerator:
+    """The generator from photos to pictures of the style, full or light, whichever the file holds. File: `{"genA2B":
+    state dict, ...}` as the published program writes it; ours has a `UgatitConfig`, as a dictionary, under "config"."""
+    config = read_ugatit_config(path)
+    return files.load_network(lambda: UgatitGenerator(config), path, UGATIT, UGATIT_KEY)
+
+
+def read_ugatit_config(path: str | Path) -> UgatitConfig:
+    """Sizes of the generators in `path`, from their parameters; the pictures' size of a light one from "config"."""
+    contents = files.read_contents(path, UGATIT, lazily=True)
+    weights = contents.get(UGATIT_KEY)
+    if not isinstance(weights, Mapping):
+        raise files.not_one(path, UGATIT, f"it holds no parameters under '{UGATIT_KEY}'")
+    try:
+        config = config_of(weights)
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
+        reason = (
+            f"parameter {error.args[0]} is missing" if isinstance(error, KeyError) else "its sizes don't fit together"
+        )
+        raise files.not_one(path, UGATIT, reason) from error
+    if CONFIG_KEY not in contents:
+        return config
+    size = contents[CONFIG_KEY].get("size") if isinstance(contents[CONFIG_KEY], Mapping) else None
+    if type(size) is not int or not 0 < size <= LARGEST_SIZE or (not config.light and size != config.size):
+        raise files.not_one(path, UGATIT, f"its '{CONFIG_KEY}' describes no network")
+    return replace(config, size=size)
+
+
+def fill_ugatit(path: str | Path, networks: Ugatit) -> None:
+    """Fill all six networks from a file of the same variant and sizes; InputError for another one."""
+    contents, expected = files.read_contents(path, UGATIT), f"{UGATIT} of this variant and size"
+    for name in UGATIT_NETWORKS:
+        weights = files.named_tensors(contents.get(name), path, expected, name)
+        files.fill(networks.get_submodule(name), weights, path, expected)
+
+
+def save_ugatit(path: str | Path, networks: Ugatit) -> None:
+    """Write what `load_ugatit`, `fill_ugatit` and the published program read."""
+    contents = {name: files.stored(networks.get_submodule(name)) for name in UGATIT_NETWORKS}
+    files.write_contents(path, contents | {CONFIG_KEY: asdict(networks.genA2B.config)})
+
+
+def load_whitebox(path: str | Path) -> Whitebox:
+    """White-box cartoonisation. File: `{"whitebox": state_dict}`, which `python -m model.tools.convert_whitebox` makes
+    of the published checkpoint."""
+    return files.load_network(Whitebox, path, WHITEBOX, WHITEBOX_KEY)
+
+
+def save_whitebox(path: str | Path, network: Whitebox) -> None:
+    """Write what `load_whitebox` reads."""
+    files.write_contents(path, {WHITEBOX_KEY: files.stored(network)})
+
+
+def load_adain(encoder: str | Path, decoder: str | Path) -> Adain:
+    """AdaIN. Files: state dicts as published, vgg_normalised.pth, of which what comes after relu4_1 is not used, and
+    decoder.pth."""
+    unused = {f"{number}.{kind}" for number in UNUSED_CONVS for kind in ("weight", "bias")}
+    network = Adain()
+    for part, path, expected in ((network.encoder, encoder, ADAIN_ENCODER), (network.decoder, decoder, ADAIN_DECODER)):
+        weights = files.named_tensors(files.read_contents(path, expected), path, expected)
+        if part is network.encoder:
+            weights = {name: value for name, value in weights.items() if name not in unused}
+        files.fill(part, weights, path, expected)
+    return network.eval()
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:

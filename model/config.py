@@ -106,3 +106,13 @@ class TranslatorConfig:
     widths: tuple[int, int, int] = (32, 64, 128)  # channels at full, half and a quarter of the size
     blocks: int = 7  # residual ones, at a quarter of the size
     eye_distance: float = 0.0  # pixels between the eyes in the photos that it learnt from; 0: from frames of a clip
+
+
+@dataclass(frozen=True)
+class UgatitConfig:
+    """Sizes of a U-GAT-IT generator; the defaults are those of the published program's light variant."""
+
+    width: int = 64  # channels at full size
+    blocks: int = 4
+    size: int = 256  # pixels a side of the pictures that it learns from; the full variant takes no others
+    light: bool = True

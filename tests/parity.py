@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from model.common.errors import InputError
 from model.raft import to_torchvision_names
-from tests import parity_calls, parity_own
+from tests import parity_calls, parity_own, parity_translation
 
 TOLERANCE, CHAOTIC_TOLERANCE = 1e-3, 1e-2  # of the largest magnitude; RAFT feeds its own flow back: after
 STEADY_ITERATIONS = 10  # rounding has grown
@@ -73,48 +73,58 @@ class Golden:
     def network(self, module: str) -> nn.Module:
         """The network of a module with the manifest's parameters; those that it leaves open keep their own values."""
         network = (parity_calls.BUILDERS.get(module) or parity_own.builder(module))().eval().requires_grad_(False)
-        own, state = network.state_dict(), {}
+        own = network.state_dict()
+        kept = {name: own[name] for name in self.manifest[module] if name in own}
+        state = parity_own.fitted(module, kept | self.parameters(module), own)
+        network.load_state_dict(to_torchvision_names(state) if module == "raft" else state, strict=True)
+        return network
+
+    def parameters(self, module: str) -> dict[str, Tensor]:
+        """The manifest's parameters of a module, but for those that it leaves open."""
+        state = {}
         for name, entry in self.manifest[module].items():
             shape, mean, std = entry or (None, None, None)
             if mean is not None:
                 value = torch.from_numpy(self.fill(name, shape, mean, std))
                 state[name] = value.abs() if name.endswith("running_var") else value
-            elif name in own:
-                state[name] = own[name]
-        state = parity_own.fitted(module, state, own)
-        network.load_state_dict(to_torchvision_names(state) if module == "raft" else state, strict=True)
-        return network
+        return state
 
 
 def evaluate(rows: list[dict], golden: Golden) -> Iterator[tuple[str, str, bool]]:
     """Key, report and whether it agrees, for each row; module by module, so that one network is in memory at a time."""
     for module in dict.fromkeys(row.get("module") for row in rows):
-        network, failure, recent = None, None, {}
+        network, failure, recent, trained = None, None, {}, {}
         if module != parity_calls.FUNCTIONS:
             try:
-                parts = {part: golden.network(part) for part in module.split("+")}
-                network = parts if parity_own.answers(module) else parts[module]
+                if parity_translation.answers(module):
+                    network = parity_translation.networks(module, golden.parameters)
+                else:
+                    parts = {part: golden.network(part) for part in module.split("+")}
+                    network = parts if parity_own.answers(module) else parts[module]
             except Exception as error:
                 failure = ValueError(f"no network {module!r}: {describe(error)}")
         for row in (row for row in rows if row.get("module") == module):
             try:
                 if failure:
                     raise failure
-                error, magnitude = compare(row, output_of(row, network, golden, recent), golden.figures)
+                error, magnitude = compare(row, output_of(row, network, golden, recent, trained), golden.figures)
                 report = f"largest error {error:.3e}  largest magnitude {magnitude:.3e}  agrees"
             except Exception as error:  # its row fails, the others run
                 report = f"FAILS: {describe(error)}"
             yield str(row.get("key")), report, report.endswith("agrees")
 
 
-def output_of(row: dict, network: nn.Module | None, golden: Golden, recent: dict) -> np.ndarray:
-    """What the call of a row returns; `recent` keeps the last call, whose other parts the next rows often compare."""
+def output_of(row: dict, network: nn.Module | None, golden: Golden, recent: dict, trained: dict) -> np.ndarray:
+    """What the call of a row returns; `recent` keeps the last call, whose other parts the next rows often compare, and
+    `trained` the networks that several calls look at."""
     params = row.get("params", {})
     signature = json.dumps([row["inputs"], params], sort_keys=True)
     if row["call"] not in recent.get(signature, {}):
         inputs = {name: golden.make_input(entry, params) for name, entry in row["inputs"].items()}
         recent.clear()
-        if parity_own.answers(row["module"], row["call"]):
+        if parity_translation.answers(row["module"]):
+            recent[signature] = parity_translation.call(row, network, inputs, trained)
+        elif parity_own.answers(row["module"], row["call"]):
             recent[signature] = parity_own.call(row, network or {}, inputs)
         else:
             with torch.inference_mode():
@@ -159,8 +169,10 @@ def tolerance(row: dict, expected: np.ndarray, magnitude: float) -> float:
     params = row.get("params", {})
     if expected.dtype == np.uint8:
         return params.get("tolerance", ALIGNMENT_LEVELS if row["call"] == "align" else LEVELS)
-    if "tolerance" in params:
-        return magnitude * params["tolerance"]
+    if "tolerance_absolute" in params:
+        return params["tolerance_absolute"]
+    if share := params.get("tolerance_relative", params.get("tolerance")):
+        return magnitude * share
     return magnitude * (CHAOTIC_TOLERANCE if params.get("iters", 0) > STEADY_ITERATIONS else TOLERANCE)
 
 

@@ -11,7 +11,7 @@ from model.config import GeneratorConfig
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
-from tests import parity_calls, parity_dual, parity_faces, parity_gan, parity_invert, parity_jojo
+from tests import parity_calls, parity_dual, parity_faces, parity_gan, parity_invert, parity_jojo, parity_translation
 from tests.parity_case import Case, Outputs
 
 PARTS = (
@@ -20,6 +20,7 @@ PARTS = (
     parity_gan,
     parity_invert,
     parity_jojo,
+    parity_translation,
 )
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "generator": lambda size: Generator(GeneratorConfig(size=size)),

@@ -122,11 +122,17 @@ def processes() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def program_name() -> str:
+    """Name of the program's file, or of its package."""
+    program = Path(sys.argv[0])
+    return program.parent.name if program.name == "__main__.py" else program.name
+
+
 def say(message: object, all_processes: bool = False) -> None:
     """Print one sentence to stderr, after the program's name; of many processes the first speaks, or all do."""
     if all_processes or processes()[0] == 0:
         with suppress(OSError):  # the terminal may be gone
-            print(f"{Path(sys.argv[0]).name}: {sentence(message)}", file=sys.stderr, flush=True)
+            print(f"{program_name()}: {sentence(message)}", file=sys.stderr, flush=True)
 
 
 def run(main: Callable[[], None]) -> NoReturn:

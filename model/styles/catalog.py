@@ -34,6 +34,8 @@ def choose_preset(ckpt: str | Preset) -> Preset:
     if ckpt in BY_NAME:
         return BY_NAME[ckpt]
     path = Path(ckpt)
+    if own := networks.own_model(path) or networks.own_model(CHECKPOINTS / path):
+        return networks.describe_checkpoint(own)
     if path.suffix.lower() == ".toml":
         return PainterPreset(path)
     if path.suffix.lower() in MEDIA_SUFFIXES:
@@ -61,4 +63,5 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
         absent = "missing" if missing and Path(missing[0]).parts[0] in SHIPPED else "to be fetched"
         rows.append((preset.name, preset.variant, *preset.choices, absent if missing else "on disk"))
+    rows += [networks.own_row(model) for model in networks.own_models(Path(folder))]
     return plain_table(rows)

@@ -127,6 +127,25 @@ def preset_of(path: Path) -> VToonifyPreset | None:
     return next((preset for preset in PRESETS if os.path.realpath(CHECKPOINTS / preset.file) == place), None)
 
 
+def own_model(folder: Path) -> Path | None:
+    """The model in a folder that holds a single one, as training leaves it; None for any other place."""
+    models = sorted(folder.glob("vtoonify*.pt")) if folder.is_dir() else []
+    return models[0] if len(models) == 1 else None
+
+
+def own_models(folder: Path = CHECKPOINTS) -> list[Path]:
+    """Models of the user's own in the folders below `folder`, for each of which its folder's name is enough."""
+    found = (own_model(below) for below in sorted(folder.glob("*/")))
+    return [model for model in found if model and preset_of(model) is None]
+
+
+def own_row(model: Path) -> tuple[str, ...]:
+    """What `--list_styles` says of a model of the user's own, by its name alone."""
+    is_dual = PUBLISHED_NAME.fullmatch(model.stem) is not None
+    looks = ("any", "0-1 (0.5)", "see its file") if is_dual else ("collection", "-", "-")
+    return model.parent.name, "D" if is_dual else "T", *looks, "on disk"
+
+
 def describe_checkpoint(path: str | Path) -> VToonifyPreset:
     """A preset for the model in `path`: variant and sizes from the file, style and degree from a `PUBLISHED_NAME`."""
     from model.checkpoints import read_vtoonify_config  # it loads torch, which a wrong name should not wait for
@@ -141,7 +160,7 @@ def describe_checkpoint(path: str | Path) -> VToonifyPreset:
     published = GeneratorConfig()
     codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
     return VToonifyPreset(
-        path.stem, config.backbone, str(path),
+        path.parent.name if own_model(path.parent) == path else path.stem, config.backbone, str(path),
         exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
         style=int(style) if style else None, default_style=int(style or VToonifyPreset.default_style),
         degree=float(degree) if degree else None, colour_transfer=colour is not None,

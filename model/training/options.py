@@ -148,6 +148,7 @@ class RunOptions:
     precision: str = option("auto", "number format of the networks", choices=["auto", "bf16", "fp32"], free=True)
     measure: int = option(0, "time so many steps, print speed and peak memory, and stop", least=0, free=True)
     dry_run: bool = option(False, "show the options and stop", free=True)
+    quiet: bool = option(False, "don't list the options", free=True)
 
     @property
     def folder(self) -> Path:

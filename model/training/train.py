@@ -46,7 +46,7 @@ def run(options: RunOptions, make_trainer: Callable[[Accelerator], Trainer]) -> 
     """
     options.check()
     accelerator = make_accelerator(options)
-    if accelerator.is_main_process:
+    if accelerator.is_main_process and not options.quiet:
         for name, value in asdict(options).items():
             print(f"{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
         hardware = f"{accelerator.num_processes} x {accelerator.device}, precision {accelerator.mixed_precision}"

@@ -9,6 +9,7 @@ figure.
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -86,3 +87,11 @@ def features_of(batches: Iterable[Tensor], features: Features) -> np.ndarray:
 def in_batches(count: int, batch: int) -> Iterator[range]:
     """Numbers below `count`, so many at a time."""
     return (range(first, min(first + batch, count)) for first in range(0, count, batch))
+
+
+def sharpness(rgb: np.ndarray) -> float:
+    """Mean over the pixels of an RGB uint8 picture `[H, W, 3]` of how far each is from its four neighbours: the size of
+    the Laplacian of whole grey levels, 0–255, borders reflected. It grows with size, so compare at one (512 px), and
+    with noise, so tell the photo's beside it."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REFLECT_101)).mean())

@@ -51,6 +51,7 @@ HASH_SIDE, SAME_BITS = (
     16,
     16,
 )  # difference hash: squares a side; bits out of 256 in which copies of a picture may differ
+FACES = "faces"  # folder of the results, which holds nothing else
 POINTS = ("left_eye", "right_eye", "mouth")
 CELL, CAPTION, SHEET_MOST, SHEET_COLUMNS = 192, 34, 100, 10
 
@@ -271,7 +272,7 @@ class Options:
     """Options of the command line."""
 
     data: str | None = option(None, "folder of pictures, with its subfolders, or one picture", metavar="FOLDER")
-    out: str = option("aligned", "folder for the faces and overlay.jpg; it is made", metavar="FOLDER")
+    out: str = option("aligned", "folder for faces/ and overlay.jpg; it is made", metavar="FOLDER")
     size: int = option(1024, "pixels a side of the faces: those of the generator", least=16, most=4096)
     points: str | None = option(None, "file that says where faces are that are not found", metavar="JSON")
 
@@ -298,7 +299,7 @@ def main() -> None:
     found = align_folder(paths, options.size, points, tell=tqdm.write, progress=True)
     for number, one in enumerate(tqdm(found, desc="writing", unit="picture")):
         write_whole(
-            out / f"{number:04d}_{one.path.stem}.png", bytes_of(Image.fromarray(one.picture).save, format="PNG")
+            out / FACES / f"{number:04d}_{one.path.stem}.png", bytes_of(Image.fromarray(one.picture).save, format="PNG")
         )
     write_whole(out / "overlay.jpg", bytes_of(Image.fromarray(overlay_sheet(found)).save, format="JPEG", quality=90))
     doubtful = sum(bool(one.doubt) for one in found)

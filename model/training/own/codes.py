@@ -10,7 +10,8 @@ from torch import Tensor
 from model import checkpoints
 from model.common.errors import InputError
 from model.config import GeneratorConfig
-from model.training.own.destylize import EXSTYLE_FILE, INSTYLE_FILE
+
+EXSTYLE_FILE, INSTYLE_FILE = "exstyle_code.npy", "instyle_code.npy"  # as published
 
 
 def load_picture_codes(path: str | Path, names: Sequence[str], config: GeneratorConfig) -> Tensor:

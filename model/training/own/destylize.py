@@ -30,12 +30,12 @@ from model.training.data.pictures import PictureFolder
 from model.training.data.shards import encode_picture
 from model.training.options import ToonifyOptions
 from model.training.own import invert
+from model.training.own.codes import EXSTYLE_FILE, INSTYLE_FILE
 from model.training.own.encoders import FaceEncoder
 from model.training.own.judges import load_distance, load_identity
 from model.training.own.parts import PartOptions, check, in_parts
 from model.training.own.sheet import small
 
-EXSTYLE_FILE, INSTYLE_FILE = "exstyle_code.npy", "instyle_code.npy"  # as published
 SHEET_ROWS = 12
 
 

@@ -29,8 +29,8 @@ from model.training.data.sampling import layer_noise
 from model.training.data.shards import encode_picture
 from model.training.options import DualOptions
 from model.training.own import invert
-from model.training.own.codes import load_code_pairs
-from model.training.own.destylize import EXSTYLE_FILE, SHEET_ROWS
+from model.training.own.codes import EXSTYLE_FILE, load_code_pairs
+from model.training.own.destylize import SHEET_ROWS
 from model.training.own.judges import load_distance, load_features
 from model.training.own.parts import PartOptions, check, in_parts
 from model.training.own.sheet import small

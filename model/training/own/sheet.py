@@ -1,13 +1,30 @@
-"""The sheet that shows a generator's new style: on the pictures that it learnt from, and on faces that it never saw."""
+"""The sheet that shows a generator's new style: on the pictures that it learnt from, and on faces that it never saw.
+
+    python -m model.training.own.sheet --data aligned/faces --finetunegan_path tuned.pt --out sheet.jpg
+
+Above the pictures, with --codes beside their inversions and what the style makes of these; below twelve random faces,
+first as photos, then in the style: two lines as samples are shown, two as VToonify's teachers draw them."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model import checkpoints
+from model.common import cli
+from model.common.cli import option
+from model.common.devices import DEVICES, pick_device
+from model.common.files import write_whole
 from model.common.tensors import image_grid
 from model.stylegan2 import Generator
+from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
+from model.training.data.shards import encode_picture
+from model.training.options import BACKBONES, RECIPES, ToonifyOptions
+from model.training.own.codes import load_picture_codes
 from model.training.teachers.base import TRUNCATION
 
 FACES = 12  # random faces, a column each
@@ -48,13 +65,52 @@ def small(pictures: Tensor, side: int = CELL) -> Tensor:
     return F.interpolate(pictures, (side, side), mode=mode)
 
 
-def style_sheet(base: Generator, tuned: Generator, pictures: Tensor, codes: Tensor, seed: int = 0) -> np.ndarray:
+def style_sheet(base: Generator, tuned: Generator, pictures: Tensor, codes: Tensor | None, seed: int = 0) -> np.ndarray:
     """RGB uint8 `[H, W, 3]`. Above, for each of `pictures [n, 3, S, S]`: it | its inversion, `base` at `codes
-    [n, layers, D]` | `tuned` there. Below twelve random faces of `base` and under them of `tuned`: two lines as
-    samples are shown, two as VToonify's teachers draw them."""
-    triples = torch.stack([small(pictures), rendered(base, codes), rendered(tuned, codes)], dim=1).flatten(0, 1)
+    [n, layers, D]` | `tuned` there; without codes it alone. Below twelve random faces of `base` and under them of
+    `tuned`: two lines as samples are shown, two as VToonify's teachers draw them."""
+    columns = [] if codes is None else [rendered(base, codes), rendered(tuned, codes)]
+    triples = torch.stack([small(pictures), *columns], dim=1).flatten(0, 1)
     blank = torch.ones(-len(triples) % FACES, *triples.shape[1:], device=triples.device)
     lines = [*torch.cat([triples, blank]).split(FACES)]
     for drawn in random_codes(base, seed):
         lines += [rendered(base, drawn), rendered(tuned, drawn)]
     return image_grid(torch.stack(lines, dim=1).unbind(), CELL)
+
+
+@dataclass
+class Options:
+    """Options of the command line."""
+
+    data: str = option("", "folder of the aligned pictures that were learnt from", metavar="FOLDER")
+    codes: str = option("", "their codes in w+ (.npy); none: they are shown without", metavar="FILE")
+    stylegan_path: str = option(ToonifyOptions.stylegan_path, "StyleGAN2 of photos")
+    finetunegan_path: str = option(ToonifyOptions.finetunegan_path, "the same, fine-tuned")
+    out: str = option("sheet.jpg", "picture to write", metavar="FILE")
+    config: str = option("published", "sizes", choices=BACKBONES["toonify"])
+    seed: int = option(0, "which random faces", least=0)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+
+def write_sheet(options: Options) -> Path:
+    """Write the sheet; returns its path. InputError for files that don't fit."""
+    sizes, device = RECIPES[options.config].network.generator, pick_device(options.device)
+    base, tuned = (
+        checkpoints.load_generator(path, sizes).requires_grad_(False).to(device)
+        for path in (options.stylegan_path, options.finetunegan_path)
+    )
+    folder = PictureFolder(options.data, sizes.size)
+    count = min(len(folder.paths), FACES)
+    pictures = torch.stack([folder[number] for number in range(count)]).to(device)
+    codes = load_picture_codes(options.codes, folder.names, sizes)[:count].to(device) if options.codes else None
+    write_whole(Path(options.out), encode_picture(style_sheet(base, tuned, pictures, codes, options.seed)))
+    return Path(options.out)
+
+
+def main() -> None:
+    """Parse the command line, draw the sheet, and say where it is."""
+    print(f"The sheet is {write_sheet(cli.parse(Options, __doc__))}.")
+
+
+if __name__ == "__main__":
+    cli.run(main)
