@@ -142,7 +142,6 @@ def _jojo(options: Options, count: int) -> list[Stage]:
         _state(options, "invert", DONE), see=work / "inverted/inversions.jpg",
     )  # fmt: skip
     keeps = ["--family=c"] if options.colours == "photo" else []
-    keeps += ["--freeze_noise"] if options.is_small else []  # small pictures become grainy
     tune = Stage(
         "tune", "teach the generator the style", tuned, "model.training.own.jojo",
         [f"--references={data}", f"--codes={codes}", f"--stylegan_path={options.stylegan_path}", f"--out={tuned}",
