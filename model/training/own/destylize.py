@@ -119,8 +119,10 @@ class Destylizer:
         codes = intrinsic(self.encoder, photos, seen)
         with torch.no_grad():
             columns.append(invert.render(self.base, codes, "fixed" if self.base.config.noise_buffers else "none"))
-        shown = torch.stack([small(column) for column in columns])
-        return {"extrinsic": seen.cpu(), "intrinsic": codes.cpu(), "shown": shown.cpu()}
+        found = {"extrinsic": seen.cpu(), "intrinsic": codes.cpu()}
+        if part[0] < SHEET_ROWS:  # thousands of pictures would fill the memory
+            found["shown"] = torch.stack([small(column) for column in columns]).cpu()
+        return found
 
 
 def destylize(options: Options) -> Path:
@@ -139,7 +141,7 @@ def destylize(options: Options) -> Path:
     for file, kind in ((EXSTYLE_FILE, "extrinsic"), (INSTYLE_FILE, "intrinsic")):
         codes = torch.cat([part[kind] for part in parts])[:, None].numpy()
         checkpoints.save_exemplars(Path(options.out, file), dict(zip(work.pictures.names, codes, strict=True)))
-    shown = torch.cat([part["shown"] for part in parts], dim=1)[:, :SHEET_ROWS]
+    shown = torch.cat([part["shown"] for part in parts if "shown" in part], dim=1)[:, :SHEET_ROWS]
     write_whole(Path(options.out, "destylized.jpg"), encode_picture(invert.sheet(*shown)))
     return Path(options.out)
 

@@ -114,8 +114,10 @@ class Refiner:
                     noise.copy_(invert.standardised(noise))
         refined = torch.cat([structure, colour], 1).detach()
         after = self._drawn(w_plus, refined, noises)
-        shown = torch.stack([small(each) for each in (pictures, before, after)])
-        return {"refined": refined.cpu(), "shown": shown.cpu()}
+        found = {"refined": refined.cpu()}
+        if numbers[0] < SHEET_ROWS:
+            found["shown"] = torch.stack([small(each) for each in (pictures, before, after)]).cpu()
+        return found
 
     @torch.no_grad()
     def _drawn(self, w_plus: Tensor, exstyle: Tensor, noises: Sequence[Tensor]) -> Tensor:
@@ -135,7 +137,7 @@ def refine(options: Options) -> Path:
     codes = torch.cat([part["refined"] for part in parts])[:, None].numpy()
     out = Path(options.codes, REFINED_FILE)
     checkpoints.save_exemplars(out, dict(zip(work.pictures.names, codes, strict=True)))
-    shown = torch.cat([part["shown"] for part in parts], dim=1)[:, :SHEET_ROWS]
+    shown = torch.cat([part["shown"] for part in parts if "shown" in part], dim=1)[:, :SHEET_ROWS]
     write_whole(out.with_name("refined.jpg"), encode_picture(invert.sheet(*shown)))
     return out
 
