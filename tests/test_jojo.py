@@ -242,6 +242,7 @@ def test_the_sheet_has_a_line_of_references_and_four_of_faces():
     torch.testing.assert_close(natural, 0.3 * mean_code(base) + 0.7 * w)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_double_batch(files):
     words = ["--references=art", "--codes=codes.npy", "--stylegan_path=stylegan.pt", "--config=tiny", "--device=cpu"]
     words += ["--iter=3", "--log_every=3"]

@@ -42,6 +42,7 @@ def options(tmp_path, monkeypatch):
     return encoder.Options(**files, **FIXED, runs=str(tmp_path / "runs"))
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_the_codes_of_what_a_generator_draws(options):
     path = encoder.train_encoder(replace(options, iter=150, batch=8, lr=3e-3, log_every=10))
     first, *_, last = log_of(options)
@@ -82,6 +83,7 @@ def test_photos_and_a_discriminator_take_part(options, tmp_path):
         encoder.train_encoder(replace(options, iter=3, resume=True, data=None))
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_double_batch(tmp_path):
     random_weights.write(tmp_path)
     for processes in (1, 2):

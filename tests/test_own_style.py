@@ -149,6 +149,7 @@ def test_a_folder_becomes_a_style(call, place, in_process, capsys):
     assert weights.generator == NARROW and Path("styles/many/own/sheet.jpg").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_a_folder_becomes_styles_with_a_degree(call, place, in_process):
     folder = Path("art")

@@ -19,7 +19,11 @@ def golden() -> parity.Golden:
     return parity.load_golden(*FILES)[1]
 
 
-@pytest.mark.parametrize(("module", "part"), GROUPS)
+LARGE = "critic_1024", "dualstylegan_256", "e4e", "generator_128", "generator_256+"  # networks that take seconds
+PARAMETERS = [pytest.param(*g, marks=[pytest.mark.slow] if g[0].startswith(LARGE) else []) for g in GROUPS]
+
+
+@pytest.mark.parametrize(("module", "part"), PARAMETERS)
 def test_all_golden_rows_of_a_part_agree(module, part, golden):
     rows = [row for row in ROWS if row["module"] == module and row["key"].partition(".")[0] == part]
     found = list(parity.evaluate(rows, golden))
