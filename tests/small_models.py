@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model import checkpoints
 from model.common.hub import EXEMPLAR_FILE
-from model.config import Backbone, GeneratorConfig, VToonifyConfig
+from model.config import Backbone, EncoderConfig, GeneratorConfig, VToonifyConfig
 from model.inference.clip import stylised
 from model.inference.look import Look
 from model.inference.scene import Person
@@ -63,6 +63,8 @@ def save_model(folder: Path, backbone: Backbone = "dualstylegan", parsing_channe
 
 class ColourEncoder(nn.Module):
     """Stands in for pSp: the style code is the mean colour of the face."""
+
+    config = EncoderConfig()
 
     def __init__(self):
         super().__init__()

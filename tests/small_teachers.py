@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.config import GeneratorConfig
+from model.config import EncoderConfig, GeneratorConfig
 from model.dualstylegan import DualStyleGAN
 from model.stylegan2 import Generator
 from model.training.options import DualOptions, ToonifyOptions
@@ -18,6 +18,8 @@ ROWS, STRUCTURE = SMALL.w_layers, SMALL.structure_layers
 
 class Eye(nn.Module):
     """Stands in for pSp: codes from the mean colours of the face."""
+
+    config = EncoderConfig()
 
     def __init__(self):
         super().__init__()

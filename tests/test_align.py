@@ -156,12 +156,10 @@ def test_the_program_writes_faces_and_a_sheet(tmp_path, call, capsys):
     words = ("--data", tmp_path / "in", "--out", tmp_path / "out", "--size", SIZE, "--points", tmp_path / "points.json")
     assert call(align.main, *words) == 0
     assert "2 of 3 pictures are in" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "0000_her.png",
-        "0001_hidden.png",
-        "overlay.jpg",
-    ]
-    assert Image.open(tmp_path / "out/0000_her.png").size == (SIZE, SIZE)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["faces", "overlay.jpg"]
+    faces = tmp_path / "out/faces"  # which other programs read as a whole
+    assert sorted(path.name for path in faces.iterdir()) == ["0000_her.png", "0001_hidden.png"]
+    assert Image.open(faces / "0000_her.png").size == (SIZE, SIZE)
     assert call(align.main, "--data", tmp_path / "nowhere") == 2
 
 

@@ -100,8 +100,9 @@ def test_families_are_the_published_ones_and_shrink_with_the_generator():
     assert family_rows("x", published) == list(range(7, 18)) and family_rows("c", published) == [9, 11, 15, 16, 17]
     smaller = replace(published, size=128)
     assert family_rows("x", smaller) == list(range(7, 12)) and family_rows("c", smaller) == [9, 11]
-    assert family_rows("x", SMALL) == [3, 4, 5] and family_rows("c", SMALL) == [5]
-    assert Options(config="tiny").mixed_rows == list(range(3, 14)) and Options(rows=[2, 4]).mixed_rows == [2, 4]
+    assert family_rows("x", SMALL) == [1, 2, 3, 4, 5] and family_rows("c", SMALL) == [3, 5]
+    assert family_rows("x", replace(published, size=64)) == list(range(5, 10))
+    assert Options().mixed_rows == list(range(7, 18)) and Options(rows=[2, 4]).mixed_rows == [2, 4]
 
 
 def test_strength_leads_from_the_reference_to_the_face():
@@ -117,7 +118,7 @@ def test_the_critic_sees_the_published_sizes_or_those_that_are_there():
     picture = torch.rand(2, 3, 256, 256)
     assert [feature.shape[-1] for feature in large.features(picture)] == [128, 32, 16, 8]
     small = Critic(Discriminator(None, 32, {4 << k: 2 for k in range(4)}))
-    assert [feature.shape[-1] for feature in small.features(picture[..., :32, :32])] == [16, 4]
+    assert [feature.shape[-1] for feature in small.features(picture[..., :32, :32])] == [32, 16, 8, 4]
     assert not any(parameter.requires_grad for parameter in large.parameters())
     assert large(picture, picture).tolist() == [0, 0]
     apart, other = large(picture, picture.flip(0)), large(picture, picture.flip(3))
@@ -148,12 +149,14 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(options, files):
 
 def test_the_file_is_that_of_both_programs_and_what_must_not_learn_is_the_bases(options, files):
     for freeze, name in ((False, "all"), (True, "frozen")):
-        run = options(freeze_input=freeze, name=name, out=str(files / f"{name}.pt"))
+        noise = "auto" if freeze else "off"
+        run = options(freeze_input=freeze, freeze_noise=noise, name=name, out=str(files / f"{name}.pt"))
         finetune(run)
         contents, base = read_contents(run.out, ""), read_contents(run.stylegan_path, "")["g_ema"]
         assert contents.keys() == {"g", "g_ema"} and list(contents["g"]) == list(contents["g_ema"]) == list(base)
         for name, value in contents["g"].items():
-            kept = name.startswith(("style.", "noises.") + ("input.",) * freeze) or name.endswith(".kernel")
+            kept = name.startswith(("style.", "noises.") + ("input.",) * freeze)
+            kept = kept or name.endswith((".kernel",) + (".noise.weight",) * freeze)
             assert torch.equal(value, base[name]) == kept and torch.equal(value, contents["g_ema"][name]), name
 
 

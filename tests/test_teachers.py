@@ -293,9 +293,10 @@ def test_a_student_is_put_on_the_generator_of_its_teacher(files, kind):
 
 
 def test_the_style_encoder_is_read_only_where_it_is_used(files, monkeypatch):
-    monkeypatch.delattr(checkpoints, "load_style_encoder")
+    monkeypatch.setattr(checkpoints, "load_style_encoder", lambda path: Eye())
     with pytest.raises(InputError, match="--style_encoder_path is e.pt: .* don't fit --config tiny, so give none"):
         load_teacher(files(DualOptions, style_encoder_path="e.pt"), "cpu")
+    monkeypatch.delattr(checkpoints, "load_style_encoder")
     for useless in ({"pretrain": True}, {"fix_style": True}):
         load_teacher(files(DualOptions, style_encoder_path="e.pt", **useless), "cpu")
 

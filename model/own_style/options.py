@@ -66,7 +66,7 @@ class Options:
     )  # fmt: skip
     style_encoder_path: str = option(
         AUTO,
-        f"pSp that VToonify uses (auto: {ToonifyOptions.style_encoder_path}; for small sizes {NO_FILE})",
+        f"pSp of VToonify (auto: {ToonifyOptions.style_encoder_path}; for small sizes --encoder_path)",
         free=True,
     )
     direction_path: str = option(AUTO, f"editing directions (auto: {ToonifyOptions.direction_path}; small sizes none)")
@@ -112,15 +112,19 @@ class Options:
         known = {
             "kind": kind,
             "encoder_path": str(self.work / "encoder.pt") if self.is_small else encoder,
-            "style_encoder_path": NO_FILE if self.is_small else ToonifyOptions.style_encoder_path,
+            "style_encoder_path": AUTO if self.is_small else ToonifyOptions.style_encoder_path,
             "direction_path": NO_FILE if self.is_small else ToonifyOptions.direction_path,
         }
-        return replace(self, **{name: value for name, value in known.items() if getattr(self, name) == AUTO})
+        return replace(self, **{name: value for name, value in known.items() if getattr(self, name) == AUTO})._closed()
+
+    def _closed(self) -> Self:
+        """A small style's own encoder serves in VToonify, too."""
+        return replace(self, style_encoder_path=self.encoder_path) if self.style_encoder_path == AUTO else self
 
     @property
     def trains_encoder(self) -> bool:
         """Whether an encoder has to be trained first."""
-        return self.is_small and self.kind != "toonify" and Path(self.encoder_path) == self.work / "encoder.pt"
+        return self.is_small and Path(self.encoder_path) == self.work / "encoder.pt"
 
     def sources(self) -> list[Path]:
         """The pictures, in order. InputError where there are none, or too few for the kind."""

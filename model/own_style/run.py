@@ -17,6 +17,8 @@ from model.common.files import alone, write_whole
 from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE
 from model.own_style.options import FEW, MANY, USUAL, Options
 from model.own_style.stages import MINUTES, Stage, needs, stages_of
+from model.styles.presets import ENCODER_FILE
+from model.training.teachers.variants import NO_FILE
 
 ROOT = Path(__file__).parents[2]
 MEASURED_STEPS = 2  # before a stage, to tell how long it will take and how much memory
@@ -170,6 +172,8 @@ def _finish(options: Options) -> None:
     refined = options.work / "codes/refined_exstyle_code.npy"
     if options.kind == "dual":
         write_whole(options.folder / EXEMPLAR_FILE, refined.read_bytes())
+    if options.is_small and options.style_encoder_path != NO_FILE:
+        write_whole(options.folder / ENCODER_FILE, Path(options.style_encoder_path).read_bytes())
     is_usual = options.folder.parent.resolve() == CHECKPOINTS.resolve()
     name = options.name if is_usual else options.folder
     print(f"The style is ready: python style_transfer.py --ckpt {name} clip.mp4")

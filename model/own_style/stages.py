@@ -181,8 +181,8 @@ def _frozen(options: Options) -> int:
 def _toonify(options: Options, count: int) -> list[Stage]:
     tuned = Path(options.generator) if options.generator else options.work / "tuned.pt"
     return [
-        *_align(options), *_finetune(options, tuned, count, "rendering"), _sheet(options, tuned, []),
-        *_toonify_training(options, tuned, [1, 0]),
+        *_align(options), *_encoder(options), *_finetune(options, tuned, count, "rendering"),
+        _sheet(options, tuned, []), *_toonify_training(options, tuned, [1, 0]),
     ]  # fmt: skip
 
 
@@ -230,9 +230,12 @@ def _dual(options: Options, count: int) -> list[Stage]:
 def needs(options: Options) -> list[Path]:
     """Weight files that have to be there before anything begins."""
     wanted = [options.stylegan_path]
-    if options.kind != "toonify" and not options.trains_encoder:
-        wanted.append(options.encoder_path)
-    wanted += [path for path in (options.style_encoder_path, options.direction_path) if path != NO_FILE]
+    helpers = [options.style_encoder_path, options.direction_path]
+    wanted += [path for path in [options.encoder_path, *helpers] if path != NO_FILE]
+    if options.trains_encoder:
+        wanted = [path for path in wanted if path != options.encoder_path]
+    if options.kind == "toonify" and options.encoder_path != options.style_encoder_path:
+        wanted.remove(options.encoder_path)
     if RECIPES[options.config].network.parsing_channels:
         wanted.append(options.faceparsing_path)
     return [Path(path) for path in dict.fromkeys([*wanted, *([options.generator] if options.generator else [])])]

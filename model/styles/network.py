@@ -91,7 +91,8 @@ class VToonifyStyle(Style):
         if self.style_encoder is None:
             return None
         # The landmarks of the whole frame serve here too: a second detection on a small crop may fail.
-        face = to_tensor(align_face(rgb, landmarks)[None], self.device)
+        side = self.style_encoder.config.face_size
+        face = to_tensor(align_face(rgb, landmarks, side)[None], self.device)
         return self.network.zplus_to_wplus(self.style_encoder.style_codes(face))
 
     def exemplar_name(self, exemplar: int | str | None = None) -> str | None:

@@ -10,6 +10,7 @@ from model.common.hub import CHECKPOINTS, EXEMPLAR_FILE, PARSER_FILE
 from model.config import Backbone, GeneratorConfig
 from model.styles.base import Preset, Style
 
+ENCODER_FILE = "encoder.pt"  # the pSp encoder; an own one beside an own model
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 # How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer.
 PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
@@ -29,7 +30,7 @@ class VToonifyPreset(Preset):
     style: int | None = None  # the only one that the model was trained for
     degree: float | None = None  # the only one that the model was trained for
     colour_transfer: bool = False  # whether the result takes the exemplar's colours, too
-    style_encoder: str | None = "encoder.pt"
+    style_encoder: str | None = ENCODER_FILE
     parser: str | None = PARSER_FILE
     default_style: int = 26
     default_degree: float = 0.5
@@ -158,13 +159,15 @@ def describe_checkpoint(path: str | Path) -> VToonifyPreset:
     named = PUBLISHED_NAME.fullmatch(path.stem) if is_dual else None
     style, degree, colour = named.groups() if named else (None, None, None)
     published = GeneratorConfig()
+    own_encoder = path.with_name(ENCODER_FILE) if path.parent != CHECKPOINTS else Path()
+    encoder = str(own_encoder) if own_encoder.is_file() else ENCODER_FILE
     codes_fit = (config.generator.w_layers, config.generator.style_dim) == (published.w_layers, published.style_dim)
     return VToonifyPreset(
         path.parent.name if own_model(path.parent) == path else path.stem, config.backbone, str(path),
         exemplars=str(path.with_name(EXEMPLAR_FILE)) if is_dual else None,
         style=int(style) if style else None, default_style=int(style or VToonifyPreset.default_style),
         degree=float(degree) if degree else None, colour_transfer=colour is not None,
-        style_encoder=VToonifyPreset.style_encoder if codes_fit else None,
+        style_encoder=encoder if codes_fit or own_encoder.is_file() else None,
         parser=VToonifyPreset.parser if config.parsing_channels else None,
         steady=not config.parsing_channels, licence="of whoever trained it",
     )  # fmt: skip

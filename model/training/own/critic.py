@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from model.discriminator import Discriminator
 
-COMPARED = (1, 3, 4, 5)  # blocks whose results are compared, as published: 1/2, 1/8, 1/16 and 1/32 of the picture
+# Blocks whose results are compared: as published 1/2, 1/8, 1/16 and 1/32 of the picture; of small pictures, of which
+# these would see little, the finest ones.
+COMPARED, COMPARED_IN_SMALL = (1, 3, 4, 5), (0, 1, 2, 3)
 
 
 class Critic(nn.Module):
@@ -17,7 +19,8 @@ class Critic(nn.Module):
     def __init__(self, discriminator: Discriminator):
         super().__init__()
         self.convs = discriminator.convs
-        self.compared = [block for block in COMPARED if block < len(self.convs)]  # small ones end before 1/32
+        is_large = len(self.convs) > COMPARED[-1]
+        self.compared = [n for n in (COMPARED if is_large else COMPARED_IN_SMALL) if n < len(self.convs)]
         self.eval().requires_grad_(False)
 
     def features(self, pictures: Tensor) -> list[Tensor]:

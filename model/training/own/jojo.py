@@ -48,7 +48,8 @@ BETAS = (0.0, 0.99)  # of Adam
 LPIPS_SIZE = 256  # side of the pictures that LPIPS compares
 GENERATOR_KEY = "g"  # where the published program keeps its result; ours read "g_ema", and the file has both
 MOST_AT_ONCE = 8  # references in a batch, unless --batch says otherwise
-COLOUR_KEEPING = (2, 4, 8, 9, 10)  # layers of family c, counted from the first one above the structure
+FIRST_MIXED, LEAST_MIXED = 7, 5  # first layer of family x, and how many it has at least
+COLOUR_KEEPING = (2, 4, 8, 9, 10)  # layers of family c, counted from the first one of x
 SHOWN = 8  # references on the sheet, at most
 
 
@@ -67,7 +68,7 @@ class Options(RunOptions):
     critic_path: str = option("", "file of its discriminator (default: --stylegan_path)", metavar="FILE", free=True)
     out: str = option("checkpoint/jojo/finetuned.pt", "file of the result, for --finetunegan_path", free=True)
     family: str = option(
-        "x", "which layers are random faces': x, all above the structure; c, some of them, so that faces keep colours "
+        "x", "which layers are random faces': x, all that are not coarse; c, some of them, so that faces keep colours "
         "of their own", choices=["x", "c"],
     )  # fmt: skip
     rows: list[int] = option([], "these layers instead, from 0", nargs="+", metavar="ROW", least=0)
@@ -81,6 +82,11 @@ class Options(RunOptions):
     id_loss: float = option(0.0, "weight of a loss that keeps who the face is, as ArcFace tells", least=0)
     arcface_path: str = option("checkpoint/model_ir_se50.pth", "ArcFace, for --id_loss", free=True)
     freeze_input: bool = option(False, "keep the constant input, which blending for VToonify takes from the base")
+    freeze_noise: str = option(
+        "auto",
+        "keep how strong noise is; auto: for small sizes, where noise is no fine grain",
+        choices=["auto", "on", "off"],
+    )
     iter: int = option(300, "last training step: 200 to 500", least=1, free=True)
     batch: int | None = option(None, f"pictures at a time (default: the references, {MOST_AT_ONCE} at most)", least=1)
     accumulate: int = option(1, "such batches in a step", least=1)
@@ -95,6 +101,11 @@ class Options(RunOptions):
     def recipe(self) -> Recipe:
         """Sizes of the networks."""
         return RECIPES[self.config]
+
+    @property
+    def keeps_noise(self) -> bool:
+        """Whether the strengths of noise don't learn."""
+        return self.freeze_noise == "on" or (self.freeze_noise == "auto" and self.config != "published")
 
     @property
     def mixed_rows(self) -> list[int]:
@@ -118,10 +129,11 @@ class Options(RunOptions):
 
 
 def family_rows(family: str, config: GeneratorConfig) -> list[int]:
-    """The layers of w+ of a family. x: all above those of structure, 7 to 17 of 18. c: 9, 11, 15, 16 and 17, so that
-    the colours stay in the other layers. Layers belong to sizes of maps, whatever the size of the picture: generators
-    of fewer layers have those of the published ones that are there, counted from the first one above the structure."""
-    first, layers = config.structure_layers, config.w_layers
+    """The layers of w+ of a family. x: all from 7 on of 18, where maps have 64 px; c: 9, 11, 15, 16 and 17, so that the
+    colours stay in the other layers. Maps of a size show the same of a face, however large the picture is: generators
+    of fewer layers have those of these that are there, or the last five."""
+    layers = config.w_layers
+    first = max(1, min(FIRST_MIXED, layers - LEAST_MIXED))
     rows = range(first, layers) if family == "x" else [first + number for number in COLOUR_KEEPING]
     return [row for row in rows if row < layers]
 
@@ -133,10 +145,13 @@ def style_codes(codes: Tensor, faces: Tensor, rows: Sequence[int], strength: flo
     return mixed
 
 
-def learning_parts(generator: Generator, freeze_input: bool = False) -> dict[str, nn.Parameter]:
-    """What learns, by name: all but the mapping network and, where asked, the constant input."""
-    frozen = ("style.", "input.") if freeze_input else ("style.",)
-    return {name: value for name, value in generator.named_parameters() if not name.startswith(frozen)}
+def learning_parts(generator: Generator, freeze_input=False, freeze_noise=False) -> dict[str, nn.Parameter]:
+    """What learns, by name: all but the mapping network and, where asked, the constant input and how strong noise
+    is."""
+    begins = ("style.", "input.") if freeze_input else ("style.",)
+    ends = (".noise.weight",) if freeze_noise else ()
+    parameters = generator.named_parameters()
+    return {name: value for name, value in parameters if not (name.startswith(begins) or name.endswith(ends))}
 
 
 def make_optimizer(parameters: Sequence[nn.Parameter], lr: float) -> torch.optim.Optimizer:
@@ -178,7 +193,7 @@ class JojoTrainer(Trainer):
         self.likeness = load_likeness(options).to(device)
         self.arcface = checkpoints.load_arcface(options.arcface_path).to(device) if options.id_loss else None
         network = copy.deepcopy(self.base)
-        for parameter in learning_parts(network, options.freeze_input).values():
+        for parameter in learning_parts(network, options.freeze_input, options.keeps_noise).values():
             parameter.requires_grad_(True)
         super().__init__(options, accelerator, network)
         self.ema = self.network

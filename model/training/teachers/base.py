@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from model.bisenet import PARSER_GAIN
 from model.ops import blur_downsample
-from model.psp import FACE_SIZE
 from model.stylegan2 import Generator
 from model.training.data.sampling import Sample, apply_affine, draw, layer_noise, photo_side
 
@@ -95,7 +94,8 @@ class NetworkTeacher(nn.Module):
         if self.style_encoder is None:
             return w_plus[:, self.colour]
         with self.autocast():
-            codes = self.style_encoder.style_codes(F.adaptive_avg_pool2d(photo, FACE_SIZE))
+            side = self.style_encoder.config.face_size
+            codes = self.style_encoder.style_codes(F.adaptive_avg_pool2d(photo, side))
         return self.photos.mapping(codes[:, self.colour].to(self.precision))
 
     def shown(self, photo: Tensor) -> Tensor:

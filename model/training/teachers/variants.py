@@ -10,7 +10,6 @@ from torch import Tensor
 from model import checkpoints
 from model.common.errors import InputError
 from model.dualstylegan import DualStyleGAN
-from model.psp import CODE_COUNT, CODE_SIZE
 from model.stylegan2 import Generator
 from model.training.data.sampling import Draws, Sample
 from model.training.options import DualOptions, ToonifyOptions
@@ -196,10 +195,12 @@ def _load_helpers(options: VariantOptions) -> dict[str, object]:
     sizes = generator.w_layers, generator.style_dim
     needs_encoder = not options.pretrain and (isinstance(options, ToonifyOptions) or takes_photo_code(options))
     if needs_encoder and options.style_encoder_path != NO_FILE:
-        if sizes != (CODE_COUNT, CODE_SIZE):
-            misfit = f"codes of {CODE_COUNT} x {CODE_SIZE} numbers don't fit --config {options.config}"
+        encoder = checkpoints.load_style_encoder(options.style_encoder_path)
+        own = encoder.config.code_count, encoder.config.code_size
+        if own != sizes:
+            misfit = f"codes of {own[0]} x {own[1]} numbers don't fit --config {options.config}"
             raise InputError(f"--style_encoder_path is {options.style_encoder_path}: {misfit}, so give {NO_FILE}.")
-        helpers["style_encoder"] = checkpoints.load_style_encoder(options.style_encoder_path)
+        helpers["style_encoder"] = encoder
     if options.recipe.network.parsing_channels:
         helpers["parser"] = checkpoints.load_parser(options.faceparsing_path)
     if options.direction_path != NO_FILE:
