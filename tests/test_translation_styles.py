@@ -227,5 +227,8 @@ def test_a_full_ugatit_gets_faces_of_its_size_and_says_what_else_it_was_given():
     stylizer, frame = Stylizer.from_preset("full.pt", device="cpu"), sample_portrait()
     (face,) = stylizer.render([frame], stylizer.fit(frame, landmarks=LANDMARKS))
     assert face.shape == (96, 96, 3)
+    frame, landmarks = frame[:, 165:], LANDMARKS - np.float32([165, 0])
+    (cut,) = stylizer.render([frame], stylizer.fit(frame, landmarks=landmarks))
+    assert cut.shape[0] == 96 and 60 < cut.shape[1] < 96
     with pytest.raises(InputError, match="96 x 96"):
         list(stylizer.render([frame], stylizer.fit(frame, scale_image=False)))
