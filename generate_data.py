@@ -5,13 +5,17 @@
     python generate_data.py --teacher painter --style oil --photos FOLDER --out pairs
     python generate_data.py --teacher example --style_id fauve --photos FOLDER --out pairs
     python generate_data.py --teacher example --style_image mine.png --photos FOLDER --out pairs
+    python generate_data.py --teacher ugatit --ckpt mine.pt --size 256 --photos FOLDER --out pairs
+    python generate_data.py --teacher whitebox --photos FOLDER --out pairs
+    python generate_data.py --teacher adain --style_image mine.png --photos FOLDER --out pairs
     python generate_data.py --teacher keyframe --content clip.mp4 --keyframe 0=painted.png 120=later.png --out pairs
     python generate_data.py --teacher toonify --finetunegan_path G1.pt --count 10000 --out pairs
     python generate_data.py --teacher dualstyle --stylegan_path generator.pt --count 10000 --out pairs
     python generate_data.py --teacher dualstyle --pretrain --count 10000 --out features
 
 The drawn teacher makes cartoons of your photos (at degree 1 and at one in between), each in every style; painters and
-pictures as styles paint them, and what went wrong is left out; key frames are painted already. The networks make
+pictures as styles paint them, and what went wrong is left out; U-GAT-IT, White-box cartoonisation and AdaIN translate
+them, and are kept as drawn pairs; key frames are painted already. The networks make
 photos and cartoons from random codes, or with --pretrain what encoder pre-training matches. A picture of samples,
 preview.jpg, is written beside the shards. The same options give the same shards; a run that was stopped goes on with
 those that are missing. Under `torchrun --nproc_per_node=8`, the same commands share the shards out over several
@@ -31,6 +35,8 @@ def find_teacher(name: str) -> Callable[[GenerateOptions], Counter[str]]:
         from model.training.generate.drawn import generate_drawn as generate
     elif name == "keyframe":
         from model.training.generate.keyframes import generate_keyframes as generate
+    elif name in ("ugatit", "whitebox", "adain"):
+        from model.training.generate.translated import generate_translated as generate
     elif name in ("painter", "example"):
         from model.training.generate.painted import generate_painted as generate
     else:

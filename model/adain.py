@@ -65,7 +65,10 @@ class Adain(nn.Module):
         """`photo [B, 3, H, W]`, RGB in [0, 1], in a style: `[B, 3, h, w]`, not clamped, sides rounded up to multiples
         of 8. statistics: as `style_statistics` gives them; alpha: the style's share in [0, 1]; own: statistics that
         stand in for those of each photo, so that a clip is steady."""
-        content = self.encoder(photo)
+        return self.decode(self.encoder(photo), statistics, alpha, own)
+
+    def decode(self, content: Tensor, statistics: Tensor, alpha: float = 1.0, own: Tensor | None = None) -> Tensor:
+        """The same for features `content [B, 512, h, w]` of photos."""
         return self.decoder(torch.lerp(content, restyle(content, statistics, own), alpha))
 
     def style_statistics(self, pictures: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:

@@ -240,9 +240,12 @@ def _fill_vgg19(network: Vgg, path: str | Path) -> Vgg:
     return network.eval()
 
 
-def is_translator(path: str | Path) -> bool:
-    """Whether a file holds a network that paints patches."""
-    return TRANSLATOR_KEY in files.read_contents(path, VTOONIFY, lazily=True)
+def kind_of_network(path: str | Path) -> str:
+    """What a file holds, of what works as a style: one of `TRANSLATOR`, `UGATIT`, `WHITEBOX`; for all else, which may
+    be no network, `VTOONIFY`."""
+    contents = files.read_contents(path, VTOONIFY, lazily=True)
+    marks = {TRANSLATOR_KEY: TRANSLATOR, UGATIT_KEY: UGATIT, WHITEBOX_KEY: WHITEBOX}
+    return next((kind for key, kind in marks.items() if key in contents), VTOONIFY)
 
 
 def load_translator(path: str | Path) -> Translator:

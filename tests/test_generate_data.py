@@ -181,12 +181,12 @@ def test_impossible_options_exit_with_a_sentence(run, tmp_path, capsys, teacher,
     assert not (tmp_path / "pairs").exists()
 
 
-@pytest.mark.parametrize("teacher", ["drawn", "example", "keyframe", "toonify", "dualstyle"])
+@pytest.mark.parametrize("teacher", ["drawn", "example", "ugatit", "keyframe", "toonify", "dualstyle"])
 def test_help_shows_the_options_of_the_chosen_teacher(call, capsys, teacher):
     assert call(generate_data.main, "--teacher", teacher, "--help") == 0
     shown = capsys.readouterr().out.partition("options:")[2]
     own = {"drawn": "--style", "example": "--style_image", "keyframe": "--keyframe"}
-    own |= {"toonify": "--finetunegan_path", "dualstyle": "--exstyle_path"}
+    own |= {"ugatit": "--ckpt", "toonify": "--finetunegan_path", "dualstyle": "--exstyle_path"}
     assert [name for name, flag in own.items() if f"{flag} " in shown] == [teacher]
     assert "--out" in shown and "--pairs_per_shard" in shown
 

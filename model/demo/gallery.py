@@ -44,7 +44,7 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
             key = style if preset_with(style) == preset.name else f"{preset.name}-{style}"
             title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
             entries.append(Entry(key, title, preset, style, on_disk))
-        if not preset.style_names and isinstance(preset, VToonifyPreset):
+        if not preset.style_names and (isinstance(preset, VToonifyPreset) or (preset.single_style and on_disk)):
             key = f"{preset.name}-{preset.variant.lower()}" if preset_with(preset.name) else preset.name
             entries.append(Entry(key, preset.name, preset, None, on_disk))
     known = {(folder / file).resolve() for preset in PRESETS for file in preset.files}

@@ -49,6 +49,7 @@ class Look:
         "blit", "how it is painted from pictures and painted frames: blit, fast; patch, better and 20 times slower",
         choices=["blit", "patch"], needs="patches",
     )  # fmt: skip
+    keep_colors: bool = option(False, "the photo's colours, where a picture is the style of AdaIN", needs="recolour")
     padding: list[int] | None = option(
         None, "room left, right, above and below the eyes, in pixels at 64 pixels between the eyes; nothing: what the "
         f"style has, {' '.join(map(str, DEFAULT_PADDING))} for models", nargs=4,

@@ -115,6 +115,7 @@ class Preset(ABC):
     mark = ""  # tells its looks from those of the same names in another one
     single_style = False  # whether there is one look, whatever is asked for
     colour_transfer = False  # whether results take the colours of the style anyway
+    fetched = True  # whether files that are not there are fetched; if not, `load` says where they are
     variant: str  # what kind it is, in a word for lists
 
     @property

@@ -15,10 +15,16 @@ from model.styles.base import Preset
 from model.styles.example.presets import EXEMPLARS, PicturePreset
 from model.styles.names import did_you_mean
 from model.styles.painters.presets import PAINTERS, PainterPreset
-from model.styles.translators.presets import TranslatorPreset
+from model.styles.translators import presets as translators
 
 DEFAULT = "starter"
-PRESETS: tuple[Preset, ...] = (PAINTERS, EXEMPLARS, *networks.PRESETS)  # as lists show them
+PRESETS: tuple[Preset, ...] = (
+    PAINTERS,
+    EXEMPLARS,
+    *networks.PRESETS,
+    translators.WHITEBOX,
+    translators.ADAIN,
+)  # as lists show them
 BY_NAME = {preset.name: preset for preset in PRESETS}
 BY_NAME |= {short: BY_NAME[name] for short, name in networks.SHORT_NAMES.items()}
 
@@ -41,14 +47,24 @@ def choose_preset(ckpt: str | Preset) -> Preset:
     if path.suffix.lower() in MEDIA_SUFFIXES:
         return PicturePreset(path)
     if path.exists():
-        from model.checkpoints import is_translator  # it loads torch, which a wrong name should not wait for
-
-        return TranslatorPreset(path) if is_translator(path) else networks.describe_checkpoint(path)
+        return _of_file(path)
     if preset := networks.preset_of(path) or networks.preset_of(CHECKPOINTS / path):
         return preset
     if path.suffix or len(path.parts) > 1:
         raise InputError(f"{ckpt} does not exist: give a VToonify model or one of the presets of --list_styles.")
     raise InputError(f"There is no preset {ckpt!r}{did_you_mean(ckpt, BY_NAME)}; --list_styles shows them all.")
+
+
+def _of_file(path: Path) -> Preset:
+    """The preset of a network in a file of one's own."""
+    from model import checkpoints  # it loads torch, which a wrong name should not wait for
+
+    kinds = {
+        checkpoints.TRANSLATOR: translators.TranslatorPreset,
+        checkpoints.UGATIT: translators.UgatitPreset,
+        checkpoints.WHITEBOX: translators.WhiteboxFilePreset,
+    }
+    return kinds.get(checkpoints.kind_of_network(path), networks.describe_checkpoint)(path)
 
 
 def preset_with(style: str) -> str | None:
@@ -61,7 +77,8 @@ def list_presets(folder: str | Path = CHECKPOINTS) -> str:
     rows = [("preset", "variant", "style", "degree", "colours", "files")]
     for preset in PRESETS:
         missing = [file for file in preset.files if not (Path(folder) / file).is_file()]
-        absent = "missing" if missing and Path(missing[0]).parts[0] in SHIPPED else "to be fetched"
+        is_there = missing and Path(missing[0]).parts[0] in SHIPPED
+        absent = "missing" if is_there or not preset.fetched else "to be fetched"
         rows.append((preset.name, preset.variant, *preset.choices, absent if missing else "on disk"))
     rows += [networks.own_row(model) for model in networks.own_models(Path(folder))]
     return plain_table(rows)

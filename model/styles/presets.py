@@ -137,7 +137,7 @@ def own_model(folder: Path) -> Path | None:
 def own_models(folder: Path = CHECKPOINTS) -> list[Path]:
     """Models of the user's own in the folders below `folder`, for each of which its folder's name is enough."""
     found = (own_model(below) for below in sorted(folder.glob("*/")))
-    return [model for model in found if model and preset_of(model) is None]
+    return [model for model in found if model and preset_of(CHECKPOINTS / model.relative_to(folder)) is None]
 
 
 def own_row(model: Path) -> tuple[str, ...]:

@@ -1,8 +1,19 @@
-"""Networks that paint patches as presets: files of one's own. Free of torch."""
+"""Networks that paint pixel by pixel as presets: files of one's own, and published ones. Free of torch."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from model.styles.base import FilePreset, Style
+from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
+from model.styles.base import FilePreset, Preset, Style
+
+WHITEBOX_FILE = "whitebox/whitebox.pt"
+WHITEBOX_PLACE = "https://github.com/SystemErrorWang/White-box-Cartoonization/tree/master/test_code/saved_models"
+ADAIN_FILES = "adain/vgg_normalised.pth", "adain/decoder.pth"
+ADAIN_PLACE = "https://github.com/naoto0804/pytorch-AdaIN/releases/download/v0.0.0/"
 
 
 class TranslatorPreset(FilePreset):
@@ -16,3 +27,122 @@ class TranslatorPreset(FilePreset):
 
         network = checkpoints.load_translator(self.path)
         return TranslatorStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
+
+
+class UgatitPreset(FilePreset):
+    """A U-GAT-IT of one's own, full or light."""
+
+    variant, licence = "U-GAT-IT", "of whoever trained it"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model import checkpoints
+        from model.styles.translators.ugatit import UgatitStyle
+
+        network = checkpoints.load_ugatit(self.path)
+        return UgatitStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
+
+
+class WhiteboxFilePreset(FilePreset):
+    """A White-box cartoonisation network of one's own."""
+
+    variant, licence = "White-box", "of whoever trained it"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model import checkpoints
+        from model.styles.translators.whitebox import WhiteboxStyle
+
+        network = checkpoints.load_whitebox(self.path)
+        return WhiteboxStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
+
+
+class WhiteboxPreset(Preset):
+    """The published White-box cartoonisation network, once it was converted."""
+
+    name, variant, single_style, colour_transfer, fetched = "whitebox", "White-box", True, False, False
+    licence = "CC BY-NC-SA 4.0 (non-commercial)"
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [WHITEBOX_FILE]
+
+    @property
+    def choices(self) -> tuple[str, str, str]:
+        return "one", "0-1 (1)", "of the photo"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        path = CHECKPOINTS / WHITEBOX_FILE
+        if not path.is_file():
+            how = "run python -m model.tools.convert_whitebox model-33999"
+            raise InputError(
+                f"{path} does not exist: download the two files model-33999.* from {WHITEBOX_PLACE}, and {how}."
+            )
+        style = WhiteboxFilePreset(path).load(device, **settings)
+        style.name, style.licence = self.name, self.licence
+        return style
+
+
+@dataclass(frozen=True)
+class AdainPreset(Preset):
+    """AdaIN with the published networks: one or several pictures as the style, with weights."""
+
+    pictures: tuple[tuple[Path, float], ...] = ()
+    name, variant, colour_transfer, fetched = "adain", "AdaIN", True, False
+    licence = "MIT License; of whoever owns the picture"
+
+    @property
+    def source(self) -> "str | AdainPreset":
+        return self if self.pictures else self.name
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [*ADAIN_FILES, *(str(path.absolute()) for path, _ in self.pictures)]
+
+    @property
+    def choices(self) -> tuple[str, str, str]:
+        return "--style_image", "0-1 (1)", "of the style"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        if not self.pictures:
+            raise InputError(
+                "AdaIN paints as in a picture: add --style_image PICTURE, or several as one.jpg@2,other.jpg@1."
+            )
+        for path in (CHECKPOINTS / file for file in ADAIN_FILES):
+            if not path.is_file():
+                raise InputError(f"{path} does not exist: download {ADAIN_PLACE}{path.name} and put it there.")
+        from model import checkpoints
+        from model.styles.translators.adain import AdainStyle, read_style_picture
+
+        network = checkpoints.load_adain(*(CHECKPOINTS / file for file in ADAIN_FILES))
+        pictures, weights = (
+            [read_style_picture(path) for path, _ in self.pictures],
+            [share for _, share in self.pictures],
+        )
+        name = "+".join(path.stem for path, _ in self.pictures)
+        return AdainStyle(network, pictures, weights, name, self.licence, device, settings.get("precision", "auto"))
+
+
+def parse_pictures(text: str | None) -> AdainPreset:
+    """AdaIN with what `--style_image` says: a picture, or several with weights, `one.jpg@2,other.jpg`."""
+    if text is None:
+        return AdainPreset()
+    if Path(text).exists():
+        return AdainPreset(((Path(text), 1.0),))
+    pictures = []
+    for part in text.split(","):
+        name, mark, weight = part.strip().rpartition("@")
+        name, weight = (name, weight) if mark and not Path(part.strip()).exists() else (part.strip(), "1")
+        try:
+            share = float(weight)
+        except ValueError:
+            share = math.nan
+        if not 0 < share < math.inf:
+            raise InputError(
+                f"--style_image has the part {part.strip()!r}: write PICTURE@WEIGHT, as in one.jpg@2,other.jpg@1."
+            )
+        if not Path(name).is_file():
+            raise InputError(f"{name} does not exist: give --style_image a picture.")
+        pictures.append((Path(name), share))
+    return AdainPreset(tuple(pictures))
+
+
+WHITEBOX, ADAIN = WhiteboxPreset(), AdainPreset()

@@ -15,7 +15,7 @@ from model.training.options import RECIPES, DualOptions, ToonifyOptions, TrainOp
 
 CONFIGS = ["auto", *(name for name, recipe in RECIPES.items() if not recipe.from_scratch)]  # with teacher networks
 STYLES = ", ".join(style_names())
-TEACHERS = ("drawn", "painter", "example", "keyframe", "toonify", "dualstyle")
+TEACHERS = ("drawn", "painter", "example", "ugatit", "whitebox", "adain", "keyframe", "toonify", "dualstyle")
 
 
 @dataclass
@@ -71,6 +71,28 @@ class ExampleData(PhotoData):
 
 
 @dataclass
+class UgatitData(PhotoData):
+    """U-GAT-IT: networks that learnt a style without pairs; photos are framed as FFHQ's."""
+
+    ckpt: list[Path] = option([], "files of U-GAT-IT, each a style of its name", nargs="+", metavar="FILE")
+
+
+@dataclass
+class WhiteboxData(PhotoData):
+    """White-box cartoonisation."""
+
+    ckpt: Path | None = option(None, "a file of your own; nothing: the published network", metavar="FILE")
+
+
+@dataclass
+class AdainData(PhotoData):
+    """AdaIN: the colours, contrasts and textures of pictures."""
+
+    style_image: list[Path] = option([], "pictures, each a style of its name", nargs="+", metavar="PICTURE")
+    keep_colors: bool = option(False, "the photos' colours")
+
+
+@dataclass
 class KeyframeData(GenerateOptions):
     """Frames of a clip that somebody painted."""
 
@@ -114,5 +136,6 @@ def _network_data(training: type[TrainOptions], names: str) -> type[NetworkData]
 ToonifyData = _network_data(ToonifyOptions, f"{SHARED} finetunegan_path weight")
 DualstyleData = _network_data(DualOptions, f"{SHARED} exstyle_path style_id style_degree {FIXED}")
 
-KINDS = DrawnData, PainterData, ExampleData, KeyframeData, ToonifyData, DualstyleData
+OF_PHOTOS = DrawnData, PainterData, ExampleData, UgatitData, WhiteboxData, AdainData
+KINDS = *OF_PHOTOS, KeyframeData, ToonifyData, DualstyleData
 BY_TEACHER: dict[str, type[GenerateOptions]] = dict(zip(TEACHERS, KINDS, strict=True))
