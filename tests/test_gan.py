@@ -22,7 +22,7 @@ from model.training.gan.augment import (
     draw_amounts,
 )
 from model.training.gan.controller import Controller
-from model.training.gan.regularise import average_decay, gradient_penalty, path_lengths, r1_weight
+from model.training.gan.regularise import average_decay, gradient_penalty, path_lengths
 from model.training.gan.resample import resample
 
 TINY = GeneratorConfig(size=8, style_dim=4, mapping_layers=2, channels={4: 3, 8: 2}, structure_size=8)
@@ -176,7 +176,6 @@ def test_averages_and_weights_are_those_of_the_formulas():
     assert average_decay(32, 10_000) == pytest.approx(0.5 ** (32 / 10_000))
     assert average_decay(32, 10_000, seen=1000, ramp=0.05) == pytest.approx(0.5 ** (32 / 50))
     assert average_decay(32, 10_000, seen=0, ramp=0.05) == 0
-    assert r1_weight(1024, 32) == pytest.approx(6.55, abs=0.01)
 
 
 def test_distances_are_small_for_alike_and_large_for_other_pictures():

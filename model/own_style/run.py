@@ -154,11 +154,13 @@ def _found(command: Sequence[str]) -> list[str]:
 
 def launch(command: Sequence[str]) -> None:
     """Run a program to its end; what it says is seen. Stops with it: it keeps its state when it gets the signal."""
-    child = subprocess.Popen(_found(command), env=environment())
+    # In a group of its own, so that Ctrl-C reaches it once, from here.
+    group = {"process_group": 0} if os.name == "posix" else {}
+    child = subprocess.Popen(_found(command), env=environment(), **group)
     try:
         code = child.wait()
     except KeyboardInterrupt:
-        child.send_signal(signal.SIGINT)  # twice does no harm: from a terminal it has had one
+        child.send_signal(signal.SIGINT)
         child.wait()
         raise KeyboardInterrupt(GO_ON) from None
     if code == EXIT_INTERRUPTED:

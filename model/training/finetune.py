@@ -37,11 +37,14 @@ from model.training.gan.augment import PIPES, Amounts, augment, draw_amounts
 from model.training.gan.controller import Controller
 from model.training.gan.regularise import (
     AVERAGED_OVER,
+    PATH_EVERY,
+    PENALTY_EVERY,
     RAMP,
+    PathMean,
     average_decay,
     gradient_penalty,
     path_lengths,
-)  # fmt: skip
+)
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions, ToonifyOptions
 from model.training.sources import FIRST_HELD_OUT, PREVIEW_ROWS
 from model.training.teachers.base import TRUNCATION
@@ -52,8 +55,6 @@ from model.training.trainer import Trainer, mean_losses
 ACCUMULATE = {"published": 8, "tiny": 1, "small": 1}  # batches in place of the published run's 8 GPUs
 SHORT = 0.25  # share of codes at half length, see --truncated
 MIXING = 0.9  # share of pictures whose coarse and fine layers come from two codes (StyleGAN2)
-PENALTY_EVERY = 16  # steps between gradient penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1)
-PATH_EVERY = 4  # steps between path-length penalties, likewise
 TRANSFER_KIMG, SCRATCH_KIMG = 100.0, 500.0  # of --ada_kimg (ADA, Sec. 3.1, and for transfer NVIDIA's program)
 MEASURED = 1000  # pictures of each side in a kernel distance, at most; fewer where there are fewer real ones
 LEAST_MEASURED = 100
@@ -158,20 +159,6 @@ def freeze_first(discriminator: Discriminator, count: int) -> None:
         raise InputError(f"--freeze_d is {count}: this discriminator has {len(layers)} layers to freeze.")
     for layer in layers[:count]:
         layer.requires_grad_(False)
-
-
-class PathMean:
-    """The running mean of path lengths, as a part of the state: from 0 on as published, but for a generator that is
-    trained already, which would first be flattened, from its own mean on (None: not known yet)."""
-
-    def __init__(self, value: float | None) -> None:
-        self.value = value
-
-    def state_dict(self) -> dict[str, float | None]:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: dict[str, float | None]) -> None:
-        self.value = state["value"]
 
 
 class Best:

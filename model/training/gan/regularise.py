@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from model.stylegan2 import Generator, Noise
 
+# Steps between penalties, which are so much heavier instead (StyleGAN2, Sec. 3.1).
+PENALTY_EVERY, PATH_EVERY = 16, 4
 PATH_DECAY = 0.01  # share of the newest mean in the running mean of path lengths
 AVERAGED_OVER = 10_000 / 32  # steps of any batch after which an old weight counts half (10 kimg at 32 pictures)
 RAMP = 0.05  # the half-life is at most this share of the pictures that were seen, where the average starts young
@@ -20,9 +22,18 @@ def gradient_penalty(discriminator: nn.Module, pictures: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean()
 
 
-def r1_weight(size: int, batch: int) -> float:
-    """γ of the penalty for pictures of `size` pixels and a step of `batch` pictures: NVIDIA's rule of thumb."""
-    return 0.0002 * size**2 / batch
+class PathMean:
+    """The running mean of path lengths, as a part of the state: from 0 on as published, but for a generator that is
+    trained already, which would first be flattened, from its own mean on (None: not known yet)."""
+
+    def __init__(self, value: float | None) -> None:
+        self.value = value
+
+    def state_dict(self) -> dict[str, float | None]:
+        return {"value": self.value}
+
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
+        self.value = state["value"]
 
 
 def path_lengths(

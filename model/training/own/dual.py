@@ -19,15 +19,13 @@ from model.dualstylegan import RESIDUAL_INIT, DualStyleGAN, ModRes
 from model.stylegan2 import Generator
 from model.training import losses
 from model.training.data.sampling import layer_noise
-from model.training.finetune import PathMean
-from model.training.gan.regularise import gradient_penalty, path_lengths
+from model.training.gan.regularise import PATH_EVERY, PENALTY_EVERY, PathMean, gradient_penalty, path_lengths
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions
 from model.training.own.judges import JudgeOptions
 from model.training.trainer import Trainer, mean_losses
 
 LEARNING = ("res.", "style.")  # the extrinsic path; the inner generator never learns
 COLOUR_SPREAD = 0.01  # deviation of the layers that transform colours from the identity
-PENALTY_EVERY, PATH_EVERY = 16, 4  # steps between penalties, which are so much heavier instead (StyleGAN2)
 LOSSES = ("discriminator", "penalty", "generator", "path")  # each has random numbers of its own
 
 

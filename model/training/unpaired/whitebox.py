@@ -16,8 +16,6 @@ SURFACE_RADIUS, SURFACE_EPSILON = 5, 0.2
 GREY_RANGES = ((0.199, 0.399), (0.487, 0.687), (0.014, 0.214))  # of the weights of red, green, blue
 EVEN, VARIED = 20, 40  # deviation within a superpixel, in levels of 255: up to it the mean, from it the median
 SLIC_SEGMENTS, SLIC_SIGMA, SLIC_COMPACTNESS = 200, 1.0, 10.0
-FELZENSZWALB = {"scale": 10, "sigma": 0.8, "min_size": 100}
-BRIGHTER = 1.2  # power of structures, which would be pale otherwise
 WEIGHTS = {"variation": 1e4, "surface": 0.1, "texture": 1.0, "content": 200.0, "structure": 200.0}  # as published
 
 
