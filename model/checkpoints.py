@@ -3,7 +3,7 @@ Loading is strict; an `InputError` says what is wrong with a file."""
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,19 @@ from model.common import weight_files as files
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
 from model.common.hub import ensure_vgg
-from model.config import Backbone, EncoderConfig, GeneratorConfig, TranslatorConfig, UgatitConfig, VToonifyConfig
+from model.config import (
+    Backbone,
+    EncoderConfig,
+    GeneratorConfig,
+    MobileConfig,
+    TranslatorConfig,
+    UgatitConfig,
+    VToonifyConfig,
+)
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.e4e import E4EEncoder
+from model.mobile_unet import MobileUNet
 from model.perceptual import Likeness, Perceptual, VGG19Features
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
@@ -41,6 +50,7 @@ BACKBONE_MARK = "generator.generator."  # begins names in variant D only: its Du
 GENERATOR_PARTS, DISCRIMINATOR_BLOCK = (r"to_rgbs\.\d+\.bias", r"style\.\d+\.weight"), r"convs\.\d+\.conv1\.0\.weight"
 LARGEST_SIZE = 1 << 14  # sizes, widths and counts above this belong to no network that could be built
 TRANSLATOR, TRANSLATOR_KEY = "a network that paints patches", "translator"
+MOBILE, MOBILE_KEY = "a student for phones", "mobile"
 UGATIT, UGATIT_KEY = "a U-GAT-IT", "genA2B"  # the generator that turns photos into pictures of the style
 UGATIT_NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")  # of its file
 WHITEBOX, WHITEBOX_KEY = "a White-box cartoonisation network", "whitebox"
@@ -51,6 +61,7 @@ ENCODER_TYPES = {"GradualStyleEncoder": PSP, "Encoder4Editing": E4E}  # `encoder
 MEAN_OF_NORMAL = 0.02  # no mean of thousands of normal numbers has a deviation above that
 SMALLEST_FACE = 32  # pixels a side of what an encoder takes
 Vgg = TypeVar("Vgg", bound=VGG19Features)
+Sizes, PixelNetwork = TypeVar("Sizes"), TypeVar("PixelNetwork", bound=nn.Module)
 VTOONIFY, EXEMPLARS, DIRECTIONS = "a VToonify model", "a file of exemplar style codes", "a file of editing directions"
 CODES = "a file of codes for this generator"
 
@@ -241,38 +252,56 @@ def _fill_vgg19(network: Vgg, path: str | Path) -> Vgg:
 
 
 def kind_of_network(path: str | Path) -> str:
-    """What a file holds, of what works as a style: one of `TRANSLATOR`, `UGATIT`, `WHITEBOX`; for all else, which may
-    be no network, `VTOONIFY`."""
+    """What a file holds, of what works as a style: one of `TRANSLATOR`, `MOBILE`, `UGATIT`, `WHITEBOX`; for all else,
+    which may be no network, `VTOONIFY`."""
     contents = files.read_contents(path, VTOONIFY, lazily=True)
-    marks = {TRANSLATOR_KEY: TRANSLATOR, UGATIT_KEY: UGATIT, WHITEBOX_KEY: WHITEBOX}
+    marks = {TRANSLATOR_KEY: TRANSLATOR, MOBILE_KEY: MOBILE, UGATIT_KEY: UGATIT, WHITEBOX_KEY: WHITEBOX}
     return next((kind for key, kind in marks.items() if key in contents), VTOONIFY)
 
 
 def load_translator(path: str | Path) -> Translator:
     """A network that paints patches. File: `{"g_ema": state_dict, "translator": TranslatorConfig as a dictionary}`."""
-    sizes = files.read_contents(path, TRANSLATOR, lazily=True).get(TRANSLATOR_KEY)
+    return _load_sized(path, TRANSLATOR, TRANSLATOR_KEY, TranslatorConfig, Translator)
+
+
+def load_mobile(path: str | Path) -> MobileUNet:
+    """A student for phones. File: `{"g_ema": state_dict, "mobile": MobileConfig as a dictionary}`."""
+    return _load_sized(path, MOBILE, MOBILE_KEY, MobileConfig, MobileUNet)
+
+
+def fill_pixel_network(path: str | Path, network: Translator | MobileUNet) -> None:
+    """Fill `network` from a file of its kind and sizes; InputError for another one."""
+    load, expected = (load_mobile, MOBILE) if isinstance(network, MobileUNet) else (load_translator, TRANSLATOR)
+    files.fill(network, load(path).state_dict(), path, f"{expected} of this size")
+
+
+def save_pixel_network(path: str | Path, network: Translator | MobileUNet) -> None:
+    """Write a file that `load_translator` or `load_mobile` reads, in half precision."""
+    key = MOBILE_KEY if isinstance(network, MobileUNet) else TRANSLATOR_KEY
+    sizes = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(network.config).items()}
+    files.write_contents(path, {EMA_KEY: files.stored(network, half=True), key: sizes})
+
+
+def _load_sized(
+    path: str | Path, expected: str, key: str, config_type: type[Sizes], network: Callable[[Sizes], PixelNetwork]
+) -> PixelNetwork:
+    """A network whose file has its sizes, a flat dataclass with an eye distance, under `key`."""
+    sizes = files.read_contents(path, expected, lazily=True).get(key)
     try:
-        config = TranslatorConfig(**dict(sizes) | {"widths": tuple(sizes["widths"])})
-        whole = [*config.widths, config.blocks]
-        if not all(type(size) is int and 0 < size <= LARGEST_WIDTH for size in whole) or len(config.widths) != 3:
-            raise ValueError("a number is out of range")
-        if not 0 <= config.eye_distance <= LARGEST_SIZE:
-            raise ValueError("the eye distance is out of range")
-    except (TypeError, ValueError, LookupError) as error:
-        raise files.not_one(path, TRANSLATOR, f"its '{TRANSLATOR_KEY}' describes no network ({error})") from error
-    return files.load_network(lambda: Translator(config), path, TRANSLATOR, EMA_KEY)
-
-
-def fill_translator(path: str | Path, network: Translator) -> None:
-    """Fill `network` from a file of the same sizes; InputError for another one."""
-    files.fill(network, load_translator(path).state_dict(), path, f"{TRANSLATOR} of this size")
-
-
-def save_translator(path: str | Path, network: Translator) -> None:
-    """Write a file that `load_translator` reads, in half precision."""
-    config = asdict(network.config)
-    config["widths"] = list(config["widths"])
-    files.write_contents(path, {EMA_KEY: files.stored(network, half=True), TRANSLATOR_KEY: config})
+        known = asdict(config_type())
+        config = config_type(**{name: tuple(v) if isinstance(known[name], tuple) else v for name, v in sizes.items()})
+        for name, usual in known.items():
+            value = getattr(config, name)
+            if name == "eye_distance":
+                is_right = isinstance(value, int | float) and 0 <= value <= LARGEST_SIZE
+            else:
+                whole = value if isinstance(usual, tuple) else [value]
+                is_right = all(type(size) is int and 0 < size <= LARGEST_WIDTH for size in whole)
+            if not is_right:
+                raise ValueError(f"{name} is out of range")
+        return files.load_network(lambda: network(config), path, expected, EMA_KEY)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise files.not_one(path, expected, f"its '{key}' describes no network ({error})") from error
 
 
 def load_ugatit(path: str | Path) -> UgatitGenerator:

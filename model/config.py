@@ -116,3 +116,21 @@ class UgatitConfig:
     blocks: int = 4
     size: int = 256  # pixels a side of the pictures that it learns from; the full variant takes no others
     light: bool = True
+
+
+@dataclass(frozen=True)
+class MobileConfig:
+    """Sizes of a student for phones and browsers; the defaults take 0.5 GMAC for a picture of 256×256 pixels."""
+
+    widths: tuple[int, ...] = (8, 20, 44, 88, 136)  # channels at full size, then at half of it, and so on
+    blocks: tuple[int, ...] = (1, 1, 1, 4)  # residual ones on the way down, below full size
+    expansion: int = 2  # how many times wider residual blocks are inside
+    eye_distance: float = EYE_DISTANCE  # pixels between the eyes in the photos that it learnt from
+
+
+# By GMAC for a picture of 256×256 pixels.
+MOBILE_CLASSES = {
+    "0.5": MobileConfig(),
+    "2": MobileConfig(widths=(16, 44, 88, 176, 280)),
+    "8": MobileConfig(widths=(32, 88, 176, 352, 576)),
+}

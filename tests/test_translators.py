@@ -118,7 +118,7 @@ def test_paintings_of_faces_tell_their_eye_distance_and_are_of_one_style(options
 @pytest.fixture
 def file(tmp_path):
     torch.manual_seed(0)
-    checkpoints.save_translator(tmp_path / "mine.pt", Translator(TINY))
+    checkpoints.save_pixel_network(tmp_path / "mine.pt", Translator(TINY))
     return tmp_path / "mine.pt"
 
 

@@ -61,6 +61,7 @@ def _of_file(path: Path) -> Preset:
 
     kinds = {
         checkpoints.TRANSLATOR: translators.TranslatorPreset,
+        checkpoints.MOBILE: translators.MobilePreset,
         checkpoints.UGATIT: translators.UgatitPreset,
         checkpoints.WHITEBOX: translators.WhiteboxFilePreset,
     }

@@ -45,7 +45,7 @@ class Translation(JudgedTrainer):
         torch.manual_seed(options.seed)
         network = Translator(replace(options.recipe.network, eye_distance=source.eye_distance))
         if options.init_path and not options.resume:
-            checkpoints.fill_translator(options.init_path, network)
+            checkpoints.fill_pixel_network(options.init_path, network)
         super().__init__(options, accelerator, source, network)
         if options.adv_loss:
             self.add_judge(StrokeJudge(options.recipe.discriminator_width))
@@ -81,4 +81,4 @@ class Translation(JudgedTrainer):
         return f"translator_{suffix}.pt" if suffix else "translator.pt"
 
     def write_weights(self, path: Path) -> None:
-        checkpoints.save_translator(path, self.ema)
+        checkpoints.save_pixel_network(path, self.ema)

@@ -29,6 +29,19 @@ class TranslatorPreset(FilePreset):
         return TranslatorStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
 
 
+class MobilePreset(FilePreset):
+    """A student for phones, as `python -m model.mobile` makes them."""
+
+    variant, licence = "mobile", "of whoever trained it"
+
+    def load(self, device: str = "auto", **settings: Any) -> Style:
+        from model import checkpoints
+        from model.styles.translators.mobile import MobileStyle
+
+        network = checkpoints.load_mobile(self.path)
+        return MobileStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
+
+
 class UgatitPreset(FilePreset):
     """A U-GAT-IT of one's own, full or light."""
 

@@ -17,6 +17,8 @@ from model.common.tensors import to_tensor, to_uint8
 from model.styles.base import Crop, Degree, Pending, Style, constant_or_curve
 from model.translator import MULTIPLE, Translator
 
+FRAMING = (128, 128, 121, 135)  # FFHQ's, at 64 pixels between the eyes, which are a quarter of the picture apart
+
 
 class PixelStyle(Style):
     """One network, one look. The degree blends its picture with the photo."""

@@ -6,11 +6,10 @@ from torch import Tensor
 
 from model.common.errors import InputError
 from model.common.sizes import EYE_DISTANCE
-from model.styles.translators.style import PixelStyle
+from model.styles.translators.style import FRAMING, PixelStyle
 from model.ugatit import UgatitGenerator
 
 LEAST = 0.5  # part of the size that a full network takes, which a crop at the border of the frame may have left
-FRAMING = (128, 128, 121, 135)  # FFHQ's, at 64 pixels between the eyes, which are a quarter of the picture apart
 
 
 class UgatitStyle(PixelStyle):
