@@ -7,7 +7,6 @@ python app.py --share                            for everybody, for a week, thro
 
 import os
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,12 +59,15 @@ def main() -> None:
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)
         gallery.draw(gallery.entries[0])
-        threading.Thread(target=gallery.draw_missing, daemon=True).start()
         page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"), at_once=2 if is_cuda else 1)
-        serve(
-            page, server_name=options.server_name, server_port=options.server_port or None, share=options.share,
-            auth=options.visitors, max_file_size=options.max_megabytes * 2**20,
-        )  # fmt: skip
+        page.warm_up()
+        try:
+            serve(
+                page, server_name=options.server_name, server_port=options.server_port or None, share=options.share,
+                auth=options.visitors, max_file_size=options.max_megabytes * 2**20,
+            )  # fmt: skip
+        finally:
+            page.close()
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
     for preset in PRESETS:
         on_disk = all((folder / file).is_file() for file in preset.files)
         for style in preset.style_names:
-            key = style if preset_with(style) == preset.name else f"{preset.name}-{style}"
-            title = f"{style.capitalize()} ({preset.mark})" if preset.mark else style.capitalize()
+            is_first = preset_with(style) == preset.name
+            key = style if is_first else f"{preset.name}-{style}"
+            title = style.capitalize() if is_first else f"{style.capitalize()} ({preset.mark or preset.name})"
             entries.append(Entry(key, title, preset, style, on_disk))
         if not preset.style_names and (isinstance(preset, VToonifyPreset) or (preset.single_style and on_disk)):
             key = f"{preset.name}-{preset.variant.lower()}" if preset_with(preset.name) else preset.name
@@ -107,14 +108,12 @@ class Gallery:
         with suppress(OSError, InputError):  # of a folder that cannot be written
             write_whole(self._file(entry), bytes_of(picture.save, "PNG"))
 
-    def draw_missing(self) -> None:
-        """Draw all styles on disk that have no picture yet; a model that does not load keeps the grey one."""
-        for entry in self.entries:
-            if entry.on_disk:
-                try:
-                    self.draw(entry)
-                except InputError as error:
-                    cli.say(error)
+    def try_to_draw(self, entry: Entry) -> None:
+        """As `draw`; a model that does not load keeps the grey picture."""
+        try:
+            self.draw(entry)
+        except InputError as error:
+            cli.say(error)
 
 
 def thumbnail(rgb: np.ndarray) -> Image.Image:

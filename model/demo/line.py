@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from model.common import cli
 
+PATIENCE = 30.0  # seconds for the work in hand when a line is closed
+
 
 class Ticket:
     """A piece of work in a line. `has_begun` is set when it is its turn; `cancel` takes it out before that."""
@@ -27,9 +29,10 @@ class Line:
 
     def __init__(self, workers: int = 1, name: str = "line"):
         self._waiting: list[Ticket] = []
-        self._changed, self._busy = threading.Condition(), 0
-        for number in range(workers):
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+        self._changed, self._busy, self._is_open = threading.Condition(), 0, True
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(workers)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self, work: Callable[[], None], urgency: int = 0, moved: Callable[[int], None] = lambda place: None
@@ -52,10 +55,14 @@ class Line:
         self._tell()
         return True
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self._waiting and not self._busy
+    def close(self) -> None:
+        """Nothing more is begun; wait for what is being done: compiled code must not outlive the program."""
+        with self._changed:
+            self._waiting.clear()
+            self._is_open = False
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(PATIENCE)
 
     def _tell(self) -> None:
         with self._changed:
@@ -66,8 +73,10 @@ class Line:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting:
+                while self._is_open and not self._waiting:
                     self._changed.wait()
+                if not self._is_open:
+                    return
                 ticket = self._waiting.pop(0)
                 ticket.has_begun = True
                 self._busy += 1

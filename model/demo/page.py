@@ -9,11 +9,13 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -28,17 +30,21 @@ from model.demo.own_picture import OwnPicture
 from model.demo.studio import MAX_PIXELS, Content, Result, Stopped, Studio, short_name
 from model.demo.visits import KEPT_RESULTS, Job, Visit, Visits
 from model.demo.wishes import LARGEST_PADDING, OWN, Wish, in_plain_words
+from model.inference.look import Look
+from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
-from model.media.frames import MARK, Frame
+from model.media.frames import MARK
+from model.media.sample import SAMPLE_NAME
 from model.styles.base import Style
 
-WISHED, TILE = 0, 1  # urgency of pictures: those that somebody waits for, and small ones in the background
+WISHED, TILE, SAMPLE = 0, 1, 2  # urgency of pictures: what somebody waits for, their small ones, the gallery's
 VIEW_SIDE, SHOWN_SIDE = 900, 1600  # longer sides of the frame and of results on the page; downloads have all of it
 SHOWN_QUALITY, TILE_QUALITY, FILE_QUALITY = 90, 82, 95
 FILES = {"JPEG": {"quality": FILE_QUALITY, "subsampling": "4:4:4"}, "PNG": {"compress_level": 1}}
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 TELL_EVERY = 0.3  # seconds between two messages about the progress of something
 GIF_SIDE, GIF_RATE = 480, 12.5  # longer side and frames a second of an animation
+KEPT_OF_EXAMPLE = 40  # pictures of an example that are kept, thumbnails among them
 LEFT_ALONE = "This page was left alone for too long: reload it."
 TITLES = {"astronaut": "Astronaut", "a clip": "A clip"}
 
@@ -51,6 +57,23 @@ class Page:
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
         self.pictures, self.videos = Line(at_once, "picture"), Line(at_once, "video")
         self._fetched: set[str] = set()
+        # Of examples, which many visitors look at: by wish or by face and style. A visitor's own are never kept.
+        self._kept: WeakKeyDictionary[Content, dict[Any, Any]] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        """The server ends: stop what is going on."""
+        self.visits.close()
+        for line in (self.pictures, self.videos):
+            line.close()
+
+    def warm_up(self) -> None:
+        """Render what every visitor sees first; the gallery's pictures follow in the background."""
+        content, entry = self.studio.example(SAMPLE_NAME), self.gallery.entries[0]
+        wish = Wish(style=entry.key)
+        self._results(content, wish, *self.studio.chosen(wish, entry, None))
+        for entry in self.gallery.entries:
+            if entry.on_disk:
+                self.pictures.submit(partial(self.gallery.try_to_draw, entry), SAMPLE)
 
     def welcome(self, visit: Visit) -> dict[str, Any]:
         """What a page shows before anything is brought."""
@@ -109,7 +132,8 @@ class Page:
         has_file = content.source.path.is_relative_to(visit.folder)
         return {
             "name": content.name, "is_video": content.source.is_video, "width": width, "height": height,
-            "seconds": content.seconds, "frame": self.address(visit, path), "faces": content.boxes(),
+            "is_sample": content is self.studio.example(SAMPLE_NAME), "seconds": content.seconds,
+            "frame": self.address(visit, path), "faces": content.boxes(),
             "file": self.address(visit, content.source.path) if has_file and content.source.is_video else None,
         }  # fmt: skip
 
@@ -174,7 +198,7 @@ class Page:
             return
         try:
             stylizer, look = self.studio.chosen(wish, self._entry(wish.style), visit.picture_style)
-            for result in self.studio.results(content, wish, stylizer, look):
+            for result in self._results(content, wish, stylizer, look):
                 if visit.wish is not wish or visit.content is not content:
                     return
                 facts = self._published(visit, content, wish, result) | {
@@ -186,6 +210,18 @@ class Page:
         except Exception as error:
             if visit.wish is wish and visit.content is content and not visit.is_over:
                 visit.tell("result", number=wish.number, error=failure(error))
+
+    def _results(self, content: Content, wish: Wish, stylizer: Stylizer, look: Look) -> Iterable[Result]:
+        """The pictures of a wish; those of an example are kept for the next visitor."""
+        results = self.studio.results(content, wish, stylizer, look)
+        if not self.studio.is_example(content) or wish.style == OWN or wish.people or wish.quick:
+            return results
+        kept, key = self._kept.setdefault(content, {}), replace(wish, number=0)
+        if key not in kept:
+            if len(kept) >= KEPT_OF_EXAMPLE:
+                return results
+            kept[key] = list(results)
+        return kept[key]
 
     def _published(self, visit: Visit, content: Content, wish: Wish, result: Result) -> dict[str, Any]:
         """Files of a result for the page, and where they are."""
@@ -242,7 +278,11 @@ class Page:
 
         def draw(entry: Entry) -> None:
             if is_wanted():
-                picture = _jpeg(np.asarray(thumbnail(self.studio.thumbnail(content, face, entry))), TILE_QUALITY)
+                kept = self._kept.setdefault(content, {}) if self.studio.is_example(content) else {}
+                if (face, entry.key) not in kept:
+                    drawn = np.asarray(thumbnail(self.studio.thumbnail(content, face, entry)))
+                    kept[face, entry.key] = _jpeg(drawn, TILE_QUALITY)
+                picture = kept[face, entry.key]
                 if is_wanted():
                     data = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
                     visit.tell(f"thumbnail-{entry.key}", key=entry.key, face=face, picture=data)
@@ -403,7 +443,6 @@ def _write_gif(video: Path, path: Path) -> None:
     """A video as an animation, as small as messengers like it."""
     pictures, due = [], 0.0
     with open_frames(video) as source:
-        frame: Frame
         for frame in source:
             if float(frame.time or 0) + 1e-6 < due:
                 continue

@@ -1,6 +1,8 @@
 """Endpoints for programs: `gradio_client`, or anything that speaks Gradio's API."""
 
+import inspect
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,11 @@ class Programs:
                 raise InputError("There is no content: give the file of a photo or video.")
             if landmarks and not style_image:
                 raise InputError("There are landmarks, but no style_image: give the picture that they are of.")
-            return str(self._stylized(request, content, style, style_image, landmarks, told))
+            return str(
+                self._stylized(
+                    request, content, style or self.page.gallery.entries[0].key, style_image, landmarks, told
+                )
+            )
         except Exception as error:
             raise gr.Error(failure(error), print_exception=False) from error
         finally:
@@ -101,6 +107,18 @@ class Programs:
         self.page.studio.read_picture(path)
         return self.page.studio.picture_style(path)
 
+    def _endpoint(self, names: Sequence[str]) -> Callable[..., str]:
+        """`stylize` with all its arguments by name, none of which has to be given."""
+
+        def stylize(request: gr.Request, *values: Any) -> str:
+            return self.stylize(request, **dict(zip(names, values, strict=True)))
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        request = inspect.Parameter("request", kind, annotation=gr.Request)
+        others = [inspect.Parameter(name, kind, default=None) for name in names]
+        stylize.__doc__, stylize.__signature__ = self.stylize.__doc__, inspect.Signature([request, *others])
+        return stylize
+
     def leave(self, request: gr.Request) -> None:
         """A program ended."""
         self.page.visits.end(request.session_hash)
@@ -120,14 +138,14 @@ class Programs:
             first = self.page.gallery.entries[0].key
             inputs = {
                 "content": gr.File(label="Photo or video", visible=False),
-                "style": Api(first, {"type": "string"}, "Style"),
+                "style": Api(None, {"type": "string"}, f"Style; nothing: {first}"),
                 "style_image": gr.File(label="A picture as the style", visible=False),
                 "landmarks": gr.File(label="The 68 points of its face", visible=False),
             }
             inputs |= {name: Api(None, kind, f"{name}: {told}") for name, (kind, told) in about.items()}
             gr.Button(visible=False).click(
-                self.stylize, inputs_kwargs=inputs, outputs=gr.File(label="Result", visible=False), api_name="stylize",
-                concurrency_limit=at_once, concurrency_id="video",
+                self._endpoint(list(inputs)), inputs_kwargs=inputs, outputs=gr.File(label="Result", visible=False),
+                api_name="stylize", concurrency_limit=at_once, concurrency_id="video",
             )  # fmt: skip
             gr.Button(visible=False).click(self.styles, None, gr.JSON(label="Styles", visible=False), api_name="styles")
             blocks.unload(self.leave)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import cv2
 import numpy as np
@@ -119,6 +119,7 @@ class Studio:
         self._load = lru_cache(KEPT_MODELS)(partial(Stylizer.from_preset, device=device, precision=precision))
         self._loading: dict[str, threading.Lock] = {}
         self.example = lru_cache(self._example)
+        self._examples: WeakSet[Content] = WeakSet()
 
     def stylizer(self, preset: str) -> Stylizer:
         """The model of a preset, loaded (and fetched) once whoever asks for it. InputError when it can't be had."""
@@ -152,6 +153,10 @@ class Studio:
         there = [name for name in PORTRAITS if (CHECKPOINTS / FOLDER / f"{name}{PHOTO_SUFFIX}").is_file()]
         return [SAMPLE_NAME, *there, CLIP]
 
+    def is_example(self, content: Content) -> bool:
+        """Whether a content came with the page."""
+        return content in self._examples
+
     def _example(self, name: str) -> Content:
         """A content that comes with the page. Raises InputError for an unknown one."""
         if name not in self.examples:
@@ -159,9 +164,12 @@ class Studio:
         if name in (SAMPLE_NAME, CLIP):
             photo, path = sample_portrait(), Path(SAMPLE_NAME)
             source = PhotoSource(path, photo) if name == SAMPLE_NAME else PanSource(path, photo, CLIP_SECONDS)
-            return _content(source, "the sample portrait" if name == SAMPLE_NAME else "the sample clip")
-        path = CHECKPOINTS / FOLDER / f"{name}{PHOTO_SUFFIX}"
-        return _content(open_frames(path), f"a face that nobody has ({name})")
+            content = _content(source, "the sample portrait" if name == SAMPLE_NAME else "the sample clip")
+        else:
+            path = CHECKPOINTS / FOLDER / f"{name}{PHOTO_SUFFIX}"
+            content = _content(open_frames(path), "a face that nobody has")
+        self._examples.add(content)
+        return content
 
     def bring_clip(self, path: Path) -> PaintedClip:
         """A visitor's video of which frames are to be painted, in a folder of its own; `look_through` comes next.
@@ -288,7 +296,8 @@ class Studio:
 
         Raises Stopped, after which nothing is left of it; InputError where it is too long, and as `stylised` does.
         """
-        content = content.part(wish.start, wish.end)
+        with in_their_words(content.source.path):
+            content = content.part(wish.start, wish.end)
         _check_pixels("The result", np.multiply(content.source.size, max(look.full_frame, 1)), "result")
         if not content.source.is_video:
             look = replace(look, crop="fixed")

@@ -171,6 +171,11 @@ class Visits:
         if visit is not None:
             visit.end()
 
+    def close(self) -> None:
+        """All of them end."""
+        for name in list(self._visits):
+            self.end(name)
+
     def sweep(self, now: float) -> None:
         """End what nobody will come back to."""
         for name, visit in list(self._visits.items()):

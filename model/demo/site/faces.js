@@ -17,9 +17,10 @@ export function showCrop(edges) {
 
 // Shows a content; `choose(face)` is called where a face is clicked, `marked(content)` where one was added.
 export function showFaces(content, chosen, choose, marked) {
-  $("#frame_part").hidden = false;
   const count = content.faces.length, kind = content.is_video ? "video" : "photo";
   const faces = count === 0 ? "no face was found: mark it by hand" : count === 1 ? "one face" : `${count} faces: click the one that is meant`;
+  $("#frame_part").hidden = false;
+  $("#frame_part").classList.toggle("ask", count !== 1);
   const length = content.seconds ? `, ${content.seconds.toFixed(1)} s` : "";
   $("#facts").textContent = `${content.name}: ${kind}, ${content.width} × ${content.height}${length}, ${faces}`;
   picture.src = content.frame;

@@ -16,7 +16,7 @@ const DRAWN = $("#studio");
 
 let wish = { number: 0, style: "", face: 0, full_frame: 0, ...FRESH };
 let styles = new Map(), limits = {}, content = null, shown = { number: 0 }, latest = 0, controls = null, good = "";
-let results = [], rest = 0, posting = false, again = false, tiles = null;
+let results = [], rest = 0, posting = false, again = false, tiles = null, tiling = 0;
 
 // Wishes
 
@@ -29,7 +29,7 @@ function mark() { // what depends on whether picture and controls agree
 }
 
 const values = () => {
-  const { quick, ...rest } = wish;
+  const { quick, preset, ...rest } = wish;
   const uses = new Set(controls?.uses || []);
   const own = {};
   for (const part of $$("[data-uses]")) {
@@ -166,8 +166,14 @@ $("button", $("#fetch_message")).addEventListener("click", () => { $("#fetch_mes
 $("#exemplar").addEventListener("change", (event) => choose(wish.style, event.target.value));
 
 function showTiles() { // the visitor's face in all styles, in the background
-  if (!content.faces.length) return;
+  clearTimeout(tiling);
+  if (!content?.faces.length) return;
+  if (isBusy()) { tiling = setTimeout(showTiles, 700); return; } // the picture itself comes first
   tiles = wish.face;
+  if (content.is_sample) { // of which there are pictures
+    $$("#here .tile").forEach((tile) => { tile.classList.remove("pending"); $("img", tile).src = styles.get(tile.dataset.key).picture; });
+    return;
+  }
   $$("#here .tile").forEach((tile) => tile.classList.add("pending"));
   call("tiles", { face: wish.face, style: wish.style }, { quiet: true }).catch(() => {});
 }
