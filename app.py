@@ -58,7 +58,6 @@ def main() -> None:
         is_cuda = pick_device(options.device).type == "cuda"
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)
-        gallery.draw(gallery.entries[0])
         page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"), at_once=2 if is_cuda else 1)
         page.warm_up()
         try:

@@ -1,6 +1,7 @@
 """The tab "Paint a frame": what is behind it, and one visit in a real browser."""
 
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def news(visit, kind: str, *states: str) -> dict:
 
 def bring(tab, owner: str, path: Path):
     visit = tab.page.visits.begin(owner)
-    tab.bring(visit, path)
+    tab.bring(visit, Path(shutil.copy(path, visit.fresh("clip"))))
     return visit, news(visit, "clip", "ready", "failed")
 
 

@@ -67,10 +67,14 @@ class Page:
             line.close()
 
     def warm_up(self) -> None:
-        """Render what every visitor sees first; the gallery's pictures follow in the background."""
-        content, entry = self.studio.example(SAMPLE_NAME), self.gallery.entries[0]
-        wish = Wish(style=entry.key)
-        self._results(content, wish, *self.studio.chosen(wish, entry, None))
+        """In the background, render what every visitor sees first, and the gallery's pictures."""
+
+        def first() -> None:
+            content, entry = self.studio.example(SAMPLE_NAME), self.gallery.entries[0]
+            wish = Wish(style=entry.key)
+            self._results(content, wish, *self.studio.chosen(wish, entry, None))
+
+        self.pictures.submit(first)
         for entry in self.gallery.entries:
             if entry.on_disk:
                 self.pictures.submit(partial(self.gallery.try_to_draw, entry), SAMPLE)
