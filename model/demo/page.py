@@ -27,7 +27,7 @@ from model.demo.gallery import Entry, Gallery, thumbnail
 from model.demo.line import Line
 from model.demo.live import Chosen, Live
 from model.demo.own_picture import OwnPicture
-from model.demo.studio import MAX_PIXELS, Content, Result, Stopped, Studio, short_name
+from model.demo.studio import MAX_PIXELS, Content, Result, Stopped, Studio, in_their_words, short_name
 from model.demo.visits import KEPT_RESULTS, Job, Visit, Visits
 from model.demo.wishes import LARGEST_PADDING, OWN, Wish, in_plain_words
 from model.inference.look import Look
@@ -381,7 +381,8 @@ class Page:
     def bring_picture(self, visit: Visit, path: Path) -> dict[str, Any]:
         """A picture was brought, a file in a folder of its own: the points of its face, and whether they are enough to
         use it as the style."""
-        picture = OwnPicture.find(path, self.studio.read_picture(path))
+        with in_their_words(path):
+            picture = OwnPicture.find(path, self.studio.read_picture(path))
         style = self.studio.picture_style(path) if picture.is_found else visit.picture_style
         visit.picture, visit.picture_style = picture, style
         visit.forget("style", path)
