@@ -46,8 +46,11 @@ class FramedPairs(Dataset):
         """The item of pair `number`."""
         photo, target, weight, landmarks = self._read(number)
         view = self._view(landmarks, rng)
-        how = {"dsize": (SIDE, SIDE), "flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
-        photo, target, weight = (cv2.warpAffine(each, view, **how) for each in (photo, target, weight))
+        size, flags = (SIDE, SIDE), cv2.INTER_LINEAR
+        weight = cv2.warpAffine(weight, view, size, flags=flags)  # 0 beyond the picture
+        photo, target = (
+            cv2.warpAffine(each, view, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101) for each in (photo, target)
+        )
         if self.augmented:
             photo = spoil(rng, along(light_curve(rng), photo))
         item = {"x": to_tensor(photo), "y": to_tensor(target), "weight": torch.from_numpy(weight)[None]}
