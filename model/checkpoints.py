@@ -262,6 +262,8 @@ def load_cartoon_vgg19(path: str | Path) -> CaffeVGG19:
     network, arrays = CaffeVGG19(), {}
     for layer, found in layers.items():
         if layer.startswith("conv"):
+            if len(found) != 2:
+                raise files.not_one(path, CAFFE_VGG, f"{layer} has {len(found)} arrays, not filter and bias")
             arrays |= {
                 f"{layer}.{kind}": torch.tensor(array) for kind, array in zip(("filter", "bias"), found, strict=True)
             }
