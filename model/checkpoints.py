@@ -368,6 +368,17 @@ def fill_ugatit(path: str | Path, networks: Ugatit) -> None:
         files.fill(networks.get_submodule(name), weights, path, expected)
 
 
+def load_ugatit_networks(path: str | Path) -> Ugatit:
+    """All six networks; the discriminators' width is that of the file."""
+    config, judge = read_ugatit_config(path), files.read_contents(path, UGATIT, lazily=True).get("disLA")
+    first = judge.get("model.1.weight_orig") if isinstance(judge, Mapping) else None
+    if not isinstance(first, Tensor) or first.ndim != 4 or not 0 < len(first) <= LARGEST_WIDTH:
+        raise files.not_one(path, UGATIT, "its discriminators are missing")
+    networks = Ugatit(config, len(first))
+    fill_ugatit(path, networks)
+    return networks
+
+
 def save_ugatit(path: str | Path, networks: Ugatit) -> None:
     """Write what `load_ugatit`, `fill_ugatit` and the published program read."""
     contents = {name: files.stored(networks.get_submodule(name)) for name in UGATIT_NETWORKS}
