@@ -125,7 +125,7 @@ class MobileConfig:
     widths: tuple[int, ...] = (8, 20, 44, 88, 136)  # channels at full size, then at half of it, and so on
     blocks: tuple[int, ...] = (1, 1, 1, 4)  # residual ones on the way down, below full size
     expansion: int = 2  # how many times wider residual blocks are inside
-    eye_distance: float = EYE_DISTANCE  # pixels between the eyes in the photos that it learnt from
+    eye_distance: float = 72.0  # pixels between the eyes in the photos that it learnt from
 
 
 # By GMAC for a picture of 256×256 pixels.

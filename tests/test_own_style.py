@@ -22,13 +22,13 @@ from model.common.weight_files import write_contents
 from model.config import GeneratorConfig
 from model.discriminator import Discriminator
 from model.media.sample import sample_portrait as portrait
-from model.own_style import run
 from model.own_style.__main__ import main
 from model.own_style.options import Options
 from model.own_style.stages import stages_of
 from model.stylegan2 import Generator
 from model.styles import presets
 from model.styles.catalog import choose_preset, list_presets
+from model.training import chain
 from model.training.options import RECIPES
 from model.training.train import measure  # noqa: F401 - imported before the programs, which share it
 
@@ -78,8 +78,8 @@ def in_process(monkeypatch, narrow):
         if ended.value.code:
             raise SystemExit(ended.value.code)
 
-    monkeypatch.setattr(run, "launch", launch)
-    monkeypatch.setattr(run, "_measure", lambda stage: "a moment")
+    monkeypatch.setattr(chain, "launch", launch)
+    monkeypatch.setattr(chain, "_measure", lambda stage: "a moment")
     return given
 
 
@@ -224,12 +224,12 @@ def test_a_picture_without_a_face_ends_with_its_program_s_sentence(place):
 
 
 def test_exit_codes_of_programs_are_passed_on():
-    run.launch([sys.executable, "-c", "pass"])
+    chain.launch([sys.executable, "-c", "pass"])
     with pytest.raises(SystemExit) as failed:
-        run.launch([sys.executable, "-c", "raise SystemExit(2)"])
+        chain.launch([sys.executable, "-c", "raise SystemExit(2)"])
     assert failed.value.code == 2
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
-        run.launch([sys.executable, "-c", "raise SystemExit(130)"])
+        chain.launch([sys.executable, "-c", "raise SystemExit(130)"])
 
 
 def test_a_folder_with_one_model_is_named_by_its_name(tmp_path, monkeypatch):

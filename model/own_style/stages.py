@@ -1,11 +1,10 @@
 """The stages of each kind: programs of their own, with the options that fit together and the files they leave."""
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.own_style.options import FEW_LAYERS, FEW_RATE, USUAL, Options
+from model.training.chain import Stage, Words
 from model.training.options import RECIPES
 from model.training.own.parts import DONE
 from model.training.teachers.variants import NO_FILE
@@ -15,27 +14,6 @@ MINUTES = {
     "align": 1, "invert": 1, "tune jojo": 1, "tune": 20, "sheet": 1, "destylize": 40, "dual": 25, "transfer": 75,
     "refine": 12, "pretrain": 40, "train": 20, "ready": 1,
 }  # fmt: skip
-Words = list[str | Path]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One program of the chain."""
-
-    name: str
-    does: str  # what it does, for people
-    result: Path  # the file that is there when it is done
-    module: str  # of the program, or the program's file at the top
-    words: Words = field(default_factory=list)  # its options
-    state: Path | None = None  # where a stopped run is resumed from
-    measures: bool = False  # whether the program can tell its speed and memory beforehand
-    see: Path | None = None  # a picture to look at
-
-    def command(self, *more: str) -> list[str]:
-        """The command line, and for a run that was stopped the word that makes it go on."""
-        program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
-        resumed = ["--resume"] if self.state and self.state.exists() else []
-        return [sys.executable, *program, *map(str, self.words), *resumed, *more]
 
 
 def stages_of(options: Options, count: int) -> list[Stage]:

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from model import checkpoints
 from model.common.hub import vgg_on_disk
-from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator
+from model.discriminator import STDDEV_GROUP, Discriminator, PatchDiscriminator, StrokeDiscriminator
 from model.training import losses
 from model.training.data.sampling import Batch
 from model.training.options import TrainOptions
@@ -47,6 +47,17 @@ class Judge(nn.Module):
         small = F.adaptive_avg_pool2d(pictures, self.size)
         groups = zip(*(tensor.split(STDDEV_GROUP) for tensor in (small, degree, style)), strict=True)
         return [torch.cat([self.discriminator(*group) for group in groups])]
+
+
+class StrokeJudge(nn.Module):
+    """A discriminator that is shown pictures alone; called as `Judge`."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.discriminator = StrokeDiscriminator(width)
+
+    def forward(self, pictures: list[Tensor], batch: Batch) -> list[list[Tensor]]:
+        return [[activation.float() for activation in self.discriminator.activations(each)] for each in pictures]
 
 
 class JudgedTrainer(StudentTrainer):

@@ -7,7 +7,7 @@ from typing import Self
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.config import Backbone, GeneratorConfig, TranslatorConfig, VToonifyConfig
+from model.config import Backbone, GeneratorConfig, MobileConfig, TranslatorConfig, VToonifyConfig
 
 SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
 RUN_NAME = "name of the run and of the folder under --output for the result"
@@ -17,7 +17,7 @@ RUN_NAME = "name of the run and of the folder under --output for the result"
 class Recipe:
     """Sizes of the networks, and the defaults of the options that depend on them."""
 
-    network: VToonifyConfig | TranslatorConfig
+    network: VToonifyConfig | TranslatorConfig | MobileConfig
     discriminator_size: int | None  # side in pixels of what the discriminator sees; None: patches at full size
     iter: int
     pretrain_iter: int
@@ -170,21 +170,54 @@ class RunOptions:
 
 
 @dataclass
-class TrainOptions(RunOptions):
+class StudentOptions(RunOptions):
+    """What all that learns from pairs shares; each kind has its own defaults."""
+
+    iter: int | None = None
+    batch: int | None = None
+    accumulate: int = option(1, "batches whose gradients are added up; saves memory", least=1, free=True)
+    lr: float | None = None
+    save_begin: int = option(30_000, "keep a weight file with each state from this step on", least=1, free=True)
+    adv_loss: float | None = None
+    perc_loss: float | None = None
+    l1_loss: float | None = None
+    pairs: list[str] = option(
+        [], "stored pairs: folders, .tar files, pairs-{00000..00026}.tar", nargs="+", metavar="SHARDS", free=True
+    )
+    output: str = option("checkpoint", "folder that receives NAME/ with the result", free=True)
+    workers: int = option(1, "processes that decode stored pairs", least=0, free=True)
+
+    start_iter: int = 0
+    pretrain: bool = False
+    student: str = "vtoonify"
+
+    @property
+    def recipe(self) -> Recipe:
+        """Sizes of the network, and how it learns. All values must be known."""
+        raise NotImplementedError
+
+    @property
+    def result_folder(self) -> Path:
+        """Where finished weights go."""
+        return Path(self.output) / self.name
+
+
+PERCEPTUAL_HELP = (
+    "LPIPS; for paintings VGG-19's features or LPIPS if the file is on disk, else the discriminator's features"
+)
+
+
+@dataclass
+class TrainOptions(StudentOptions):
     """What both variants share."""
 
     iter: int | None = recipe_option("iter", "last training step; with --pretrain 30000 (tiny 400)", least=1, free=True)
     batch: int | None = recipe_option("batch", "pairs in a step, for each process", least=1, free=True)
-    accumulate: int = option(1, "batches whose gradients are added up; saves memory", least=1, free=True)
     lr: float | None = recipe_option("lr", "learning rate", least=SMALLEST_RATE, free=True)
     start_iter: int = option(0, "first step of a run that starts from --encoder_path", least=0, free=True)
-    save_begin: int = option(30_000, "keep a weight file with each state from this step on", least=1, free=True)
     adv_loss: float | None = recipe_option("adv_loss", "weight of the adversarial loss", least=0)
     grec_loss: float | None = recipe_option("grec_loss", "weight of the mean squared error to the cartoon", least=0)
-    perc_loss: float | None = recipe_option(
-        "perc_loss", "weight of the perceptual loss: LPIPS; for paintings VGG-19's features or LPIPS if the file is on "
-        "disk, else the discriminator's features", least=0,
-    )  # fmt: skip
+    perc_loss: float | None = recipe_option("perc_loss", f"weight of the perceptual loss: {PERCEPTUAL_HELP}", least=0)
     l1_loss: float | None = recipe_option("l1_loss", "weight of L1 and gradient losses to the cartoon", least=0)
     tmp_loss: float | None = recipe_option("tmp_loss", "weight of the flicker loss, in the second half", least=0)
     encoder_path: str = option("", "pre-trained encoder (default: that of NAME), or a start for --pretrain", free=True)
@@ -193,19 +226,13 @@ class TrainOptions(RunOptions):
     faceparsing_path: str = option("checkpoint/faceparsing.pth", "face parser", free=True)
     style_encoder_path: str = option("checkpoint/encoder.pt", "pSp encoder; none: the code that was drawn", free=True)
     pretrain: bool = option(False, "train the encoder alone, against the teacher's features")
-    pairs: list[str] = option(
-        [], "stored pairs: folders, .tar files, pairs-{00000..00026}.tar", nargs="+", metavar="SHARDS", free=True
-    )
     config: str = option(
         "auto", "sizes; auto: starter for drawn pairs, painted for painted ones, keyframes or patch for --student "
         "patch, else published", choices=["auto", *RECIPES],
     )  # fmt: skip
-    output: str = option("checkpoint", "folder that receives NAME/ with the result", free=True)
-    workers: int = option(1, "processes that decode stored pairs", least=0, free=True)
     checkpointing: bool = option(False, "compute activations again in the backward pass; saves memory", free=True)
 
     backbone: Backbone = "toonify"
-    student: str = "vtoonify"
 
     @property
     def recipe(self) -> Recipe:
@@ -219,11 +246,6 @@ class TrainOptions(RunOptions):
     def folder(self) -> Path:
         """Each stage has a place of its own."""
         return super().folder / ("pretrain" if self.pretrain else "")
-
-    @property
-    def result_folder(self) -> Path:
-        """Where finished weights go."""
-        return Path(self.output) / self.name
 
     def resolved(self, kind: str = "stylised") -> Self:
         """A copy in which every value is known. `kind`: of the stored pairs; without any, as if of a network teacher.

@@ -20,6 +20,7 @@ from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import EXEMPLAR_FILE
 from model.training.data.drawn_pairs import DrawnPairs
+from model.training.data.framed import FramedPairs
 from model.training.data.patches import Patches, WholePictures, mean_eye_distance
 from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
@@ -84,10 +85,10 @@ class StoredPairs:
         if not self.learnt:
             raise InputError(f"{options.pairs[0]} holds a single pair, which is held out: draw more.")
         self.styles, self.exemplars, self.backbone = list_styles(pairs), None, None
-        if options.student == "patch":
+        if options.student != "vtoonify":
             if len(self.styles) > 1:
-                named = ", ".join(self.styles)
-                raise InputError(f"{options.pairs[0]} holds several styles ({named}): --student patch learns one.")
+                what = f"{options.pairs[0]} holds several styles ({', '.join(self.styles)})"
+                raise InputError(f"{what}: --student {options.student} learns one.")
             self.eye_distance = mean_eye_distance(pairs)
             return
         if options.recipe.from_scratch:
@@ -116,12 +117,20 @@ class StoredPairs:
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
     def _dataset(self) -> Dataset:
-        if side := self.options.recipe.patch:
-            return Patches(self.learnt, side, self.options.seed)
+        options = self.options
+        if options.student == "mobile":
+            eyes, edges = options.recipe.network.eye_distance, bool(options.edge_loss)
+            return FramedPairs(self.learnt, eyes, options.seed, options.augmented, edges)
+        if options.student == "patch":
+            return Patches(self.learnt, options.recipe.patch, options.seed)
         return open_pairs(self.learnt, self.styles, self.options.seed)
 
     def held_out(self) -> Batch:
-        if self.options.recipe.patch:
+        if self.options.student == "mobile":
+            framed = FramedPairs(self.kept, self.options.recipe.network.eye_distance, 0, augmented=False, edges=False)
+            rows = range(min(len(self.kept), PREVIEW_ROWS))
+            return default_collate([framed.item(n, np.random.default_rng(n)) for n in rows])
+        if self.options.student == "patch":
             samples = WholePictures(self.kept)
             return default_collate([samples[n] for n in range(min(len(self.kept), PREVIEW_ROWS))])
         samples = open_pairs(self.kept, self.styles, self.options.seed + 1)

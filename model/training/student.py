@@ -14,7 +14,7 @@ from model.common.hub import EXEMPLAR_FILE
 from model.ops import LEAK
 from model.stylegan2 import EqualConv2d, EqualLinear, ModulatedConv2d
 from model.training.data.sampling import Batch
-from model.training.options import TrainOptions
+from model.training.options import StudentOptions, TrainOptions
 from model.training.sources import LivePairs, StoredPairs
 from model.training.teachers.variants import fill_backbone
 from model.training.trainer import Trainer, mean_losses
@@ -92,7 +92,7 @@ class StudentTrainer(Trainer):
     weight_decay = WEIGHT_DECAY  # where all is learnt from scratch
 
     def __init__(
-        self, options: TrainOptions, accelerator: Accelerator, source: LivePairs | StoredPairs, network: nn.Module
+        self, options: StudentOptions, accelerator: Accelerator, source: LivePairs | StoredPairs, network: nn.Module
     ):  # fmt: skip
         self.source, self.data = source, {"styles": source.styles, "pairs": source.stored}
         super().__init__(options, accelerator, network)

@@ -7,30 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from model import checkpoints
 from model.common.tensors import image_grid
-from model.discriminator import StrokeDiscriminator
 from model.training import losses
 from model.training.data.sampling import Batch
-from model.training.judged import JudgedTrainer
+from model.training.judged import JudgedTrainer, StrokeJudge
 from model.training.options import TrainOptions
 from model.training.sources import StoredPairs
 from model.translator import Translator
 
 LARGEST_CELL = 384  # side of a picture in previews
-
-
-class StrokeJudge(nn.Module):
-    """A discriminator that is shown pictures alone; called as `judged.Judge`."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.discriminator = StrokeDiscriminator(width)
-
-    def forward(self, pictures: list[Tensor], batch: Batch) -> list[list[Tensor]]:
-        return [[activation.float() for activation in self.discriminator.activations(each)] for each in pictures]
 
 
 class Translation(JudgedTrainer):

@@ -73,16 +73,25 @@ def random_view(rng: np.random.Generator, size: int, landmarks: np.ndarray) -> n
     return np.column_stack([matrix, offset]).astype(np.float32)
 
 
-def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]:
-    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes add haze or turn to grey."""
+def light_curve(rng: np.random.Generator) -> np.ndarray:
+    """Another gamma, exposure and white balance: new levels `[256, 3]` for those from 0 to 255, perhaps above."""
     gamma = math.exp(rng.normal(0, 0.15))
     gain = rng.uniform(0.9, 1.08) * rng.uniform(0.94, 1.06, 3)
-    curve = (np.arange(256)[:, None] / 255) ** gamma * gain * 255
+    return (np.arange(256)[:, None] / 255) ** gamma * gain * 255
+
+
+def along(curve: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """RGB uint8 `[H, W, 3]` with the levels of `curve [256, 3]`."""
+    return cv2.LUT(rgb, np.clip(np.round(curve), 0, 255).astype(np.uint8)[None])
+
+
+def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]:
+    """Change gamma, exposure and white balance of RGB uint8 pictures, all alike; sometimes add haze or turn to grey."""
+    curve = light_curve(rng)
     if rng.random() < HAZE_SHARE:
         contrast, level = rng.uniform(*HAZE_CONTRAST), rng.uniform(*HAZE_LEVELS)
         curve = level + (curve - level) * contrast
-    table = np.clip(np.round(curve), 0, 255).astype(np.uint8)[None]
-    changed = [cv2.LUT(picture, table) for picture in pictures]
+    changed = [along(curve, picture) for picture in pictures]
     if rng.random() < GREY_SHARE:
         changed = [cv2.cvtColor(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) for p in changed]
     return changed
@@ -90,16 +99,20 @@ def relight(rng: np.random.Generator, *pictures: np.ndarray) -> list[np.ndarray]
 
 def shrink(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     """Input made of an RGB uint8 photo: a quarter as large, with the faults of real cameras."""
-    small = cv2.resize(photo, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA)
+    return spoil(rng, cv2.resize(photo, None, fx=1 / SCALE, fy=1 / SCALE, interpolation=cv2.INTER_AREA))
+
+
+def spoil(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """An RGB uint8 photo with the blur, noise and JPEG's squares of real cameras, or some of these."""
     if rng.random() < 0.3:
-        small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.8))
+        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 0.8))
     if rng.random() < 0.5:
-        noise = rng.normal(0, rng.uniform(0.5, 5), small.shape)
-        small = np.clip(np.round(small + noise), 0, 255).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(0.5, 5), photo.shape)
+        photo = np.clip(np.round(photo + noise), 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
-        coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
-        small = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-    return small
+        coded = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
+        photo = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return photo
 
 
 class DrawnPairs(Dataset):

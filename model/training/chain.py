@@ -1,0 +1,149 @@
+"""A chain of programs, each with options, a result and perhaps a state: what is done is not done again, and what was
+stopped goes on."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model.common.cli import EXIT_INTERRUPTED
+from model.common.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+MEASURED_STEPS = 2  # before a stage, to tell how long it will take and how much memory
+SPEED = re.compile(r"([\d.]+) steps/s .*peak memory ([\d.]+) GiB")
+STEPS = re.compile(r"^iter: (\d+)$", re.MULTILINE)
+GO_ON = "stopped; the same command goes on from here"
+Words = list[str | Path]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One program of the chain."""
+
+    name: str
+    does: str  # what it does, for people
+    result: Path  # the file that is there when it is done
+    module: str  # of the program, or the program's file at the top
+    words: Words = field(default_factory=list)  # its options
+    state: Path | None = None  # where a stopped run is resumed from
+    measures: bool = False  # whether the program can tell its speed and memory beforehand
+    see: Path | None = None  # a picture to look at
+
+    def command(self, *more: str) -> list[str]:
+        """The command line, and for a run that was stopped the word that makes it go on."""
+        program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
+        resumed = ["--resume"] if self.state and self.state.exists() else []
+        return [sys.executable, *program, *map(str, self.words), *resumed, *more]
+
+
+def check_names(stages: Sequence[Stage], kind: str, **named: str) -> None:
+    """Raise InputError where an option names no stage; `kind` says of which kind the chain is."""
+    names = [stage.name for stage in stages]
+    for option, name in named.items():
+        if name and name not in names:
+            raise InputError(f"--{option} is {name}: {kind} has the stages {', '.join(names)}.")
+
+
+def show(stages: Sequence[Stage], state_of: Callable[[Stage], str] = lambda stage: "") -> None:
+    """List all stages with their commands; `state_of` says something of one that isn't done."""
+    for number, stage in enumerate(stages, 1):
+        state = "done" if stage.result.exists() else state_of(stage)
+        print(f"{number}. {stage.name}: {stage.does}{f' ({state})' if state else ''}")
+        print(f"   {shlex.join(['python', *stage.command()[1:]])}")
+
+
+def go_through(stages: Sequence[Stage], folder: Path, until: str = "", redo: str = "") -> bool:
+    """Take all stages that are left, as far as `until`; those from `redo` on are done again, as far as their results
+    lie in `folder`. Returns whether all are done. Raises SystemExit with the code of a program that failed, which has
+    said why; KeyboardInterrupt when stopped."""
+    names = [stage.name for stage in stages]
+    if redo:
+        _forget(folder, stages[names.index(redo) :])
+    for number, stage in enumerate(stages, 1):
+        _take(stage, f"{number}/{len(stages)} {stage.name}")
+        if stage.name == until:
+            what = f"look at {stage.see}; " if stage.see else ""
+            print(f"Stopped after {stage.name} as asked: {what}the same command without --until goes on.")
+            return False
+    return True
+
+
+def _forget(folder: Path, stages: Sequence[Stage]) -> None:
+    """Remove what these stages left, so that they are done again."""
+    for stage in stages:
+        if folder in stage.result.parents:  # not what others share
+            stage.result.unlink(missing_ok=True)
+        if stage.state is not None:
+            shutil.rmtree(stage.state.parent, ignore_errors=True)
+
+
+def _take(stage: Stage, title: str) -> None:
+    """One stage, unless its result is there."""
+    if stage.result.exists():
+        print(f"{title}: done ({stage.result})", flush=True)
+        return
+    print(f"{title}: {stage.does}", flush=True)
+    if stage.measures and not (stage.state and stage.state.exists()):
+        print(f"  {_measure(stage)}", flush=True)
+    started = time.monotonic()
+    launch(stage.command(*(["--quiet"] if stage.measures else [])))
+    if not stage.result.exists():
+        raise InputError(f"{title} ended without {stage.result}: look at what it said above.")
+    seen = f": look at {stage.see}" if stage.see else ""
+    print(f"  {title}: took {_duration(time.monotonic() - started)}{seen}", flush=True)
+
+
+def _measure(stage: Stage) -> str:
+    """How long a stage will take and how much memory, by a few steps of it."""
+    command = _found(stage.command(f"--measure={MEASURED_STEPS}"))
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    found, steps = SPEED.search(done.stdout), STEPS.search(done.stdout)
+    if done.returncode == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt(GO_ON)
+    if done.returncode or not found or not steps:
+        sys.stderr.write(done.stderr)
+        raise SystemExit(done.returncode or 1)
+    seconds = int(steps[1]) / max(float(found[1]), 1e-3)
+    return f"{steps[1]} steps, about {_duration(seconds)}, {found[2]} GiB of memory"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def environment() -> dict[str, str]:
+    """Of the programs: they find each other wherever the command was given."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))}
+
+
+def _found(command: Sequence[str]) -> list[str]:
+    """The command with the place of its program."""
+    python, program, *words = command
+    return [python, str(ROOT / program) if program.endswith(".py") else program, *words]
+
+
+def launch(command: Sequence[str]) -> None:
+    """Run a program to its end; what it says is seen. Stops with it: it keeps its state when it gets the signal."""
+    # In a group of its own, so that Ctrl-C reaches it once, from here.
+    group = {"process_group": 0} if os.name == "posix" else {}
+    child = subprocess.Popen(_found(command), env=environment(), **group)
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        child.send_signal(signal.SIGINT)
+        child.wait()
+        raise KeyboardInterrupt(GO_ON) from None
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt(GO_ON)
+    if code:
+        raise SystemExit(code)
