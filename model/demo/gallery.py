@@ -92,6 +92,11 @@ class Gallery:
         """A picture of 256 × 256 pixels; grey where it has not been drawn yet."""
         return self._pictures.get(entry.key, self._placeholder)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all styles on disk have been drawn."""
+        return all(entry.key in self._pictures for entry in self.entries if entry.on_disk)
+
     def _file(self, entry: Entry) -> Path:
         """Where its picture is kept: another file for another model of that name. Raises OSError without a model."""
         states = [(self._folder / file).stat() for file in entry.preset.files]

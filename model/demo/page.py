@@ -136,8 +136,8 @@ class Page:
         has_file = content.source.path.is_relative_to(visit.folder)
         return {
             "name": content.name, "is_video": content.source.is_video, "width": width, "height": height,
-            "is_sample": content is self.studio.example(SAMPLE_NAME), "seconds": content.seconds,
-            "frame": self.address(visit, path), "faces": content.boxes(),
+            "is_in_gallery": self.gallery.is_complete and content is self.studio.example(SAMPLE_NAME),
+            "seconds": content.seconds, "frame": self.address(visit, path), "faces": content.boxes(),
             "file": self.address(visit, content.source.path) if has_file and content.source.is_video else None,
         }  # fmt: skip
 

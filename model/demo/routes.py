@@ -6,6 +6,7 @@ Each page has one open connection, over which it is told the news (server-sent e
 import json
 import mimetypes
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -248,7 +249,7 @@ class Routes:
             async for news in visit.news():
                 yield ":\n\n" if news is None else f"event: news\ndata: {json.dumps({'kind': news[0], **news[1]})}\n\n"
         finally:
-            visit.pages -= 1
+            visit.pages, visit.last_seen = visit.pages - 1, time.monotonic()
 
     async def _home(self, request: Request) -> Response:
         html = (SITE / "index.html").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
@@ -85,7 +86,12 @@ class Visit:
     async def news(self) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
         """All that is told, the oldest first, from the beginning on; None where there was nothing for a while."""
         loop, told, seen = asyncio.get_running_loop(), asyncio.Event(), 0
-        self._wake = lambda: loop.call_soon_threadsafe(told.set)
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(told.set)
+
+        self._wake = wake
         while not self.is_over:
             told.clear()
             with self.lock:

@@ -170,7 +170,7 @@ function showTiles() { // the visitor's face in all styles, in the background
   if (!content?.faces.length) return;
   if (isBusy()) { tiling = setTimeout(showTiles, 700); return; } // the picture itself comes first
   tiles = wish.face;
-  if (content.is_sample) { // of which there are pictures
+  if (content.is_in_gallery) { // of which there are pictures
     $$("#here .tile").forEach((tile) => { tile.classList.remove("pending"); $("img", tile).src = styles.get(tile.dataset.key).picture; });
     return;
   }
@@ -188,7 +188,7 @@ async function take(asked) {
 }
 
 function accept(taken, face = 0) {
-  [content, shown, latest] = [taken, { number: 0 }, wish.number];
+  [content, shown, latest] = [taken, { number: 0 }, wish.number + 1]; // what is on its way is of another one
   wish = { ...wish, face, padding: null, preset: null };
   film.tell(null);
   $("#film_part").hidden = !content.is_video;
