@@ -3,14 +3,13 @@
 import { $, call, download, dropZone, say, upload } from "./common.js";
 import { edit } from "./points.js";
 
-// `choose(style)` is called as soon as the picture can be used; `isChosen` tells whether it is the style.
+// `choose(style)` is called as soon as the picture can be used.
 export function openOwnPicture(choose) {
   let file = null, key = null;
 
   const tell = (told) => {
     file = told.file;
     $("#advice").textContent = told.advice ? told.advice : told.is_found ? `${told.title}: the face was found. Drag what is wrong; the result follows.` : "";
-    $("#own").dataset.title = told.title;
   };
 
   let sending = false, waiting = null;
@@ -36,5 +35,4 @@ export function openOwnPicture(choose) {
   });
   $("#points_file").addEventListener("click", () => download(file));
   $("#use_own").addEventListener("click", () => choose("own"));
-  return {};
 }

@@ -11,8 +11,7 @@ import { openPaint } from "./paint.js";
 
 const REST = 350; // milliseconds that a slider rests before the picture is rendered in full
 const MOST_RESULTS = 12;
-const FRESH = { exemplar: null, degree: null, padding: null };
-const DRAWN = $("#studio");
+const FRESH = { exemplar: null, degree: null, padding: null }; // as the style has it
 
 let wish = { number: 0, style: "", face: 0, full_frame: 0, ...FRESH };
 let styles = new Map(), limits = {}, content = null, shown = { number: 0 }, latest = 0, controls = null, good = "";
@@ -132,7 +131,7 @@ function outputs() {
 
 // Styles
 
-export function choose(style, exemplar = null) {
+function choose(style, exemplar = null) {
   const before = styles.get(wish.style), now = styles.get(style);
   const isOther = !before || !now || before.model !== now.model; // styles of one model are compared as they are
   wish = { ...wish, style, exemplar, ...(isOther ? { degree: null, padding: wish.preset ? wish.padding : null } : {}) };
@@ -308,7 +307,7 @@ function open(name) {
   }
   $("#studio").hidden = name === "paint";
   $("#paint").hidden = name !== "paint";
-  if (name !== "paint") DRAWN.dataset.tab = name;
+  if (name !== "paint") $("#studio").dataset.tab = name;
   camera.leave(name);
 }
 TABS.forEach((name, at) => {
@@ -322,7 +321,7 @@ TABS.forEach((name, at) => {
   });
 });
 
-const own = openOwnPicture(choose, () => wish.style === "own");
+openOwnPicture(choose);
 const painted = openPaint();
 const camera = openCamera(() => ({ ...values(), number: 0, quick: false, people: "", face: 0 }), async (file) => {
   open("styles");
@@ -371,4 +370,3 @@ const isAtWork = () => film.isRunning || painted.film.isRunning;
 addEventListener("beforeunload", (event) => { if (isAtWork()) event.preventDefault(); });
 addEventListener("pagehide", () => { if (visit.name) navigator.sendBeacon(`visits/${visit.name}/leave`); });
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-own.ready?.();
