@@ -153,7 +153,9 @@ def open_tab(page, path: Path) -> None:
 
 def released(page, before: dict) -> dict:
     """What is shown after the points were moved."""
-    page.wait_for_function("number => document.querySelector('#compare').dataset.number > number", arg=before["number"])
+    page.wait_for_function(
+        "number => Number(document.querySelector('#compare').dataset.number) > number", arg=int(before["number"])
+    )
     return settled(page)
 
 
