@@ -347,7 +347,7 @@ def test_programs_can_use_it(server, tmp_path, temporary, portrait):
     assert len(list(open_frames(result))) == 8
     for wrong, words in [
         ({"style": "crayon"}, "no style 'crayon'"), ({"degree": 2}, "[Dd]egree"), ({"content": None}, "no content"),
-        ({"padding_left": -8}, "padding"), ({"degree": "much"}, "'much' is not a number"), ({"boil": True}, "boil"),
+        ({"padding_left": -8}, "padding"), ({"degree": "much"}, "'much' is not a number"), ({"boil": True}, "Boil"),
         ({"exemplar": "nobody"}, "one style"), ({"keep_tone": "on", "style": "ink"}, "no use for keep_tone"),
         ({"face": 9}, "no face 9"), ({"face": 0}, "from 1"), ({"people": "1=/etc/passwd:x"}, "which there is not"),
     ]:  # fmt: skip

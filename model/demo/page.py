@@ -435,7 +435,8 @@ def failure(error: Exception) -> str:
         return f"{error.reason}: choose another style."
     if isinstance(error, InputError):
         sentence = in_plain_words(str(error)).rstrip(".")
-        return f"{sentence[:1].upper()}{sentence[1:]}."
+        is_word = sentence.partition(" ")[0].isalpha()  # and no file's name
+        return f"{sentence[:1].upper() if is_word else sentence[:1]}{sentence[1:]}."
     logging.getLogger(__name__).error("A visitor met an unexpected error", exc_info=error)
     return "Something went wrong on this server: try again, or with another file."
 
