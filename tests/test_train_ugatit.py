@@ -1,5 +1,9 @@
 """U-GAT-IT learns from two folders."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -20,6 +24,8 @@ from model.training.unpaired import ugatit as steps
 from model.ugatit import Ugatit
 from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
 from tests.unpaired_folders import assert_wrong_folders_are_told, write_folders
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -100,6 +106,26 @@ def test_photos_take_the_colours_of_the_style(options):
     with torch.no_grad():
         result = network(folders[0].preview())[0].mean((0, 2, 3))
     assert (result - style).norm() < 0.7 * (photo - style).norm()
+
+
+@pytest.mark.slow
+def test_two_processes_come_close_to_one_with_two_batches(options, tmp_path):
+    """But for spectral norms, which are estimated anew for each batch of a process."""
+    run, logs = options(), []
+    for processes in (1, 2):
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        words = [f"--{name}={getattr(run, name)}" for name in ("photos", "style_images", "size", "width", "blocks")]
+        words += ["--light", "--device=cpu", "--iter=4", "--log_every=1", f"--runs={tmp_path / str(processes)}"]
+        words += [f"--out={tmp_path / str(processes)}.pt", f"--accumulate={3 - processes}"]
+        command = [sys.executable, *launcher, "-m", "model.training.ugatit", *words]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / str(processes) / "ugatit" / "log.jsonl").read_text().splitlines()
+        logs.append([json.loads(line) for line in lines])
+    for one, two in zip(*logs, strict=True):
+        assert one == pytest.approx(two, rel=0.05, abs=1e-3)
+    assert logs[0][0]["cycle"] == pytest.approx(logs[1][0]["cycle"], rel=1e-5)
 
 
 def test_known_failures_are_told_once_and_kept_in_the_log(options, capsys, monkeypatch):

@@ -33,7 +33,7 @@ from model.training.trainer import weight_sum
 from model.training.unpaired import memory
 from model.training.unpaired import whitebox as representations
 from model.training.unpaired.pictures import CroppedFolder, check_no_copies
-from model.training.unpaired.trainer import UnpairedOptions, UnpairedTrainer, one_by_one
+from model.training.unpaired.trainer import SETTLED, UnpairedOptions, UnpairedTrainer, one_by_one
 from model.whitebox import MULTIPLE, RADIUS, Whitebox, WhiteboxDiscriminator, guided_filter
 
 LARGER = 1.12  # sides of pictures / sides of what is cut out of them
@@ -127,6 +127,7 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
     """The generator, whose average is the result, and two discriminators."""
 
     in_parts = (*AdversarialTrainer.in_parts, "warned")
+    advice = "--weights paper may help, or fewer steps of --pretrain_iter"
     losses = ("photos", "pictures")  # of the two stages; all phases of a batch see the same
 
     def __init__(self, options: Options, accelerator: Accelerator):
@@ -149,6 +150,11 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
         if accelerator.is_main_process and options.content != "vgg":
             what = {"pixels": "pixels, for want of VGG-19", "none": "nothing"}[options.content]
             print(f"content and structure are compared by {what}", flush=True)
+
+    @property
+    def is_settled(self) -> bool:
+        begin, end = self.options.pretrain_iter, self.options.iter
+        return self.step >= begin + SETTLED * (end - begin)
 
     def _of_faces(self, options: Options) -> list[CroppedFolder]:
         """The folders that every 5th batch is of."""
