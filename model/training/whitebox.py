@@ -40,7 +40,7 @@ LARGER = 1.12  # sides of pictures / sides of what is cut out of them
 EPSILON = 0.01  # of the guided filter behind the network while it learns
 FACES_EVERY = 5  # batches
 BETAS = (0.5, 0.99)  # of Adam
-PIXEL_WEIGHT = 5.0  # of mean differences of pixels, where they stand in for VGG-19's features
+PIXEL_SHARE = 0.005  # weight of mean differences of pixels, where they stand in, by that of VGG-19's features
 SQUARE = 4  # pixels a side of the squares whose mean colours are a photo's content then
 VGG_PLACES = "Caffe's vgg19.npy, or https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 
@@ -220,8 +220,9 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
         flat = self.flattened(result)
         if self.vgg is None:
             shrink = partial(F.avg_pool2d, kernel_size=SQUARE)
-            found["content"] = PIXEL_WEIGHT * F.l1_loss(shrink(result), shrink(photo))
-            return found | {"structure": PIXEL_WEIGHT * F.l1_loss(result, flat)}
+            pairs = {"content": (shrink(result), shrink(photo)), "structure": (result, flat)}
+            weights = representations.WEIGHTS[self.options.weights]
+            return found | {name: PIXEL_SHARE * weights[name] * F.l1_loss(*pair) for name, pair in pairs.items()}
         with self.accelerator.autocast():
             of_result, of_photo, of_flat = (self.vgg(each).float() for each in (result, photo, flat))
         for name, other in (("content", of_photo), ("structure", of_flat)):
