@@ -78,6 +78,9 @@ class Options(UnpairedOptions):
     unfiltered: bool = option(
         False, "don't put the guided filter behind the network while it learns, which grain is blamed on"
     )
+    init_path: str = option(
+        "", "file to start from, for example the published network, with --pretrain_iter 0", free=True
+    )
     workers: int = option(
         min(os.cpu_count() or 1, 16), "threads that find superpixels, which take most time on a GPU", least=1, free=True
     )
@@ -138,7 +141,8 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
             self.vgg = checkpoints.load_cartoon_vgg19(options.vgg_file).to(accelerator.device)
             self.data["VGG-19"] = f"{weight_sum(self.vgg.parameters()):.6g}"
         torch.manual_seed(options.seed)
-        super().__init__(options, accelerator, Whitebox())
+        is_begun = options.init_path and not options.resume
+        super().__init__(options, accelerator, checkpoints.load_whitebox(options.init_path) if is_begun else Whitebox())
         self.discriminator = make_judges().to(accelerator.device)
         self.optimizer, self.discriminator_optimizer = (
             self._optimizer(module) for module in (self.network, self.discriminator)
