@@ -166,7 +166,9 @@ def test_a_picture_is_dropped_and_its_points_are_dragged(visit, painting, tmp_pa
     open_tab(page, painting)
     shown = released(page, start)
     assert shown["style"] == "own" and "painting.png" in page.inner_text("#caption")
-    assert page.request.get(page.evaluate("document.querySelector('#points image').href.baseVal")).ok
+    assert page.request.get(
+        page.evaluate("new URL(document.querySelector('#points image').href.baseVal, document.baseURI).href")
+    ).ok
     first = picture(page)
     before = [place_of(page, number) for number in (7, 8, 30)]
     drag(page, ".dot", (30, 20), number=8)
