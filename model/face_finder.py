@@ -19,7 +19,7 @@ WIDTHS = (16, 32, 64, 128)  # channels at a half, a quarter, an eighth and a six
 DEEP_BLOCKS = 3  # further ones at a sixteenth
 MERGED = 48  # channels where the levels come together
 OUTPUTS = 6  # logit, log size, offsets (x, y) of left and right eye
-SURE = 0.4  # likelihood from which on a place is a face
+SURE = 0.35  # likelihood from which on a place is a face
 RARE = 0.01  # likelihood of a place before anything is learnt: almost all places show no face
 
 

@@ -4,7 +4,7 @@
 export const STRIDE = 4;  // pixels of the finder's input between the places of its map
 export const FINDER_MULTIPLE = 16;  // sides of its input must divide by this
 const USUAL_SIZE = 16;  // face size whose logarithm counts as 0
-const SURE = 0.4;  // likelihood from which on a place is a face
+export const SURE = 0.35, HELD = 0.2;  // likelihood from which on a place is a face; the one that is followed
 export const ABOVE = 121 / 256;  // of the window that lies above the eyes, as in the photos that students learn from
 const NOT_TURNED = 20;  // degrees of tilt up to which faces are drawn as they are; from twice as many on all is turned
 const GRACE = 0.5, FADE = 0.3;  // seconds that a face may be hidden; seconds in which its cartoon then fades
@@ -13,7 +13,7 @@ const logistic = (x) => 1 / (1 + Math.exp(-x));
 
 // The faces in the finder's output, Float32Array of [6, height, width], the likeliest first: likelihood, size and eyes
 // [[x, y], [x, y]] in pixels of the finder's input.
-export function facesIn(output, height, width, least = SURE) {
+export function facesIn(output, height, width, least = HELD) {
   const plane = height * width, found = [];
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {
@@ -118,6 +118,7 @@ export class Follower {
 
   // The face that is nearest to the followed one; without one a large and likely one.
   choose(faces) {
+    if (!this.face) faces = faces.filter((face) => face.likelihood >= SURE);
     if (!faces.length) return null;
     const worth = (face) => face.size * face.likelihood ** 2;
     if (!this.face) return faces.reduce((best, face) => (worth(face) > worth(best) ? face : best));

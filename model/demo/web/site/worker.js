@@ -1,9 +1,10 @@
 // Finds the face, lets the student paint it and puts the cartoon into the frame: beside the page, which stays responsive.
-import { FINDER_MULTIPLE, STRIDE, Follower, facesIn, feather, fitted, inverse, windowMatrix } from "./geometry.js";
+import { FINDER_MULTIPLE, STRIDE, SURE, Follower, facesIn, feather, fitted, inverse, windowMatrix } from "./geometry.js";
 
 const SIDE = 256;  // of the window around a face, in pixels, at detail 1
 const LONGEST = { live: 416, still: 896 };  // side of a whole frame that is painted, in pixels, at detail 1
 const SEARCHED = 160, SEARCHED_CLOSELY = 320;  // side of the frames that are searched for faces; the second one in photos
+const LONGEST_WARM_UP = 20_000;  // milliseconds
 const MULTIPLE = 16;  // sides of what a student paints must divide by this
 
 let ort, engine, finder, student, styles;
@@ -40,8 +41,10 @@ async function load({ site, wanted, threads }) {
       ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
       ort.env.logLevel = "error";
       engine = name;
+      for (const style of styles) style.session = null;
       finder = await open(site.finder);
       await choose(0);
+      await (name === names.at(-1) ? warmUp() : Promise.race([warmUp(), tooLate(name)]));
       break;
     } catch (error) {
       if (name === names.at(-1)) throw error;
@@ -49,6 +52,17 @@ async function load({ site, wanted, threads }) {
   }
   return { engine, threads: engine === "wasm" ? ort.env.wasm.numThreads : 0 };
 }
+
+// The first run of a network takes long; a graphics card may also promise what it can't do.
+async function warmUp() {
+  for (const session of [finder, student.session]) {
+    await run(session, new ort.Tensor("float32", new Float32Array(3 * 64 * 64), [1, 3, 64, 64]));
+  }
+}
+
+const tooLate = (name) => new Promise((_, reject) => {
+  setTimeout(() => reject(new Error(`${name} does not answer`)), LONGEST_WARM_UP);
+});
 
 async function open(file) {
   const answer = await fetch(new URL(file, self.location.href));
@@ -140,7 +154,7 @@ async function paint(frame, { mode, degree, detail, mirror, isStill, time }) {
   let faces = await search(frame, SEARCHED);
   if (isStill) {
     follower.forget();
-    if (!faces.length) faces = await search(frame, SEARCHED_CLOSELY);
+    if (!faces.some((face) => face.likelihood >= SURE)) faces = await search(frame, SEARCHED_CLOSELY);
   }
   const face = follower.next(faces, time);
   const found = performance.now();
