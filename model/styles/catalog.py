@@ -41,7 +41,7 @@ def choose_preset(ckpt: str | Preset) -> Preset:
         return BY_NAME[ckpt]
     path = Path(ckpt)
     if own := networks.own_model(path) or networks.own_model(CHECKPOINTS / path):
-        return networks.describe_checkpoint(own)
+        return _of_file(own)
     if path.suffix.lower() == ".toml":
         return PainterPreset(path)
     if path.suffix.lower() in MEDIA_SUFFIXES:

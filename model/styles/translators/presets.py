@@ -34,6 +34,10 @@ class MobilePreset(FilePreset):
 
     variant, licence = "mobile", "of whoever trained it"
 
+    @property
+    def name(self) -> str:
+        return self.path.absolute().parent.name if self.path.stem == "mobile" else self.path.stem
+
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model import checkpoints
         from model.styles.translators.mobile import MobileStyle
