@@ -2,7 +2,7 @@
 a decoder paints them. Layers are numbered as in the published `vgg_normalised.pth` and `decoder.pth`
 (pytorch-AdaIN)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ POOLS = (7, 14, 27)  # numbers of max pooling layers
 STYLE_LAYERS = (3, 10, 17, 30)  # relu1_1, relu2_1, relu3_1, relu4_1
 DECODER_CONVS = {1: (512, 256), 5: (256, 256), 8: (256, 256), 11: (256, 256), 14: (256, 128), 18: (128, 128),
                  21: (128, 64), 25: (64, 64), 28: (64, 3)}  # fmt: skip
+TORCHVISION_CONVS = dict(zip((0, 2, 5, 7, 10, 12, 14, 16, 19), ENCODER_CONVS, strict=True))  # its numbers: ours
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1], torchvision's
 DOUBLINGS = (3, 16, 23)  # numbers of layers in the decoder
 MULTIPLE = 8  # sides of results are those of the photo rounded up to it
 
@@ -78,6 +80,21 @@ class Adain(nn.Module):
         shares = (weights / weights.sum()).tolist()
         each = (statistics_of(self.encoder(picture[None])) for picture in pictures)
         return sum(share * one for share, one in zip(shares, each, strict=True))
+
+
+def from_torchvision(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of `AdainEncoder` from those of torchvision's VGG-19. The first layer turns RGB to what they are for;
+    channels are not scaled to a mean activation of one."""
+    deviation = torch.tensor(IMAGENET_DEVIATION)
+    found = {
+        "0.weight": torch.diag(1 / deviation)[:, :, None, None],
+        "0.bias": -torch.tensor(IMAGENET_MEAN) / deviation,
+    }
+    for theirs, ours in TORCHVISION_CONVS.items():
+        for kind in ("weight", "bias"):
+            if f"features.{theirs}.{kind}" in weights:
+                found[f"{ours}.{kind}"] = weights[f"features.{theirs}.{kind}"]
+    return found
 
 
 def statistics_of(features: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.adain import UNUSED_CONVS, Adain
+from model.adain import UNUSED_CONVS, Adain, AdainEncoder, from_torchvision
 from model.arcface import ArcFace
 from model.bisenet import BiSeNet
 from model.common import weight_files as files
@@ -33,7 +33,7 @@ from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.e4e import E4EEncoder
 from model.mobile_unet import MobileUNet
-from model.perceptual import Likeness, Perceptual, VGG19Features
+from model.perceptual import CaffeVGG19, Likeness, Perceptual, TorchvisionVGG19, VGG19Features, from_caffe
 from model.psp import PSPEncoder
 from model.raft import RAFT, to_torchvision_names
 from model.stylegan2 import Generator
@@ -54,6 +54,8 @@ MOBILE, MOBILE_KEY = "a student for phones", "mobile"
 UGATIT, UGATIT_KEY = "a U-GAT-IT", "genA2B"  # the generator that turns photos into pictures of the style
 UGATIT_NETWORKS = ("genA2B", "genB2A", "disGA", "disGB", "disLA", "disLB")  # of its file
 WHITEBOX, WHITEBOX_KEY = "a White-box cartoonisation network", "whitebox"
+ADAIN, ADAIN_KEY = "an AdaIN with its VGG", "adain"  # both networks in one file of one's own
+CAFFE_VGG = "Caffe's VGG-19 (vgg19.npy)"
 ADAIN_ENCODER, ADAIN_DECODER = "the VGG of AdaIN (vgg_normalised.pth)", "a decoder of AdaIN (decoder.pth)"
 LARGEST_WIDTH = 1024  # channels and blocks of such a network
 PSP, E4E = "a pSp style encoder", "an e4e encoder"
@@ -251,11 +253,37 @@ def _fill_vgg19(network: Vgg, path: str | Path) -> Vgg:
     return network.eval()
 
 
+def load_cartoon_vgg19(path: str | Path) -> CaffeVGG19:
+    """conv4_4 of VGG-19, for White-box cartoonisation. File: Caffe's weights as vgg19.npy, a pickled dictionary
+    `{"conv1_1": [filter [h, w, in, out], bias], ...}`, or torchvision's state dict."""
+    if not files.is_array_file(path):
+        return _fill_vgg19(TorchvisionVGG19(), path)
+    layers = files.read_pickled_layers(path, CAFFE_VGG)
+    network, arrays = CaffeVGG19(), {}
+    for layer, found in layers.items():
+        if layer.startswith("conv"):
+            if len(found) != 2:
+                raise files.not_one(path, CAFFE_VGG, f"{layer} has {len(found)} arrays, not filter and bias")
+            arrays |= {
+                f"{layer}.{kind}": torch.tensor(array) for kind, array in zip(("filter", "bias"), found, strict=True)
+            }
+    known = network.state_dict()
+    weights = {name: value.float() for name, value in from_caffe(arrays).items() if name in known}
+    files.fill(network, weights, path, CAFFE_VGG)
+    return network.eval()
+
+
 def kind_of_network(path: str | Path) -> str:
-    """What a file holds, of what works as a style: one of `TRANSLATOR`, `MOBILE`, `UGATIT`, `WHITEBOX`; for all else,
-    which may be no network, `VTOONIFY`."""
+    """What a file holds, of what works as a style: one of `TRANSLATOR`, `MOBILE`, `UGATIT`, `WHITEBOX`, `ADAIN`; for
+    all else, which may be no network, `VTOONIFY`."""
     contents = files.read_contents(path, VTOONIFY, lazily=True)
-    marks = {TRANSLATOR_KEY: TRANSLATOR, MOBILE_KEY: MOBILE, UGATIT_KEY: UGATIT, WHITEBOX_KEY: WHITEBOX}
+    marks = {
+        TRANSLATOR_KEY: TRANSLATOR,
+        MOBILE_KEY: MOBILE,
+        UGATIT_KEY: UGATIT,
+        WHITEBOX_KEY: WHITEBOX,
+        ADAIN_KEY: ADAIN,
+    }
     return next((kind for key, kind in marks.items() if key in contents), VTOONIFY)
 
 
@@ -371,14 +399,35 @@ def save_whitebox(path: str | Path, network: Whitebox) -> None:
 def load_adain(encoder: str | Path, decoder: str | Path) -> Adain:
     """AdaIN. Files: state dicts as published, vgg_normalised.pth, of which what comes after relu4_1 is not used, and
     decoder.pth."""
-    unused = {f"{number}.{kind}" for number in UNUSED_CONVS for kind in ("weight", "bias")}
     network = Adain()
-    for part, path, expected in ((network.encoder, encoder, ADAIN_ENCODER), (network.decoder, decoder, ADAIN_DECODER)):
-        weights = files.named_tensors(files.read_contents(path, expected), path, expected)
-        if part is network.encoder:
-            weights = {name: value for name, value in weights.items() if name not in unused}
-        files.fill(part, weights, path, expected)
+    fill_adain_encoder(encoder, network.encoder)
+    weights = files.named_tensors(files.read_contents(decoder, ADAIN_DECODER), decoder, ADAIN_DECODER)
+    files.fill(network.decoder, weights, decoder, ADAIN_DECODER)
     return network.eval()
+
+
+def fill_adain_encoder(path: str | Path, encoder: AdainEncoder) -> bool:
+    """Fill the encoder from vgg_normalised.pth, or from torchvision's VGG-19; returns whether it is normalised, which
+    torchvision's is not."""
+    weights = files.named_tensors(files.read_contents(path, ADAIN_ENCODER), path, ADAIN_ENCODER)
+    is_normalised = "features.0.weight" not in weights
+    if is_normalised:
+        unused = {f"{number}.{kind}" for number in UNUSED_CONVS for kind in ("weight", "bias")}
+        weights = {name: value for name, value in weights.items() if name not in unused}
+    else:
+        weights = from_torchvision(weights)
+    files.fill(encoder, weights, path, ADAIN_ENCODER)
+    return is_normalised
+
+
+def load_own_adain(path: str | Path) -> Adain:
+    """AdaIN whose decoder was trained here. File: `{"adain": state dict of both networks}`."""
+    return files.load_network(Adain, path, ADAIN, ADAIN_KEY)
+
+
+def save_own_adain(path: str | Path, network: Adain) -> None:
+    """Write what `load_own_adain` reads."""
+    files.write_contents(path, {ADAIN_KEY: files.stored(network)})
 
 
 def load_generator(path: str | Path, config: GeneratorConfig | None = None) -> Generator:

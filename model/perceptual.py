@@ -85,13 +85,25 @@ class Likeness(VGG19Features):
 class CaffeVGG19(VGG19Features):
     """conv4_4 of VGG-19 as its authors published it, for White-box cartoonisation; random until weights are loaded."""
 
+    units = 1.0  # what results are multiplied with
+
     def __init__(self):
         shift = [level / 127.5 - 1 for level in CAFFE_MEAN]
         super().__init__(CARTOON_LAYER, shift, [1 / 127.5] * 3)
 
     def forward(self, picture: Tensor) -> Tensor:
         """`[B, 512, H/8, W/8]`, before the ReLU, of `picture [B, 3, H, W]`, RGB in [-1, 1]."""
-        return super().forward(picture, (CARTOON_LAYER,))[0]
+        return self.units * super().forward(picture, (CARTOON_LAYER,))[0]
+
+
+class TorchvisionVGG19(CaffeVGG19):
+    """The same with torchvision's weights, which are for pictures of unit variance, not for levels of 255; results are
+    as large as if they were for levels."""
+
+    units = 127.5 * SCALE[1]
+
+    def __init__(self):
+        VGG19Features.__init__(self, CARTOON_LAYER)
 
 
 def from_caffe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from model.common import onnx_files
 from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.tools import export_onnx as export
@@ -65,7 +66,7 @@ def test_a_file_that_differs_does_not_appear(call, capsys, tmp_path, monkeypatch
 def test_wrong_options_are_a_sentence(call, capsys, tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
     if "needs" in told:
-        monkeypatch.setattr(export, "PACKAGES", ("onnx", "none_such"))
+        monkeypatch.setattr(onnx_files, "PACKAGES", ("onnx", "none_such"))
     assert call(export.main, *arguments.split()) == 2
     assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
 

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -41,10 +41,29 @@ def read_array(path: str | Path, expected: str) -> np.ndarray:
 def read_pickled_arrays(path: str | Path, expected: str) -> dict[str, np.ndarray]:
     """The dictionary of arrays of numbers that `numpy.save` pickled into a .npy file."""
     with _sentences(path, expected), Path(path).open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
-        *_, (contents,) = _ArrayUnpickler(file).load().state  # an array without axes holds one object
-        return {str(name): _numbers(array) for name, array in contents.items()}
+        return {str(name): _numbers(array) for name, array in _unpickled(file).items()}
+
+
+def read_pickled_layers(path: str | Path, expected: str) -> dict[str, list[np.ndarray]]:
+    """The same of a dictionary of lists of arrays, which Python 2 may have written."""
+    with _sentences(path, expected), Path(path).open("rb") as file:
+        return {str(name): [_numbers(array) for array in arrays] for name, arrays in _unpickled(file).items()}
+
+
+def _unpickled(file: BinaryIO) -> dict:
+    version = np.lib.format.read_magic(file)
+    getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
+    *_, (contents,) = _ArrayUnpickler(file, encoding="latin1").load().state  # an array without axes holds one object
+    return contents
+
+
+def is_array_file(path: str | Path) -> bool:
+    """Whether a file begins as .npy files do."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+    except OSError:
+        return False
 
 
 def holds_objects(path: str | Path, expected: str) -> bool:
@@ -104,6 +123,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _numbers(array: _Pickled) -> np.ndarray:
     _, shape, dtype, is_fortran, data = array.state
     code, order = dtype.arguments[0], dtype.state[1]
+    data = data.encode("latin1") if isinstance(data, str) else data  # as Python 2 wrote bytes
     if code not in FLOAT_CODES:
         raise ValueError(f"array of {code}")
     return np.frombuffer(data, np.dtype(order + code)).reshape(shape, order="F" if is_fortran else "C")

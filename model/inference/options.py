@@ -15,7 +15,7 @@ from model.styles.base import Preset
 from model.styles.catalog import DEFAULT, PRESETS, choose_preset, preset_with
 from model.styles.keyframes.presets import parse_keyframes
 from model.styles.names import did_you_mean, resolve_style
-from model.styles.translators.presets import ADAIN, parse_pictures
+from model.styles.translators.presets import ADAIN, is_own_adain, parse_pictures
 
 NOT_LIVE = (  # for files only
     "video", "no_scale_image", "parsing_map_path", "smooth", "preview", "resume", "styles", "keep_audio", "sheet",
@@ -44,8 +44,8 @@ class Options(Look):
         f"preset (see --list_styles) or file of a VToonify model; nothing: the one that --style_id is of, or {DEFAULT}",
     )
     style_image: str | None = option(
-        None, "a picture of a face as the style: the portrait is painted as in it; with --ckpt adain any picture, or "
-        "several with weights: one.jpg@2,other.jpg@1",
+        None, "a picture of a face as the style: the portrait is painted as in it; with --ckpt adain, or a file "
+        "of one's own, any picture, or several with weights: one.jpg@2,other.jpg@1",
     )  # fmt: skip
     keyframe: list[str] = option(
         [], "frames of a video that were painted over, as its style: 0=painted.png 120=second.png", nargs="+",
@@ -105,6 +105,8 @@ class Options(Look):
             return parse_keyframes(self.keyframe)
         if self.ckpt == ADAIN.name:
             return parse_pictures(self.style_image)
+        if self.style_image and is_own_adain(self.ckpt):
+            return parse_pictures(self.style_image, Path(self.ckpt))
         return self.style_image or self.ckpt or (self.style_id and preset_with(self.style_id)) or DEFAULT
 
     @property
@@ -186,7 +188,10 @@ class Options(Look):
             (self.parsing_map_path and self.preview, f"--parsing_map_path and --preview exclude {one}"),
             (self.parsing_map_path and self.crop == "follow", "--parsing_map_path is for --crop fixed: use --smooth."),
             (self.tile and self.compile, f"--tile and --compile exclude {one}"),
-            (self.style_image and self.ckpt not in (None, ADAIN.name), f"--style_image and --ckpt exclude {one}"),
+            (
+                self.style_image and self.ckpt not in (None, ADAIN.name) and not is_own_adain(self.ckpt),
+                f"--style_image and --ckpt exclude {one}",
+            ),
             (
                 self.style_image
                 and any(os.path.realpath(name) == os.path.realpath(self.style_image) for name in self.content),

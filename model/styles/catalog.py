@@ -64,6 +64,7 @@ def _of_file(path: Path) -> Preset:
         checkpoints.MOBILE: translators.MobilePreset,
         checkpoints.UGATIT: translators.UgatitPreset,
         checkpoints.WHITEBOX: translators.WhiteboxFilePreset,
+        checkpoints.ADAIN: lambda path: translators.AdainPreset(path=path),
     }
     return kinds.get(checkpoints.kind_of_network(path), networks.describe_checkpoint)(path)
 

@@ -9,33 +9,24 @@ RGB in [-1, 1], not clamped. It was compared with PyTorch, at another size than 
 
 Needs the packages onnx, onnxscript and onnxruntime."""
 
-import contextlib
-import copy
-import importlib.util
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.export import Dim
+from torch import nn
 
-from model.common import cli
+from model.common import cli, onnx_files
 from model.common.cli import option
 from model.common.errors import InputError
 from model.common.files import write_whole
+from model.common.onnx_files import DTYPES, TOLERANCES
 from model.common.sizes import INPUT_MULTIPLE
 from model.folded import FoldedVToonify
 from model.inference.stylizer import Stylizer
 from model.media.files import PhotoSource, open_frames
 from model.media.sample import sample_portrait
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TRACED, CHECKED = (64, 80), (104, 48)  # heights and widths of the frames that are traced and compared
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
-TOLERANCES = {"fp32": 1e-3, "fp16": 0.1}  # largest difference to PyTorch in float32 that is let pass; pictures span 2
-OPSET = 20  # of ONNX; TensorRT 10 and CoreML tools read it
 
 
 @dataclass
@@ -47,17 +38,6 @@ class Options:
     content: str | None = option(None, "photo or video of the face that the file is for; nothing: the sample portrait")
     precision: str = option("fp32", "number format inside the file", choices=list(DTYPES))
     out: Path | None = option(None, "file to be written", metavar="FILE.onnx")
-
-
-class Exported(nn.Module):
-    """A folded network that computes in `dtype` between float32 inputs and outputs."""
-
-    def __init__(self, folded: nn.Module, dtype: torch.dtype):
-        super().__init__()
-        self.folded, self.dtype = copy.deepcopy(folded).to(dtype), dtype
-
-    def forward(self, frame: Tensor) -> Tensor:
-        return self.folded(frame.to(self.dtype)).float()
 
 
 def fold(options: Options) -> tuple[nn.Module, int]:
@@ -73,34 +53,19 @@ def fold(options: Options) -> tuple[nn.Module, int]:
 
 def trace(network: nn.Module, channels: int, precision: str) -> torch.onnx.ONNXProgram:
     """The ONNX program of a folded network, for frames of any size."""
-    height, width = (INPUT_MULTIPLE * Dim(name, min=1, max=4096) for name in ("rows", "columns"))
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it chats
-        warnings.simplefilter("ignore")
-        return torch.onnx.export(
-            Exported(network, DTYPES[precision]).eval(), (torch.zeros(1, channels, *TRACED),), opset_version=OPSET,
-            input_names=["frame"], output_names=["picture"], dynamic_shapes=({2: height, 3: width},), dynamo=True,
-            verbose=False,
-        )  # fmt: skip
+    return onnx_files.trace(network, (1, channels, *TRACED), INPUT_MULTIPLE, precision)
 
 
-@torch.no_grad()
 def difference(path: Path, network: nn.Module, channels: int) -> float:
     """Largest difference of what onnxruntime makes with the file of a random frame, and PyTorch with `network`."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    frame = torch.rand(1, channels, *CHECKED, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    (found,) = session.run(None, {"frame": frame.numpy()})
-    return (torch.from_numpy(found) - network(frame)).abs().max().item()
+    return onnx_files.difference(path, network, onnx_files.random_frame(1, channels, *CHECKED))
 
 
 def main() -> None:
     options = cli.parse(Options, __doc__)
     if options.out is None or options.out.suffix.lower() != ".onnx":
         raise InputError(f"--out is {options.out or 'missing'}: name the file to be written, which ends in .onnx.")
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"exporting needs {' and '.join(missing)}: pip install {' '.join(PACKAGES)}")
+    onnx_files.check_packages()
     network, channels = fold(options)
     program = trace(network, channels, options.precision)
 

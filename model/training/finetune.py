@@ -10,7 +10,6 @@ as it overfits (Karras et al., 2020, ADA). Ctrl-C keeps the state, from which --
 
 import copy
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from model.common.weight_files import stored, write_contents
 from model.discriminator import Discriminator
 from model.stylegan2 import Generator
 from model.training import losses
+from model.training.adversarial import AdversarialTrainer
 from model.training.data.pictures import PictureFolder
 from model.training.data.sampling import layer_noise
 from model.training.gan import quality
@@ -50,7 +50,6 @@ from model.training.sources import FIRST_HELD_OUT, PREVIEW_ROWS
 from model.training.teachers.base import TRUNCATION
 from model.training.teachers.variants import NO_FILE, SHARED_PARTS
 from model.training.train import run
-from model.training.trainer import Trainer, mean_losses
 
 ACCUMULATE = {"published": 8, "tiny": 1, "small": 1}  # batches in place of the published run's 8 GPUs
 SHORT = 0.25  # share of codes at half length, see --truncated
@@ -174,12 +173,11 @@ class Best:
         self.value, self.step = state["value"], state["step"]
 
 
-class GANTrainer(Trainer):
-    """Training of a generator against a discriminator. What a batch draws depends on the seed, the step and its number
-    within the step alone, so that processes share a step's batches as one process would go through them."""
+class GANTrainer(AdversarialTrainer):
+    """Training of a generator against a discriminator that sees pictures through random transforms."""
 
-    shares_gradients = True
-    in_parts = (*Trainer.in_parts, "controller", "path_mean", "best")
+    in_parts = (*AdversarialTrainer.in_parts, "controller", "path_mean", "best")
+    losses = ("discriminator", "penalty", "generator", "path")
 
     def __init__(self, options: Options, accelerator: Accelerator):
         sizes = options.recipe.network.generator
@@ -199,7 +197,6 @@ class GANTrainer(Trainer):
         super().__init__(options, accelerator, network)
         self.discriminator = discriminator.requires_grad_().train().to(accelerator.device)
         freeze_first(self.discriminator, options.freeze_d)
-        self.judging = [value for value in self.discriminator.parameters() if value.requires_grad]
         # A step with a penalty is two steps of the optimiser, which is slowed down to make up for it (StyleGAN2, B).
         share, path_share = PENALTY_EVERY / (PENALTY_EVERY + 1), PATH_EVERY / (PATH_EVERY + 1)
         share, path_share = share if options.r1 else 1.0, path_share if options.path else 1.0
@@ -208,7 +205,8 @@ class GANTrainer(Trainer):
             for name in self.learning
         ]
         self.optimizer = self._adam(groups, path_share)
-        self.discriminator_optimizer = self._adam([{"params": self.judging, "lr_factor": share}], share)
+        judging = [value for value in self.discriminator.parameters() if value.requires_grad]
+        self.discriminator_optimizer = self._adam([{"params": judging, "lr_factor": share}], share)
         self.controller = Controller(options.ada_target, 1000 * options.ada_kimg)
         self.path_mean, self.best = PathMean(0.0 if options.is_new else None), Best()
         self._real_features: np.ndarray | None = None
@@ -232,21 +230,16 @@ class GANTrainer(Trainer):
         return average_decay(self.pictures_per_step, half_life, seen, RAMP if is_young else None)
 
     def take_step(self) -> dict[str, float]:
-        """One step of each network. What it draws depends on the seed and the step alone."""
-        options = self.options
-        signs: list[Tensor] = []
-        found = self._descend(self.discriminator_optimizer, "discriminator", partial(self._discrimination, signs=signs))
+        options, signs = self.options, []
+        found = self.phase(self.discriminator_optimizer, "discriminator", partial(self._discrimination, signs=signs))
         if options.r1 and self.step % PENALTY_EVERY == 0:
-            found |= self._descend(self.discriminator_optimizer, "penalty", self._penalty)
-        for parameter in self.judging:  # it only passes gradients on
-            parameter.requires_grad_(False)
-        found |= self._descend(self.optimizer, "generator", self._deception)
-        if options.path and self.step % PATH_EVERY == 0:
-            means: list[Tensor] = []
-            found |= self._descend(self.optimizer, "path", partial(self._path_penalty, means=means))
-            self.path_mean.value = self.accelerator.reduce(torch.stack(means).mean(), "mean").item()
-        for parameter in self.judging:
-            parameter.requires_grad_(True)
+            found |= self.phase(self.discriminator_optimizer, "penalty", self._penalty)
+        with self.resting_judges():
+            found |= self.phase(self.optimizer, "generator", self._deception)
+            if options.path and self.step % PATH_EVERY == 0:
+                means: list[Tensor] = []
+                found |= self.phase(self.optimizer, "path", partial(self._path_penalty, means=means))
+                self.path_mean.value = self.accelerator.reduce(torch.stack(means).mean(), "mean").item()
         return found | self._adapt(torch.cat(signs))
 
     def _adapt(self, signs: Tensor) -> dict[str, float]:
@@ -258,47 +251,32 @@ class GANTrainer(Trainer):
             found["augmentation"] = self.controller.note(total, count)
         return found
 
-    def _descend(self, optimizer: torch.optim.Optimizer, name: str, loss_of_batch: Callable) -> dict[str, float]:
-        """A step of `optimizer` down the mean loss of all batches, which is returned under `name`."""
-        found = []
-        for rng in self._draws(name):
-            with self.accelerator.accumulate(self.network):
-                found.append(self.descend(optimizer, {name: loss_of_batch(rng)}))
-        return mean_losses(found)
-
-    def _draws(self, name: str) -> Iterator[np.random.Generator]:
-        """Random numbers for each batch of this process in the present step, for the loss of this name."""
-        place = ("discriminator", "penalty", "generator", "path").index(name)
-        for turn in range(self.options.accumulate):
-            number = turn * self.accelerator.num_processes + self.accelerator.process_index
-            yield np.random.default_rng((self.options.seed, self.step, place, number))
-
-    def _discrimination(self, rng: np.random.Generator, signs: list[Tensor]) -> Tensor:
+    def _discrimination(self, rng: np.random.Generator, signs: list[Tensor]) -> dict[str, Tensor]:
         real = self._real(rng)
         with torch.no_grad():
             fake = self._fake(rng)
         of_fake, of_real = self._judge(fake, rng), self._judge(real, rng)
         signs.append(of_real.detach().sign().flatten())
-        return losses.discrimination(of_fake, of_real)
+        return {"discriminator": losses.discrimination(of_fake, of_real)}
 
-    def _penalty(self, rng: np.random.Generator) -> Tensor:
+    def _penalty(self, rng: np.random.Generator) -> dict[str, Tensor]:
         # As heavy as all the steps without it; in float32, for it is a second derivative.
         real = self._real(rng)
         amounts = self._amounts(rng, len(real))
         penalty = gradient_penalty(lambda x: self.discriminator(augment(x, amounts)), real)
-        return self.options.r1 / 2 * PENALTY_EVERY * penalty
+        return {"penalty": self.options.r1 / 2 * PENALTY_EVERY * penalty}
 
-    def _deception(self, rng: np.random.Generator) -> Tensor:
-        return losses.adversarial(self._judge(self._fake(rng), rng))
+    def _deception(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        return {"generator": losses.adversarial(self._judge(self._fake(rng), rng))}
 
-    def _path_penalty(self, rng: np.random.Generator, means: list[Tensor]) -> Tensor:
+    def _path_penalty(self, rng: np.random.Generator, means: list[Tensor]) -> dict[str, Tensor]:
         count, size = max(1, self.options.batch // 2), self.network.config.size
         codes = mixed_codes(self.network, rng, count, self.options.mixing)
         codes = codes if codes.requires_grad else codes.requires_grad_()
         direction = torch.from_numpy(rng.standard_normal((count, 3, size, size), dtype=np.float32)).to(codes)
         penalty, mean, _ = path_lengths(self.network, codes, direction, self.path_mean.value, self._noise(rng, count))
         means.append(mean.detach())
-        return self.options.path * PATH_EVERY * penalty
+        return {"path": self.options.path * PATH_EVERY * penalty}
 
     def _real(self, rng: np.random.Generator) -> Tensor:
         return self.pictures.draw(rng, self.options.batch).to(self.accelerator.device)

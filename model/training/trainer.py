@@ -82,7 +82,7 @@ class Trainer(ABC):
         are, when a loss or the gradient is not finite."""
         # The discriminator follows the schedule, too: at full rate beside a generator that hardly moves any more it
         # would tell its pictures ever better, and the adversarial loss would outweigh the others in the end.
-        rate = learning_rate(self.step, self.options)
+        rate = self.learning_rate()
         for optimizer in filter(None, (self.optimizer, self.discriminator_optimizer)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["lr_factor"]
@@ -93,6 +93,10 @@ class Trainer(ABC):
         with torch.no_grad():
             torch._foreach_lerp_([averaged[n] for n in self.learning], [own[n] for n in self.learning], 1 - decay)
         return losses
+
+    def learning_rate(self) -> float:
+        """Of the present step, before the factors of parameter groups."""
+        return learning_rate(self.step, self.options)
 
     def average_decay(self) -> float:
         """Share of the average that is kept in the step that was just taken."""

@@ -100,19 +100,22 @@ class WhiteboxPreset(Preset):
 
 @dataclass(frozen=True)
 class AdainPreset(Preset):
-    """AdaIN with the published networks: one or several pictures as the style, with weights."""
+    """AdaIN: one or several pictures as the style, with weights. The networks are the published ones, or in a file of
+    one's own, `path`."""
 
     pictures: tuple[tuple[Path, float], ...] = ()
+    path: Path | None = None
     name, variant, colour_transfer, fetched = "adain", "AdaIN", True, False
     licence = "MIT License; of whoever owns the picture"
 
     @property
     def source(self) -> "str | AdainPreset":
-        return self if self.pictures else self.name
+        return self if self.pictures or self.path else self.name
 
     @property
     def files(self) -> Sequence[str]:
-        return [*ADAIN_FILES, *(str(path.absolute()) for path, _ in self.pictures)]
+        networks = ADAIN_FILES if self.path is None else [str(self.path.absolute())]
+        return [*networks, *(str(path.absolute()) for path, _ in self.pictures)]
 
     @property
     def choices(self) -> tuple[str, str, str]:
@@ -123,13 +126,16 @@ class AdainPreset(Preset):
             raise InputError(
                 "AdaIN paints as in a picture: add --style_image PICTURE, or several as one.jpg@2,other.jpg@1."
             )
-        for path in (CHECKPOINTS / file for file in ADAIN_FILES):
+        for path in (CHECKPOINTS / file for file in ADAIN_FILES if self.path is None):
             if not path.is_file():
                 raise InputError(f"{path} does not exist: download {ADAIN_PLACE}{path.name} and put it there.")
         from model import checkpoints
         from model.styles.translators.adain import AdainStyle, read_style_picture
 
-        network = checkpoints.load_adain(*(CHECKPOINTS / file for file in ADAIN_FILES))
+        if self.path is None:
+            network = checkpoints.load_adain(*(CHECKPOINTS / file for file in ADAIN_FILES))
+        else:
+            network = checkpoints.load_own_adain(self.path)
         pictures, weights = (
             [read_style_picture(path) for path, _ in self.pictures],
             [share for _, share in self.pictures],
@@ -138,12 +144,13 @@ class AdainPreset(Preset):
         return AdainStyle(network, pictures, weights, name, self.licence, device, settings.get("precision", "auto"))
 
 
-def parse_pictures(text: str | None) -> AdainPreset:
-    """AdaIN with what `--style_image` says: a picture, or several with weights, `one.jpg@2,other.jpg`."""
+def parse_pictures(text: str | None, path: Path | None = None) -> AdainPreset:
+    """AdaIN with what `--style_image` says: a picture, or several with weights, `one.jpg@2,other.jpg`. path: the file
+    of an AdaIN of one's own."""
     if text is None:
-        return AdainPreset()
+        return AdainPreset(path=path)
     if Path(text).exists():
-        return AdainPreset(((Path(text), 1.0),))
+        return AdainPreset(((Path(text), 1.0),), path)
     pictures = []
     for part in text.split(","):
         name, mark, weight = part.strip().rpartition("@")
@@ -159,7 +166,16 @@ def parse_pictures(text: str | None) -> AdainPreset:
         if not Path(name).is_file():
             raise InputError(f"{name} does not exist: give --style_image a picture.")
         pictures.append((Path(name), share))
-    return AdainPreset(tuple(pictures))
+    return AdainPreset(tuple(pictures), path)
+
+
+def is_own_adain(ckpt: str | None) -> bool:
+    """Whether `--ckpt` names the file of an AdaIN of one's own."""
+    if ckpt is None or not Path(ckpt).is_file():
+        return False
+    from model import checkpoints
+
+    return checkpoints.kind_of_network(ckpt) == checkpoints.ADAIN
 
 
 WHITEBOX, ADAIN = WhiteboxPreset(), AdainPreset()

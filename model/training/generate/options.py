@@ -89,6 +89,7 @@ class AdainData(PhotoData):
     """AdaIN: the colours, contrasts and textures of pictures."""
 
     style_image: list[Path] = option([], "pictures, each a style of its name", nargs="+", metavar="PICTURE")
+    ckpt: Path | None = option(None, "a file of your own; nothing: the published networks", metavar="FILE")
     keep_colors: bool = option(False, "the photos' colours")
 
 

@@ -74,7 +74,7 @@ def _ugatits(options: UgatitData) -> list[TranslatedLook]:
 def _pictures(options: AdainData) -> list[TranslatedLook]:
     if not options.style_image:
         raise InputError("--style_image is missing: give pictures as styles.")
-    presets = {path: AdainPreset(((path, 1.0),)) for path in options.style_image}
+    presets = {path: AdainPreset(((path, 1.0),), options.ckpt) for path in options.style_image}
     kept = options.keep_colors
     return [TranslatedLook(path.stem, presets[path], kept, own_colours=not kept) for path in options.style_image]
 

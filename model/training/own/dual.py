@@ -2,7 +2,7 @@
 beside a StyleGAN2 that stays as it is, against a discriminator."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Self
@@ -18,15 +18,14 @@ from model.discriminator import Discriminator
 from model.dualstylegan import RESIDUAL_INIT, DualStyleGAN, ModRes
 from model.stylegan2 import Generator
 from model.training import losses
+from model.training.adversarial import AdversarialTrainer
 from model.training.data.sampling import layer_noise
 from model.training.gan.regularise import PATH_EVERY, PENALTY_EVERY, PathMean, gradient_penalty, path_lengths
 from model.training.options import BACKBONES, RECIPES, SMALLEST_RATE, Recipe, RunOptions
 from model.training.own.judges import JudgeOptions
-from model.training.trainer import Trainer, mean_losses
 
 LEARNING = ("res.", "style.")  # the extrinsic path; the inner generator never learns
 COLOUR_SPREAD = 0.01  # deviation of the layers that transform colours from the identity
-LOSSES = ("discriminator", "penalty", "generator", "path")  # each has random numbers of its own
 
 
 @dataclass
@@ -85,12 +84,12 @@ def begin_dual(photos: Generator, seed: int = 0) -> DualStyleGAN:
     return dual
 
 
-class DualTrainer(Trainer):
+class DualTrainer(AdversarialTrainer):
     """A DualStyleGAN whose extrinsic path learns. All of it is averaged (the published program averages the blocks, and
-    publishes the mapping network of the beginning). What a batch draws depends on the seed, the step and its number."""
+    publishes the mapping network of the beginning)."""
 
-    shares_gradients = True
-    in_parts = (*Trainer.in_parts, "path_mean")
+    in_parts = (*AdversarialTrainer.in_parts, "path_mean")
+    losses = ("discriminator", "penalty", "generator", "path")
     adversarial_weight = 1.0
 
     def __init__(
@@ -127,36 +126,17 @@ class DualTrainer(Trainer):
         """Pictures `[B, 3, S, S]` that results are to be told from."""
 
     def take_step(self) -> dict[str, float]:
-        """One step of each network."""
         options = self.options
-        found = self._descend(self.discriminator_optimizer, "discriminator", self._discrimination)
+        found = self.phase(self.discriminator_optimizer, "discriminator", self._discrimination)
         if options.r1 and self.step % PENALTY_EVERY == 0:
-            found |= self._descend(self.discriminator_optimizer, "penalty", self._penalty)
-        self.discriminator.requires_grad_(False)  # it only passes gradients on
-        found |= self._descend(self.optimizer, "generator", self._imitation)
-        if options.path and self.step % PATH_EVERY == 0:
-            means: list[Tensor] = []
-            found |= self._descend(self.optimizer, "path", partial(self._path_penalty, means=means))
-            self.path_mean.value = self.accelerator.reduce(torch.stack(means).mean(), "mean").item()
-        self.discriminator.requires_grad_(True)
+            found |= self.phase(self.discriminator_optimizer, "penalty", self._penalty)
+        with self.resting_judges():
+            found |= self.phase(self.optimizer, "generator", self._imitation)
+            if options.path and self.step % PATH_EVERY == 0:
+                means: list[Tensor] = []
+                found |= self.phase(self.optimizer, "path", partial(self._path_penalty, means=means))
+                self.path_mean.value = self.accelerator.reduce(torch.stack(means).mean(), "mean").item()
         return found
-
-    def _descend(self, optimizer: torch.optim.Optimizer, kind: str, losses_of_batch: Callable) -> dict[str, float]:
-        """A step of `optimizer` down the mean losses of all batches. Numbers that are logged only have no gradient."""
-        found = []
-        for rng in self._draws(kind):
-            with self.accelerator.accumulate(self.network):
-                losses_and_signs = losses_of_batch(rng)
-                told = {name: value.item() for name, value in losses_and_signs.items() if not value.requires_grad}
-                learnt = {name: value for name, value in losses_and_signs.items() if value.requires_grad}
-                found.append(self.descend(optimizer, learnt) | told)
-        return mean_losses(found)
-
-    def _draws(self, kind: str) -> Iterator[np.random.Generator]:
-        """Random numbers for each batch of this process in the present step."""
-        for turn in range(self.options.accumulate):
-            number = turn * self.accelerator.num_processes + self.accelerator.process_index
-            yield np.random.default_rng((self.options.seed, self.step, LOSSES.index(kind), number))
 
     def _discrimination(self, rng: np.random.Generator) -> dict[str, Tensor]:
         with torch.no_grad():

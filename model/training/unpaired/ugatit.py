@@ -37,12 +37,12 @@ class Translated:
 
 def translate(networks: Ugatit, a: Tensor, b: Tensor) -> Translated:
     (a2b, logits_a2b, _), (b2a, logits_b2a, _) = networks.genA2B(a), networks.genB2A(b)
-    return Translated(a2b, b2a, logits_a2b, logits_b2a)
+    return Translated(a2b.float(), b2a.float(), logits_a2b, logits_b2a)
 
 
 def error(logits: Tensor, wanted: float) -> Tensor:
     """Mean squared."""
-    return F.mse_loss(logits, torch.full_like(logits, wanted))
+    return F.mse_loss(logits.float(), torch.full_like(logits, wanted, dtype=torch.float32))
 
 
 def discriminator_terms(networks: Ugatit, a: Tensor, b: Tensor, fakes: Translated) -> Terms:
@@ -61,12 +61,12 @@ def generator_terms(networks: Ugatit, a: Tensor, b: Tensor, fakes: Translated) -
     """Every loss of the generators, without weights."""
     cycle_a, cycle_b = networks.genB2A(fakes.a2b)[0], networks.genA2B(fakes.b2a)[0]
     (a2a, logits_a2a, _), (b2b, logits_b2b, _) = networks.genB2A(a), networks.genA2B(b)
-    found = {"cycle_A": F.l1_loss(cycle_a, a), "cycle_B": F.l1_loss(cycle_b, b)}
-    found |= {"identity_A": F.l1_loss(a2a, a), "identity_B": F.l1_loss(b2b, b)}
+    found = {"cycle_A": F.l1_loss(cycle_a.float(), a), "cycle_B": F.l1_loss(cycle_b.float(), b)}
+    found |= {"identity_A": F.l1_loss(a2a.float(), a), "identity_B": F.l1_loss(b2b.float(), b)}
     # The attention tells pictures of the other domain, which are to be changed, from those that may stay.
     foreign, own = {"B2A": fakes.logits_b2a, "A2B": fakes.logits_a2b}, {"A2A": logits_a2a, "B2B": logits_b2b}
     for name, logits in (foreign | own).items():
-        wanted = float(name in foreign)
+        wanted, logits = float(name in foreign), logits.float()
         found[f"attention_{name}"] = F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, wanted))
     for domain, fake in zip(JUDGES, (fakes.b2a, fakes.a2b), strict=True):
         for judge in JUDGES[domain]:
