@@ -1,5 +1,6 @@
 """From photos to a student in one command, and its recipe."""
 
+import importlib
 import json
 import runpy
 import sys
@@ -14,6 +15,7 @@ import torch
 
 import style_transfer
 from model import checkpoints
+from model.common import cli
 from model.common.cli import EXIT_INTERRUPTED
 from model.config import MOBILE_CLASSES, MobileConfig
 from model.media.sample import sample_portrait
@@ -26,6 +28,7 @@ from model.styles import catalog, presets
 from model.styles.catalog import choose_preset, list_presets
 from model.training import chain
 from model.training.data.shards import encode_pair, write_shard
+from model.training.generate.options import BY_TEACHER
 from model.training.train import measure  # noqa: F401 - imported before the programs, which share it
 from tests.portrait import LANDMARKS
 from tests.test_translation_styles import copying_whitebox
@@ -191,3 +194,22 @@ def test_the_stages_can_be_seen_first(call, place, capsys):
 def test_the_plan_is_kept(place):
     Options(name="p", photos="photos", output="out").begin()
     assert json.loads(Path("out/p/own/options.json").read_text())["gmac"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compare": True, "held_out": "others", "inception_path": "i.pt", "steps": 3, "batch": 2, "count": 5},
+        {"teacher": "ugatit", "generator": "g.pt", "unpaired_steps": 9, "unpaired_width": 16},
+        {"teacher": "ugatit", "ckpt": "u.pt"},
+        {"teacher": "example", "style": "fauve", "style_image": ["a.png", "b.png"]},
+        {"teacher": "adain", "style_image": ["a.png"]},
+        {"teacher": "whitebox", "ckpt": "w.pt"},
+        {"teacher": "painter", "style": "comic"},
+    ],
+)  # fmt: skip
+def test_each_program_understands_its_words(changes):
+    for stage in stages_of(Options(**{"name": "p", "photos": "photos"} | changes)):
+        module = importlib.import_module(stage.module.removesuffix(".py"))
+        kind = BY_TEACHER[changes.get("teacher", "drawn")] if stage.module.endswith(".py") else module.Options
+        cli.parse(kind, "", [*map(str, stage.words), *(["--measure=2"] if stage.measures else [])])
