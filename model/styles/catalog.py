@@ -22,6 +22,7 @@ PRESETS: tuple[Preset, ...] = (
     PAINTERS,
     EXEMPLARS,
     *networks.PRESETS,
+    *translators.STUDENTS,
     translators.WHITEBOX,
     translators.ADAIN,
 )  # as lists show them

@@ -46,6 +46,21 @@ class MobilePreset(FilePreset):
         return MobileStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
 
 
+class StudentPreset(MobilePreset):
+    """A student that comes with this project."""
+
+    licence = "CC BY-NC-SA 4.0 (non-commercial)"
+    choices = "one", "0-1 (1)", "of the style"
+
+    @property
+    def name(self) -> str:
+        return f"mobile-{self.path.stem}"
+
+    @property
+    def source(self) -> str:
+        return self.name
+
+
 class UgatitPreset(FilePreset):
     """A U-GAT-IT of one's own, full or light."""
 
@@ -179,3 +194,4 @@ def is_own_adain(ckpt: str | None) -> bool:
 
 
 WHITEBOX, ADAIN = WhiteboxPreset(), AdainPreset()
+STUDENTS = tuple(StudentPreset(CHECKPOINTS / "mobile" / f"{name}.pt") for name in ("ink", "comic"))
