@@ -32,6 +32,7 @@ from model.config import (
 from model.discriminator import Discriminator
 from model.dualstylegan import DualStyleGAN
 from model.e4e import E4EEncoder
+from model.face_finder import FaceFinder
 from model.mobile_unet import MobileUNet
 from model.perceptual import CaffeVGG19, Likeness, Perceptual, TorchvisionVGG19, VGG19Features, from_caffe
 from model.psp import PSPEncoder
@@ -295,6 +296,11 @@ def load_translator(path: str | Path) -> Translator:
 def load_mobile(path: str | Path) -> MobileUNet:
     """A student for phones. File: `{"g_ema": state_dict, "mobile": MobileConfig as a dictionary}`."""
     return _load_sized(path, MOBILE, MOBILE_KEY, MobileConfig, MobileUNet)
+
+
+def load_face_finder(path: str | Path) -> FaceFinder:
+    """The small face finder, in evaluation mode. File: its state dict."""
+    return files.load_network(FaceFinder, path, "a face finder")
 
 
 def fill_pixel_network(path: str | Path, network: Translator | MobileUNet) -> None:

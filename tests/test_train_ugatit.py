@@ -1,5 +1,9 @@
 """U-GAT-IT learns from two folders."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -20,6 +24,8 @@ from model.training.unpaired import ugatit as steps
 from model.ugatit import Ugatit
 from tests.runs import assert_same, assert_stopped_and_resumed_is_whole, log_of, state_of
 from tests.unpaired_folders import assert_wrong_folders_are_told, write_folders
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -91,15 +97,34 @@ def test_the_result_has_all_networks_and_is_a_style(options):
 def test_photos_take_the_colours_of_the_style(options):
     run = options(iter=150, lr=2e-3, log_every=25, width=8, attention=100.0)
     train_ugatit(run)
-    first, *_, last = log_of(run)
-    assert last["held_out_cycle"] < 0.7 * first["held_out_cycle"]
-    network, trainer_log = checkpoints.load_ugatit(run.out), [line["cycle"] for line in log_of(run) if "cycle" in line]
-    assert trainer_log[-1] < 0.7 * trainer_log[0]
+    first, *_, last = (line for line in log_of(run) if "warning" not in line)
+    assert last["cycle"] < 0.7 * first["cycle"] and last["held_out_cycle"] < 0.9 * first["held_out_cycle"]
+    network = checkpoints.load_ugatit(run.out)
     folders = [pictures.CroppedFolder(path, 96, 96, "") for path in (run.photos, run.style_images)]
     photo, style = (folder.preview().mean((0, 2, 3)) for folder in folders)
     with torch.no_grad():
         result = network(folders[0].preview())[0].mean((0, 2, 3))
     assert (result - style).norm() < 0.7 * (photo - style).norm()
+
+
+@pytest.mark.slow
+def test_two_processes_come_close_to_one_with_two_batches(options, tmp_path):
+    """But for spectral norms, which are estimated anew for each batch of a process."""
+    run, logs = options(), []
+    for processes in (1, 2):
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        words = [f"--{name}={getattr(run, name)}" for name in ("photos", "style_images", "size", "width", "blocks")]
+        words += ["--light", "--device=cpu", "--iter=4", "--log_every=1", f"--runs={tmp_path / str(processes)}"]
+        words += [f"--out={tmp_path / str(processes)}.pt", f"--accumulate={3 - processes}"]
+        command = [sys.executable, *launcher, "-m", "model.training.ugatit", *words]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / str(processes) / "ugatit" / "log.jsonl").read_text().splitlines()
+        logs.append([json.loads(line) for line in lines])
+    for one, two in zip(*logs, strict=True):
+        assert one == pytest.approx(two, rel=0.05, abs=1e-3)
+    assert logs[0][0]["cycle"] == pytest.approx(logs[1][0]["cycle"], rel=1e-5)
 
 
 def test_known_failures_are_told_once_and_kept_in_the_log(options, capsys, monkeypatch):

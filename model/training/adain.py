@@ -82,6 +82,7 @@ class AdainTrainer(UnpairedTrainer, PhaseTrainer):
 
     in_parts = (*PhaseTrainer.in_parts, "warned", "encoder")
     losses = ("pictures",)
+    advice = "a higher --style may help"
 
     def __init__(self, options: Options, accelerator: Accelerator):
         self.read_folders(options, options.size * LARGER, faces=False)

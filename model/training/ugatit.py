@@ -88,7 +88,7 @@ class UgatitTrainer(UnpairedTrainer, AdversarialTrainer):
 
     in_parts = (*AdversarialTrainer.in_parts, "warned")
     losses = ("pictures",)  # all phases of a batch see the same
-    advice = "which a lower --identity (1) and --cycle may change"
+    advice = "a lower --identity (1) and --cycle (1) may help"
 
     def __init__(self, options: Options, accelerator: Accelerator):
         self.read_folders(options, options.size + MARGIN, faces=True)
@@ -161,9 +161,7 @@ class UgatitTrainer(UnpairedTrainer, AdversarialTrainer):
         low, high = heat.amin((1, 2, 3), keepdim=True), heat.amax((1, 2, 3), keepdim=True)
         contrast = ((high - low) / heat.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)).mean().item()
         if contrast < FLAT:
-            self.warn(
-                "flat", f"heat maps are flat (contrast {contrast:.3f}), which a lower --attention (100) may change"
-            )
+            self.warn("flat", f"heat maps are flat (contrast {contrast:.3f}), and a lower --attention (100) may help")
         heat = 2 * (heat - low) / (high - low).clamp(min=1e-12) - 1
         found = {"held_out_change": self.change(a, a2b), "heat_contrast": contrast}
         found["held_out_cycle"] = 127.5 * (back - a).abs().mean().item()

@@ -33,14 +33,14 @@ from model.training.trainer import weight_sum
 from model.training.unpaired import memory
 from model.training.unpaired import whitebox as representations
 from model.training.unpaired.pictures import CroppedFolder, check_no_copies
-from model.training.unpaired.trainer import UnpairedOptions, UnpairedTrainer, one_by_one
+from model.training.unpaired.trainer import SETTLED, UnpairedOptions, UnpairedTrainer, one_by_one
 from model.whitebox import MULTIPLE, RADIUS, Whitebox, WhiteboxDiscriminator, guided_filter
 
 LARGER = 1.12  # sides of pictures / sides of what is cut out of them
 EPSILON = 0.01  # of the guided filter behind the network while it learns
 FACES_EVERY = 5  # batches
 BETAS = (0.5, 0.99)  # of Adam
-PIXEL_WEIGHT = 5.0  # of mean differences of pixels, where they stand in for VGG-19's features
+PIXEL_SHARE = 0.005  # weight of mean differences of pixels, where they stand in, by that of VGG-19's features
 SQUARE = 4  # pixels a side of the squares whose mean colours are a photo's content then
 VGG_PLACES = "Caffe's vgg19.npy, or https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 
@@ -77,6 +77,9 @@ class Options(UnpairedOptions):
     )  # fmt: skip
     unfiltered: bool = option(
         False, "don't put the guided filter behind the network while it learns, which grain is blamed on"
+    )
+    init_path: str = option(
+        "", "file to start from, for example the published network, with --pretrain_iter 0", free=True
     )
     workers: int = option(
         min(os.cpu_count() or 1, 16), "threads that find superpixels, which take most time on a GPU", least=1, free=True
@@ -127,6 +130,7 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
     """The generator, whose average is the result, and two discriminators."""
 
     in_parts = (*AdversarialTrainer.in_parts, "warned")
+    advice = "--weights paper may help, or fewer steps of --pretrain_iter"
     losses = ("photos", "pictures")  # of the two stages; all phases of a batch see the same
 
     def __init__(self, options: Options, accelerator: Accelerator):
@@ -137,7 +141,8 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
             self.vgg = checkpoints.load_cartoon_vgg19(options.vgg_file).to(accelerator.device)
             self.data["VGG-19"] = f"{weight_sum(self.vgg.parameters()):.6g}"
         torch.manual_seed(options.seed)
-        super().__init__(options, accelerator, Whitebox())
+        is_begun = options.init_path and not options.resume
+        super().__init__(options, accelerator, checkpoints.load_whitebox(options.init_path) if is_begun else Whitebox())
         self.discriminator = make_judges().to(accelerator.device)
         self.optimizer, self.discriminator_optimizer = (
             self._optimizer(module) for module in (self.network, self.discriminator)
@@ -149,6 +154,11 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
         if accelerator.is_main_process and options.content != "vgg":
             what = {"pixels": "pixels, for want of VGG-19", "none": "nothing"}[options.content]
             print(f"content and structure are compared by {what}", flush=True)
+
+    @property
+    def is_settled(self) -> bool:
+        begin, end = self.options.pretrain_iter, self.options.iter
+        return self.step >= begin + SETTLED * (end - begin)
 
     def _of_faces(self, options: Options) -> list[CroppedFolder]:
         """The folders that every 5th batch is of."""
@@ -214,8 +224,9 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
         flat = self.flattened(result)
         if self.vgg is None:
             shrink = partial(F.avg_pool2d, kernel_size=SQUARE)
-            found["content"] = PIXEL_WEIGHT * F.l1_loss(shrink(result), shrink(photo))
-            return found | {"structure": PIXEL_WEIGHT * F.l1_loss(result, flat)}
+            pairs = {"content": (shrink(result), shrink(photo)), "structure": (result, flat)}
+            weights = representations.WEIGHTS[self.options.weights]
+            return found | {name: PIXEL_SHARE * weights[name] * F.l1_loss(*pair) for name, pair in pairs.items()}
         with self.accelerator.autocast():
             of_result, of_photo, of_flat = (self.vgg(each).float() for each in (result, photo, flat))
         for name, other in (("content", of_photo), ("structure", of_flat)):

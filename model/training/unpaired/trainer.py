@@ -66,6 +66,7 @@ class UnpairedTrainer(Trainer):
     options: UnpairedOptions
     photos: CroppedFolder
     styles: CroppedFolder
+    advice: str  # what to do where nothing is translated
 
     def read_folders(self, options: UnpairedOptions, loaded: int, faces: bool) -> None:
         """Both folders, of whose pictures of `loaded` pixels squares of `--size` are learnt. Doubts are told."""
@@ -89,18 +90,21 @@ class UnpairedTrainer(Trainer):
     def average_decay(self) -> float:
         return ema_decay(self.step, self.pictures_per_step, young=True)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the first tenth of the steps is over, before which results may be anything."""
+        return self.step >= SETTLED * self.options.iter
+
     def change(self, photos: Tensor, results: Tensor) -> float:
         """Mean difference of results and photos, in levels of 255; warns where nothing was translated."""
         change = 127.5 * (results.clamp(-1, 1) - photos).abs().mean().item()
         if change < UNCHANGED:
-            self.warn("unchanged", f"results are the photos, but for {change:.1f} levels of 255, {self.advice}")
+            self.warn("unchanged", f"results are the photos, but for {change:.1f} levels of 255: {self.advice}")
         return change
 
-    advice = "as docs/unpaired.md explains"  # what to do where nothing is translated
-
     def warn(self, word: str, text: str) -> None:
-        """Tell once in a run, on the terminal and in the log, what looks wrong after the first tenth of the steps."""
-        if self.step < SETTLED * self.options.iter or word in self.warned.words:
+        """Tell once in a run, on the terminal and in the log, what looks wrong when it `is_settled`."""
+        if not self.is_settled or word in self.warned.words:
             return
         self.warned.words.append(word)
         cli.say(f"at step {self.step} {text}")

@@ -1,0 +1,1 @@
+"""Training of the small face finder (`model/face_finder.py`)."""
