@@ -1,4 +1,4 @@
-"""The demo: a page on which visitors pick a style, crop, and drag the degree.
+"""The demo: a page on which visitors bring a photo or video, see it in all styles, and take the result along.
 
 python app.py                                    on this machine: http://127.0.0.1:7860
 python app.py --server_name 0.0.0.0 --auth me:secret     for others in the network
@@ -7,7 +7,6 @@ python app.py --share                            for everybody, for a week, thro
 
 import os
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from model.common import cli
 from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES, PRECISIONS, pick_device
 from model.common.errors import InputError
+from model.common.memory import keep_little
 
 
 @dataclass
@@ -46,24 +46,27 @@ def main() -> None:
     """Load the first style and serve the page until Ctrl-C; all files of the server and its visitors go with it."""
     options = cli.parse(Options, __doc__)
     options.check()
+    keep_little()
     sys.stdout.reconfigure(line_buffering=True)  # the address is to be seen at once, in log files, too
     with TemporaryDirectory(prefix="vtoonify-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(folder)  # Gradio reads it when it is imported
         from model.demo.gallery import Gallery, list_entries
-        from model.demo.layout import serve
         from model.demo.page import Page
+        from model.demo.server import serve
         from model.demo.studio import Studio
 
+        is_cuda = pick_device(options.device).type == "cuda"
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)
-        gallery.draw(gallery.entries[0])
-        threading.Thread(target=gallery.draw_missing, daemon=True).start()
-        page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"))
-        serve(
-            page, pick_device(options.device).type == "cuda", server_name=options.server_name,
-            server_port=options.server_port or None, share=options.share, auth=options.visitors,
-            max_file_size=options.max_megabytes * 2**20,
-        )  # fmt: skip
+        page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"), at_once=2 if is_cuda else 1)
+        page.warm_up()
+        try:
+            serve(
+                page, server_name=options.server_name, server_port=options.server_port or None, share=options.share,
+                auth=options.visitors, max_file_size=options.max_megabytes * 2**20,
+            )  # fmt: skip
+        finally:
+            page.close()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=HINT)
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_SECONDS = 120  # machines that are busy with other things are slow
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+UPLOAD = "#upload"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *CAMERA])
         yield started
         started.close()
 
@@ -62,13 +63,14 @@ def visit(server, browser):
     """A function that opens the page as a new visitor, at a width in pixels."""
     contexts, complaints = [], []
 
-    def open_page(width: int = 1280):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True))
+    def open_page(width: int = 1280, **settings):
+        size = {"width": width, "height": 900}
+        contexts.append(browser.new_context(viewport=size, accept_downloads=True, **settings))
         page = contexts[-1].new_page()
         page.set_default_timeout(WAIT_SECONDS * 1000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(server)
-        page.wait_for_selector("#result img", state="attached")  # on a phone it is loaded when it is near
+        settled(page)
         return page
 
     yield open_page
@@ -83,28 +85,38 @@ def wait_until(condition, pause=lambda milliseconds: time.sleep(milliseconds / 1
         pause(100)
 
 
-def address(page, place: str = "#result", number: int = -1) -> str:
-    return page.locator(f"{place} img").nth(number).get_attribute("src")
+def settled(page) -> dict:
+    """Wait until picture and controls agree; what the picture says of itself: style, degree, number."""
+    page.wait_for_selector("#compare[aria-busy=false]:has(.after[src])", state="attached")
+    return page.evaluate("({...document.querySelector('#compare').dataset})")
 
 
-def picture(page, number: int = -1) -> np.ndarray:
-    body = page.request.get(address(page, number=number)).body()
-    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR).astype(int)
+def picture(page, place: str = "#compare .after") -> np.ndarray:
+    address = page.locator(place).evaluate("one => one.src")
+    return cv2.imdecode(np.frombuffer(page.request.get(address).body(), np.uint8), cv2.IMREAD_COLOR).astype(int)
 
 
-@contextmanager
-def changed(page, place: str = "#result"):
-    """What the block does shows another picture at a place; wait for it, and until no third one follows."""
-    before = last = address(page, place)
-    yield
-    wait_until(lambda: address(page, place) != before, page.wait_for_timeout)
-    while (now := address(page, place)) != last:
-        last = now
-        page.wait_for_timeout(1500)
-    assert last != before, f"{place} did not change"
+def choose(page, style: str) -> dict:
+    page.locator(f"#here [data-key={style}]").click()
+    return settled(page)
+
+
+def bring(page, path: Path, words: str | None = None) -> None:
+    """Bring a file, and wait until its picture is there."""
+    page.set_input_files(UPLOAD, path)
+    page.get_by_text(f"{words or path.name}: ").wait_for()
+    settled(page)
 
 
 def message(page, words: str) -> str:
-    told = page.locator("#message .told").filter(has_text=re.compile(words))
+    told = page.locator("#message p").filter(has_text=re.compile(words))
     told.wait_for()
     return told.inner_text()
+
+
+def downloaded(page, button: str, to: Path) -> Path:
+    with page.expect_download() as download:
+        page.locator(button).click()
+    path = to / download.value.suggested_filename
+    download.value.save_as(path)
+    return path

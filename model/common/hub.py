@@ -22,6 +22,14 @@ FETCHING = ".fetching"  # folder of checkpoint/ for files that are being fetched
 ANSWER_WITHIN = 5.0  # seconds for a server to answer; both libraries would try for minutes where there is no network
 
 
+class NotFetched(InputError):
+    """A file that is missing and can't be had; `reason` is the sentence without what only the server's owner can do."""
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason}: {advice}.")
+        self.reason = reason
+
+
 def ensure_file(name: str, folder: str | Path = CHECKPOINTS) -> Path:
     """Path of checkpoint/NAME, which is fetched first, with a progress bar, if it is not on disk.
     name: path below `folder`; an absolute path must exist. Raises InputError, with where to get and put the file."""
@@ -95,7 +103,7 @@ def ensure_vgg(without: str = "--perc_loss 0") -> Path:
     return path
 
 
-def _not_fetched(what: str, error: Exception, url: str, target: Path, otherwise: str = "") -> InputError:
+def _not_fetched(what: str, error: Exception, url: str, target: Path, otherwise: str = "") -> NotFetched:
     """A clause about the failure in place of the message of urllib, torch.hub or huggingface_hub, and what to do."""
     status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
     if "HF_HUB_OFFLINE" in str(error):
@@ -108,4 +116,4 @@ def _not_fetched(what: str, error: Exception, url: str, target: Path, otherwise:
         own = None if isinstance(error, ConnectionError | TimeoutError) else getattr(error, "strerror", None)
         reason = own or "no connection to the server"
     missing = f"{what} is not on this machine and could not be fetched ({reason})"
-    return InputError(f"{missing}: download {url} and put it at {target}{otherwise}.")
+    return NotFetched(missing, f"download {url} and put it at {target}{otherwise}")

@@ -1,4 +1,5 @@
-"""The demo's page (`python app.py`): `studio` renders for its visitors, `gallery` has the styles.
+"""The demo's page (`python app.py`).
 
-`page` holds the handlers of the page, `layout` its parts and which handler each of them calls.
+`site` is what browsers load, `routes` are its addresses, `page` does what they ask for: a `Wish` of a `Visit` waits in
+a `Line` until `studio` renders it. `programs` are the endpoints of Gradio.
 """

@@ -20,6 +20,7 @@ from model.styles.catalog import PRESETS, preset_with
 from model.styles.presets import VToonifyPreset, describe_checkpoint
 
 SIDE = 256  # of a picture, in pixels
+NAMES = {preset.name for preset in PRESETS}
 CLOSE = (104, 104, 104, 104)  # padding around the eyes for a picture in which the face is large
 PICTURES = ".pictures"  # folder of the checkpoint folder that keeps the pictures, as some models are slow to draw them
 
@@ -41,12 +42,13 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
     for preset in PRESETS:
         on_disk = all((folder / file).is_file() for file in preset.files)
         for style in preset.style_names:
-            key = style if preset_with(style) == preset.name else f"{preset.name}-{style}"
-            title = f"{preset.mark} {style}" if preset.mark else style.capitalize()
+            is_first = preset_with(style) == preset.name
+            key = style if is_first else f"{preset.name}-{style}"
+            title = style.capitalize() if is_first else f"{style.capitalize()} ({preset.mark or preset.name})"
             entries.append(Entry(key, title, preset, style, on_disk))
         if not preset.style_names and (isinstance(preset, VToonifyPreset) or (preset.single_style and on_disk)):
             key = f"{preset.name}-{preset.variant.lower()}" if preset_with(preset.name) else preset.name
-            entries.append(Entry(key, preset.name, preset, None, on_disk))
+            entries.append(Entry(key, _title(preset), preset, None, on_disk))
     known = {(folder / file).resolve() for preset in PRESETS for file in preset.files}
     for path in sorted(folder.glob("*/vtoonify*.pt")):
         if path.resolve() not in known:  # the user has trained it
@@ -56,12 +58,23 @@ def list_entries(folder: Path = CHECKPOINTS) -> list[Entry]:
     return sorted(entries, key=lambda entry: not entry.on_disk)
 
 
+def _title(preset: Preset) -> str:
+    """`cartoon-s026-d0.5` as a visitor reads it: Cartoon 26."""
+    if not isinstance(preset, VToonifyPreset) or preset.name not in NAMES:
+        return preset.name.capitalize()
+    title = preset.name.split("-")[0].capitalize()
+    if preset.style is not None:
+        return f"{title} {preset.style}"
+    kind = "one style" if preset.backbone == "toonify" else f"{preset.styles} styles" if preset.styles else "styles"
+    return f"{title}, {kind}{', in their colours' if preset.colour_transfer else ''}"
+
+
 class Gallery:
     """Pictures of the entries, kept in the checkpoint folder `folder`; `load` gives the model of a preset's file."""
 
     def __init__(self, entries: Sequence[Entry], load: Callable[[str], Stylizer], folder: Path = CHECKPOINTS):
         self.entries, self._load, self._folder = list(entries), load, folder
-        faint = ImageOps.grayscale(_thumbnail(sample_portrait()[:360]))
+        faint = ImageOps.grayscale(thumbnail(sample_portrait()[:360]))
         self._placeholder = faint.point(lambda level: 94 + 0.35 * level).convert("RGB")
         self._pictures: dict[str, Image.Image] = {}
         for entry in self.entries:
@@ -75,12 +88,14 @@ class Gallery:
             raise InputError(f"There is no style {key!r}: choose one of {', '.join(entries)}.")
         return entries[key]
 
-    def pictures(self) -> list[tuple[Image.Image, str]]:
-        """A picture of 256 × 256 pixels and a caption for each entry; grey where it has not been drawn yet."""
-        return [
-            (self._pictures.get(entry.key, self._placeholder), entry.title if entry.on_disk else f"⤓ {entry.title}")
-            for entry in self.entries
-        ]
+    def picture(self, entry: Entry) -> Image.Image:
+        """A picture of 256 × 256 pixels; grey where it has not been drawn yet."""
+        return self._pictures.get(entry.key, self._placeholder)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all styles on disk have been drawn."""
+        return all(entry.key in self._pictures for entry in self.entries if entry.on_disk)
 
     def _file(self, entry: Entry) -> Path:
         """Where its picture is kept: another file for another model of that name. Raises OSError without a model."""
@@ -94,19 +109,18 @@ class Gallery:
             return
         stylizer, sample = self._load(entry.preset.source), sample_portrait()
         (cartoon,) = stylizer.render([sample], stylizer.fit(sample, CLOSE), style=entry.style)
-        picture = self._pictures[entry.key] = _thumbnail(cartoon)
+        picture = self._pictures[entry.key] = thumbnail(cartoon)
         with suppress(OSError, InputError):  # of a folder that cannot be written
             write_whole(self._file(entry), bytes_of(picture.save, "PNG"))
 
-    def draw_missing(self) -> None:
-        """Draw all styles on disk that have no picture yet; a model that does not load keeps the grey one."""
-        for entry in self.entries:
-            if entry.on_disk:
-                try:
-                    self.draw(entry)
-                except InputError as error:
-                    cli.say(error)
+    def try_to_draw(self, entry: Entry) -> None:
+        """As `draw`; a model that does not load keeps the grey picture."""
+        try:
+            self.draw(entry)
+        except InputError as error:
+            cli.say(error)
 
 
-def _thumbnail(rgb: np.ndarray) -> Image.Image:  # the upper middle square
+def thumbnail(rgb: np.ndarray) -> Image.Image:
+    """The upper middle square of a picture."""
     return ImageOps.fit(Image.fromarray(rgb), (SIDE, SIDE), centering=(0.5, 0))

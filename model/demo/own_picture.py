@@ -3,10 +3,9 @@
 The points lie in a file beside the picture, as the command line reads them, so that both paint the same.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -47,7 +46,7 @@ class OwnPicture:
         shown = Image.fromarray(rgb)
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         found = cls(path, size, np.clip(points, 0, np.array(size[::-1]) - 1), advice)
-        write_whole(found._shown, bytes_of(shown.save, "JPEG", quality=SHOWN_QUALITY))
+        write_whole(found.shown, bytes_of(shown.save, "JPEG", quality=SHOWN_QUALITY))
         found.write_points()
         return found
 
@@ -57,7 +56,7 @@ class OwnPicture:
         return self.advice != NOT_FOUND
 
     @property
-    def _shown(self) -> Path:  # what browsers can show of it
+    def shown(self) -> Path:  # what browsers can show of it
         return self.path.with_name(self.path.stem + SHOWN_SUFFIX)
 
     @property
@@ -70,20 +69,18 @@ class OwnPicture:
         write_whole(self.points_file, "".join(lines).encode())
 
     @property
-    def editor(self) -> str:
-        """What the editor shows, as JSON."""
-        shown = {"picture": str(self._shown), "size": self.size[::-1]}
-        return json.dumps(shown | {"points": self.points.round(2).tolist()})
+    def editor(self) -> dict[str, Any]:
+        """What the editor has to know, for JSON; `key` tells this picture from others."""
+        return {"key": self.path.parent.name, "size": self.size[::-1], "points": self.points.round(2).tolist()}
 
-    def edited(self, answer: str) -> Self:
+    def edited(self, told: Any) -> Self:
         """The picture with the points that the editor has now. Raises InputError where they can be no face's, or belong
         to another picture."""
         try:
-            told = json.loads(answer)
-            points, picture = np.array(told["points"], np.float32), told["picture"]
+            points, key = np.array(told["points"], np.float32), told["key"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError("The points cannot be read: reload the page.") from error
-        if picture != str(self._shown):
+        if key != self.path.parent.name:
             raise InputError("These points are of another picture: drag those of the one that is shown.")
         check_landmarks(points, self.size, self.points_file.name)
         placed = replace(self, points=points, advice="")
@@ -95,33 +92,3 @@ def mean_face(size: tuple[int, int]) -> np.ndarray:
     """Points float32 `[68, 2]` of a usual face in the middle of a picture `(h, w)`."""
     middle = (MEAN_FACE.min(axis=0) + MEAN_FACE.max(axis=0)) / 2
     return (MEAN_FACE - middle) * np.float32(PLACED_SIZE * min(size)) + np.float32(size[::-1]) / 2
-
-
-# What `gr.HTML` shows, and how it behaves (own_picture.js); its value is `OwnPicture.editor`.
-EDITOR = """
-<svg role="group" aria-label="The picture with the points of its face"></svg>
-<div class="tools">
-  <button type="button" class="magnify" aria-pressed="false">Magnify the face</button>
-  <button type="button" class="restore">Put the points back</button>
-</div>
-<p>Drag a point, or the box to move them all, or its corners to scale and turn them. By keyboard: Tab to the box or a
-point; arrows move it (Shift: further), Page Up and Page Down choose the next point; + − [ ] scale and turn the box.</p>
-"""
-EDITOR_CSS = """
-svg { display: block; width: 100%; height: auto; max-height: min(70vh, 560px); border-radius: 8px; overflow: hidden;
-  background: var(--background-fill-secondary); user-select: none; -webkit-user-select: none; }
-svg * { vector-effect: non-scaling-stroke; }
-.lines { fill: none; stroke: #fff; stroke-width: 1.2px; opacity: .75; pointer-events: none; }
-.box { fill: transparent; stroke: #fff; stroke-width: 1.5px; stroke-dasharray: 6 4; cursor: move; touch-action: none; }
-.dot { fill: #ff8c00; stroke: #000; stroke-width: 1px; cursor: pointer; touch-action: none; }
-.corner { fill: #fff; stroke: #000; stroke-width: 1px; cursor: nwse-resize; touch-action: none; }
-svg :focus { outline: none; }
-svg :focus-visible, .held { stroke: #00c8ff; stroke-width: 3px; }
-.tools { display: flex; gap: 8px; margin: 8px 0; }
-.tools button { flex: 1; margin: 0; padding: var(--button-small-padding); border: 0; cursor: pointer;
-  border-radius: var(--button-small-radius); font-size: var(--button-small-text-size); font-weight: normal;
-  background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); }
-.tools button[aria-pressed=true] { outline: 2px solid var(--color-accent); }
-p { margin: 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
-"""
-EDITOR_JS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")

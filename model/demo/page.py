@@ -1,373 +1,461 @@
-"""The handlers behind the page's controls. All that is rendered, `Studio` renders.
+"""What the page does for its visitors: contents and wishes come in, pictures and videos go out.
 
-A handler gets the visitor's session and, by name, the values it works on; it yields what the page's parts are to show.
+A call returns what the page has to know at once; what takes its time is told later (`Visit.tell`): `result` the picture
+of a wish, `waiting` its place in the line, `thumbnail-KEY` the visitor's face in a style, `film` a video.
 """
 
-import hashlib
-import html
+import base64
+import io
 import logging
-import os
-import shutil
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
-import gradio as gr
-from PIL import Image
-from tqdm import tqdm
+import numpy as np
+from PIL import ExifTags, Image
 
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
-from model.common.hub import fetched_bytes
-from model.common.sizes import DEFAULT_PADDING
-from model.demo.gallery import Gallery
-from model.demo.studio import Content, Stopped, Studio, Visit, Visits, reduced
+from model.common.hub import NotFetched, fetched_bytes
+from model.demo.gallery import Entry, Gallery, thumbnail
+from model.demo.line import Line
+from model.demo.live import Chosen, Live
+from model.demo.own_picture import OwnPicture
+from model.demo.studio import MAX_PIXELS, Content, Result, Stopped, Studio, in_their_words, short_name
+from model.demo.visits import KEPT_RESULTS, Job, Visit, Visits
+from model.demo.wishes import LARGEST_PADDING, OWN, Wish, in_plain_words
 from model.inference.look import Look
-from model.inference.scene import Person
 from model.inference.stylizer import Stylizer
-from model.media.files import Frame, open_sink
+from model.media.files import open_frames
+from model.media.frames import MARK
+from model.media.sample import SAMPLE_NAME
 from model.styles.base import Style
-from model.styles.example.presets import LANDMARKS_SUFFIX
 
-Updates = Iterator[dict[str, Any]]
-
-FIELDS = {field.name: field for field in fields(Look)}
-# Controls that set an option of `Look`, and which; then those that set `Look.padding`, and their defaults.
-SAME_NAMES = "color_transfer", "boil", "style_size", "example_area", "keep_tone", "crop", "full_frame", "compare"
-OPTIONS = {"degree": "style_degree"} | {name: name for name in SAME_NAMES}
-PADDINGS = dict(zip(("padding_left", "padding_right", "padding_top", "padding_bottom"), DEFAULT_PADDING, strict=True))
-LARGEST_PADDING = 400  # at an eye distance of 64 pixels: a crop that shows the upper half of a person
-OWN = ""  # the chosen style's key when it is the visitor's own picture; the gallery has none of that name
-SETTLE = 0.25  # seconds that a slider must rest before the result is rendered in full
-SHOWN_SIDE = 1600  # results are sent to the slider at this size at most; the file to download has all of it
-SHOWN_QUALITY, SHOWN_SECONDS = 90, 300  # of the JPEG files for that, and how long they stay
+WISHED, TILE, SAMPLE = 0, 1, 2  # urgency of pictures: what somebody waits for, their small ones, the gallery's
+VIEW_SIDE, SHOWN_SIDE = 900, 1600  # longer sides of the frame and of results on the page; downloads have all of it
+SHOWN_QUALITY, TILE_QUALITY, FILE_QUALITY = 90, 82, 95
+FILES = {"JPEG": {"quality": FILE_QUALITY, "subsampling": "4:4:4"}, "PNG": {"compress_level": 1}}
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
 TELL_EVERY = 0.3  # seconds between two messages about the progress of something
+GIF_SIDE, GIF_RATE = 480, 12.5  # longer side and frames a second of an animation
+KEPT_OF_EXAMPLE = 40  # pictures of an example that are kept, thumbnails among them
 LEFT_ALONE = "This page was left alone for too long: reload it."
-NO_FILM = {name: gr.update(value=None, visible=False) for name in ("film", "film_file")}
-
-
-def told(sentence: str, bar: str = "", role: str = "status") -> str:
-    """A message for the page; `role` is status or alert, `bar` HTML that stands above."""
-    return f'<div class="told {role}" role="{role}">{bar}{html.escape(sentence)}</div>'
-
-
-def progress(done: int, total: int | None, seconds: float) -> str:
-    """A message of how far a video is after some seconds of work; `total` is unknown for some files."""
-    bar = f'<progress max="{total}" value="{done}"></progress><br>' if total else "<progress></progress><br>"
-    words = "{n_fmt} of {total_fmt} frames, {remaining} left" if total else "{n_fmt} frames done"
-    return told(tqdm.format_meter(done, total and max(done, total), seconds, bar_format=words), bar)
-
-
-def failure(error: Exception) -> str:
-    """What is told of an error. What nobody foresaw is logged, and none of the visitor's business."""
-    if isinstance(error, InputError):
-        return f"{str(error).rstrip('.')}."
-    logging.getLogger(__name__).error("A visitor met an unexpected error", exc_info=error)
-    return "Something went wrong on this server: try again, or with another file."
+TITLES = {"astronaut": "Astronaut", "a clip": "A clip"}
 
 
 class Page:
-    """The handlers. root: folder for the visitors' files; the server must be allowed to send files from there."""
+    """All that visitors can ask for. `root`: a folder for their files; `at_once`: pictures and videos rendered at a
+    time."""
 
-    def __init__(self, studio: Studio, gallery: Gallery, root: Path):
+    def __init__(self, studio: Studio, gallery: Gallery, root: Path, at_once: int = 1):
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
-        self._shown = root.parent / "shown"
+        self.pictures, self.videos = Line(at_once, "picture"), Line(at_once, "video")
+        self._fetched: set[str] = set()
+        # Of examples, which many visitors look at: by wish or by face and style. A visitor's own are never kept.
+        self._kept: WeakKeyDictionary[Content, dict[Any, Any]] = WeakKeyDictionary()
 
-    def shown(self, picture: Image.Image) -> str:
-        """A picture as a file, for components. Gradio's own file of the same picture would be written over while it is
-        being sent to another visitor; those of files it copies are written once. They go after some minutes."""
-        data = bytes_of(picture.save, "JPEG", quality=SHOWN_QUALITY)
-        path = self._shown / f"{hashlib.sha256(data).hexdigest()}.jpg"
-        self._shown.mkdir(parents=True, exist_ok=True)
-        for old in self._shown.iterdir():
-            with suppress(OSError):  # another thread was quicker
-                if old != path and time.time() - old.stat().st_mtime > SHOWN_SECONDS:
-                    old.unlink()
-        try:
-            os.utime(path)  # it is young again
-        except FileNotFoundError:
-            write_whole(path, data)
-        return str(path)
+    def close(self) -> None:
+        """The server ends: stop what is going on."""
+        self.visits.close()
+        for line in (self.pictures, self.videos):
+            line.close()
 
-    def pictures(self) -> list[tuple[str, str]]:
-        """The gallery's pictures, with their captions."""
-        return [(self.shown(picture), caption) for picture, caption in self.gallery.pictures()]
+    def warm_up(self) -> None:
+        """In the background, render what every visitor sees first, and the gallery's pictures."""
 
-    def _visit(self, session: str) -> tuple[Visit, Content]:
-        visit = self.visits.known(session)
-        if visit is None or visit.content is None:
-            raise InputError(LEFT_ALONE)
-        return visit, visit.content
+        def first() -> None:
+            content, entry = self.studio.example(SAMPLE_NAME), self.gallery.entries[0]
+            wish = Wish(style=entry.key)
+            self._results(content, wish, *self.studio.chosen(wish, entry, None))
 
-    def _person(
-        self, content: Content, own: Stylizer | None, style: str, exemplar: str = "", face: int = 0, **options: Any
-    ) -> Person:
-        """Who is rendered how, as the controls say; `own` is the style for `OWN`. Raises InputError for a style that
-        there is not."""
-        if own is not None and style == OWN:
-            stylizer, name = own, None
-        else:
-            entry = self.gallery.entry(style)
-            stylizer, name = self.studio.stylizer(entry.preset.source), entry.style or exemplar or None
-        given = [options.pop(name, None) for name in PADDINGS]
-        padding = [
-            int(usual if room is None else room) for room, usual in zip(given, stylizer.style.padding, strict=True)
-        ]
-        wanted = {OPTIONS[name]: value for name, value in options.items()}
-        look = Look(style_id=name, padding=padding, **wanted)
-        return self.studio.person(content, stylizer, face, look)
+        self.pictures.submit(first)
+        for entry in self.gallery.entries:
+            if entry.on_disk:
+                self.pictures.submit(partial(self.gallery.try_to_draw, entry), SAMPLE)
 
-    def _controls(self, style: Style, is_new: bool, takes_colours: bool, has_choice: bool) -> dict[str, Any]:
-        """Updates of the controls for a style: which it has a use for and, where it `is_new`, what they are at first.
-
-        takes_colours: whether it has the style's colours anyway; has_choice: whether its exemplars are to choose from.
-        """
-        controls = {}
-        for name, option in OPTIONS.items():
-            if needs := FIELDS[option].metadata["needs"]:
-                controls[name] = gr.update(visible=style.uses.issuperset(needs.split()))
-        controls["color_transfer"]["visible"] &= not takes_colours
-        if is_new:
-            if (degree := style.degree()) is not None:
-                controls["degree"]["value"] = degree
-            controls |= {name: gr.update(value=room) for name, room in zip(PADDINGS, rooms(style), strict=True)}
-        exemplars = style.exemplar_names if has_choice else []
-        controls["exemplar"] = gr.update(
-            choices=[(Path(name).stem, name) for name in exemplars],
-            value=style.exemplar_name() if exemplars else None, visible=len(exemplars) > 1,
-        )  # fmt: skip
-        return controls
-
-    def take(self, session: str, upload: str | None = None) -> Updates:
-        """A file was uploaded, or came from the webcam; None: the sample portrait, with which the page opens."""
-        visit = self.visits.of(session)
-        yield {"message": told("Looking for faces …"), "upload": None}
-        content = self.studio.bring(upload and shutil.copy(upload, visit.fresh("input") / Path(upload).name))
-        visit.stop.set()
-        visit.content = content
-        height, width = content.source.size
-        count, kind = len(content.faces), "video" if content.source.is_video else "photo"
-        people = "one face" if count == 1 else f"{count} faces: choose one, or click it"
-        yield NO_FILM | {
-            "message": "",
-            "facts": f"{content.name}: {kind}, {width} × {height}, {people}",
-            "face": gr.update(choices=[(f"Person {n + 1}", n) for n in range(count)], value=0, visible=count > 1),
-            "video_part": gr.update(visible=content.source.is_video),
-        }
-
-    def choose(self, session: str, place: int, style: str) -> Updates:
-        """A picture of the gallery was chosen: load its model, fetch it if need be; else `style` stays chosen."""
-        entry, before = self.gallery.entries[place], None if style == OWN else self.gallery.entry(style)
-        preset = entry.preset
-        try:
-            with ThreadPoolExecutor(1, "load") as pool:
-                loading = pool.submit(self.studio.stylizer, preset.source)
-                while not loading.done():
-                    fetched = 0 if entry.on_disk else fetched_bytes()
-                    amount = f" {fetched / 1e6:.0f} MB fetched" if fetched else ""
-                    yield {"message": told(f"Loading {entry.title} …{amount}")}
-                    wait([loading], TELL_EVERY)
-            model = loading.result().style
-            self.gallery.draw(entry)
-        except Exception:
-            yield {"gallery": gr.update(selected_index=before and self.gallery.entries.index(before))}
-            raise
-        is_new = before is None or before.preset != preset  # styles of one model can be compared as they were chosen
-        has_choice = entry.style is None and not preset.single_style
-        yield self._controls(model, is_new, preset.colour_transfer, has_choice) | {
-            "message": "",
-            "style": entry.key,
-            "gallery": gr.update(value=self.pictures(), selected_index=place),
-            "about": f"**{entry.title}** · licence: {preset.licence}",
-        }
-
-    def bring_picture(self, session: str, own_upload: str | None = None) -> Updates:
-        """A picture was uploaded that is to be the style: show the points of its face. It is the style as soon as these
-        are found, or were placed."""
-        visit = self.visits.of(session)
-        yield {"message": told("Looking for the face in the picture …"), "own_upload": None}
-        if not own_upload:
-            raise InputError("There is no picture: drop one.")
-        path = visit.fresh("style") / Path(own_upload).name
-        picture, chosen = self.studio.bring_picture(Path(shutil.copy(own_upload, path))), {}
-        if picture.is_found:
-            visit.picture_style = self.studio.picture_style(picture.path)
-            chosen = self._chosen_picture(visit.picture_style.style, is_new=True)
-        visit.picture = picture
-        yield chosen | {
-            "message": told(picture.advice) if picture.advice else "",
-            "points": picture.editor,
-            "own_part": gr.update(visible=True),
-            "points_file": gr.update(value=str(picture.points_file)),
-        }
-
-    def place(self, session: str, points: str, style: str, **padding: float) -> Updates:
-        """The points of the visitor's own picture were moved, or it was chosen: it is the style now."""
-        visit = self.visits.known(session)
-        if visit is None or visit.picture is None:
-            raise InputError(LEFT_ALONE)
-        before, shown = visit.picture, [padding[name] for name in PADDINGS]
-        is_as_it_was = visit.picture_style is not None and shown == rooms(visit.picture_style.style)
-        picture = before.edited(points)
-        stylizer = self.studio.picture_style(picture.path)
-        if visit.picture is before:  # else another one was brought meanwhile
-            visit.picture, visit.picture_style = picture, stylizer
-            chosen = self._chosen_picture(stylizer.style, is_new=style != OWN)
-            if is_as_it_was:  # nobody has set another crop: it shows what the picture shows
-                room_now = zip(PADDINGS, rooms(stylizer.style), strict=True)
-                chosen |= {name: gr.update(value=room) for name, room in room_now}
-            yield chosen | {"message": "", "points_file": gr.update(value=str(picture.points_file))}
-
-    def _chosen_picture(self, style: Style, is_new: bool) -> dict[str, Any]:
-        """Updates that tell that a visitor's picture is the style now."""
-        return self._controls(style, is_new, takes_colours=True, has_choice=False) | {
-            "style": OWN,
-            "gallery": gr.update(selected_index=None),
-            "about": f"**{style.name}** · licence: {style.licence}",
-        }
-
-    def pick(self, session: str, place: tuple[int, int]) -> Updates:
-        """The frame was clicked at this pixel."""
-        yield {"message": "", "face": self._visit(session)[1].nearest_face(*place)}
-
-    def face_chosen(self, session: str) -> Updates:
-        """A face was chosen: what was told before is over."""
-        yield {"message": ""}
-
-    def frame(self, session: str, **controls: Any) -> Updates:
-        """The frame with the faces and the crop. It clears no message: a newer upload may have failed by now."""
-        visit, content = self._visit(session)
-        crop = self._person(content, visit.picture_style, **controls).portrait.crop
-        yield {"frame": self.shown(content.crop_view(controls["face"], crop))}
-
-    def draft(self, session: str, **controls: Any) -> Updates:
-        """While a slider is dragged: quickly, with a quarter of the pixels."""
-        visit, content = self._visit(session)
-        visit.newest, person = controls, self._person(content, visit.picture_style, **controls)
-        drafts = () if person.look.full_frame else self.studio.draft(content, person)
-        result = {"result": tuple(self.shown(Image.fromarray(rgb)) for rgb in drafts)} if drafts else {}
-        yield {"message": ""} | result
-
-    def settled(self, session: str, **controls: Any) -> Updates:
-        """The slider was left alone after a draft: the result in full, unless it has moved on."""
-        time.sleep(SETTLE)
-        if self._visit(session)[0].newest == controls:
-            yield from self.result(session, **controls)
-
-    def result(self, session: str, **controls: Any) -> Updates:
-        """The picture before and after, in full, and as a file."""
-        visit, content = self._visit(session)
-        visit.newest = controls
-        person = self._person(content, visit.picture_style, **controls)
-        before, after = self.studio.picture(content, person)
-        path = visit.fresh("picture") / f"{content.source.name}_vtoonify.jpg"
-        with open_sink(path, content.source) as sink:
-            sink.write(Frame(after))
-        yield {
-            "result": tuple(self.shown(reduced(rgb, SHOWN_SIDE)) for rgb in (before, after)),
-            "picture_file": gr.update(value=str(path), interactive=True),
-        }
-
-    def film(self, session: str, **controls: Any) -> Updates:
-        """The whole video, with progress. Whatever happens, it can be run again."""
-        visit, content = self._visit(session)
-        visit.stop.set()  # the one before, should it still be running
-        stop = visit.stop = threading.Event()
-        path = visit.fresh("video") / f"{content.source.name}_vtoonify.mp4"
-
-        def frames() -> Iterator[int]:
-            person = self._person(content, visit.picture_style, **controls)
-            yield from self.studio.video(content, person, path, stop.is_set)
-
-        yield from self.filmed(session, frames(), path, content.source.expected_frames)
-
-    def filmed(self, session: str, frames: Iterator[int], path: Path, total: int | None, of: str = "") -> Updates:
-        """What is shown while a video is rendered into `path`, by parts whose names begin with `of`. frames: how many
-        are done, after each; total: of them, if known."""
-        run, cancel, *films = (f"{of}{name}" for name in ("run", "cancel", *NO_FILM))
-        nothing = dict.fromkeys(films, gr.update(value=None, visible=False))
-        buttons = {run: gr.update(interactive=False), cancel: gr.update(visible=True)}
-        yield nothing | buttons | {"message": told("Waiting for the first frame …")}
-        begun, told_at = time.monotonic(), 0.0
-        try:
-            for done in frames:
-                self.visits.known(session)
-                if (now := time.monotonic()) - told_at > TELL_EVERY:
-                    told_at = now
-                    yield {"message": progress(done, total, now - begun)}
-            outcome = {name: gr.update(value=str(path), visible=True) for name in films}
-            outcome["message"] = told(f"Done: {done} frames.")
-        except Exception as error:
-            outcome = {"message": told(failure(error), role="status" if isinstance(error, Stopped) else "alert")}
-        yield outcome | {run: gr.update(interactive=True), cancel: gr.update(visible=False)}
-
-    def cancel(self, request: gr.Request) -> None:
-        """End the video that is being rendered."""
-        if visit := self.visits.known(request.session_hash):
-            visit.stop.set()
-
-    def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
-        self.visits.end(request.session_hash)
-
-    def styles(self) -> list[dict[str, Any]]:
-        """All styles: `style` (its name for /stylize), whether its files are `on_disk`, its `variant` (painter,
-        picture, D or T) and `licence`."""
-        return [
-            {"style": entry.key, "on_disk": entry.on_disk, "variant": entry.preset.variant,
-             "licence": entry.preset.licence}
+    def welcome(self, visit: Visit) -> dict[str, Any]:
+        """What a page shows before anything is brought."""
+        styles = [
+            {"key": entry.key, "title": entry.title, "is_here": entry.on_disk, "model": entry.preset.name,
+             "licence": entry.preset.licence, "picture": f"styles/{quote(entry.key)}.jpg"}
             for entry in self.gallery.entries
         ]  # fmt: skip
+        examples = [
+            {"name": name, "title": TITLES.get(name, "A face"), "picture": f"examples/{quote(name)}.jpg"}
+            for name in self.studio.examples
+        ]
+        limits = {"seconds": self.studio.max_seconds, "megapixels": MAX_PIXELS["photo"] // 10**6}
+        return {"visit": visit.name, "styles": styles, "examples": examples, "limits": limits}
 
-    def stylize(
-        self, request: gr.Request, content: str | None = None, degree: float | None = None,
-        style_image: str | None = None, landmarks: str | None = None, padding_left: float | None = None,
-        padding_right: float | None = None, padding_top: float | None = None, padding_bottom: float | None = None,
-        **controls: Any,
-    ) -> str:  # fmt: skip
-        """Stylise a photo (to .jpg) or a video (to .mp4, with its sound).
+    def example_picture(self, name: str) -> bytes:
+        """A small picture of an example, as JPEG."""
+        return _jpeg(np.asarray(thumbnail(self.studio.example(name).shown.rgb)), TILE_QUALITY)
 
-        content: the file. style: one of /styles. style_image: instead of it, the file of a picture of a face, as which
-        the result is painted; landmarks: the file of that face's 68 points, which are found without it. exemplar: for
-        models of many exemplars, the name of one. degree: 0 (nearly the photo) to 1; nothing: the style's own. padding:
-        room around the eyes at 64 pixels between them. The others are options of style_transfer.py. Of several faces
-        the most prominent is stylised.
-        """
+    def address(self, visit: Visit, path: Path) -> str:
+        """Where the page finds a file of its visit."""
+        return f"visits/{visit.name}/files/{quote(path.relative_to(visit.folder).as_posix())}"
+
+    # Contents
+
+    def take(self, visit: Visit, path: Path) -> dict[str, Any]:
+        """A photo or video was brought, a file in a folder of the visit's own."""
+        return self._taken(visit, self.studio.bring(path))
+
+    def take_example(self, visit: Visit, name: str) -> dict[str, Any]:
+        """An example was chosen."""
+        return self._taken(visit, self.studio.example(name))
+
+    def box(self, visit: Visit, told: Any) -> dict[str, Any]:
+        """A box was drawn around a face that was not found."""
+        content = self._content(visit)
+        visit.content = content.with_box(told.get("box") if isinstance(told, dict) else [])
+        return self._shown(visit) | {"face": len(visit.content.faces) - 1}
+
+    def _taken(self, visit: Visit, content: Content) -> dict[str, Any]:
+        self._end_job(visit, "film")
+        visit.content = content
+        visit.forget("content", content.source.path, visit.clip and visit.clip.folder)
+        visit.forget("film")
+        visit.hush("result", "film", *(f"thumbnail-{entry.key}" for entry in self.gallery.entries))
+        return self._shown(visit)
+
+    def _shown(self, visit: Visit) -> dict[str, Any]:
+        content = visit.content
+        path = visit.fresh("view") / "frame.jpg"
+        view = Image.fromarray(content.shown.rgb)
+        view.thumbnail((VIEW_SIDE, VIEW_SIDE))
+        write_whole(path, _jpeg(np.asarray(view), SHOWN_QUALITY))
+        visit.forget("view", path)
+        height, width = content.source.size
+        has_file = content.source.path.is_relative_to(visit.folder)
+        return {
+            "name": content.name, "is_video": content.source.is_video, "width": width, "height": height,
+            "is_in_gallery": self.gallery.is_complete and content is self.studio.example(SAMPLE_NAME),
+            "seconds": content.seconds, "frame": self.address(visit, path), "faces": content.boxes(),
+            "file": self.address(visit, content.source.path) if has_file and content.source.is_video else None,
+        }  # fmt: skip
+
+    def _content(self, visit: Visit) -> Content:
+        if visit.content is None:
+            raise InputError(LEFT_ALONE)
+        return visit.content
+
+    # Pictures
+
+    def wish(self, visit: Visit, told: Any) -> None:
+        """Something else is to be seen: of all wishes the one with the highest number."""
+        self._content(visit)
+        wish = Wish.read(told)
+        entry = self._entry(wish.style)
+        with visit.lock:
+            if wish.number <= visit.wish.number:
+                return
+            visit.wish = wish
+        if entry is None or entry.on_disk or entry.key in self._fetched:
+            self._submit(visit)
+        else:
+            threading.Thread(target=self._fetch, args=(visit, wish, entry), daemon=True).start()
+
+    def _entry(self, style: str) -> Entry | None:
+        return None if style == OWN else self.gallery.entry(style)
+
+    def _submit(self, visit: Visit) -> None:
+        """Render the newest wish, when it is its turn; what waits already will take it."""
+
+        def moved(place: int) -> None:
+            visit.tell("waiting", number=visit.wish.number, place=place)
+
+        with visit.lock:
+            if visit.rendering is None or visit.rendering.has_begun:
+                visit.rendering = self.pictures.submit(partial(self._render, visit), WISHED, moved)
+
+    def _fetch(self, visit: Visit, wish: Wish, entry: Entry) -> None:
+        """Load a model that is not on this machine, or tell why it can't be had."""
+        done = threading.Event()
+
+        def tell() -> None:
+            while not done.wait(TELL_EVERY) and visit.wish is wish:
+                visit.tell("waiting", number=wish.number, place=-1, fetched=fetched_bytes())
+
+        threading.Thread(target=tell, daemon=True).start()
         try:
-            if not content:
-                raise InputError("There is no content: give the file of a photo or video.")
-            if landmarks and not style_image:
-                raise InputError("There are landmarks, but no style_image: give the picture that they are of.")
-            own = self._picture_style(style_image, landmarks) if style_image else None
-            if own:
-                controls["style"] = OWN
-            padding = zip(PADDINGS, (padding_left, padding_right, padding_top, padding_bottom), strict=True)
-            brought, visit = self.studio.bring(content), self.visits.of(request.session_hash)
-            suffix = ".mp4" if brought.source.is_video else ".jpg"
-            path = visit.fresh("api") / f"{brought.source.name}_vtoonify{suffix}"
-            person = self._person(brought, own, degree=degree, **controls, **dict(padding))
-            for _ in self.studio.video(brought, person, path, visit.stop.is_set):
-                self.visits.known(request.session_hash)
+            self.studio.stylizer(entry.preset.source)
+            self._fetched.add(entry.key)
+            self.gallery.draw(entry)
+            self._submit(visit)
         except Exception as error:
-            raise gr.Error(failure(error), print_exception=False) from error
-        return str(path)
+            if visit.wish is wish:
+                visit.tell("result", number=wish.number, error=failure(error), is_style=True)
+        finally:
+            done.set()
 
-    def _picture_style(self, picture: str, landmarks: str | None) -> Stylizer:
-        """The style that a program's picture is, with the points of its face if they are known. Raises InputError."""
-        with TemporaryDirectory() as folder:  # a style keeps what it needs of its files
-            path = Path(shutil.copy(picture, folder))
-            if landmarks:
-                shutil.copy(landmarks, path.with_name(path.stem + LANDMARKS_SUFFIX))
-            self.studio.read_picture(path)
-            return self.studio.picture_style(path)
+    def _render(self, visit: Visit) -> None:
+        """The newest wish as pictures: they are thrown away where there is a newer one by now."""
+        wish, content = visit.wish, visit.content
+        if content is None or visit.is_over:
+            return
+        try:
+            stylizer, look = self.studio.chosen(wish, self._entry(wish.style), visit.picture_style)
+            for result in self._results(content, wish, stylizer, look):
+                if visit.wish is not wish or visit.content is not content:
+                    return
+                facts = self._published(visit, content, wish, result) | {
+                    "controls": self._controls(wish, stylizer.style)
+                }
+                with visit.lock:
+                    if visit.wish is wish and visit.content is content:
+                        visit.tell("result", number=wish.number, is_draft=result.is_draft, **facts)
+        except Exception as error:
+            if visit.wish is wish and visit.content is content and not visit.is_over:
+                visit.tell("result", number=wish.number, error=failure(error))
+
+    def _results(self, content: Content, wish: Wish, stylizer: Stylizer, look: Look) -> Iterable[Result]:
+        """The pictures of a wish; those of an example are kept for the next visitor."""
+        results = self.studio.results(content, wish, stylizer, look)
+        if not self.studio.is_example(content) or wish.style == OWN or wish.people or wish.quick:
+            return results
+        kept, key = self._kept.setdefault(content, {}), replace(wish, number=0)
+        if key not in kept:
+            if len(kept) >= KEPT_OF_EXAMPLE:
+                return results
+            kept[key] = list(results)
+        return kept[key]
+
+    def _published(self, visit: Visit, content: Content, wish: Wish, result: Result) -> dict[str, Any]:
+        """Files of a result for the page, and where they are."""
+        kind = "draft" if result.is_draft else "result"
+        folder = visit.fresh(kind)
+        for name, rgb in (("before.jpg", result.before), ("after.jpg", result.after)):
+            shown = Image.fromarray(rgb)
+            shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+            write_whole(folder / name, _jpeg(np.asarray(shown), SHOWN_QUALITY))
+        height, width = result.after.shape[:2]
+        facts = {
+            "before": self.address(visit, folder / "before.jpg"), "after": self.address(visit, folder / "after.jpg"),
+            "width": width, "height": height, "crop": result.crop, "style": wish.style,
+        }  # fmt: skip
+        if not result.is_draft:
+            name = f"{content.source.name}_{MARK.lower()}"
+            for old in visit.folder.glob("result-*/*.png"):  # they are large, and the newest is wanted
+                old.unlink(missing_ok=True)
+            for kind, settings in FILES.items():
+                path = folder / f"{name}{SUFFIXES[kind]}"
+                exif = Image.Exif()
+                exif[ExifTags.Base.Software] = MARK
+                write_whole(path, bytes_of(Image.fromarray(result.after).save, kind, exif=exif, **settings))
+                facts[kind.lower()] = self.address(visit, path)
+        visit.forget("draft", most=2)
+        visit.forget("result", most=KEPT_RESULTS)
+        return facts
+
+    def _controls(self, wish: Wish, style: Style) -> dict[str, Any]:
+        """What can be set for a style, and what it has where nothing is set."""
+        entry = self._entry(wish.style)
+        has_choice = entry is not None and entry.style is None and not entry.preset.single_style
+        names = style.exemplar_names if has_choice else []
+        return {
+            "title": style.name if entry is None else entry.title,
+            "licence": style.licence if entry is None else entry.preset.licence,
+            "uses": sorted(style.uses),
+            "degree": style.degree(),
+            "padding": rooms(style),
+            "exemplars": [(Path(name).stem, name) for name in names] if len(names) > 1 else [],
+            "exemplar": style.exemplar_name() if names else None,
+            "has_colours": entry is None or entry.preset.colour_transfer,
+        }
+
+    def tiles(self, visit: Visit, told: Any) -> None:
+        """Show a face in all styles that are here, small, in the background; the chosen style comes first."""
+        content, face = self._content(visit), told.get("face") if isinstance(told, dict) else None
+        if not isinstance(face, int) or not 0 <= face < len(content.faces):
+            return
+        first = told.get("style")
+
+        def is_wanted() -> bool:
+            return visit.content is content and not visit.is_over and visit.tiles == wanted
+
+        def draw(entry: Entry) -> None:
+            if is_wanted():
+                kept = self._kept.setdefault(content, {}) if self.studio.is_example(content) else {}
+                if (face, entry.key) not in kept:
+                    drawn = np.asarray(thumbnail(self.studio.thumbnail(content, face, entry)))
+                    kept[face, entry.key] = _jpeg(drawn, TILE_QUALITY)
+                picture = kept[face, entry.key]
+                if is_wanted():
+                    data = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+                    visit.tell(f"thumbnail-{entry.key}", key=entry.key, face=face, picture=data)
+
+        wanted = visit.tiles = (id(content), face)
+        for entry in sorted(self.gallery.entries, key=lambda entry: entry.key != first):
+            if entry.on_disk:
+                self.pictures.submit(partial(draw, entry), TILE)
+
+    # Videos
+
+    def film(self, visit: Visit, told: Any) -> None:
+        """Render a whole video, or the part of it that is wished for."""
+        content, wish = self._content(visit), Wish.read(told)
+        if not content.source.is_video:
+            raise InputError(f"{content.name} is a photo: bring a video.")
+        seconds = content.seconds
+        if seconds is not None:
+            length = min(wish.end or seconds, seconds) - wish.start
+            if length > self.studio.max_seconds + 0.5:
+                most = f"this page takes up to {self.studio.max_seconds:g}"
+                raise InputError(f"The part has {length:.0f} seconds; {most}: choose a shorter one.")
+        entry = self._entry(wish.style)
+        own = visit.picture_style
+
+        def frames(path: Path, is_stopped: Callable[[], bool]) -> Iterator[int]:
+            stylizer, look = self.studio.chosen(wish, entry, own)
+            yield from self.studio.video(content, wish, stylizer, look, path, is_stopped)
+
+        total = content.source.expected_frames
+        if total and seconds:
+            total = round(total * (min(wish.end or seconds, seconds) - wish.start) / seconds)
+        self.run_video(visit, "film", frames, f"{content.source.name}_{MARK.lower()}.mp4", total)
+
+    def run_video(
+        self, visit: Visit, kind: str, frames: Callable[[Path, Callable[[], bool]], Iterator[int]], name: str,
+        total: int | None,
+    ) -> None:  # fmt: skip
+        """Put a video into the line; one of a `kind` at a time. `frames(path, is_stopped)` renders it, and yields how
+        many are done."""
+        self._end_job(visit, kind)
+        job = visit.jobs[kind] = Job()
+
+        def tell(**facts: Any) -> None:
+            if visit.jobs.get(kind) is job:
+                visit.tell(kind, **facts)
+
+        def work() -> None:
+            begun, told_at, done = time.monotonic(), 0.0, 0
+            try:
+                visit.forget(kind)
+                path = visit.fresh(kind) / name
+                for done in frames(path, job.stop.is_set):
+                    if (now := time.monotonic()) - told_at > TELL_EVERY:
+                        told_at = now
+                        left = (now - begun) / done * (total - done) if total else None
+                        tell(state="running", done=done, total=total, left=left)
+                tell(state="done", done=done, video=self.address(visit, path), name=name)
+            except Stopped:
+                tell(state="cancelled")
+            except Exception as error:
+                tell(state="failed", error=failure(error))
+
+        def moved(place: int) -> None:
+            tell(state="waiting", place=place)
+
+        tell(state="waiting", place=0)
+        job.ticket = self.videos.submit(work, moved=moved)
+
+    def cancel(self, visit: Visit, kind: str) -> None:
+        """End a video of this kind."""
+        job = visit.jobs.get(kind)
+        if job is not None and job.cancel():
+            visit.tell(kind, state="cancelled")
+
+    def _end_job(self, visit: Visit, kind: str) -> None:
+        if job := visit.jobs.pop(kind, None):
+            job.cancel()
+
+    def animation(self, visit: Visit, kind: str) -> str:
+        """A rendered video as a GIF, reduced; returns where it is."""
+        films = sorted(visit.folder.glob(f"{kind}-*/*.mp4"))
+        if not films:
+            raise InputError("There is no video: render it first.")
+        path = films[-1].with_suffix(".gif")
+        if not path.is_file():
+            write_whole(path, partial(_write_gif, films[-1]))
+        return self.address(visit, path)
+
+    # A picture of one's own as the style
+
+    def bring_picture(self, visit: Visit, path: Path) -> dict[str, Any]:
+        """A picture was brought, a file in a folder of its own: the points of its face, and whether they are enough to
+        use it as the style."""
+        with in_their_words(path):
+            picture = OwnPicture.find(path, self.studio.read_picture(path))
+        style = self.studio.picture_style(path) if picture.is_found else visit.picture_style
+        visit.picture, visit.picture_style = picture, style
+        visit.forget("style", path)
+        return self._editor(visit)
+
+    def place(self, visit: Visit, told: Any) -> dict[str, Any]:
+        """The points were moved."""
+        picture = visit.picture
+        if picture is None:
+            raise InputError(LEFT_ALONE)
+        placed = picture.edited(told)
+        style = self.studio.picture_style(placed.path)
+        if visit.picture is picture:  # else another one was brought meanwhile
+            visit.picture, visit.picture_style = placed, style
+        return self._editor(visit)
+
+    def _editor(self, visit: Visit) -> dict[str, Any]:
+        picture = visit.picture
+        return picture.editor | {
+            "picture": self.address(visit, picture.shown), "file": self.address(visit, picture.points_file),
+            "advice": picture.advice, "is_found": picture.is_found, "title": short_name(picture.path),
+        }  # fmt: skip
+
+    # The webcam
+
+    def answer(self, visit: Visit, jpeg: bytes, told: Any, seconds: float) -> bytes:
+        """The cartoon of a picture of the webcam, as JPEG."""
+        wish = Wish.read(told)
+        entry = self._entry(wish.style)
+        if entry is not None and not entry.on_disk and entry.key not in self._fetched:
+            raise InputError(f"{entry.title} is not on this machine: choose another style.")
+        with visit.lock:
+            visit.live = visit.live or Live()
+            if visit.live_wish != wish:
+                visit.live_wish, (stylizer, look) = wish, self.studio.chosen(wish, entry, visit.picture_style)
+                look.lost, look.batch_size = "pass", 1
+                visit.live_style = Chosen(stylizer, look)
+            chosen = visit.live_style
+        return visit.live.answer(jpeg, seconds, chosen)
 
 
 def rooms(style: Style) -> list[int]:
     """The room around the eyes that a style wants, as far as the sliders go."""
     return [min(room, LARGEST_PADDING) for room in style.padding]
+
+
+def failure(error: Exception) -> str:
+    """What is told of an error. What nobody foresaw is logged, and none of the visitor's business."""
+    if isinstance(error, NotFetched):
+        return f"{error.reason}: choose another style."
+    if isinstance(error, InputError):
+        sentence = in_plain_words(str(error)).rstrip(".")
+        is_word = sentence.partition(" ")[0].isalpha()  # and no file's name
+        return f"{sentence[:1].upper() if is_word else sentence[:1]}{sentence[1:]}."
+    logging.getLogger(__name__).error("A visitor met an unexpected error", exc_info=error)
+    return "Something went wrong on this server: try again, or with another file."
+
+
+def _jpeg(rgb: np.ndarray, quality: int) -> bytes:
+    return bytes_of(Image.fromarray(rgb).save, "JPEG", quality=quality)
+
+
+def _write_gif(video: Path, path: Path) -> None:
+    """A video as an animation, as small as messengers like it."""
+    pictures, due = [], 0.0
+    with open_frames(video) as source:
+        for frame in source:
+            if float(frame.time or 0) + 1e-6 < due:
+                continue
+            due += 1 / GIF_RATE
+            picture = Image.fromarray(frame.rgb)
+            picture.thumbnail((GIF_SIDE, GIF_SIDE))
+            pictures.append(picture.quantize(128, dither=Image.Dither.FLOYDSTEINBERG))
+    file = io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / GIF_RATE), loop=0)
+    path.write_bytes(file.getvalue())

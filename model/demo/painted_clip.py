@@ -5,7 +5,6 @@ It knows nothing of web pages.
 
 import re
 import shutil
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -62,7 +61,6 @@ class PaintedClip:
     offered: list[int] = field(default_factory=list)  # numbers of the frames to be painted
     paintings: dict[int, Path] = field(default_factory=dict)
     stylizer: Stylizer | None = None  # the paintings as a style
-    stop: threading.Event = field(default_factory=threading.Event)  # set to end the video that is being rendered
 
     def look_through(self, person: Person) -> Iterator[float]:
         """Follow the face of `person` through the clip; yields the time of each frame in seconds. Then there are

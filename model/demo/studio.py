@@ -1,52 +1,51 @@
-"""What the demo does for its visitors: take in a photo or video, show the crop, render a picture, render a video.
+"""From a content and a wish to the picture or video: the networks that all visitors share, and what they render.
 
-It knows nothing of web pages. All visitors share one copy of each network; what is theirs alone is in a `Visit`.
+It knows nothing of web pages, and the same calls serve them and programs.
 """
 
 import math
 import os
-import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
 
 from model.common.errors import InputError
+from model.common.hub import CHECKPOINTS
 from model.common.sizes import INPUT_MULTIPLE
-from model.demo.own_picture import OwnPicture
+from model.demo.gallery import CLOSE, SIDE, Entry
 from model.demo.painted_clip import PaintedClip
-from model.faces.crop import FaceCrop, StyleWindow
-from model.faces.detect import find_people
+from model.demo.wishes import OWN, Wish
+from model.effects import FullFrame
+from model.faces.crop import FaceCrop, MovingWindow, StyleWindow, cut_out
+from model.faces.detect import find_people, landmarks_in
 from model.inference.clip import stylised
 from model.inference.look import Look
-from model.inference.scene import Person
+from model.inference.scene import People, Person
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.files import Frame, FrameSource, PhotoSource, open_frames, open_sink
-from model.media.sample import SAMPLE_NAME, sample_portrait
+from model.media.part import PartSource
+from model.media.sample import SAMPLE_NAME, PanSource, sample_portrait
 from model.media.threads import ahead, behind
 from model.styles.example.exemplar import read_picture
-from model.styles.example.presets import PicturePreset
+from model.styles.example.presets import FOLDER, PHOTO_SUFFIX, PicturePreset
 from model.styles.keyframes.presets import KeyframesPreset
 
-IDLE = 3600.0  # seconds after which a visitor of whom nothing was heard counts as gone
-KEPT_MODELS = 3  # in memory; the one that was not asked for the longest goes first
-LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
+KEPT_MODELS = 6  # in memory; the one that was not asked for the longest goes first
 MAX_PIXELS = {"photo": 25_000_000, "video": 4096 * 2304, "result": 50_000_000}  # 24 megapixel cameras and 4K fit
+LENGTH_TOLERANCE = 0.5  # seconds that a video may be longer: containers round
 NAMES_SHOWN = 40  # letters of a file's name that a message shows: the last ones
-VIEW_SIDE = 900  # the frame is shown with so many pixels on its longer side at most
-DIMMED = 0.4  # brightness of what lies outside the crop
-CHOSEN, OTHER = (255, 140, 0), (190, 190, 190)  # colours of the chosen person's marks and of the others'
-BOX_MARGIN = 0.12  # the box around a face is wider than its landmarks by this part of its size
+CLIP, CLIP_SECONDS = "a clip", 3.0  # the example that moves
+PORTRAITS = ("fauve", "indigo", "sanguine", "banknote")  # exemplars whose photos are examples
+LEAST_BOX = 12  # pixels of a side of a box that is drawn around a face
+THUMBNAIL_ROOM = 1.2  # times SIDE that a small picture is painted at, before its square is cut out
 
 
 class Stopped(InputError):
@@ -60,36 +59,56 @@ class Content:
     source: FrameSource
     name: str  # as the visitor knows it
     shown: Frame  # the first frame with a face
-    faces: list[np.ndarray]  # landmarks [68, 2] in pixels of `shown`, the most prominent face first
+    faces: list[np.ndarray]  # landmarks [68, 2] in pixels of `shown`, the most prominent face first; maybe none
     # What `Style.encode` told of them, by number; a style that is kept no longer takes it along.
     codes: WeakKeyDictionary[Stylizer, dict[int, Any]] = field(default_factory=WeakKeyDictionary)
 
     @property
-    def view_scale(self) -> float:  # size of `crop_view` relative to the frame
-        return min(1.0, VIEW_SIDE / max(self.source.size))
+    def seconds(self) -> float | None:
+        """How long a video is, if it tells."""
+        source = self.source
+        if not (source.is_video and source.expected_frames and source.rate):
+            return None
+        return float(source.expected_frames / source.rate)
 
-    def crop_view(self, face: int, crop: FaceCrop | StyleWindow) -> Image.Image:
-        """The frame with all faces marked, number `face` as the chosen one, and all but what is shown dimmed."""
-        bright, scale, crop = reduced(self.shown.rgb, VIEW_SIDE), self.view_scale, crop.shown
-        edges = np.array([crop.left, crop.top, crop.right, crop.bottom]) / crop.scale * scale
-        box = np.clip(edges.round(), 0, bright.size * 2).astype(int).tolist()
-        view = bright.point(lambda level: DIMMED * level)
-        view.paste(bright.crop(box), box)
-        pen, line = ImageDraw.Draw(view), max(2, round(max(view.size) / 300))
-        pen.rectangle(box, outline=CHOSEN, width=line)
-        for number, landmarks in enumerate(self.faces):
-            corners = np.stack([landmarks.min(axis=0), landmarks.max(axis=0)]) * scale
-            (left, top), end = corners + BOX_MARGIN * np.ptp(corners, axis=0).max() * np.array([[-1], [1]])
-            pen.rectangle((left, top, *end), outline=CHOSEN if number == face else OTHER, width=max(1, line // 2))
-            if len(self.faces) > 1:
-                ink = {"fill": "white", "stroke_fill": "black", "stroke_width": line, "font_size": 9 * line}
-                pen.text((left + line, top - line), str(number + 1), anchor="lb", **ink)
-        return view
+    def boxes(self) -> list[list[float]]:
+        """Left, top, right and bottom of each face, as parts of the frame's sides."""
+        height, width = self.shown.rgb.shape[:2]
+        edges = [[*points.min(axis=0), *points.max(axis=0)] for points in self.faces]
+        return (np.array(edges).reshape(-1, 4) / (width, height, width, height)).round(4).tolist()
 
-    def nearest_face(self, x: float, y: float) -> int:
-        """Number of the face nearest to a point of `crop_view`, in its pixels."""
-        middles = np.stack([landmarks.mean(axis=0) for landmarks in self.faces]) * self.view_scale
-        return int(np.linalg.norm(middles - (x, y), axis=1).argmin())
+    def with_box(self, box: Sequence[float]) -> "Content":
+        """With a further face, in a box that a visitor drew, given as `boxes` are. InputError where it is no box."""
+        height, width = self.shown.rgb.shape[:2]
+        if len(box) != 4 or not all(isinstance(edge, int | float) and math.isfinite(edge) for edge in box):
+            raise InputError("A box has four edges: draw it again.")
+        left, top, right, bottom = np.clip(box, 0, 1) * (width, height, width, height)
+        if min(right - left, bottom - top) < LEAST_BOX:
+            raise InputError("The box is too small for a face: draw it around the whole face.")
+        landmarks = landmarks_in(self.shown.rgb, (left, top, right, bottom))
+        return replace(self, faces=[*self.faces, landmarks])
+
+    def part(self, start: float, end: float | None) -> "Content":
+        """The part of a video from `start` to `end` seconds; its faces have the numbers of those nearest to them."""
+        if not self.source.is_video or (start <= 0 and end is None):
+            return self
+        source = PartSource(self.source, start, end)
+        try:
+            shown, faces = find_people(source)
+        except InputError:  # somebody drew a box
+            return Content(source, self.name, source.first, self.faces)
+        nearest = [min(faces, key=lambda other: np.linalg.norm((own - other).mean(axis=0))) for own in self.faces]
+        return Content(source, self.name, shown, nearest or faces)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A picture before and after, RGB uint8 of one size, and where its crop is: as parts of the frame's sides."""
+
+    before: np.ndarray
+    after: np.ndarray
+    crop: tuple[float, float, float, float]
+    is_draft: bool
 
 
 class Studio:
@@ -99,6 +118,8 @@ class Studio:
         self.max_seconds, self._device = max_seconds, device
         self._load = lru_cache(KEPT_MODELS)(partial(Stylizer.from_preset, device=device, precision=precision))
         self._loading: dict[str, threading.Lock] = {}
+        self.example = lru_cache(self._example)
+        self._examples: WeakSet[Content] = WeakSet()
 
     def stylizer(self, preset: str) -> Stylizer:
         """The model of a preset, loaded (and fetched) once whoever asks for it. InputError when it can't be had."""
@@ -118,10 +139,37 @@ class Studio:
         with in_their_words(path):
             return Stylizer(PicturePreset(path).load(self._device))
 
-    def bring_picture(self, path: Path) -> OwnPicture:
-        """As `read_picture`, with points where its face is."""
+    def bring(self, path: Path) -> Content:
+        """A visitor's file with its faces, of which there may be none; InputError, in words for them, if unfit."""
+        name = short_name(path)
         with in_their_words(path):
-            return OwnPicture.find(path, self.read_picture(path))
+            source = open_frames(path)
+            _check_pixels(name, source.size, "video" if source.is_video else "photo")
+            return _content(source, name)
+
+    @property
+    def examples(self) -> list[str]:
+        """Names of the contents that come with the page."""
+        there = [name for name in PORTRAITS if (CHECKPOINTS / FOLDER / f"{name}{PHOTO_SUFFIX}").is_file()]
+        return [SAMPLE_NAME, *there, CLIP]
+
+    def is_example(self, content: Content) -> bool:
+        """Whether a content came with the page."""
+        return content in self._examples
+
+    def _example(self, name: str) -> Content:
+        """A content that comes with the page. Raises InputError for an unknown one."""
+        if name not in self.examples:
+            raise InputError("There is no such example: reload the page.")
+        if name in (SAMPLE_NAME, CLIP):
+            photo, path = sample_portrait(), Path(SAMPLE_NAME)
+            source = PhotoSource(path, photo) if name == SAMPLE_NAME else PanSource(path, photo, CLIP_SECONDS)
+            content = _content(source, "the sample portrait" if name == SAMPLE_NAME else "the sample clip")
+        else:
+            path = CHECKPOINTS / FOLDER / f"{name}{PHOTO_SUFFIX}"
+            content = _content(open_frames(path), "a face that nobody has")
+        self._examples.add(content)
+        return content
 
     def bring_clip(self, path: Path) -> PaintedClip:
         """A visitor's video of which frames are to be painted, in a folder of its own; `look_through` comes next.
@@ -129,6 +177,10 @@ class Studio:
         content = self.bring(path)
         if not content.source.is_video:
             raise InputError(f"{content.name} is a photo: frames are painted of a video.")
+        if not content.faces:
+            raise InputError(f"No face was found in {content.name}: choose a video with a visible face.")
+        if content.seconds is not None:
+            self._check_length(content.name, content.seconds)
         return PaintedClip(content, path.parent, self._device)
 
     def look_through(self, clip: PaintedClip) -> Iterator[int]:
@@ -140,68 +192,131 @@ class Studio:
             self._check_length(clip.content.name, seconds)
             yield done
 
-    def bring(self, path: str | Path | None = None) -> Content:
-        """A visitor's file (None: the sample portrait) with its faces; InputError, in words for them, if unfit."""
-        if path is None:
-            source = PhotoSource(Path(SAMPLE_NAME), sample_portrait())
-            return Content(source, "the sample portrait", *find_people(source))
-        path = Path(path)
-        name = short_name(path)
-        with in_their_words(path):
-            source = open_frames(path)
-            _check_pixels(name, source.size, "video" if source.is_video else "photo")
-            if source.is_video and source.expected_frames and source.rate:
-                self._check_length(name, float(source.expected_frames / source.rate))
-            return Content(source, name, *find_people(source))
-
     def _check_length(self, name: str, seconds: float) -> None:
         if seconds > (most := self.max_seconds) + LENGTH_TOLERANCE:
             raise InputError(f"{name} lasts {seconds:.0f} seconds; this page takes up to {most:g}: cut out a part.")
 
-    def person(self, content: Content, style: str | Stylizer, face: int, look: Look) -> Person:
-        """Number `face` of the shown frame, encoded once for a style: a preset's name, or one that is loaded.
+    def chosen(self, wish: Wish, entry: Entry | None, own: Stylizer | None) -> tuple[Stylizer, Look]:
+        """The style that is wished for, and how it is to look; `own` is that for `OWN`, else there is an `entry`."""
+        if wish.style == OWN:
+            if own is None:
+                raise InputError("There is no picture of your own: drop one.")
+            return own, wish.look()
+        stylizer = self.stylizer(entry.preset.source)
+        if entry.style and wish.exemplar:
+            raise InputError(f"{entry.title} is one style: leave the exemplar {wish.exemplar[:40]!r} out.")
+        return stylizer, wish.look(entry.style or stylizer.style.exemplar_name(wish.exemplar or None))
 
-        Raises InputError if nothing is left of the crop.
-        """
-        stylizer = self.stylizer(style) if isinstance(style, str) else style
+    def person(self, content: Content, stylizer: Stylizer, face: int, look: Look) -> Person:
+        """Number `face` of the shown frame, encoded once for a style. InputError if nothing is left of the crop."""
+        if not 0 <= face < len(content.faces):
+            told = (
+                f"there are {len(content.faces)} faces" if content.faces else "no face was found: draw a box around it"
+            )
+            raise InputError(f"{content.name[:1].upper()}{content.name[1:]} has no face {face + 1}: {told}.")
         frame, landmarks = content.shown, content.faces[face]
-        crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], look.padding)
+        try:
+            crop = stylizer.crop_around(landmarks, frame.rgb.shape[:2], look.padding)
+        except InputError as error:
+            raise InputError("Nothing is left of the picture: give more room around the eyes.") from error
         codes = content.codes.setdefault(stylizer, {})
         if face not in codes:
             codes[face] = stylizer.style.encode(frame.rgb, landmarks)
         return Person(stylizer, Portrait(crop, codes[face], landmarks, frame.time), look)
 
-    def picture(self, content: Content, person: Person) -> tuple[np.ndarray, np.ndarray]:
-        """The shown frame before and after, RGB uint8 of one size. Raises InputError as `stylised` does."""
-        _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
-        look = replace(person.look, crop="fixed", compare=True)
-        (both,) = stylised([content.shown], [person], look)
-        return tuple(np.split(both.rgb, 2, axis=1))
+    def people(self, content: Content, wish: Wish, stylizer: Stylizer, look: Look) -> tuple[list[Person], Look]:
+        """Who is stylised, the chosen face first, and the look of the whole: several need the whole frame."""
+        first = self.person(content, stylizer, wish.face, look)
+        if not wish.people:
+            return [first], look
+        look = replace(look, full_frame=max(look.full_frame, 1))
+        people = People(stylizer, look, wish.choices, self.stylizer)
+        wanted = (
+            range(len(content.faces)) if wish.people == "all" else sorted({wish.face, *(n - 1 for n in wish.choices)})
+        )
+        if beyond := [n + 1 for n in wanted if n >= len(content.faces)]:
+            raise InputError(f"There is no person {beyond[0]}: {content.name} shows {len(content.faces)}.")
+        persons = [people.person(number + 1, content.shown, content.faces[number]) for number in wanted]
+        return persons, look
 
-    def draft(self, content: Content, person: Person) -> tuple[np.ndarray, np.ndarray]:
-        """The crop before and after as `picture` shows it, but rendered with a quarter of the pixels."""
+    def results(self, content: Content, wish: Wish, stylizer: Stylizer, look: Look) -> Iterator[Result]:
+        """The shown frame before and after: a draft with a quarter of the pixels, then, unless it is enough, in full.
+
+        Raises InputError as `stylised` does.
+        """
+        _check_pixels("The result", np.multiply(content.source.size, max(look.full_frame, 1)), "result")
+        persons, look = self.people(content, wish, stylizer, replace(look, crop="fixed", compare=False))
+        crop, rgb = persons[0].portrait.crop, content.shown.rgb
+        height, width = rgb.shape[:2]
+        inner = crop.shown
+        edges = np.array([inner.left, inner.top, inner.right, inner.bottom]) / inner.scale
+        place = tuple(np.clip(edges / (width, height, width, height), 0, 1).round(4).tolist())
+        size = stylizer.scale * inner.height, stylizer.scale * inner.width
+        if not look.full_frame:
+            _check_pixels("The result", size, "result")
+            draft = self._small(content, persons[0], 0.5)
+            draft = crop.trim(cv2.resize(draft, np.array((crop.width, crop.height)) * stylizer.scale), stylizer.scale)
+            yield Result(photo_in(rgb, crop, stylizer.scale)[: draft.shape[0], : draft.shape[1]], draft, place, True)
+            if wish.quick:
+                return
+        (after,) = stylised([content.shown], persons, look)
+        if look.full_frame:
+            before = FullFrame(look.full_frame).enlarge(rgb)
+        else:
+            before = photo_in(rgb, crop, stylizer.scale)[: after.rgb.shape[0], : after.rgb.shape[1]]
+        yield Result(before, after.rgb, place, False)
+
+    def _small(self, content: Content, person: Person, share: float) -> np.ndarray:
+        """What the style makes of a crop whose sides are reduced to this share."""
         portrait = person.portrait
         crop = portrait.crop.apply(content.shown.rgb)
         size = np.array(crop.shape[1::-1])
-        half = np.maximum(np.round(size / 2 / INPUT_MULTIPLE), 1).astype(int) * INPUT_MULTIPLE
-        landmarks = cv2.transform(portrait.landmarks[None], np.diag(half / size) @ portrait.crop.matrix)[0]
-        small = Portrait(FaceCrop.whole_frame(tuple(half[::-1])), portrait.code, landmarks)
-        frame = Frame(cv2.resize(crop, half, interpolation=cv2.INTER_AREA))
-        (drawn,) = stylised([frame], [replace(person, portrait=small)], Look(crop="fixed", steady="off"))
-        scale = person.stylizer.scale
-        return tuple(portrait.crop.trim(cv2.resize(rgb, size * scale), scale) for rgb in (crop, drawn.rgb))
+        sides = np.maximum(np.round(size * share / INPUT_MULTIPLE), 1).astype(int) * INPUT_MULTIPLE
+        landmarks = cv2.transform(portrait.landmarks[None], np.diag(sides / size) @ portrait.crop.matrix)[0]
+        small = Portrait(FaceCrop.whole_frame(tuple(sides[::-1])), portrait.code, landmarks)
+        frame = Frame(cv2.resize(crop, sides, interpolation=cv2.INTER_AREA))
+        look = replace(person.look, crop="fixed", full_frame=0, compare=False, steady="off")
+        (drawn,) = stylised([frame], [replace(person, portrait=small)], look)
+        return drawn.rgb
 
-    def video(self, content: Content, person: Person, path: Path, is_stopped: Callable[[], bool]) -> Iterator[int]:
-        """Render a video (or photo) into `path`, with its sound; yields how many frames are done, after each.
+    def thumbnail(self, content: Content, face: int, entry: Entry) -> np.ndarray:
+        """A face of a content, close, in the style of an entry: RGB uint8, as small as a gallery wants it."""
+        stylizer, look = self.chosen(Wish(style=entry.key, padding=CLOSE), entry, None)
+        person = self.person(content, stylizer, face, look)
+        crop = person.portrait.crop
+        side = min(crop.width, crop.height) * stylizer.scale
+        drawn = self._small(content, person, min(1.0, THUMBNAIL_ROOM * SIDE / side))
+        return cv2.resize(drawn, np.array((crop.width, crop.height)) * SIDE // min(crop.width, crop.height))
+
+    def video(
+        self, content: Content, wish: Wish, stylizer: Stylizer, look: Look, path: Path, is_stopped: Callable[[], bool],
+    ) -> Iterator[int]:  # fmt: skip
+        """Render a video (or photo), or the part that is wished for, into `path`, with its sound; yields how many
+        frames are done, after each.
 
         Raises Stopped, after which nothing is left of it; InputError where it is too long, and as `stylised` does.
         """
-        _check_pixels("The result", np.multiply(content.source.size, person.look.full_frame), "result")
-        source, look = content.source, person.look
-        if not source.is_video:
+        with in_their_words(content.source.path):
+            content = content.part(wish.start, wish.end)
+        _check_pixels("The result", np.multiply(content.source.size, max(look.full_frame, 1)), "result")
+        if not content.source.is_video:
             look = replace(look, crop="fixed")
-        with open_sink(path, source) as sink, ahead(source) as frames, behind(sink.write) as write:
-            for done, frame in enumerate(stylised(frames, [person], look), 1):
+        elif content.seconds is not None:
+            self._check_length(content.name, content.seconds)
+        persons, look = self.people(content, wish, stylizer, look)
+        yield from self.rendered(content, persons, look, path, is_stopped)
+
+    def rendered(
+        self, content: Content, persons: list[Person], look: Look, path: Path, is_stopped: Callable[[], bool]
+    ) -> Iterator[int]:
+        """As `video`, for people who are known."""
+        with (
+            in_their_words(content.source.path),
+            open_sink(path, content.source) as sink,
+            ahead(content.source) as frames,
+            behind(sink.write) as write,
+        ):
+            for done, frame in enumerate(stylised(frames, persons, look), 1):
                 self._check_length(content.name, float(frame.time or 0))
                 if is_stopped():
                     raise Stopped("Cancelled: nothing was kept.")
@@ -209,11 +324,12 @@ class Studio:
                 yield done
 
 
-def reduced(rgb: np.ndarray, side: int) -> Image.Image:
-    """A picture whose longer side is `side` pixels at most."""
-    picture = Image.fromarray(rgb)
-    picture.thumbnail((side, side))
-    return picture
+def photo_in(rgb: np.ndarray, crop: FaceCrop | StyleWindow, factor: int) -> np.ndarray:
+    """What a crop shows of a photo, with the photo's own pixels, `factor` times as large as the style is given it."""
+    inner = crop.shown
+    x, y = inner.left / inner.scale, inner.top / inner.scale
+    window = MovingWindow(inner.scale * factor, x, y, inner.width * factor, inner.height * factor)
+    return cut_out(rgb, window)
 
 
 def short_name(path: Path) -> str:
@@ -226,9 +342,18 @@ def in_their_words(path: Path) -> Iterator[None]:
     """InputErrors about a visitor's file name it as they know it: its folder is no business of theirs."""
     try:
         yield
+    except Stopped:
+        raise
     except InputError as error:
         words = str(error).replace(str(path), short_name(path)).replace(f"{path.parent}{os.sep}", "")
         raise InputError(words) from error
+
+
+def _content(source: FrameSource, name: str) -> Content:
+    try:
+        return Content(source, name, *find_people(source))
+    except InputError:  # the visitor can draw a box
+        return Content(source, name, source.first, [])
 
 
 def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
@@ -236,65 +361,3 @@ def _check_pixels(what: str, size: Sequence[int], kind: str) -> None:
     if height * width > MAX_PIXELS[kind]:
         most = f"{MAX_PIXELS[kind] / 1e6:.0f} megapixels"
         raise InputError(f"{what} has {width} × {height} pixels; this page allows {most}: make it smaller.")
-
-
-@dataclass(eq=False)
-class Visit:
-    """One open page: what is shown on it, and a folder of the visitor's own that goes when they go."""
-
-    folder: Path  # its name can't be guessed
-    content: Content | None = None
-    picture: OwnPicture | None = None  # of their own, for the style
-    picture_style: Stylizer | None = None  # that style, once the points were at the face
-    clip: PaintedClip | None = None  # of which they paint frames
-    newest: dict[str, Any] | None = None  # the controls of what was asked for last; what is older may be given up
-    stop: threading.Event = field(default_factory=threading.Event)  # set to end the video that is being rendered
-    last_seen: float = field(default_factory=time.monotonic)
-
-    def fresh(self, kind: str) -> Path:
-        """A new folder (browsers keep what has the same name); older ones of this kind go, but for what is shown.
-
-        Raises Stopped after the visitor's end.
-        """
-        shown = [*(self.content.source.path.parents if self.content else ()), self.picture and self.picture.path.parent]
-        shown.append(self.clip and self.clip.folder)
-        for old in self.folder.glob(f"{kind}-*"):
-            if old not in shown:
-                shutil.rmtree(old, ignore_errors=True)
-        folder = self.folder / f"{kind}-{token_urlsafe(8)}"
-        try:
-            folder.mkdir()
-        except FileNotFoundError as error:  # all of it is gone
-            raise Stopped("This page was left.") from error
-        return folder
-
-
-class Visits:
-    """The visits by the name of the browser's session, their folders all under `root`."""
-
-    def __init__(self, root: Path):
-        self._root, self._visits = root, {}
-
-    def of(self, session: str) -> Visit:
-        """The visit of a session, begun if it is new. Visits that were idle for long end."""
-        visit = self._visits.setdefault(session, Visit(self._root / token_urlsafe(16)))
-        visit.folder.mkdir(parents=True, exist_ok=True)
-        visit.last_seen = time.monotonic()
-        for name, other in list(self._visits.items()):
-            if time.monotonic() - other.last_seen > IDLE:
-                self.end(name)
-        return visit
-
-    def known(self, session: str) -> Visit | None:
-        """The visit of a session, if it goes on: what is late must not begin a new one."""
-        if visit := self._visits.get(session):
-            visit.last_seen = time.monotonic()
-        return visit
-
-    def end(self, session: str) -> None:
-        """The visitor left: stop what is going on, and remove the folder."""
-        if visit := self._visits.pop(session, None):
-            visit.stop.set()
-            if visit.clip:
-                visit.clip.stop.set()
-            shutil.rmtree(visit.folder, ignore_errors=True)

@@ -41,6 +41,7 @@ class FrameSource(AbstractContextManager):
     expected_frames: int | None = None  # what the file claims, for progress bars only
     tracks: tuple[int, ...] = ()  # numbers of the streams in `path` that hold the sound and the subtitles
     origin = Fraction(0)  # what was subtracted from the clock of the file to give the times, in seconds
+    is_part = False  # whether it begins in the middle of its file: sound from before that is none of it
     # Of the last loop:
     end: Fraction | None = None  # when its last frame ends on the clock, if known
     warning: str | None = None  # a sentence on what could not be read

@@ -45,7 +45,7 @@ class Tracks:
     """
 
     def __init__(self, source: FrameSource, output: OutputContainer, keep_audio: bool = False):
-        self._path, self._output = source.path, output
+        self._path, self._output, self._is_part = source.path, output, source.is_part
         self._input = open_container(source.path)
         self._streams = [self._input.streams[index] for index in source.tracks]
         self._lost: list[str] = []  # what can't come along, in words
@@ -80,7 +80,8 @@ class Tracks:
         streams = [self._input.streams[index] for index in self._tracks]
         for packet in whole_packets(self._input, streams) if streams else ():
             self._tracks[packet.stream.index].stamp(packet)
-            yield packet
+            if not (self._is_part and packet.dts < 0):
+                yield packet
 
     @property
     def warning(self) -> str | None:

@@ -1,5 +1,6 @@
-// The editor for the 68 points of a face in a picture. Gradio runs this with `element`, `trigger`, `props` and `watch`.
-// props.value is JSON: {picture: file on the server, size: [w, h], points: [[x, y], …] in pixels of the picture}.
+// The editor for the 68 points of a face in a picture.
+
+import { $ } from "./common.js";
 
 // First and last point, whether the line is closed, and a name.
 const PARTS = [
@@ -13,9 +14,9 @@ const RELEASED = 100, TYPED = 500; // milliseconds before the server is asked, a
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TURNS = { "+": [1.02, 0], "-": [1 / 1.02, 0], "[": [Math.cos(0.02), -Math.sin(0.02)], "]": [Math.cos(0.02), Math.sin(0.02)] };
 
-const svg = element.querySelector("svg"), magnify = element.querySelector(".magnify");
-let shown, points, box, picture, lines, frame, dots, corners; // points may be outside: they are drawn and sent pinned
-let drag = null, timer = 0, sent = null;
+const element = $("#points"), svg = $("svg", element), magnify = $(".magnify", element);
+let shown, points, box, lines, frame, dots, corners; // points may be outside: they are drawn and sent pinned
+let drag = null, timer = 0, moved = () => {};
 
 const make = (kind, attributes, parent) => {
   const made = parent.appendChild(document.createElementNS("http://www.w3.org/2000/svg", kind));
@@ -69,16 +70,17 @@ function draw() {
   });
 }
 
-function load() {
-  if (!props.value || props.value === sent) return;
+// Shows a picture, {picture: address, size: [w, h], points: [[x, y], …] in its pixels}; `then(points)` is called after
+// each change.
+export function edit(value, then) {
   clearTimeout(timer);
-  drag = null;
-  shown = JSON.parse(props.value);
+  [drag, shown, moved] = [null, value, then];
+  element.hidden = false;
   points = shown.points;
   box = boxAround();
   svg.replaceChildren();
-  const [width, height] = shown.size, folder = new URL("gradio_api/file=", document.baseURI);
-  picture = make("image", { width, height, href: folder + encodeURI(shown.picture), preserveAspectRatio: "none" }, svg);
+  const [width, height] = shown.size;
+  make("image", { width, height, href: shown.picture, preserveAspectRatio: "none" }, svg);
   const group = make("g", { transform: "translate(.5 .5)" }, svg);
   frame = make("polygon", { class: "box", tabindex: 0, role: "button", "aria-label": "All points" }, group);
   lines = PARTS.map(() => make("polyline", { class: "lines" }, group));
@@ -94,9 +96,7 @@ function changed(wait) {
   draw();
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const rounded = points.map((point) => pinned(point).map((one) => Math.round(one * 100) / 100));
-    props.value = sent = JSON.stringify({ ...shown, points: rounded });
-    trigger("input");
+    moved(points.map((point) => pinned(point).map((one) => Math.round(one * 100) / 100)));
   }, wait);
 }
 
@@ -171,7 +171,7 @@ magnify.addEventListener("click", () => {
   magnify.setAttribute("aria-pressed", magnify.getAttribute("aria-pressed") === "false");
   view();
 });
-element.querySelector(".restore").addEventListener("click", () => {
+$(".restore", element).addEventListener("click", () => {
   if (!shown) return;
   points = shown.points;
   box = boxAround();
@@ -179,5 +179,3 @@ element.querySelector(".restore").addEventListener("click", () => {
   view();
 });
 new ResizeObserver(() => shown && draw()).observe(svg);
-watch("value", load);
-load();
