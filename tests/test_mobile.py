@@ -203,7 +203,7 @@ def test_the_plan_is_kept(place):
         {"teacher": "ugatit", "generator": "g.pt", "unpaired_steps": 9, "unpaired_width": 16},
         {"teacher": "ugatit", "ckpt": "u.pt"},
         {"teacher": "example", "style": "fauve", "style_image": ["a.png", "b.png"]},
-        {"teacher": "adain", "style_image": ["a.png"]},
+        {"teacher": "adain", "style_image": ["a.png"], "ckpt": "a.pt"},
         {"teacher": "whitebox", "ckpt": "w.pt"},
         {"teacher": "painter", "style": "comic"},
     ],

@@ -32,7 +32,7 @@ class Options:
     style_image: list[str] = option(
         [], "pictures in the style, for example and adain", nargs="+", metavar="PICTURE", free=True
     )
-    ckpt: str = option("", "network of the teacher: U-GAT-IT or White-box", metavar="FILE", free=True)
+    ckpt: str = option("", "network of the teacher: U-GAT-IT, White-box or AdaIN", metavar="FILE", free=True)
     style_images: str = option(
         "", "folder of pictures in the style, framed as FFHQ: a U-GAT-IT learns from them first", metavar="FOLDER",
         free=True,
@@ -99,8 +99,8 @@ class Options:
             raise InputError(f"--style_images and --generator are for --teacher ugatit, not {self.teacher}.")
         if self.teacher == "ugatit" and not self.trains_unpaired and not self.ckpt:
             raise InputError("--teacher ugatit learns from --style_images FOLDER, or is finished: --ckpt FILE.")
-        if self.ckpt and self.teacher not in ("ugatit", "whitebox"):
-            raise InputError(f"--ckpt is for the teachers ugatit and whitebox: {self.teacher} takes none.")
+        if self.ckpt and self.teacher not in ("ugatit", "whitebox", "adain"):
+            raise InputError(f"--ckpt is for the teachers ugatit, whitebox and adain: {self.teacher} takes none.")
         if self.style and self.teacher not in ("drawn", "painter", "example"):
             raise InputError(f"--style is for the teachers drawn, painter and example: {self.teacher} takes none.")
         if self.style_image and self.teacher not in ("example", "adain"):

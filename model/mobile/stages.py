@@ -7,6 +7,7 @@ from model.mobile.student import LOSSES
 from model.training.chain import Stage, Words
 
 SIDE = 256  # of a U-GAT-IT's pictures, and of pairs that it makes
+ALIGNED = 286  # of the photos that these pictures are cut out of
 RESULT = "mobile.pt"
 
 
@@ -41,7 +42,8 @@ def _unpaired(options: Options) -> list[Stage]:
     )  # fmt: skip
     align = Stage(
         "align", "frame the photos as the pictures are", work / "aligned/overlay.jpg", "model.training.own.align",
-        [f"--data={options.photos}", f"--out={work / 'aligned'}", f"--size={SIDE}"], see=work / "aligned/overlay.jpg",
+        [f"--data={options.photos}", f"--out={work / 'aligned'}", f"--size={ALIGNED}"],
+        see=work / "aligned/overlay.jpg",
     )  # fmt: skip
     learn = Stage(
         "unpaired", "a U-GAT-IT learns the style", work / "ugatit.pt", "model.training.ugatit",

@@ -60,6 +60,10 @@ class StudentPreset(MobilePreset):
     def source(self) -> str:
         return self.name
 
+    @property
+    def files(self) -> Sequence[str]:
+        return [f"mobile/{self.path.name}"]
+
 
 class UgatitPreset(FilePreset):
     """A U-GAT-IT of one's own, full or light."""
