@@ -22,10 +22,10 @@ from model.common.errors import InputError
 from model.common.files import write_whole
 from model.demo.web import runtime
 from model.face_finder import MULTIPLE
+from model.styles.translators.presets import STUDENTS
 
 SITE = Path(__file__).parent / "site"
 FINDER = Path(__file__).parents[3] / "checkpoint" / "finder" / "face_finder.pt"
-STUDENTS = sorted((FINDER.parents[1] / "mobile").glob("*.pt"))
 FINDER_LICENCE = "CC BY-NC-SA 4.0, non-commercial"
 MARK = "/*SITE*/"  # in a script: what follows on its line is replaced by the site's own description
 LARGEST = 5_000_000  # bytes of weights that a visitor should have to load
@@ -117,7 +117,7 @@ def main() -> None:
     options = cli.parse(Options, __doc__)
     if options.out is None or options.out.is_file():
         raise InputError("--out names no folder: give one for the page.")
-    options.models = options.models or STUDENTS
+    options.models = options.models or [preset.path for preset in STUDENTS]
     onnx_files.check_packages()
     build(options)
     size = sum(path.stat().st_size for path in (options.out / "models").iterdir()) / 1e6
