@@ -28,6 +28,9 @@ class Options:
     auth: list[str] = option([], "let in these visitors only", nargs="+", metavar="NAME:PASSWORD")
     max_seconds: float = option(60.0, "longest video that visitors may bring, in seconds", least=1)
     max_megabytes: int = option(512, "largest file that visitors may upload", least=1)
+    browser_page: Path | None = option(
+        None, "folder of model.demo.web.build: the page that draws in the visitors' browsers, linked", metavar="FOLDER"
+    )
     device: str = option("auto", "where to compute", choices=DEVICES)
     precision: str = option("auto", "arithmetic; auto: bf16 where the hardware has units for it", choices=PRECISIONS)
 
@@ -40,6 +43,8 @@ class Options:
         check_ranges(self)
         if not all(len(pair) == 2 and all(pair) for pair in self.visitors or ()):
             raise InputError("--auth needs NAME:PASSWORD, as in --auth me:secret.")
+        if self.browser_page and not (self.browser_page / "index.html").is_file():
+            raise InputError(f"{self.browser_page} holds no page: make one with python -m model.demo.web.build.")
 
 
 def main() -> None:
@@ -58,7 +63,8 @@ def main() -> None:
         is_cuda = pick_device(options.device).type == "cuda"
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)
-        page = Page(studio, gallery, Path(os.path.realpath(folder), "visits"), at_once=2 if is_cuda else 1)
+        visits = Path(os.path.realpath(folder), "visits")
+        page = Page(studio, gallery, visits, at_once=2 if is_cuda else 1, browser_page=options.browser_page)
         page.warm_up()
         try:
             serve(

@@ -1,7 +1,13 @@
 """Fixtures of more than one test file."""
 
+import os
 import signal
 import sys
+from contextlib import suppress
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes, each on a core of its own
+    for library in ("OMP", "NUMBA"):  # read when they are imported, which the next lines do
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 import pytest
 import skimage.data
@@ -12,6 +18,13 @@ from model.training.drawn.geometry import align_portrait
 from model.training.drawn.parsing import parse_portrait
 from tests.browser import browser, server, temporary, visit  # noqa: F401 - fixtures
 from tests.portrait import LANDMARKS, PORTRAIT_SIZE, write_drawn_pairs
+
+with suppress(ImportError):  # `pytest -n 2` needs it, `pytest` doesn't
+    from xdist.scheduler import LoadFileScheduling
+
+    def pytest_xdist_make_scheduler(config, log):
+        """A file's tests run in one process: they share servers, browsers and small models."""
+        return LoadFileScheduling(config, log)
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+import app
 from app import Options
 from model.common.errors import InputError
 from model.common.memory import give_back, keep_little
@@ -15,6 +18,7 @@ from model.demo import studio as studio_module
 from model.demo.gallery import Gallery, list_entries
 from model.demo.line import Line
 from model.demo.page import Page
+from model.demo.routes import browser_page
 from model.demo.studio import Stopped, Studio
 from model.demo.visits import IDLE, RETURN_WITHIN, Visits
 from model.demo.wishes import Wish
@@ -432,3 +436,23 @@ def test_it_is_told_how_much_of_a_model_is_fetched(page, monkeypatch):
 def test_memory_that_lies_idle_goes_back():
     keep_little()
     give_back()
+
+
+def test_a_page_that_draws_in_the_browser_is_served_to_who_may_come_in(tmp_path):
+    (tmp_path / "index.html").write_text("here")
+
+    class App:
+        auth, cookie_id, tokens = None, "c", {"known": "me"}
+
+    site = Starlette(routes=[browser_page(tmp_path, lambda: App)])
+    client = TestClient(site)
+    assert client.get("/browser/").text == "here" and client.get("/browser/none.js").status_code == 404
+    App.auth = [("me", "secret")]
+    assert client.get("/browser/").status_code == 401
+    client.cookies.set("access-token-c", "known")
+    assert client.get("/browser/").text == "here"
+
+
+def test_a_folder_without_such_a_page_is_told(call, tmp_path, capsys):
+    assert call(app.main, "--browser_page", tmp_path) == 2
+    assert "holds no page: make one with" in capsys.readouterr().err

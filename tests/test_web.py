@@ -303,7 +303,7 @@ def test_another_package_is_refused(call, capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [("", "--out names no folder"), ("--out site", "--models is missing"), ("--out site --models no.pt", "no.pt"),
+    [("", "--out names no folder"), ("--out site --models no.pt", "no.pt"),
      ("--out site --models ink.pt a/ink.pt", "two models are called ink"),
      ("--out site --models ink.pt --finder ink.pt", "ink.pt is not a face finder")],
 )  # fmt: skip

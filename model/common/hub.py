@@ -12,7 +12,12 @@ CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoint"
 REPOSITORY = "PKUWilliamYang/VToonify"  # the authors'; checkpoint/NAME here is models/NAME there
 EXEMPLAR_FILE = "exstyle_code.npy"  # beside a VToonify-D model, the codes of its exemplars
 PARSER_FILE, FLOW_FILE = "faceparsing.pth", "raft-things.pth"  # face parser and optical flow; RAFT is on no hub
-SHIPPED = ("exemplars", "starter", "starter_pd")  # folders of checkpoint/ with what come with this project, on no hub
+SHIPPED = (
+    "exemplars",
+    "mobile",
+    "starter",
+    "starter_pd",
+)  # folders of checkpoint/ with what come with this project, on no hub
 FETCHING = ".fetching"  # folder of checkpoint/ for files that are being fetched; a broken download is resumed from it
 ANSWER_WITHIN = 5.0  # seconds for a server to answer; both libraries would try for minutes where there is no network
 

@@ -53,7 +53,10 @@ class Page:
     """All that visitors can ask for. `root`: a folder for their files; `at_once`: pictures and videos rendered at a
     time."""
 
-    def __init__(self, studio: Studio, gallery: Gallery, root: Path, at_once: int = 1):
+    def __init__(
+        self, studio: Studio, gallery: Gallery, root: Path, at_once: int = 1, browser_page: Path | None = None
+    ):  # fmt: skip
+        self.browser_page = browser_page
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
         self.pictures, self.videos = Line(at_once, "picture"), Line(at_once, "video")
         self._fetched: set[str] = set()
@@ -91,7 +94,13 @@ class Page:
             for name in self.studio.examples
         ]
         limits = {"seconds": self.studio.max_seconds, "megapixels": MAX_PIXELS["photo"] // 10**6}
-        return {"visit": visit.name, "styles": styles, "examples": examples, "limits": limits}
+        return {
+            "visit": visit.name,
+            "styles": styles,
+            "examples": examples,
+            "limits": limits,
+            "browser": bool(self.browser_page),
+        }
 
     def example_picture(self, name: str) -> bytes:
         """A small picture of an example, as JPEG."""

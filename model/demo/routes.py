@@ -18,7 +18,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Match, Route
+from starlette.routing import Match, Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.common.errors import InputError
@@ -98,6 +99,17 @@ def let_in(request: Request, app: "App") -> bool:
     return any(app.tokens.get(request.cookies.get(name)) is not None for name in names)
 
 
+def browser_page(folder: Path, app: "Callable[[], App]") -> Mount:
+    """The page of `folder`, which draws in the visitor's browser (`model.demo.web.build`), below /browser/."""
+    files = StaticFiles(directory=folder, html=True)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = files if let_in(Request(scope), app()) else Response(status_code=401)
+        await answer(scope, receive, send)
+
+    return Mount("/browser", serve)
+
+
 Handler = Callable[[Request, Visit], Awaitable[Any]]
 
 
@@ -107,7 +119,7 @@ class Routes:
     def __init__(self, page: Page, app: "Callable[[], App]", most_bytes: int):
         self.page, self.paint, self._app, self._most_bytes = page, PaintFrame(page), app, most_bytes
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Route | Mount]:
         """For Starlette."""
         page, paint = self.page, self.paint
 
@@ -154,6 +166,7 @@ class Routes:
             Route("/site/{file}", self._site),
             Route("/styles/{key}.jpg", self._style),
             Route("/examples/{name}.jpg", self._example),
+            *([browser_page(self.page.browser_page, self._app)] if self.page.browser_page else []),
         ]  # fmt: skip
 
     def _check(self, request: Request) -> None:

@@ -8,7 +8,7 @@ and, beside it, a sheet (.jpg): photo, teacher, students.
 
 sharpness   mean size of the Laplacian, grey levels 0-255, of pictures as large as the student draws them; it grows with
             noise, so that the photo's and the teacher's own are told
-L1          mean difference to the teacher's picture of the same photo, in levels of 255
+L1          mean difference to the teacher's picture of the same photo, in levels of 255; of the photo itself, too
 FID         (with --inception_path) between the pictures of these people and the teacher's of the others; from 5000
             pictures on it compares with published figures. Without the file the kernel distance (KID, x 1000) of pixel
             features takes its place, which compares within one table only
@@ -112,7 +112,7 @@ def measure(options: Options) -> tuple[list[Row], str, np.ndarray]:
     rows = []
     for name, pictures in columns.items():
         found = quality.features_of((batch.to(device) for batch in pictures.split(BATCH)), features)
-        l1 = None if name in ("photo", "teacher") else (pictures - targets).abs().mean().item() * 127.5
+        l1 = None if name == "teacher" else (pictures - targets).abs().mean().item() * 127.5
         sharp = fmean(quality.sharpness(rgb) for rgb in to_uint8(pictures).numpy())
         rows.append(Row(name, sharp, l1, distance(wanted, found)))
     chosen = np.linspace(0, len(photos) - 1, min(SHEET_ROWS, len(photos))).astype(int)

@@ -22,6 +22,7 @@ PRESETS: tuple[Preset, ...] = (
     PAINTERS,
     EXEMPLARS,
     *networks.PRESETS,
+    *translators.STUDENTS,
     translators.WHITEBOX,
     translators.ADAIN,
 )  # as lists show them
@@ -41,7 +42,7 @@ def choose_preset(ckpt: str | Preset) -> Preset:
         return BY_NAME[ckpt]
     path = Path(ckpt)
     if own := networks.own_model(path) or networks.own_model(CHECKPOINTS / path):
-        return networks.describe_checkpoint(own)
+        return _of_file(own)
     if path.suffix.lower() == ".toml":
         return PainterPreset(path)
     if path.suffix.lower() in MEDIA_SUFFIXES:

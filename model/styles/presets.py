@@ -13,6 +13,7 @@ from model.styles.base import Preset, Style
 ENCODER_FILE = "encoder.pt"  # the pSp encoder; an own one beside an own model
 AUTHORS_LICENCE = "S-Lab License 1.0 (non-commercial)"
 # How the authors name files: `_sXXX` for one style, `_dX.X` for one degree, `_c` for colour transfer.
+MOBILE_FILES = "mobile*.pt"  # what students for phones are called
 PUBLISHED_NAME = re.compile(r"vtoonify_s(\d*)(?:_d(\d+\.\d+|))?(_c)?")
 
 
@@ -130,7 +131,7 @@ def preset_of(path: Path) -> VToonifyPreset | None:
 
 def own_model(folder: Path) -> Path | None:
     """The model in a folder that holds a single one, as training leaves it; None for any other place."""
-    models = sorted(folder.glob("vtoonify*.pt")) if folder.is_dir() else []
+    models = sorted([*folder.glob("vtoonify*.pt"), *folder.glob(MOBILE_FILES)]) if folder.is_dir() else []
     return models[0] if len(models) == 1 else None
 
 
@@ -142,6 +143,8 @@ def own_models(folder: Path = CHECKPOINTS) -> list[Path]:
 
 def own_row(model: Path) -> tuple[str, ...]:
     """What `--list_styles` says of a model of the user's own, by its name alone."""
+    if model.match(MOBILE_FILES):
+        return model.parent.name, "mobile", "one", "0-1 (1)", "see its file", "on disk"
     is_dual = PUBLISHED_NAME.fullmatch(model.stem) is not None
     looks = ("any", "0-1 (0.5)", "see its file") if is_dual else ("collection", "-", "-")
     return model.parent.name, "D" if is_dual else "T", *looks, "on disk"

@@ -337,6 +337,7 @@ news.addEventListener("welcome", async (event) => {
   if (isKnown && told.visit === visit.name) return;
   if (isKnown) say("This page was left alone for too long, or the server began anew: bring your picture again.", "alert");
   [visit.name, limits, isKnown] = [told.visit, told.limits, true];
+  $("#browser").hidden = !told.browser;
   styles = new Map(told.styles.map((style) => [style.key, style]));
   showStyles();
   for (const words of $$(".limits")) words.textContent = `Photos up to ${limits.megapixels} megapixels, videos of any length, of which up to ${limits.seconds} s are rendered`;

@@ -1,5 +1,6 @@
 """Write the page that draws in the browser: a folder of files for any file server.
 
+    python -m model.demo.web.build --out FOLDER
     python -m model.demo.web.build --out FOLDER --models student.pt other.pt
     python -m model.demo.web --folder FOLDER
 
@@ -24,6 +25,7 @@ from model.face_finder import MULTIPLE
 
 SITE = Path(__file__).parent / "site"
 FINDER = Path(__file__).parents[3] / "checkpoint" / "finder" / "face_finder.pt"
+STUDENTS = sorted((FINDER.parents[1] / "mobile").glob("*.pt"))
 FINDER_LICENCE = "CC BY-NC-SA 4.0, non-commercial"
 MARK = "/*SITE*/"  # in a script: what follows on its line is replaced by the site's own description
 LARGEST = 5_000_000  # bytes of weights that a visitor should have to load
@@ -33,7 +35,9 @@ TOLERANCE = 0.02  # largest difference to PyTorch, where pictures span 2: weight
 @dataclass
 class Options:
     out: Path | None = option(None, "folder for the page", metavar="FOLDER")
-    models: list[Path] = option([], "files of students, one style each", nargs="+", metavar="FILE")
+    models: list[Path] = option(
+        [], "files of students, one style each (default: those of the project)", nargs="+", metavar="FILE"
+    )
     finder: Path = option(FINDER, "file of the face finder", metavar="FILE")
     licence: str = option(
         "CC BY-NC-SA 4.0, non-commercial", "what the page says of the students' licence; that of what they learnt from"
@@ -113,8 +117,7 @@ def main() -> None:
     options = cli.parse(Options, __doc__)
     if options.out is None or options.out.is_file():
         raise InputError("--out names no folder: give one for the page.")
-    if not options.models:
-        raise InputError("--models is missing: name the files of students, one for each style.")
+    options.models = options.models or STUDENTS
     onnx_files.check_packages()
     build(options)
     size = sum(path.stat().st_size for path in (options.out / "models").iterdir()) / 1e6

@@ -34,12 +34,35 @@ class MobilePreset(FilePreset):
 
     variant, licence = "mobile", "of whoever trained it"
 
+    @property
+    def name(self) -> str:
+        return self.path.absolute().parent.name if self.path.stem == "mobile" else self.path.stem
+
     def load(self, device: str = "auto", **settings: Any) -> Style:
         from model import checkpoints
         from model.styles.translators.mobile import MobileStyle
 
         network = checkpoints.load_mobile(self.path)
         return MobileStyle(network, self.name, self.licence, device, settings.get("precision", "auto"))
+
+
+class StudentPreset(MobilePreset):
+    """A student that comes with this project."""
+
+    licence = "CC BY-NC-SA 4.0 (non-commercial)"
+    choices = "one", "0-1 (1)", "of the style"
+
+    @property
+    def name(self) -> str:
+        return f"mobile-{self.path.stem}"
+
+    @property
+    def source(self) -> str:
+        return self.name
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [f"mobile/{self.path.name}"]
 
 
 class UgatitPreset(FilePreset):
@@ -175,3 +198,4 @@ def is_own_adain(ckpt: str | None) -> bool:
 
 
 WHITEBOX, ADAIN = WhiteboxPreset(), AdainPreset()
+STUDENTS = tuple(StudentPreset(CHECKPOINTS / "mobile" / f"{name}.pt") for name in ("ink", "comic"))
