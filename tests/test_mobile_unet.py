@@ -8,6 +8,7 @@ from torch import nn
 from model import checkpoints
 from model.common.errors import InputError
 from model.config import MOBILE_CLASSES, MobileConfig
+from model.media.sample import sample_portrait
 from model.mobile_unet import MobileUNet
 from model.styles.base import Crop
 from model.styles.catalog import choose_preset
@@ -83,3 +84,14 @@ def test_what_describes_no_network_is_one_sentence(tmp_path, sizes):
     torch.save({"g_ema": weights, "mobile": sizes}, tmp_path / "odd.pt")
     with pytest.raises(InputError, match="student for phones"):
         checkpoints.load_mobile(tmp_path / "odd.pt")
+
+
+def test_two_students_come_with_the_project():
+    face, painted = sample_portrait()[:256, 96:352], {}
+    for name in ("mobile-ink", "mobile-comic"):
+        style = choose_preset(name).load(device="cpu", precision="fp32")
+        assert style.name == name and "non-commercial" in style.licence
+        (painted[name],) = style.renderer(None).start([Crop(face)])()
+    assert all(np.abs(picture.astype(int) - face).mean() > 8 for picture in painted.values())
+    corner = painted["mobile-comic"][:40, -40:].reshape(-1, 3).mean(0)
+    assert corner[0] > 150 and corner[2] < 120  # the ground is yellow
