@@ -27,6 +27,8 @@ CARDS = {
     "starter_pd": ("Apache License 2.0", "generate_data.py", "train_vtoonify_d.py", "## Limits"),
     "exemplars": ("CC BY-NC-SA 4.0", "model.tools.make_exemplar", "Limits"),
     "drawn": ("CC BY-NC-SA 4.0", "model.training.drawn.learn_matte", "## Limits"),
+    "mobile": ("CC BY-NC-SA 4.0", "generate_data.py", "model.mobile.student", "## Limits"),
+    "finder": ("CC BY-NC-SA 4.0", "model.training.finder.learn", "## Limits"),
 }
 
 STYLES = ("film", "ink", "painterly", "watercolour")
