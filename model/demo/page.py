@@ -90,7 +90,7 @@ class Page:
             for entry in self.gallery.entries
         ]  # fmt: skip
         examples = [
-            {"name": name, "title": TITLES.get(name, "A face"), "picture": f"examples/{quote(name)}.jpg"}
+            {"name": name, "title": TITLES.get(name, "A synthetic face (CC BY-NC-SA 4.0)"), "picture": f"examples/{quote(name)}.jpg"}
             for name in self.studio.examples
         ]
         limits = {"seconds": self.studio.max_seconds, "megapixels": MAX_PIXELS["photo"] // 10**6}
