@@ -46,6 +46,7 @@ TELL_EVERY = 0.3  # seconds between two messages about the progress of something
 GIF_SIDE, GIF_RATE = 480, 12.5  # longer side and frames a second of an animation
 KEPT_OF_EXAMPLE = 40  # pictures of an example that are kept, thumbnails among them
 LEFT_ALONE = "This page was left alone for too long: reload it."
+SYNTHETIC = "A synthetic face (CC BY-NC-SA 4.0)"  # those that the style pictures of the project were painted from
 TITLES = {"astronaut": "Astronaut", "a clip": "A clip"}
 
 
@@ -90,7 +91,7 @@ class Page:
             for entry in self.gallery.entries
         ]  # fmt: skip
         examples = [
-            {"name": name, "title": TITLES.get(name, "A synthetic face (CC BY-NC-SA 4.0)"), "picture": f"examples/{quote(name)}.jpg"}
+            {"name": name, "title": TITLES.get(name, SYNTHETIC), "picture": f"examples/{quote(name)}.jpg"}
             for name in self.studio.examples
         ]
         limits = {"seconds": self.studio.max_seconds, "megapixels": MAX_PIXELS["photo"] // 10**6}
