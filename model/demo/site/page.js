@@ -82,7 +82,8 @@ async function result(news) {
   if (news.number < latest || news.number > wish.number) return;
   latest = news.number;
   if (news.error) { if (news.number === wish.number) failed(news.error, news.is_style); return; }
-  const isWanted = () => news.number >= latest && news.number >= shown.number;
+  const isLate = () => news.is_draft && shown.number === news.number && !shown.is_draft; // a draft that loaded longer
+  const isWanted = () => news.number >= latest && news.number >= shown.number && !isLate();
   try {
     if (!(await show(news, isWanted))) return;
   } catch { return; } // it is gone: there is a newer one
