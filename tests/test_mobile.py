@@ -213,3 +213,14 @@ def test_each_program_understands_its_words(changes):
         module = importlib.import_module(stage.module.removesuffix(".py"))
         kind = BY_TEACHER[changes.get("teacher", "drawn")] if stage.module.endswith(".py") else module.Options
         cli.parse(kind, "", [*map(str, stage.words), *(["--measure=2"] if stage.measures else [])])
+
+
+def test_the_command_line_goes_before_the_recipe_with_a_default_too(call, place, capsys):
+    Path("r.toml").write_text('name = "p"\nphotos = "photos"\nteacher = "adain"\ngmac = "2"\nstyle_image = ["a.png"]\n')
+    line = ["--recipe", "r.toml", "--dry_run", "--output", "out"]
+    assert call(main, *line, "--gmac", "0.5", "--style_image", "b.png") == 0
+    shown = capsys.readouterr().out
+    assert "--gmac=0.5" in shown and "--style_image b.png" in shown and "a.png" not in shown
+    assert call(main, *line) == 0
+    shown = capsys.readouterr().out
+    assert "--gmac=2" in shown and "--style_image a.png" in shown

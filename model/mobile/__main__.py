@@ -10,11 +10,13 @@ no pairs, a teacher makes pairs of the photos, the worst are left out, the stude
 (--held_out) and exported. Ctrl-C stops; the same command goes on. All files are in checkpoint/NAME/.
 """
 
+import sys
+
 from model.common import cli
 from model.common.errors import InputError
 from model.common.files import alone
 from model.common.hub import CHECKPOINTS
-from model.mobile.options import Options, merged, words_of
+from model.mobile.options import Options, words_of
 from model.mobile.stages import needs, stages_of
 from model.training import chain
 
@@ -46,7 +48,7 @@ def main() -> None:
     """Parse the command line and the recipe, and make the student."""
     options = cli.parse(Options, __doc__)
     if options.recipe:
-        options = merged(options, cli.parse(Options, __doc__, words_of(options.recipe)))
+        options = cli.parse(Options, __doc__, [*words_of(options.recipe, options), *sys.argv[1:]])
     make_student(options)
 
 

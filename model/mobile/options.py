@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from model.common.cli import check_ranges, free_options, option
@@ -131,8 +131,9 @@ class Options:
                 raise InputError(f"{begun}: use that, choose another --name, or delete {self.folder}.")
 
 
-def words_of(recipe: str) -> list[str]:
-    """A recipe as words of a command line. InputError for a file that is none, and for paths that aren't strings."""
+def words_of(recipe: str, given: Options) -> list[str]:
+    """A recipe as words that can stand before those of a command line, whose options are `given`: lists that it has are
+    left out, which would be longer else. InputError for a file that is no recipe."""
     path = Path(recipe)
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -146,16 +147,7 @@ def words_of(recipe: str) -> list[str]:
         if isinstance(value, bool):
             words += [f"--{name}"] * value
         elif isinstance(value, list):
-            words += [f"--{name}", *map(str, value)]
+            words += [] if getattr(given, name) else [f"--{name}", *map(str, value)]
         else:
             words.append(f"--{name}={value}")
     return words
-
-
-def merged(given: Options, recipe: Options) -> Options:
-    """`recipe`, with what the command line says differently from the defaults."""
-    usual = Options()
-    names = [field.name for field in fields(Options)]
-    return replace(
-        recipe, **{name: getattr(given, name) for name in names if getattr(given, name) != getattr(usual, name)}
-    )
