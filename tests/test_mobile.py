@@ -192,7 +192,7 @@ def test_the_stages_can_be_seen_first(call, place, capsys):
 
 
 def test_the_plan_is_kept(place):
-    Options(name="p", photos="photos", output="out").begin()
+    Options(name="p", photos="photos", output="out").keep()
     assert json.loads(Path("out/p/own/options.json").read_text())["gmac"] == "0.5"
 
 

@@ -34,7 +34,7 @@ def make_student(options: Options) -> None:
         if not path.is_file():
             raise InputError(f"{path} does not exist: check the name.")
     with alone(options.work / ".lock", str(options.folder)):
-        options.begin()
+        options.keep()
         if not chain.go_through(stages, options.folder, options.until, options.redo):
             return
     is_usual = options.folder.parent.resolve() == CHECKPOINTS.resolve()

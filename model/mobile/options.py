@@ -1,17 +1,16 @@
 """Options of `python -m model.mobile`, on the command line or in a recipe."""
 
-import json
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from model.common.cli import check_ranges, free_options, option
+from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.common.files import write_whole
 from model.common.hub import CHECKPOINTS
 from model.config import MOBILE_CLASSES
 from model.styles.catalog import BY_NAME
+from model.training.chain import Plan
 from model.training.data.pictures import pictures_below
 from model.training.generate.options import BY_TEACHER, OF_PHOTOS
 from model.training.options import BACKBONES
@@ -21,8 +20,10 @@ FEW = 20  # photos, or pictures of a style, below which nothing can be learnt
 
 
 @dataclass
-class Options:
+class Options(Plan):
     """What a student is made of. A recipe is a TOML file with the same names."""
+
+    unkept = frozenset(("recipe",))
 
     recipe: str = option("", "TOML file with any of these options; the command line goes before it", metavar="FILE")
     name: str = option("", "name of the student: style_transfer.py --ckpt NAME", metavar="NAME")
@@ -58,20 +59,6 @@ class Options:
     device: str = option("auto", "where to compute", choices=DEVICES, free=True)
     precision: str = option("auto", "number format of trainings", choices=["auto", "bf16", "fp32"], free=True)
     output: str = option(str(CHECKPOINTS), "folder for NAME/, where --ckpt NAME looks", metavar="FOLDER", free=True)
-
-    @property
-    def folder(self) -> Path:
-        """What belongs to the student: the finished one, and below `work` all that led to it."""
-        return Path(self.output, self.name)
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "own"
-
-    @property
-    def plan_file(self) -> Path:
-        """The options that the student was begun with."""
-        return self.work / "options.json"
 
     @property
     def trains_unpaired(self) -> bool:
@@ -114,21 +101,6 @@ class Options:
             raise InputError(f"{folder} is no folder: name one that holds pictures.")
         if (count := len(pictures_below(Path(folder)))) < FEW:
             raise InputError(f"{folder} has {count} pictures: give {FEW} or more, a few hundred if you can.")
-
-    def begin(self) -> None:
-        """Keep what a continuation has to agree with; InputError where it does not."""
-        now = {name: value for name, value in asdict(self).items() if name not in free_options(type(self)) | {"recipe"}}
-        if not self.plan_file.exists():
-            write_whole(self.plan_file, json.dumps(now, indent=2) + "\n")
-            return
-        try:
-            then = dict(json.loads(self.plan_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{self.plan_file} is damaged: choose another --name, or delete {self.folder}.") from error
-        for name, value in now.items():
-            if then.get(name) != value:
-                begun = f"{self.name} was begun with --{name} {then.get(name)}"
-                raise InputError(f"{begun}: use that, choose another --name, or delete {self.folder}.")
 
 
 def words_of(recipe: str, given: Options) -> list[str]:

@@ -1,17 +1,15 @@
 """Options of `python -m model.own_style`, and what they mean."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from model.common.cli import check_ranges, free_options, option
+from model.common.cli import check_ranges, option
 from model.common.devices import DEVICES
 from model.common.errors import InputError
-from model.common.files import write_whole
 from model.common.hub import CHECKPOINTS
 from model.styles.catalog import BY_NAME
+from model.training.chain import Plan
 from model.training.data.pictures import pictures_below
 from model.training.options import BACKBONES, SMALLEST_RATE, ToonifyOptions
 from model.training.teachers.variants import NO_FILE
@@ -24,7 +22,7 @@ E4E_FILE = "checkpoint/e4e_ffhq_encode.pt"
 
 
 @dataclass
-class Options:
+class Options(Plan):
     """Options of the command line. Paths of weight files are those of the training programs."""
 
     name: str = option("", "name of the style: style_transfer.py --ckpt NAME", metavar="NAME")
@@ -82,23 +80,9 @@ class Options:
     output: str = option(str(CHECKPOINTS), "folder for NAME/, where --ckpt NAME looks", metavar="FOLDER", free=True)
 
     @property
-    def folder(self) -> Path:
-        """What belongs to the style: the finished model, and below `work` all that led to it."""
-        return Path(self.output, self.name)
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "own"
-
-    @property
     def source(self) -> Path:
         """Folder of the pictures: the user's, or that of copies of single ones."""
         return Path(self.pictures) if self.pictures else self.work / "pictures"
-
-    @property
-    def plan_file(self) -> Path:
-        """The options that the style was begun with."""
-        return self.work / "options.json"
 
     @property
     def is_small(self) -> bool:
@@ -168,21 +152,3 @@ class Options:
             raise InputError("--colours photo is for --kind jojo: others blend with --weight (train_vtoonify_t.py).")
         if self.folder.exists() and not self.plan_file.exists():
             raise InputError(f"{self.folder} exists, and is no style of this program: choose another --name.")
-
-    def begin(self, paths: Iterable[Path]) -> None:
-        """Keep what a continuation has to agree with; InputError where it does not."""
-        now = {name: value for name, value in asdict(self).items() if name not in free_options(type(self))}
-        now["sources"] = [path.name for path in paths]
-        if not self.plan_file.exists():
-            write_whole(self.plan_file, json.dumps(now, indent=2) + "\n")
-            return
-        try:
-            then = dict(json.loads(self.plan_file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{self.plan_file} is damaged: choose another --name, or delete {self.folder}.") from error
-        for name, value in now.items():
-            if then.get(name) != value:
-                what = "other pictures" if name == "sources" else f"--{name} {then.get(name)}"
-                raise InputError(
-                    f"{self.name} was begun with {what}: use that, choose another --name, or delete {self.folder}."
-                )

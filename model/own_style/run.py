@@ -31,7 +31,7 @@ def make_style(options: Options) -> None:
             )
     _advise(options, len(paths))
     with alone(options.work / ".lock", str(options.folder)):
-        options.begin(paths)
+        options.keep(sources=[path.name for path in paths])
         _collect(options, paths)
         if chain.go_through(stages, options.folder, options.until, options.redo):
             _finish(options)

@@ -1,6 +1,7 @@
 """A chain of programs, each with options, a result and perhaps a state: what is done is not done again, and what was
 stopped goes on."""
 
+import json
 import os
 import re
 import shlex
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from model.common.cli import EXIT_INTERRUPTED
+from model.common.cli import EXIT_INTERRUPTED, free_options
 from model.common.errors import InputError
+from model.common.files import write_whole
 
 ROOT = Path(__file__).parents[2]
 MEASURED_STEPS = 2  # before a stage, to tell how long it will take and how much memory
@@ -42,6 +45,46 @@ class Stage:
         program = [self.module] if self.module.endswith(".py") else ["-m", self.module]
         resumed = ["--resume"] if self.state and self.state.exists() else []
         return [sys.executable, *program, *map(str, self.words), *resumed, *more]
+
+
+class Plan:
+    """What the options of a chain have in common: a dataclass with a `name` and an `output` folder."""
+
+    name: str
+    output: str
+    unkept: frozenset[str] = frozenset()  # options that a continuation may have otherwise, beside those that are free
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to the result: the finished model, and below `work` all that led to it."""
+        return Path(self.output, self.name)
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "own"
+
+    @property
+    def plan_file(self) -> Path:
+        """The options that the chain was begun with."""
+        return self.work / "options.json"
+
+    def keep(self, **more: Any) -> None:
+        """Note what a continuation has to agree with, and `more`, by the words for it; InputError where it does not."""
+        free = free_options(type(self)) | self.unkept
+        now = {name: value for name, value in asdict(self).items() if name not in free} | more
+        if not self.plan_file.exists():
+            write_whole(self.plan_file, json.dumps(now, indent=2) + "\n")
+            return
+        try:
+            then = dict(json.loads(self.plan_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{self.plan_file} is damaged: choose another --name, or delete {self.folder}.") from error
+        for name, value in now.items():
+            if then.get(name) != value:
+                what = "other pictures" if name in more else f"--{name} {then.get(name)}"
+                raise InputError(
+                    f"{self.name} was begun with {what}: use that, choose another --name, or delete {self.folder}."
+                )
 
 
 def check_names(stages: Sequence[Stage], kind: str, **named: str) -> None:
