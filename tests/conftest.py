@@ -74,3 +74,12 @@ def fresh_engine():
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+@pytest.fixture(autouse=hasattr(os, "sched_getscheduler"))
+def priority():
+    """No test leaves its process with another priority: libraries for videos do such things, and all that is started
+    afterwards has it, too."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before

@@ -5,8 +5,10 @@ All show one scene: four coloured corners around a square that gets lighter from
 
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,12 +183,17 @@ class Film:
         wave[: round(self.beep * rate)] = 0
         _, matrix, tags = COLOURS.get(self.colour, (None, BT709 if self.codec in MARKED else SMPTE170M, None))
         settings = {"matrix": matrix, "tags": tags, "wave": wave, "sound_rate": rate, "rotation": 90 * self.turns}
-        return make_clip(
-            folder / self.name, [np.ascontiguousarray(np.rot90(picture, -self.turns)) for picture in self.pictures()],
-            [round((time + late) / tick) for time in self.seconds], tick=tick, rate=self.fps, codec=self.codec,
+        pictures = [np.ascontiguousarray(np.rot90(picture, -self.turns)) for picture in self.pictures()]
+        times = [round((time + late) / tick) for time in self.seconds]
+        make = partial(
+            make_clip, folder / self.name, pictures, times, tick=tick, rate=self.fps, codec=self.codec,
             pix_fmt=self.pix_fmt, sound=self.sound, layout=self.layout, sound_start=self.late[1] / 1000,
             options=OPTIONS.get(self.codec, FINE), **settings | self.how,
         )  # fmt: skip
+        # SVT-AV1, as root, gives the thread that opens it the highest real-time priority, and all that this one starts
+        # inherit it: servers and browsers that wait busily would starve each other. So it is a thread that ends.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(make).result()
 
 
 def films(table: str) -> list[Film]:
