@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import runpy
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -17,6 +15,7 @@ import style_transfer
 from model import checkpoints
 from model.common import cli
 from model.common.cli import EXIT_INTERRUPTED
+from model.common.errors import InputError
 from model.config import MOBILE_CLASSES, MobileConfig
 from model.media.sample import sample_portrait
 from model.mobile import options as mobile_options
@@ -29,7 +28,7 @@ from model.styles.catalog import choose_preset, list_presets
 from model.training import chain
 from model.training.data.shards import encode_pair, write_shard
 from model.training.generate.options import BY_TEACHER
-from model.training.train import measure  # noqa: F401 - imported before the programs, which share it
+from tests.chains import in_this_process
 from tests.portrait import LANDMARKS
 from tests.test_translation_styles import copying_whitebox
 
@@ -66,25 +65,7 @@ def write_pairs(folder: Path) -> None:
 def in_process(monkeypatch):
     """Stages run in this process, with a small network; the commands that were given."""
     monkeypatch.setitem(MOBILE_CLASSES, "0.5", TINY)
-    given = []
-
-    def launch(command):
-        _, *words = command
-        given.append(words)
-        module = words[0] == "-m"
-        program, arguments = (words[1], words[2:]) if module else (words[0], words[1:])
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            if module:
-                runpy.run_module(program, run_name="__main__", alter_sys=False)
-            else:
-                runpy.run_path(str(ROOT / program), run_name="__main__")
-        if ended.value.code:
-            raise SystemExit(ended.value.code)
-
-    monkeypatch.setattr(chain, "launch", launch)
-    monkeypatch.setattr(chain, "_measure", lambda stage: "a moment")
-    return given
+    return in_this_process(monkeypatch)
 
 
 @pytest.mark.parametrize("pairs_are_there", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -224,3 +205,19 @@ def test_the_command_line_goes_before_the_recipe_with_a_default_too(call, place,
     assert call(main, *line) == 0
     shown = capsys.readouterr().out
     assert "--gmac=2" in shown and "--style_image a.png" in shown
+
+
+def test_missing_packages_are_told_before_hours_of_training(call, place, monkeypatch, capsys):
+    monkeypatch.setattr(chain, "find_spec", lambda name: None if name == "onnxscript" else object())
+    line = ["--name", "p", "--photos", "photos", "--output", "out", "--dry_run"]
+    assert call(main, *line) == 2
+    told = capsys.readouterr().err
+    assert "stage export needs packages: pip install onnx onnxscript onnxruntime" in told
+    assert "--until frames" in told and not Path("out").exists()
+    assert call(main, *line, "--until", "frames") == 0
+    Path("out/p/export").mkdir(parents=True)
+    Path("out/p/export/mobile.int8.onnx").touch()
+    stages = stages_of(Options(name="p", photos="photos", output="out"))
+    chain.check(stages, "this student")  # what is done needs nothing
+    with pytest.raises(InputError, match="pip install"):
+        chain.check(stages, "this student", redo="export")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from model.styles import presets
 from model.styles.catalog import choose_preset, list_presets
 from model.training import chain
 from model.training.options import RECIPES
-from model.training.train import measure  # noqa: F401 - imported before the programs, which share it
+from tests.chains import in_this_process
 
 ROOT = Path(__file__).parents[1]
 NARROW = GeneratorConfig(
@@ -62,25 +61,7 @@ def place(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def in_process(monkeypatch, narrow):
     """Stages run in this process, where the sizes are narrow; the commands that were given."""
-    given = []
-
-    def launch(command):
-        python, *words = command
-        given.append(words)
-        module = words[0] == "-m"
-        program, arguments = (words[1], words[2:]) if module else (words[0], words[1:])
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            if module:
-                runpy.run_module(program, run_name="__main__", alter_sys=False)
-            else:
-                runpy.run_path(str(ROOT / program), run_name="__main__")
-        if ended.value.code:
-            raise SystemExit(ended.value.code)
-
-    monkeypatch.setattr(chain, "launch", launch)
-    monkeypatch.setattr(chain, "_measure", lambda stage: "a moment")
-    return given
+    return in_this_process(monkeypatch)
 
 
 def distance(path: str, wanted: np.ndarray) -> float:

@@ -26,7 +26,7 @@ def make_student(options: Options) -> None:
     `chain.go_through`."""
     options.check()
     stages = stages_of(options)
-    chain.check_names(stages, "this student", until=options.until, redo=options.redo)
+    chain.check(stages, "this student", options.until, options.redo)
     if options.dry_run:
         chain.show(stages)
         return

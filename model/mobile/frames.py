@@ -15,7 +15,7 @@ from model.common.errors import InputError
 from model.common.files import write_whole
 from model.common.tensors import to_uint8
 from model.config import MobileConfig
-from model.training.data.framed import FramedPairs
+from model.training.data.framed import FramedPictures
 from model.training.data.shards import StoredPair, index_pairs
 
 
@@ -39,10 +39,10 @@ def write_frames(options: Options) -> int:
     pairs = list(photos.values())
     if "landmarks" not in pairs[0].facts():
         raise InputError(f"{options.pairs[0]} holds {pairs[0].kind} pairs, without landmarks: give others.")
-    items = FramedPairs(pairs, options.eye_distance, 0, augmented=False, edges=False)
+    items = FramedPictures(pairs, options.eye_distance)
     numbers = np.unique(np.linspace(0, len(pairs) - 1, min(options.count, len(pairs))).astype(int))
     for place, number in enumerate(numbers):
-        rgb = to_uint8(items.item(int(number), np.random.default_rng(0))["x"]).numpy()
+        rgb = to_uint8(items[int(number)]["x"]).numpy()
         png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))[1].tobytes()
         write_whole(Path(options.out) / f"{place:03d}.png", png)
     return len(numbers)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from model.common import onnx_files
 from model.mobile.options import Options
 from model.mobile.student import LOSSES
 from model.training.chain import Stage, Words
+from model.training.options import UNPAIRED_MARGIN
 
 SIDE = 256  # of a U-GAT-IT's pictures, and of pairs that it makes
-ALIGNED = 286  # of the photos that these pictures are cut out of
 RESULT = "mobile.pt"
 
 
@@ -42,7 +43,7 @@ def _unpaired(options: Options) -> list[Stage]:
     )  # fmt: skip
     align = Stage(
         "align", "frame the photos as the pictures are", work / "aligned/overlay.jpg", "model.training.own.align",
-        [f"--data={options.photos}", f"--out={work / 'aligned'}", f"--size={ALIGNED}"],
+        [f"--data={options.photos}", f"--out={work / 'aligned'}", f"--size={SIDE + UNPAIRED_MARGIN}"],
         see=work / "aligned/overlay.jpg",
     )  # fmt: skip
     learn = Stage(
@@ -136,6 +137,7 @@ def _export(options: Options) -> list[Stage]:
         Stage(
             "export", "write it for other runtimes", out / "mobile.int8.onnx", "model.mobile.export",
             [f"--ckpt={options.folder / RESULT}", f"--out={out}", f"--calibration={work / 'frames'}"],
+            packages=onnx_files.PACKAGES,
         ),
     ]  # fmt: skip
 

@@ -31,7 +31,7 @@ from model.common.errors import InputError
 from model.common.files import write_whole
 from model.common.tensors import image_grid, to_uint8
 from model.mobile_unet import MobileUNet
-from model.training.data.framed import SIDE, FramedPairs
+from model.training.data.framed import SIDE, FramedPictures
 from model.training.data.shards import StoredPair, encode_picture, index_pairs, list_styles
 from model.training.gan import quality
 
@@ -86,9 +86,9 @@ def chosen_pairs(sources: Sequence[str], style: str) -> list[StoredPair]:
 
 def framed(pairs: Sequence[StoredPair], eye_distance: float, part: str) -> Iterator[Tensor]:
     """`x` (photos) or `y` (pictures) of pairs, framed as students see them: batches `[B, 3, 256, 256]`."""
-    items = FramedPairs(list(pairs), eye_distance, 0, augmented=False, edges=False)
+    items = FramedPictures(pairs, eye_distance)
     for numbers in quality.in_batches(len(pairs), BATCH):
-        yield torch.stack([items.item(n, np.random.default_rng(0))[part] for n in numbers])
+        yield torch.stack([items[n][part] for n in numbers])
 
 
 def measure(options: Options) -> tuple[list[Row], str, np.ndarray]:

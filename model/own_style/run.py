@@ -20,7 +20,7 @@ def make_style(options: Options) -> None:
     options.check()
     paths = options.sources()
     stages = stages_of(options, len(paths))
-    chain.check_names(stages, f"--kind {options.kind}", until=options.until, redo=options.redo)
+    chain.check(stages, f"--kind {options.kind}", options.until, options.redo)
     if options.dry_run:
         _show(options, stages)
         return

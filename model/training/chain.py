@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Stage:
     state: Path | None = None  # where a stopped run is resumed from
     measures: bool = False  # whether the program can tell its speed and memory beforehand
     see: Path | None = None  # a picture to look at
+    packages: tuple[str, ...] = ()  # that it needs beside those of requirements.txt
 
     def command(self, *more: str) -> list[str]:
         """The command line, and for a run that was stopped the word that makes it go on."""
@@ -87,12 +89,20 @@ class Plan:
                 )
 
 
-def check_names(stages: Sequence[Stage], kind: str, **named: str) -> None:
-    """Raise InputError where an option names no stage; `kind` says of which kind the chain is."""
+def check(stages: Sequence[Stage], kind: str, until: str = "", redo: str = "") -> None:
+    """Raise InputError where an option names no stage, of a chain of this `kind`, or a stage that `go_through` would
+    take misses packages: now, not hours later."""
     names = [stage.name for stage in stages]
-    for option, name in named.items():
+    for option, name in {"until": until, "redo": redo}.items():
         if name and name not in names:
             raise InputError(f"--{option} is {name}: {kind} has the stages {', '.join(names)}.")
+    end = names.index(until) + 1 if until else len(stages)
+    again = names.index(redo) if redo else end
+    for number, stage in enumerate(stages[:end]):
+        is_taken = number >= again or not stage.result.exists()
+        if is_taken and not all(find_spec(package) for package in stage.packages):
+            also = f", or stop before it: --until {names[number - 1]}" if number else ""
+            raise InputError(f"The stage {stage.name} needs packages: pip install {' '.join(stage.packages)}{also}.")
 
 
 def show(stages: Sequence[Stage], state_of: Callable[[Stage], str] = lambda stage: "") -> None:

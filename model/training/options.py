@@ -9,6 +9,7 @@ from model.common.devices import DEVICES
 from model.common.errors import InputError
 from model.config import Backbone, GeneratorConfig, MobileConfig, TranslatorConfig, VToonifyConfig
 
+UNPAIRED_MARGIN = 30  # pixels that pictures of a U-GAT-IT are larger than what is cut out of them
 SMALLEST_RATE = 1e-20  # a learning rate of 0 would learn nothing
 RUN_NAME = "name of the run and of the folder under --output for the result"
 

@@ -20,7 +20,7 @@ from model import checkpoints
 from model.common.errors import InputError
 from model.common.hub import EXEMPLAR_FILE
 from model.training.data.drawn_pairs import DrawnPairs
-from model.training.data.framed import FramedPairs
+from model.training.data.framed import FramedPairs, FramedPictures
 from model.training.data.patches import Patches, WholePictures, mean_eye_distance
 from model.training.data.sampling import Batch
 from model.training.data.shards import StoredPair, kind_of, list_styles, split_held_out
@@ -108,33 +108,36 @@ class StoredPairs:
         steps = range(first_step, self.options.iter)
         numbers = [batch for step in steps for batch in local_numbers(self.options, self.accelerator, step)]
         settings = {"num_workers": self.options.workers, "pin_memory": self.accelerator.device.type == "cuda"}
-        dataset = self._dataset()
-        loader = DataLoader(dataset, batch_sampler=numbers, worker_init_fn=_start_worker, **settings)
+        loader = DataLoader(self._learnt(), batch_sampler=numbers, worker_init_fn=_start_worker, **settings)
         try:
             yield from loader
         except InputError as error:
             # From a worker comes a whole traceback, which ends with "model.common.errors.InputError: sentence".
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
-    def _dataset(self) -> Dataset:
-        options = self.options
-        if options.student == "mobile":
-            eyes, edges = options.recipe.network.eye_distance, bool(options.edge_loss)
-            return FramedPairs(self.learnt, eyes, options.seed, options.augmented, edges)
-        if options.student == "patch":
-            return Patches(self.learnt, options.recipe.patch, options.seed)
-        return open_pairs(self.learnt, self.styles, self.options.seed)
-
     def held_out(self) -> Batch:
-        if self.options.student == "mobile":
-            framed = FramedPairs(self.kept, self.options.recipe.network.eye_distance, 0, augmented=False, edges=False)
-            rows = range(min(len(self.kept), PREVIEW_ROWS))
-            return default_collate([framed.item(n, np.random.default_rng(n)) for n in rows])
-        if self.options.student == "patch":
-            samples = WholePictures(self.kept)
-            return default_collate([samples[n] for n in range(min(len(self.kept), PREVIEW_ROWS))])
-        samples = open_pairs(self.kept, self.styles, self.options.seed + 1)
-        return default_collate([samples[n] for n in range(PREVIEW_ROWS)])
+        samples, rows = self._kept()
+        return default_collate([samples[n] for n in range(rows)])
+
+    def _learnt(self) -> Dataset:
+        options = self.options
+        match options.student:
+            case "mobile":
+                eyes = options.recipe.network.eye_distance
+                return FramedPairs(self.learnt, eyes, options.seed, options.augmented, bool(options.edge_loss))
+            case "patch":
+                return Patches(self.learnt, options.recipe.patch, options.seed)
+        return open_pairs(self.learnt, self.styles, options.seed)
+
+    def _kept(self) -> tuple[Dataset, int]:
+        """Items that are never learnt from, and how many a preview has."""
+        several = min(len(self.kept), PREVIEW_ROWS)
+        match self.options.student:
+            case "mobile":
+                return FramedPictures(self.kept, self.options.recipe.network.eye_distance), several
+            case "patch":
+                return WholePictures(self.kept), several
+        return open_pairs(self.kept, self.styles, self.options.seed + 1), PREVIEW_ROWS
 
 
 def open_pairs(pairs: list[StoredPair], styles: list[str], seed: int) -> Dataset:

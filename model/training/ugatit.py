@@ -24,13 +24,13 @@ from model.common.errors import InputError
 from model.common.tensors import image_grid
 from model.config import UgatitConfig
 from model.training.adversarial import AdversarialTrainer
+from model.training.options import UNPAIRED_MARGIN
 from model.training.train import run
 from model.training.unpaired import memory
 from model.training.unpaired import ugatit as steps
 from model.training.unpaired.trainer import UnpairedOptions, UnpairedTrainer, one_by_one
 from model.ugatit import MULTIPLE, SMALLEST_SIDE, Ugatit, clip_rho
 
-MARGIN = 30  # pixels that pictures are larger than what is cut out of them
 FLAT = 0.05  # contrast of a heat map, in parts of its largest value, below which it says nothing
 
 
@@ -91,7 +91,7 @@ class UgatitTrainer(UnpairedTrainer, AdversarialTrainer):
     advice = "a lower --identity (1) and --cycle (1) may help"
 
     def __init__(self, options: Options, accelerator: Accelerator):
-        self.read_folders(options, options.size + MARGIN, faces=True)
+        self.read_folders(options, options.size + UNPAIRED_MARGIN, faces=True)
         torch.manual_seed(options.seed)
         networks = Ugatit(options.network, options.width)
         if options.init_path and not options.resume:

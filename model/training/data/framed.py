@@ -4,6 +4,7 @@ Item n is a function of the seed and n alone. Pictures are decoded once and kept
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -24,49 +25,32 @@ KEPT_SCALE = 1.25  # of these, relative to the size that they are needed at
 SCALES, ANGLE, SHIFT = (0.8, 1.1), 10.0, 0.1  # of the augmentation: scale, degrees, share of the side
 
 
-class FramedPairs(Dataset):
-    """Items of a Batch for any number from 0 on: `x`, `y [3, 256, 256]`, `weight [1, 256, 256]`, and with `edges`
-    `smooth`, the target with blurred edges.
+class FramedPictures(Dataset):
+    """Items of a Batch, that of pair n (over and over) in its exact place: `x`, `y [3, 256, 256]`, `weight [1, 256,
+    256]`."""
 
-    augmented: faces are a little smaller or larger, tilted and shifted, and photos have other light and the faults of
-    cameras. Nothing is mirrored here: drawings have their light on one side, so photos are mirrored before they are
-    drawn (generate_data.py --count).
-    """
-
-    def __init__(self, pairs: list[StoredPair], eye_distance: float, seed: int, augmented: bool, edges: bool):
-        self.pairs, self.eye_distance, self.seed = pairs, eye_distance, seed
-        self.augmented, self.edges = augmented, edges
+    def __init__(self, pairs: Sequence[StoredPair], eye_distance: float):
+        self.pairs, self.eye_distance = pairs, eye_distance
         self._read = lru_cache(KEPT)(self._decode)
 
     def __getitem__(self, n: int) -> dict:
-        rng = np.random.default_rng((self.seed, n))
-        return self.item(int(rng.integers(len(self.pairs))), rng)
+        photo, target, weight = self.framed(n % len(self.pairs))
+        return _item(photo, target, weight)
 
-    def item(self, number: int, rng: np.random.Generator) -> dict:
-        """The item of pair `number`."""
-        photo, target, weight, landmarks = self._read(number)
-        view = self._view(landmarks, rng)
-        size, flags = (SIDE, SIDE), cv2.INTER_LINEAR
-        weight = cv2.warpAffine(weight, view, size, flags=flags)  # 0 beyond the picture
-        photo, target = (
-            cv2.warpAffine(each, view, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101) for each in (photo, target)
-        )
-        if self.augmented:
-            photo = spoil(rng, along(light_curve(rng), photo))
-        item = {"x": to_tensor(photo), "y": to_tensor(target), "weight": torch.from_numpy(weight)[None]}
-        if self.edges:
-            item["smooth"] = to_tensor(smooth_edges(target))
-        return item | {"style": 0, "degree": np.float32(1)}
+    def framed(self, number: int, scale=1.0, angle=0.0, shift=(0.0, 0.0)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Photo, target and weights of pair `number`: so much larger, tilted by radians, shifted by shares of the
+        side."""
+        *pictures, weight, landmarks = self._read(number)
+        view, size = self._view(landmarks, scale, angle, shift), (SIDE, SIDE)
+        photo, target = (cv2.warpAffine(each, view, size, borderMode=cv2.BORDER_REFLECT_101) for each in pictures)
+        return photo, target, cv2.warpAffine(weight, view, size)  # weight is 0 beyond the picture
 
-    def _view(self, landmarks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _view(self, landmarks: np.ndarray, scale: float, angle: float, shift: Sequence[float]) -> np.ndarray:
         """Affine matrix `[2, 3]` from a kept picture to an item."""
         eyes = eye_centres(landmarks)
-        zoom, angle, shift = self.eye_distance / math.dist(*eyes), 0.0, np.zeros(2)
-        if self.augmented:
-            zoom *= math.exp(rng.uniform(*np.log(SCALES)))
-            angle, shift = math.radians(rng.uniform(-ANGLE, ANGLE)), rng.uniform(-SHIFT, SHIFT, 2)
+        zoom = scale * self.eye_distance / math.dist(*eyes)
         turn = zoom * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-        offset = (np.array(EYES) + shift) * SIDE - turn @ np.mean(eyes, axis=0)
+        offset = (np.array(EYES) + np.array(shift)) * SIDE - turn @ np.mean(eyes, axis=0)
         return np.column_stack([turn, offset]).astype(np.float32)
 
     def _decode(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -85,3 +69,34 @@ class FramedPairs(Dataset):
         if pair.kind == "drawn":  # where each stroke of a painting lies, nobody can know
             weight = weight + detail_weights(target)
         return photo, target, weight, landmarks
+
+
+class FramedPairs(FramedPictures):
+    """Items of a Batch as those of FramedPictures, of pairs by chance; with `edges` also `smooth`, the target with
+    blurred edges.
+
+    augmented: faces are a little smaller or larger, tilted and shifted, and photos have other light and the faults of
+    cameras. Nothing is mirrored here: drawings have their light on one side, so photos are mirrored before they are
+    drawn (generate_data.py --count).
+    """
+
+    def __init__(self, pairs: Sequence[StoredPair], eye_distance: float, seed: int, augmented: bool, edges: bool):
+        super().__init__(pairs, eye_distance)
+        self.seed, self.augmented, self.edges = seed, augmented, edges
+
+    def __getitem__(self, n: int) -> dict:
+        rng = np.random.default_rng((self.seed, n))
+        number = int(rng.integers(len(self.pairs)))
+        if self.augmented:
+            scale, angle = math.exp(rng.uniform(*np.log(SCALES))), math.radians(rng.uniform(-ANGLE, ANGLE))
+            photo, target, weight = self.framed(number, scale, angle, rng.uniform(-SHIFT, SHIFT, 2))
+            photo = spoil(rng, along(light_curve(rng), photo))
+        else:
+            photo, target, weight = self.framed(number)
+        item = _item(photo, target, weight)
+        return item | {"smooth": to_tensor(smooth_edges(target))} if self.edges else item
+
+
+def _item(photo: np.ndarray, target: np.ndarray, weight: np.ndarray) -> dict:
+    item = {"x": to_tensor(photo), "y": to_tensor(target), "weight": torch.from_numpy(weight)[None]}
+    return item | {"style": 0, "degree": np.float32(1)}
