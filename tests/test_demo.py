@@ -15,10 +15,10 @@ from app import Options
 from model.common.errors import InputError
 from model.common.memory import give_back, keep_little
 from model.demo import studio as studio_module
+from model.demo.doors import browser_page
 from model.demo.gallery import Gallery, list_entries
 from model.demo.line import Line
 from model.demo.page import Page
-from model.demo.routes import browser_page
 from model.demo.studio import Stopped, Studio
 from model.demo.visits import IDLE, RETURN_WITHIN, Visits
 from model.demo.wishes import Wish
@@ -395,7 +395,7 @@ def test_after_an_unexpected_error_a_video_can_be_run_again(page, monkeypatch, l
     monkeypatch.undo()
     page.film(visit, {"style": "film", "end": 0.5})
     assert told(visit, "film", state="done")["done"] == 10
-    assert page.animation(visit, "film").endswith(".gif")
+    assert page.films.animation(visit, "film").endswith(".gif")
 
 
 def test_a_bad_upload_leaves_what_was_there(page, tmp_path, long_clip):

@@ -127,7 +127,7 @@ def test_a_film_is_cancelled_and_a_frame_that_is_not_named_is_painted_no_more(ta
     visit, _ = bring(tab, "me", clip)
     tab.paint(visit, [negative(path, tmp_path / path.name) for path in visit.clip.files()])
     tab.film(visit)
-    tab.page.cancel(visit, "painted")
+    tab.page.films.cancel(visit, "painted")
     assert news(visit, "painted", "cancelled", "done")["state"] == "cancelled"
     assert not list(visit.folder.glob("painted-*/*"))
     other = next(n for n in range(LAST) if n not in visit.clip.offered)
@@ -189,7 +189,7 @@ def test_what_cannot_be_is_told_in_one_sentence_and_changes_nothing(tab, clip, t
 def test_visitors_have_their_own_and_it_goes_with_them(tab, clip):
     mine, _ = bring(tab, "me", clip)
     yours = tab.page.visits.begin("you")
-    tab.page.videos.close()  # theirs is not looked through
+    tab.page.films.line.close()  # theirs is not looked through
     tab.bring(yours, clip)
     with pytest.raises(InputError, match="bring one first"):
         tab.choose(yours, {"numbers": "0"})

@@ -5,10 +5,7 @@ of a wish, `waiting` its place in the line, `thumbnail-KEY` the visitor's face i
 """
 
 import base64
-import io
-import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,17 +19,18 @@ from PIL import ExifTags, Image
 
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
-from model.common.hub import NotFetched, fetched_bytes
+from model.common.hub import fetched_bytes
+from model.demo.films import TELL_EVERY, Films
 from model.demo.gallery import Entry, Gallery, thumbnail
 from model.demo.line import Line
 from model.demo.live import Chosen, Live
 from model.demo.own_picture import OwnPicture
-from model.demo.studio import MAX_PIXELS, Content, Result, Stopped, Studio, in_their_words, short_name
-from model.demo.visits import KEPT_RESULTS, Job, Visit, Visits
-from model.demo.wishes import LARGEST_PADDING, OWN, Wish, in_plain_words
+from model.demo.studio import MAX_PIXELS, Content, Result, Studio, in_their_words, short_name
+from model.demo.visits import KEPT_RESULTS, Visit, Visits
+from model.demo.wishes import LARGEST_PADDING, OWN, Wish
+from model.demo.words import LEFT_ALONE, failure
 from model.inference.look import Look
 from model.inference.stylizer import Stylizer
-from model.media.files import open_frames
 from model.media.frames import MARK
 from model.media.sample import SAMPLE_NAME
 from model.styles.base import Style
@@ -42,10 +40,7 @@ VIEW_SIDE, SHOWN_SIDE = 900, 1600  # longer sides of the frame and of results on
 SHOWN_QUALITY, TILE_QUALITY, FILE_QUALITY = 90, 82, 95
 FILES = {"JPEG": {"quality": FILE_QUALITY, "subsampling": "4:4:4"}, "PNG": {"compress_level": 1}}
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png"}
-TELL_EVERY = 0.3  # seconds between two messages about the progress of something
-GIF_SIDE, GIF_RATE = 480, 12.5  # longer side and frames a second of an animation
 KEPT_OF_EXAMPLE = 40  # pictures of an example that are kept, thumbnails among them
-LEFT_ALONE = "This page was left alone for too long: reload it."
 SYNTHETIC = "A synthetic face (CC BY-NC-SA 4.0)"  # those that the style pictures of the project were painted from
 TITLES = {"astronaut": "Astronaut", "a clip": "A clip"}
 
@@ -59,7 +54,7 @@ class Page:
     ):  # fmt: skip
         self.browser_page = browser_page
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
-        self.pictures, self.videos = Line(at_once, "picture"), Line(at_once, "video")
+        self.pictures, self.films = Line(at_once, "picture"), Films(at_once)
         self._fetched: set[str] = set()
         # Of examples, which many visitors look at: by wish or by face and style. A visitor's own are never kept.
         self._kept: WeakKeyDictionary[Content, dict[Any, Any]] = WeakKeyDictionary()
@@ -67,7 +62,7 @@ class Page:
     def close(self) -> None:
         """The server ends: stop what is going on."""
         self.visits.close()
-        for line in (self.pictures, self.videos):
+        for line in (self.pictures, self.films.line):
             line.close()
 
     def warm_up(self) -> None:
@@ -107,10 +102,6 @@ class Page:
         """A small picture of an example, as JPEG."""
         return _jpeg(np.asarray(thumbnail(self.studio.example(name).shown.rgb)), TILE_QUALITY)
 
-    def address(self, visit: Visit, path: Path) -> str:
-        """Where the page finds a file of its visit."""
-        return f"visits/{visit.name}/files/{quote(path.relative_to(visit.folder).as_posix())}"
-
     # Contents
 
     def take(self, visit: Visit, path: Path) -> dict[str, Any]:
@@ -128,7 +119,7 @@ class Page:
         return self._shown(visit) | {"face": len(visit.content.faces) - 1}
 
     def _taken(self, visit: Visit, content: Content) -> dict[str, Any]:
-        self._end_job(visit, "film")
+        self.films.drop(visit, "film")
         visit.content = content
         visit.forget("content", content.source.path, visit.clip and visit.clip.folder)
         visit.forget("film")
@@ -147,8 +138,8 @@ class Page:
         return {
             "name": content.name, "is_video": content.source.is_video, "width": width, "height": height,
             "is_in_gallery": self.gallery.is_complete and content is self.studio.example(SAMPLE_NAME),
-            "seconds": content.seconds, "frame": self.address(visit, path), "faces": content.boxes(),
-            "file": self.address(visit, content.source.path) if has_file and content.source.is_video else None,
+            "seconds": content.seconds, "frame": visit.address(path), "faces": content.boxes(),
+            "file": visit.address(content.source.path) if has_file and content.source.is_video else None,
         }  # fmt: skip
 
     def _content(self, visit: Visit) -> Content:
@@ -247,7 +238,7 @@ class Page:
             write_whole(folder / name, _jpeg(np.asarray(shown), SHOWN_QUALITY))
         height, width = result.after.shape[:2]
         facts = {
-            "before": self.address(visit, folder / "before.jpg"), "after": self.address(visit, folder / "after.jpg"),
+            "before": visit.address(folder / "before.jpg"), "after": visit.address(folder / "after.jpg"),
             "width": width, "height": height, "crop": result.crop, "style": wish.style,
         }  # fmt: skip
         if not result.is_draft:
@@ -259,7 +250,7 @@ class Page:
                 exif = Image.Exif()
                 exif[ExifTags.Base.Software] = MARK
                 write_whole(path, bytes_of(Image.fromarray(result.after).save, kind, exif=exif, **settings))
-                facts[kind.lower()] = self.address(visit, path)
+                facts[kind.lower()] = visit.address(path)
         visit.forget("draft", most=2)
         visit.forget("result", most=KEPT_RESULTS)
         return facts
@@ -329,62 +320,7 @@ class Page:
         total = content.source.expected_frames
         if total and seconds:
             total = round(total * (min(wish.end or seconds, seconds) - wish.start) / seconds)
-        self.run_video(visit, "film", frames, f"{content.source.name}_{MARK.lower()}.mp4", total)
-
-    def run_video(
-        self, visit: Visit, kind: str, frames: Callable[[Path, Callable[[], bool]], Iterator[int]], name: str,
-        total: int | None,
-    ) -> None:  # fmt: skip
-        """Put a video into the line; one of a `kind` at a time. `frames(path, is_stopped)` renders it, and yields how
-        many are done."""
-        self._end_job(visit, kind)
-        job = visit.jobs[kind] = Job()
-
-        def tell(**facts: Any) -> None:
-            if visit.jobs.get(kind) is job:
-                visit.tell(kind, **facts)
-
-        def work() -> None:
-            begun, told_at, done = time.monotonic(), 0.0, 0
-            try:
-                visit.forget(kind)
-                path = visit.fresh(kind) / name
-                for done in frames(path, job.stop.is_set):
-                    if (now := time.monotonic()) - told_at > TELL_EVERY:
-                        told_at = now
-                        left = (now - begun) / done * (total - done) if total else None
-                        tell(state="running", done=done, total=total, left=left)
-                tell(state="done", done=done, video=self.address(visit, path), name=name)
-            except Stopped:
-                tell(state="cancelled")
-            except Exception as error:
-                tell(state="failed", error=failure(error))
-
-        def moved(place: int) -> None:
-            tell(state="waiting", place=place)
-
-        tell(state="waiting", place=0)
-        job.ticket = self.videos.submit(work, moved=moved)
-
-    def cancel(self, visit: Visit, kind: str) -> None:
-        """End a video of this kind."""
-        job = visit.jobs.get(kind)
-        if job is not None and job.cancel():
-            visit.tell(kind, state="cancelled")
-
-    def _end_job(self, visit: Visit, kind: str) -> None:
-        if job := visit.jobs.pop(kind, None):
-            job.cancel()
-
-    def animation(self, visit: Visit, kind: str) -> str:
-        """A rendered video as a GIF, reduced; returns where it is."""
-        films = sorted(visit.folder.glob(f"{kind}-*/*.mp4"))
-        if not films:
-            raise InputError("There is no video: render it first.")
-        path = films[-1].with_suffix(".gif")
-        if not path.is_file():
-            write_whole(path, partial(_write_gif, films[-1]))
-        return self.address(visit, path)
+        self.films.render(visit, "film", frames, f"{content.source.name}_{MARK.lower()}.mp4", total)
 
     # A picture of one's own as the style
 
@@ -412,7 +348,7 @@ class Page:
     def _editor(self, visit: Visit) -> dict[str, Any]:
         picture = visit.picture
         return picture.editor | {
-            "picture": self.address(visit, picture.shown), "file": self.address(visit, picture.points_file),
+            "picture": visit.address(picture.shown), "file": visit.address(picture.points_file),
             "advice": picture.advice, "is_found": picture.is_found, "title": short_name(picture.path),
         }  # fmt: skip
 
@@ -439,33 +375,5 @@ def rooms(style: Style) -> list[int]:
     return [min(room, LARGEST_PADDING) for room in style.padding]
 
 
-def failure(error: Exception) -> str:
-    """What is told of an error. What nobody foresaw is logged, and none of the visitor's business."""
-    if isinstance(error, NotFetched):
-        return f"{error.reason}: choose another style."
-    if isinstance(error, InputError):
-        sentence = in_plain_words(str(error)).rstrip(".")
-        is_word = sentence.partition(" ")[0].isalpha()  # and no file's name
-        return f"{sentence[:1].upper() if is_word else sentence[:1]}{sentence[1:]}."
-    logging.getLogger(__name__).error("A visitor met an unexpected error", exc_info=error)
-    return "Something went wrong on this server: try again, or with another file."
-
-
 def _jpeg(rgb: np.ndarray, quality: int) -> bytes:
     return bytes_of(Image.fromarray(rgb).save, "JPEG", quality=quality)
-
-
-def _write_gif(video: Path, path: Path) -> None:
-    """A video as an animation, as small as messengers like it."""
-    pictures, due = [], 0.0
-    with open_frames(video) as source:
-        for frame in source:
-            if float(frame.time or 0) + 1e-6 < due:
-                continue
-            due += 1 / GIF_RATE
-            picture = Image.fromarray(frame.rgb)
-            picture.thumbnail((GIF_SIDE, GIF_SIDE))
-            pictures.append(picture.quantize(128, dither=Image.Dither.FLOYDSTEINBERG))
-    file = io.BytesIO()
-    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / GIF_RATE), loop=0)
-    path.write_bytes(file.getvalue())

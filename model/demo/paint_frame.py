@@ -2,7 +2,6 @@
 `painted_clip.py`."""
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +12,10 @@ from PIL import Image
 
 from model.common.errors import InputError
 from model.common.files import bytes_of, write_whole
-from model.demo.page import SHOWN_QUALITY, TELL_EVERY, Page, failure
+from model.demo.page import SHOWN_QUALITY, Page
 from model.demo.painted_clip import PaintedClip
-from model.demo.studio import in_their_words
-from model.demo.visits import Job, Visit
+from model.demo.studio import Stopped, in_their_words
+from model.demo.visits import Visit
 from model.inference.look import Look
 from model.styles.keyframes.paintings import laid_over, read_cover, read_painting
 
@@ -37,40 +36,27 @@ class PaintFrame:
         return visit.clip
 
     def bring(self, visit: Visit, path: Path) -> dict[str, Any]:
-        """A video was brought, a file in a folder of its own. It is looked through next: `clip` tells how far that
-        is."""
+        """A video was brought, a file in a folder of its own. It is looked through next: `clip` tells how far that is,
+        then which frames are suggested."""
         clip = self.page.studio.bring_clip(path)
-        for kind in ("clip", "painted"):
-            if job := visit.jobs.pop(kind, None):
-                job.cancel()
+        self.page.films.drop(visit, "painted")
         visit.clip = clip
         visit.forget("clip", path)
         visit.forget("painted")
         visit.hush("clip", "painted")
-        job = visit.jobs["clip"] = Job()
 
-        def moved(place: int) -> None:
-            visit.tell("clip", state="waiting", place=place)
-
-        job.ticket = self.page.videos.submit(lambda: self._look(visit, clip), moved=moved)
-        return {"name": clip.content.name}
-
-    def _look(self, visit: Visit, clip: PaintedClip) -> None:
-        """Follow the face through a clip, and suggest frames; given up where another one is brought."""
-        begun, told_at, total = time.monotonic(), 0.0, clip.content.source.expected_frames
-        try:
+        def look(is_stopped: Callable[[], bool]) -> Iterator[int]:
             for done in self.page.studio.look_through(clip):
-                if visit.clip is not clip or visit.is_over:
-                    return
-                if (now := time.monotonic()) - told_at > TELL_EVERY:
-                    told_at = now
-                    left = (now - begun) / done * (total - done) if total else None
-                    visit.tell("clip", state="running", done=done, total=total, left=left)
+                if is_stopped():
+                    raise Stopped("Another video was brought.")
+                yield done
+
+        def found() -> dict[str, Any]:
             clip.offer(clip.suggested)
-            visit.tell("clip", state="ready", **self.offered(visit, clip))
-        except Exception as error:
-            if visit.clip is clip:
-                visit.tell("clip", state="failed", error=failure(error))
+            return {"state": "ready"} | self.offered(visit, clip)
+
+        self.page.films.submit(visit, "clip", look, clip.content.source.expected_frames, found)
+        return {"name": clip.content.name}
 
     def offered(self, visit: Visit, clip: PaintedClip) -> dict[str, Any]:
         """The frames to be painted, and what is painted already."""
@@ -83,7 +69,7 @@ class PaintFrame:
                 picture = laid_over(read_painting(painting), read_cover(painting), crop.rgb)
             frames.append(
                 {"number": number, "caption": clip.caption(number), "is_painted": painting is not None,
-                 "picture": self._shown(visit, folder, number, picture), "file": self.page.address(visit, file),
+                 "picture": self._shown(visit, folder, number, picture), "file": visit.address(file),
                  "file_name": file.name}
             )  # fmt: skip
         visit.forget("frames", folder)
@@ -94,7 +80,7 @@ class PaintFrame:
         picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         path = folder / f"{number}.jpg"
         write_whole(path, bytes_of(picture.save, "JPEG", quality=SHOWN_QUALITY))
-        return self.page.address(visit, path)
+        return visit.address(path)
 
     def choose(self, visit: Visit, told: Any) -> dict[str, Any]:
         """Frames were named by their numbers; paintings of others are put aside."""
@@ -140,4 +126,4 @@ class PaintFrame:
             yield from self.page.studio.rendered(clip.content, [person], look, path, is_stopped)
 
         source = clip.content.source
-        self.page.run_video(visit, "painted", frames, f"{source.name}_painted.mp4", source.expected_frames)
+        self.page.films.render(visit, "painted", frames, f"{source.name}_painted.mp4", source.expected_frames)

@@ -10,9 +10,10 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from model.common.errors import InputError
-from model.demo.page import Page, failure
-from model.demo.routes import COOKIE
+from model.demo.doors import COOKIE
+from model.demo.page import Page
 from model.demo.wishes import FIELDS, OPTIONS, OWN, Wish
+from model.demo.words import failure
 from model.inference.stylizer import Stylizer
 from model.media.frames import MARK
 from model.styles.example.presets import LANDMARKS_SUFFIX

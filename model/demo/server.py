@@ -6,9 +6,10 @@ from typing import Any
 from starlette.middleware import Middleware
 
 from model.common.errors import InputError
+from model.demo.doors import Entrance
 from model.demo.page import Page
 from model.demo.programs import Programs
-from model.demo.routes import Entrance, Routes
+from model.demo.routes import Routes
 
 SWEEPS = 60, 300  # seconds between sweeps of what programs uploaded and never used, and how long it stays
 THREADS = 80  # for calls that wait or read; what is rendered stands in lines

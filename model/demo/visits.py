@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from model.common.memory import give_back
 from model.demo.line import Ticket
@@ -113,6 +114,10 @@ class Visit:
         except FileNotFoundError as error:  # all of it is gone
             raise Stopped("This page was left.") from error
         return folder
+
+    def address(self, path: Path) -> str:
+        """Where the page finds a file of the visit."""
+        return f"visits/{self.name}/files/{quote(path.relative_to(self.folder).as_posix())}"
 
     def forget(self, kind: str, *kept: Path | None, most: int = 0) -> None:
         """Remove the folders of a kind but for those that hold one of the files `kept`, and the `most` newest."""

@@ -1,6 +1,5 @@
 """What a visitor wishes to see: all of it in one frozen object, read from what the page or a program sends."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -101,12 +100,6 @@ class Wish:
         needed = {name: set((FIELDS[name].metadata["needs"] or "").split()) for name, _ in self.options}
         names = [name for name, needs in needed.items() if not needs <= set(uses)]
         return [*names, "degree"] if self.degree is not None and "degree" not in set(uses) else names
-
-
-def in_plain_words(sentence: str) -> str:
-    """A message about options as who does not use the command line knows them."""
-    sentence = sentence.replace("--styles", "The list of people").replace("--style_degree", "The degree")
-    return re.sub(r"--(\w+)", lambda option: option[1].replace("_", " "), sentence)
 
 
 def _of_kind(name: str, value: Any, kind: type) -> Any:
