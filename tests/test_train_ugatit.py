@@ -139,6 +139,16 @@ def test_known_failures_are_told_once_and_kept_in_the_log(options, capsys, monke
     assert state_of(run)["warned"] == {"words": ["flat", "unchanged"]}
 
 
+def test_results_that_went_astray_are_told(trainer, capsys):
+    run = trainer(iter=3)
+    photos = torch.zeros(2, 3, 8, 8)
+    run.step = 3
+    run.change(photos, photos + 0.9)
+    assert "black and white" not in capsys.readouterr().err
+    run.change(photos, torch.cat([photos, photos + 3])[1:3])
+    assert "50% of the results is far beyond black and white" in capsys.readouterr().err
+
+
 def test_a_flat_heat_map_is_no_number_that_is_not_finite(trainer):
     run = trainer()
     for network in run.ema:

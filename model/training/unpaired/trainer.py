@@ -18,6 +18,7 @@ from model.training.unpaired.pictures import CroppedFolder, check_apart, check_n
 
 SETTLED = 0.1  # share of the steps before which a network may do what it is warned of later
 UNCHANGED = 5.0  # mean difference of photo and result, in levels of 255, below which nothing was translated
+BEYOND, ASTRAY = 1.5, 0.2  # values are far out beyond this, where 1 is white, and the share of such that is too large
 
 
 @dataclass
@@ -96,10 +97,14 @@ class UnpairedTrainer(Trainer):
         return self.step >= SETTLED * self.options.iter
 
     def change(self, photos: Tensor, results: Tensor) -> float:
-        """Mean difference of results and photos, in levels of 255; warns where nothing was translated."""
+        """Mean difference of results and photos, in levels of 255; warns where nothing was translated, and where
+        results have gone astray."""
         change = 127.5 * (results.clamp(-1, 1) - photos).abs().mean().item()
         if change < UNCHANGED:
             self.warn("unchanged", f"results are the photos, but for {change:.1f} levels of 255: {self.advice}")
+        if (share := (results.abs() > BEYOND).float().mean().item()) > ASTRAY:
+            text = f"{share:.0%} of the results is far beyond black and white: begin again with a lower --lr"
+            self.warn("astray", text)
         return change
 
     def warn(self, word: str, text: str) -> None:
