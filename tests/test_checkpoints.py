@@ -91,7 +91,7 @@ def tiny_encoder() -> torch.nn.Module:
 
 @pytest.mark.parametrize("options", [{"label_nc": 0}, argparse.Namespace(label_nc=0)])
 def test_style_encoder_file_holds_options_and_a_mean_code(tmp_path, monkeypatch, options):
-    monkeypatch.setattr(checkpoints, "PSPEncoder", tiny_encoder)
+    monkeypatch.setattr("model.checkpoints.encoders.PSPEncoder", tiny_encoder)
     mean_code = torch.randn(18, 512)
     weights = {"encoder.line.weight": torch.ones(2, 2), "encoder.line.bias": torch.zeros(2), "decoder.x": torch.ones(1)}
     torch.save({"state_dict": weights, "latent_avg": mean_code, "opts": options}, tmp_path / "encoder.pt")

@@ -11,6 +11,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from model import checkpoints
+from model.common import weight_files
 from model.common.errors import InputError
 from model.common.weight_files import read_contents, write_contents
 from model.discriminator import Discriminator
@@ -170,12 +171,12 @@ def test_files_have_the_published_names_and_shapes(monkeypatch):
     written = {}
     monkeypatch.setattr(dual_pretrain, "stored", lambda network: network.state_dict())
     monkeypatch.setattr(dual_pretrain, "write_contents", lambda path, contents: written.update(contents))
-    monkeypatch.setattr(checkpoints.files, "stored", lambda network: network.state_dict())
+    monkeypatch.setattr(weight_files, "stored", lambda network: network.state_dict())
     with torch.device("meta"):
         network, judge = DualStyleGAN(), Discriminator(None, 1024)
     for kind, options in ((PretrainTrainer, pretraining()), (TransferTrainer, transferring())):
         if kind is TransferTrainer:
-            monkeypatch.setattr(checkpoints.files, "write_contents", lambda path, contents: written.update(contents))
+            monkeypatch.setattr(weight_files, "write_contents", lambda path, contents: written.update(contents))
         written.clear()
         run = object.__new__(kind)
         run.options, run.network, run.ema, run.discriminator = options.resolved(), network, network, judge
