@@ -74,6 +74,18 @@ def test_values_of_ones_own(tmp_path, printed):
         load_painter(with_values(tmp_path / "short.toml", 'painter = "comic"\nskin_tones = [10, 20]\n'))
 
 
+def test_without_dots_and_rays_all_is_flat(tmp_path, printed):
+    words = 'painter = "comic"\ndot_spacing = 0\nrays = 0\nbackgrounds = [95]\n'
+    flat = load_painter(with_values(tmp_path / "flat.toml", words)).paint(sitter())
+    assert is_picture_of(flat, sitter())
+    commonest = [
+        np.sort(np.unique(p.reshape(-1, 3), axis=0, return_counts=True)[1])[-12:].sum() for p in (flat, printed)
+    ]
+    assert commonest[0] > 0.85 * flat[..., 0].size and commonest[0] > 1.05 * commonest[1]
+    (plain,) = np.unique(flat[:6, :6].reshape(-1, 3), axis=0)  # behind the head
+    assert plain[0] > 200 and plain[1] > 180 and plain[2] < 100
+
+
 def test_a_shadow_at_the_end_of_a_brow_is_no_brow():
     subject = sitter(380)
     shaded = cv2.cvtColor(subject.rgb, cv2.COLOR_RGB2LAB)

@@ -79,10 +79,10 @@ class Painter:
     teeth: float = between(0, 2)
     outline: float = between(0, 0.3)
     rim: float = between(0, 0.5)
-    dot_spacing: float = between(0.02, 0.5)
+    dot_spacing: float = between(0, 0.5)
     dot_angle: float = between(0, 90)
     backgrounds: list[float] = between(0, 360)
-    rays: int = between(1, 60)
+    rays: int = between(0, 60)
 
     def __post_init__(self) -> None:
         three_numbers(self, "skin_tones")
@@ -128,23 +128,31 @@ class Painter:
         return lab + step(work.fineness, 0.5, 0.9)[..., None] * (fine - lab)
 
     def _background(self, subject: Subject, rng: np.random.Generator) -> np.ndarray:
-        """Rays of two colours from behind the head, with dots that grow outwards."""
+        """Rays of two colours from behind the head, with dots that grow outwards; plain where there are neither."""
         height, width = subject.rgb.shape[:2]
         hue = self.backgrounds[rng.integers(len(self.backgrounds))]
         inks = rgb_of(np.float32([[polar(_strongest(hue + turn), hue + turn, 80) for turn in (0, -22)]]))[0]
         x, y = (width / 2, 0.45 * height) if subject.landmarks is None else subject.landmarks[27]
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         away = np.hypot(columns - x, rows - y)
-        turn = np.arctan2(rows - y, columns - x) * round(self.rays) / (2 * np.pi) + rng.random()
-        beside = 2 * np.abs(turn - np.round(turn))  # 0 in the middle of a ray, 1 between two
-        share = np.clip(0.5 + (beside - 0.5) * np.pi * np.maximum(away, 1) / round(self.rays), 0, 1)
-        picture = over(np.broadcast_to(inks[0], (height, width, 3)), inks[1], share.astype(np.float32))
+        picture = np.broadcast_to(inks[0], (height, width, 3))
+        if rays := round(self.rays):
+            turn = np.arctan2(rows - y, columns - x) * rays / (2 * np.pi) + rng.random()
+            beside = 2 * np.abs(turn - np.round(turn))  # 0 in the middle of a ray, 1 between two
+            share = np.clip(0.5 + (beside - 0.5) * np.pi * np.maximum(away, 1) / rays, 0, 1)
+            picture = over(picture, inks[1], share.astype(np.float32))
+        if not self.dot_spacing:
+            return picture
         far = step(away / np.hypot(height, width), 0.27, 0.7)
-        return over(picture, WHITE, self._screen(subject, 1.6, 0.7 * far))
+        return over(picture, WHITE, self._screen(subject, 1.6, 0.7, far))
 
-    def _screen(self, subject: Subject, size: float, amount: np.ndarray) -> np.ndarray:
+    def _screen(self, subject: Subject, size: float, most: float, share: np.ndarray) -> np.ndarray:
+        """How much of each pixel dots cover, which cover a `share` of `most` of their surroundings; without dots, it is
+        all or nothing."""
+        if not self.dot_spacing:
+            return crisp(share, 0.5)
         spacing = max(size * self.dot_spacing * subject.eye_distance, LEAST_SPACING)
-        return flats.dots(subject.rgb.shape[:2], spacing, self.dot_angle, amount)
+        return flats.dots(subject.rgb.shape[:2], spacing, self.dot_angle, most * share)
 
     def _flat_colours(self, plan: Plan, subject: Subject, rng: np.random.Generator) -> np.ndarray:
         """All but the skin in the few colours of a palette, RGB float32."""
@@ -171,7 +179,7 @@ class Painter:
         shadow, dotted, high = self.skin_tones
         shade = enlarged(plan.lab[..., 0] - plan.colour[0], subject.rgb)
         flat = over(np.broadcast_to(inks[1], subject.rgb.shape), inks[0], crisp(shade, high))
-        flat = over(flat, inks[2], self._screen(subject, 1.0, 0.6 * step(shade, 0, dotted)))
+        flat = over(flat, inks[2], self._screen(subject, 1.0, 0.6, step(shade, 0, dotted)))
         return over(flat, inks[3], crisp(-shade, -shadow))
 
     def _clear(self, colour: np.ndarray) -> tuple[float, float, float]:
