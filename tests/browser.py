@@ -29,11 +29,14 @@ def temporary(tmp_path_factory):  # where the server makes its temporary files
     return tmp_path_factory.mktemp("server")
 
 
-@pytest.fixture(scope="module")
-def server(temporary):  # the address of the running demo
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def start_server(port: int, temporary: Path) -> subprocess.Popen:
+    """The running demo; its messages are in `temporary / "log"`."""
     log = temporary / "log"
     command = [sys.executable, "app.py", "--server_port", str(port), "--max_seconds", "3", "--device", "cpu"]
     environment = os.environ | {"TMPDIR": str(temporary), "HF_HUB_OFFLINE": "1"}
@@ -41,6 +44,13 @@ def server(temporary):  # the address of the running demo
         program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     wait_until(lambda: "Running on" in log.read_text() or program.poll() is not None)
     assert "Running on" in log.read_text(), log.read_text()
+    return program
+
+
+@pytest.fixture(scope="module")
+def server(temporary):  # the address of the running demo
+    log, port = temporary / "log", free_port()
+    program = start_server(port, temporary)
     yield f"http://127.0.0.1:{port}/"
     program.send_signal(signal.SIGTERM)
     program.wait(60)
@@ -63,13 +73,13 @@ def visit(server, browser):
     """A function that opens the page as a new visitor, at a width in pixels."""
     contexts, complaints = [], []
 
-    def open_page(width: int = 1280, **settings):
+    def open_page(width: int = 1280, address: str = server, **settings):
         size = {"width": width, "height": 900}
         contexts.append(browser.new_context(viewport=size, accept_downloads=True, **settings))
         page = contexts[-1].new_page()
         page.set_default_timeout(WAIT_SECONDS * 1000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server)
+        page.goto(address)
         settled(page)
         return page
 

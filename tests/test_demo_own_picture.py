@@ -130,6 +130,21 @@ def test_what_cannot_be_a_style_leaves_the_one_before(page, tmp_path, painting):
         assert visit.picture_style is style
 
 
+def test_a_picture_without_a_face_is_no_style_until_its_points_were_moved(page, tmp_path, painting):
+    visit, _ = bring(page, "me", painting)
+    first, visit.live_wish = visit.picture.state, Wish(style=OWN)
+    path = visit.fresh("style") / "noise.png"
+    write_photo(path, noise())
+    shown = page.bring_picture(visit, path)
+    assert not shown["is_found"] and visit.picture_style is None and visit.live_wish is None
+    with pytest.raises(InputError, match="drag its points onto the face"):
+        paint(page, visit)
+    placed = page.place(visit, moved(shown, shown["points"]))
+    assert placed["is_found"] and visit.picture_style is not None
+    assert len({first, shown["state"], placed["state"]}) == 3
+    paint(page, visit)
+
+
 def place_of(page, number: int) -> tuple[float, float]:  # of a point, in pixels of the picture
     dot = page.locator("#points .dot").nth(number)
     return tuple(float(dot.get_attribute(name)) for name in ("cx", "cy"))
@@ -220,6 +235,37 @@ def test_where_no_face_is_found_the_visitor_places_it_by_keyboard(visit, tmp_pat
     page.set_input_files(UPLOAD, make_clip(tmp_path / "clip.mp4", [noise()[:120, :160]] * 3))
     assert re.fullmatch(r"clip.mp4 is a video[^\n]+\.", message(page, "is a video").strip())
     assert place_of(page, 1)[1] >= start[1] + 9, "what was there stays"
+
+
+@needs_chromium
+def test_a_second_picture_without_a_face_does_not_paint_as_the_first(visit, painting, tmp_path):
+    page = visit()
+    start = choose(page, "ink")
+    open_tab(page, painting)
+    first = released(page, start)
+    assert page.locator("#use_own").is_enabled()
+    page.set_input_files(UPLOAD, write_photo(tmp_path / "noise.png", noise()))
+    words = page.locator("#compare .words").filter(has_text="Mark the face in your own picture")
+    words.wait_for()
+    assert page.locator("#use_own").is_disabled() and page.locator("#jpeg").is_disabled()
+    page.locator("#degree").fill("0.5")
+    assert words.is_visible() and not page.locator("#message").is_visible()
+    page.locator("#points .box").focus()
+    page.keyboard.press("+")
+    second = released(page, first)
+    assert page.locator("#use_own").is_enabled() and not words.is_visible()
+    assert "noise.png" in page.inner_text("#caption") and second["style"] == "own"
+
+    mine = page.locator("#history button[aria-label^='painting.png']")  # whose picture is there no more
+    assert mine.count() == page.locator("#history button[aria-label^='noise.png']").count() == 1
+    mine.click()
+    assert page.locator("#old").is_visible()
+    assert page.locator("#old img").get_attribute("src") == mine.locator("img").get_attribute("src")
+    assert settled(page) == second, "nothing is painted"
+    assert page.request.get(page.locator("#old img").evaluate("one => one.src")).ok
+    page.locator("#old_close").click()
+    page.locator("#history button[aria-label^='noise.png']").click()
+    assert not page.locator("#old").is_visible() and settled(page)["number"] > second["number"]
 
 
 @needs_chromium

@@ -130,10 +130,16 @@ def test_a_film_is_cancelled_and_a_frame_that_is_not_named_is_painted_no_more(ta
     tab.page.films.cancel(visit, "painted")
     assert news(visit, "painted", "cancelled", "done")["state"] == "cancelled"
     assert not list(visit.folder.glob("painted-*/*"))
-    other = next(n for n in range(LAST) if n not in visit.clip.offered)
-    assert not any(frame["is_painted"] for frame in tab.choose(visit, {"numbers": str(other)})["frames"])
+    painted = visit.clip.offered
+    other = next(n for n in range(LAST) if n not in painted)
+    told = tab.choose(visit, {"numbers": str(other)})
+    assert not any(frame["is_painted"] for frame in told["frames"]) and told["aside"] == painted
     with pytest.raises(InputError, match="No frame is painted"):
         tab.film(visit)
+    told = tab.choose(visit, {"numbers": f"{other} {painted[0]}"})
+    assert {frame["number"]: frame["is_painted"] for frame in told["frames"]} == {painted[0]: True, other: False}
+    assert told["aside"] == []
+    tab.preview(visit)
 
 
 @pytest.mark.parametrize("how", ["chosen", "by name", "the only one"])
@@ -226,6 +232,14 @@ def test_a_visitor_paints_a_frame_on_a_phone(visit, clip, tmp_path, temporary):
     page.locator("#paint_preview img").nth(2).wait_for()
     assert page.locator("#paint_preview img").count() == 3 and page.get_by_text("✓ frame 4").count()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#paint_numbers").fill("9")
+    page.locator("#paint_choose button").click()
+    assert message(page, "aside") == "The painting of frame 4 was put aside: name its number to have it back."
+    page.locator("#paint_result").wait_for(state="hidden")
+    page.locator("#paint_numbers").fill("4, 9")
+    page.locator("#paint_choose button").click()
+    page.locator("#paint_preview img").nth(2).wait_for()
+    assert page.get_by_text("✓ frame 4").count() and not page.locator("#message").is_visible()
     page.locator("#painted .run").click()
     page.locator("#painted .state span").filter(has_text=f"Done: {LAST + 1} frames").wait_for()
     result = downloaded(page, "#painted .mp4", tmp_path)

@@ -10,7 +10,19 @@ import pytest
 
 from model.media.files import open_frames
 from model.media.sample import sample_portrait
-from tests.browser import UPLOAD, bring, choose, downloaded, message, needs_chromium, picture, settled, wait_until
+from tests.browser import (
+    UPLOAD,
+    bring,
+    choose,
+    downloaded,
+    free_port,
+    message,
+    needs_chromium,
+    picture,
+    settled,
+    start_server,
+    wait_until,
+)  # fmt: skip
 from tests.clips import make_clip, sound_of, write_photo
 
 pytestmark = needs_chromium
@@ -190,6 +202,81 @@ def test_a_face_that_is_not_found_is_marked(visit, noise, tmp_path):
         page.keyboard.press(key)
     page.get_by_text("2 faces").wait_for()
     assert settled(page)["number"] != first["number"]
+
+
+def test_where_no_face_is_found_nothing_of_the_one_before_is_shown(visit, noise, tmp_path, portrait):
+    page = visit()
+    choose(page, "ink")
+    bring(page, write_photo(tmp_path / "me.png", portrait))
+    page.wait_for_function("[...document.querySelectorAll('#here img')].every((one) => one.src.startsWith('data:'))")
+    page.set_input_files(UPLOAD, noise)
+    words = page.locator("#compare .words").filter(has_text="Mark the face")
+    words.wait_for()
+    assert words.is_visible() and not page.locator("#compare .line").is_visible()
+    shown, frame = picture(page), picture(page, "#frame img")
+    assert np.array_equal(shown, frame) and shown.shape == (96, 128, 3)
+    assert not page.locator("#here .tile:not(.pending), #here img[src^='data:']").count()
+    choose(page, "film")
+    assert words.is_visible() and np.array_equal(picture(page), frame), "another style is no reason for a result"
+    bring(page, write_photo(tmp_path / "me.png", portrait))
+    assert not words.is_visible() and page.locator("#compare .line").is_visible()
+
+
+def test_a_message_goes_with_its_cause(visit, tmp_path, portrait):
+    page = visit()
+    choose(page, "ink")
+    words = tmp_path / "words.mp4"
+    words.write_text("words")
+    page.set_input_files(UPLOAD, words)
+    message(page, "words.mp4")
+    page.locator("#degree").fill("0.5")
+    settled(page)
+    assert page.locator("#message").is_visible(), "another result is no answer to it"
+    page.get_by_role("tab", name="Paint a frame").click()
+    assert not page.locator("#message").is_visible()
+    page.get_by_role("tab", name="Styles").click()
+    assert not page.locator("#message").is_visible()
+    bring(page, clip_of(tmp_path / "clip.mp4", portrait))
+    page.get_by_text("More for videos").click()
+    page.locator("#curve").fill("much")
+    run(page)
+    message(page, "much")
+    page.locator("#curve").fill("")
+    run(page)
+    done(page)
+    assert not page.locator("#message").is_visible()
+
+
+def test_a_lost_connection_is_told_and_a_new_server_begins_anew(visit, tmp_path, portrait):
+    port = free_port()
+    program = start_server(port, tmp_path)
+    try:
+        page = visit(address=f"http://127.0.0.1:{port}/")
+        choose(page, "ink")
+        bring(page, clip_of(tmp_path / "clip.mp4", portrait, 24))
+        run(page)
+        done(page, "before you|Waiting|frames")
+        assert page.locator("#history button").count() == 3
+        program.kill()
+        program.wait()
+        page.locator("#message p").filter(has_text="is lost; trying again").wait_for(timeout=2000)
+        assert not page.locator("#film .cancel").is_visible() and not page.locator("#film progress").is_visible()
+        page.get_by_role("tab", name="Paint a frame").click()
+        assert page.locator("#message").is_visible(), "that is of all tabs"
+        page.get_by_role("tab", name="Styles").click()
+        page.locator("#here [data-key=film]").click()
+        assert "trying again" in page.inner_text("#message p")
+        program = start_server(port, tmp_path)
+        assert message(page, "anew") == "The server began anew: bring your picture again."
+        page.locator("#facts").filter(has_text="sample portrait").wait_for()
+        assert settled(page)["style"] == "comic" and "#" not in page.url
+        assert not page.locator("#history_part").is_visible() and not page.locator("#film_part").is_visible()
+        page.route("**/news*", lambda route: route.fulfill(status=401))  # as where a password is wanted
+        program.kill()
+        program.wait()
+        message(page, "password again: reload")
+    finally:
+        program.kill()
 
 
 def test_videos_stand_in_line_and_each_visitor_gets_their_own(visit, tmp_path, temporary, portrait):

@@ -31,6 +31,7 @@ class OwnPicture:
     size: tuple[int, int]  # (h, w)
     points: np.ndarray  # float32 [68, 2], inside of the picture
     advice: str = ""  # what the visitor should know of the points, in a sentence
+    edits: int = 0  # how often the points were moved
 
     @classmethod
     def find(cls, path: Path, rgb: np.ndarray) -> Self:
@@ -54,6 +55,11 @@ class OwnPicture:
     def is_found(self) -> bool:
         """Whether the points are somewhere for a reason."""
         return self.advice != NOT_FOUND
+
+    @property
+    def state(self) -> str:
+        """Which picture this is, and with which points: another one paints otherwise."""
+        return f"{self.path.parent.name}/{self.edits}"
 
     @property
     def shown(self) -> Path:  # what browsers can show of it
@@ -83,7 +89,7 @@ class OwnPicture:
         if key != self.path.parent.name:
             raise InputError("These points are of another picture: drag those of the one that is shown.")
         check_landmarks(points, self.size, self.points_file.name)
-        placed = replace(self, points=points, advice="")
+        placed = replace(self, points=points, advice="", edits=self.edits + 1)
         placed.write_points()
         return placed
 

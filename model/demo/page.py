@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -52,7 +53,7 @@ class Page:
     def __init__(
         self, studio: Studio, gallery: Gallery, root: Path, at_once: int = 1, browser_page: Path | None = None
     ):  # fmt: skip
-        self.browser_page = browser_page
+        self.browser_page, self.name = browser_page, token_urlsafe(8)  # another one after each start
         self.studio, self.gallery, self.visits = studio, gallery, Visits(root)
         self.pictures, self.films = Line(at_once, "picture"), Films(at_once)
         self._fetched: set[str] = set()
@@ -96,6 +97,7 @@ class Page:
             "examples": examples,
             "limits": limits,
             "browser": bool(self.browser_page),
+            "server": self.name,
         }
 
     def example_picture(self, name: str) -> bytes:
@@ -202,12 +204,15 @@ class Page:
         if content is None or visit.is_over:
             return
         try:
-            stylizer, look = self.studio.chosen(wish, self._entry(wish.style), visit.picture_style)
+            with visit.lock:
+                picture, own = visit.picture, visit.picture_style
+            stylizer, look = self.studio.chosen(wish, self._entry(wish.style), own)
             for result in self._results(content, wish, stylizer, look):
                 if visit.wish is not wish or visit.content is not content:
                     return
                 facts = self._published(visit, content, wish, result) | {
-                    "controls": self._controls(wish, stylizer.style)
+                    "controls": self._controls(wish, stylizer.style),
+                    "picture": picture.state if wish.style == OWN else None,
                 }
                 with visit.lock:
                     if visit.wish is wish and visit.content is content:
@@ -329,8 +334,7 @@ class Page:
         use it as the style."""
         with in_their_words(path):
             picture = OwnPicture.find(path, self.studio.read_picture(path))
-        style = self.studio.picture_style(path) if picture.is_found else visit.picture_style
-        visit.picture, visit.picture_style = picture, style
+        use(visit, picture, self.studio.picture_style(path) if picture.is_found else None)
         visit.forget("style", path)
         return self._editor(visit)
 
@@ -341,8 +345,9 @@ class Page:
             raise InputError(LEFT_ALONE)
         placed = picture.edited(told)
         style = self.studio.picture_style(placed.path)
-        if visit.picture is picture:  # else another one was brought meanwhile
-            visit.picture, visit.picture_style = placed, style
+        with visit.lock:
+            if visit.picture is picture:  # else another one was brought meanwhile
+                use(visit, placed, style)
         return self._editor(visit)
 
     def _editor(self, visit: Visit) -> dict[str, Any]:
@@ -350,6 +355,7 @@ class Page:
         return picture.editor | {
             "picture": visit.address(picture.shown), "file": visit.address(picture.points_file),
             "advice": picture.advice, "is_found": picture.is_found, "title": short_name(picture.path),
+            "state": picture.state,
         }  # fmt: skip
 
     # The webcam
@@ -368,6 +374,13 @@ class Page:
                 visit.live_style = Chosen(stylizer, look)
             chosen = visit.live_style
         return visit.live.answer(jpeg, seconds, chosen)
+
+
+def use(visit: Visit, picture: OwnPicture, style: Stylizer | None) -> None:
+    """From now on the style of a visitor's own picture is this; None as long as its face has to be marked."""
+    with visit.lock:
+        visit.picture, visit.picture_style = picture, style
+        visit.live_wish = None  # the webcam goes with it, too
 
 
 def rooms(style: Style) -> list[int]:

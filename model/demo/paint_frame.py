@@ -83,12 +83,13 @@ class PaintFrame:
         return visit.address(path)
 
     def choose(self, visit: Visit, told: Any) -> dict[str, Any]:
-        """Frames were named by their numbers; paintings of others are put aside."""
+        """Frames were named by their numbers; paintings of others are put aside, and told as `aside`."""
         clip, numbers = self._clip(visit), told.get("numbers") if isinstance(told, dict) else None
         if not isinstance(numbers, str) or not NUMBERS.fullmatch(numbers):
             raise InputError(f"Frames are named by their numbers, from 0 to {clip.last}, as in 0, {clip.last}.")
+        painted = clip.paintings
         clip.offer([int(number) for number in re.findall(r"\d+", numbers)])
-        return self.offered(visit, clip)
+        return self.offered(visit, clip) | {"aside": sorted(set(painted) - set(clip.paintings))}
 
     def paint(self, visit: Visit, paths: Sequence[Path], of: int | None = None) -> dict[str, Any]:
         """Painted frames were brought; `of` which frame, where a picture does not tell itself."""

@@ -60,6 +60,7 @@ class PaintedClip:
     suggested: list[int] = field(default_factory=list)
     offered: list[int] = field(default_factory=list)  # numbers of the frames to be painted
     paintings: dict[int, Path] = field(default_factory=dict)
+    aside: dict[int, Path] = field(default_factory=dict)  # of frames that are offered no more
     stylizer: Stylizer | None = None  # the paintings as a style
 
     def look_through(self, person: Person) -> Iterator[float]:
@@ -108,7 +109,8 @@ class PaintedClip:
         return f"frame {number} · {float(self.places[number].time or 0):.2f} s"
 
     def offer(self, numbers: Sequence[int]) -> None:
-        """These frames are to be painted; paintings of others are put aside. InputError where that cannot be."""
+        """These frames are to be painted; paintings of others are put aside, and taken up again with their frames.
+        InputError where that cannot be."""
         numbers = sorted(set(numbers))
         if not 1 <= len(numbers) <= MOST_PAINTED:
             raise InputError(f"{len(numbers)} frames are named: name 1 to {MOST_PAINTED}.")
@@ -116,7 +118,9 @@ class PaintedClip:
             if crop.landmarks is None:
                 raise InputError(f"Frame {number} shows no face: choose another one.")
         self.offered = numbers
-        kept = {number: path for number, path in self.paintings.items() if number in numbers}
+        painted = self.aside | self.paintings
+        kept = {number: path for number, path in painted.items() if number in numbers}
+        self.aside = {number: path for number, path in painted.items() if number not in numbers}
         if kept != self.paintings:
             self._use(kept)
 

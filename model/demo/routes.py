@@ -32,6 +32,7 @@ SITE = Path(__file__).with_name("site")
 PICTURES = {"preview.jpg": Path(__file__).resolve().parents[2] / "data" / "styles.jpg"}  # for links in messengers
 LONGEST_JSON, LONGEST_FRAME = 2**20, 2**22  # bytes
 LONGEST_NAME, LONGEST_SUFFIX = 60, 10  # letters of a file that is brought
+RETRY = 1000  # milliseconds before a page whose connection broke tries again
 
 
 Handler = Callable[[Request, Visit], Awaitable[Any]]
@@ -170,6 +171,8 @@ class Routes:
         """The connection of a page, with which its visit begins; a page that comes back tells its visit's name."""
         self._check(request)
         owner = request.cookies.get(COOKIE)
+        if request.method == "HEAD" and owner:  # why it was refused
+            return Response()
         if not owner:
             return JSONResponse({"error": "This page needs a cookie, to keep visitors apart: allow it."}, 400)
         known = request.headers.get("last-event-id") or request.query_params.get("visit") or ""
@@ -182,7 +185,7 @@ class Routes:
     async def _told(self, visit: Visit) -> AsyncIterator[str]:
         visit.pages += 1
         try:
-            yield f"id: {visit.name}\nevent: welcome\ndata: {json.dumps(self.page.welcome(visit))}\n\n"
+            yield f"retry: {RETRY}\nid: {visit.name}\nevent: welcome\ndata: {json.dumps(self.page.welcome(visit))}\n\n"
             async for news in visit.news():
                 yield ":\n\n" if news is None else f"event: news\ndata: {json.dumps({'kind': news[0], **news[1]})}\n\n"
         finally:

@@ -200,7 +200,9 @@ class Studio:
         """The style that is wished for, and how it is to look; `own` is that for `OWN`, else there is an `entry`."""
         if wish.style == OWN:
             if own is None:
-                raise InputError("There is no picture of your own: drop one.")
+                raise InputError(
+                    "There is no picture of your own with a face: drop one, or drag its points onto the face."
+                )
             return own, wish.look()
         stylizer = self.stylizer(entry.preset.source)
         if entry.style and wish.exemplar:

@@ -54,7 +54,7 @@ class Visit:
     wish: Wish = field(default_factory=Wish)  # the newest one
     rendering: Ticket | None = None  # of a picture; it takes the newest wish when it is its turn
     picture: OwnPicture | None = None  # of their own, for the style
-    picture_style: Stylizer | None = None  # that style, once the points were at the face
+    picture_style: Stylizer | None = None  # that style; None until the points were at the face
     clip: PaintedClip | None = None  # of which they paint frames
     jobs: dict[str, Job] = field(default_factory=dict)  # by the part of the page that asked: film, painted
     tiles: tuple[int, int] | None = None  # which content and face are shown in all styles

@@ -1,6 +1,6 @@
 // The webcam: live, one picture after the other, or a photo or video to be kept.
 
-import { $, say, visit } from "./common.js";
+import { $, say, settle, visit } from "./common.js";
 
 const SIDE = 480, QUALITY = 0.8, OVER = 20; // pixels of a picture's longer side that is sent, of its JPEG; frames a rate is of
 
@@ -23,7 +23,7 @@ export function openCamera(wished, take) {
       stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 720 } });
     } catch (error) {
       const reason = !navigator.mediaDevices ? "browsers let only pages with https have it" : error.name === "NotAllowedError" ? "this browser was told not to allow it" : "there is none, or another program has it";
-      say(`The webcam can't be used: ${reason}.`, "alert");
+      say(`The webcam can't be used: ${reason}.`, "alert", "camera");
       return;
     }
     view.srcObject = stream;
@@ -45,9 +45,10 @@ export function openCamera(wished, take) {
         picture.src = address;
         await picture.decode();
         if (before) URL.revokeObjectURL(before);
+        settle("camera");
       } catch (error) {
         if (stream !== of) return;
-        say(error.message || "The server does not answer.", "alert");
+        say(error.message || "The server does not answer.", "alert", "camera");
         await new Promise((resolve) => { setTimeout(resolve, 2000); });
         continue;
       }

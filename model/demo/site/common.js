@@ -2,7 +2,8 @@
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
-export const visit = { name: null };
+export const visit = { name: null, isLost: false };
+export const CONNECTION = "connection"; // what some messages are about
 
 export function make(kind, attributes = {}, ...children) {
   const made = document.createElement(kind);
@@ -15,20 +16,29 @@ export function make(kind, attributes = {}, ...children) {
 }
 
 const message = $("#message");
-let fading = 0;
+let fading = 0, told = "";
 
-// A sentence above the page, so that nothing moves; an alert stays until it is closed or something else succeeds.
-export function say(sentence, kind = "status") {
+// A sentence above the page, so that nothing moves. An alert or a note stays until it is closed, until what it is `about`
+// succeeds (`settle`), or until another tab is opened. While the connection is lost, nothing else is said.
+export function say(sentence, kind = "status", about = "") {
+  if (visit.isLost && about !== CONNECTION) return;
   clearTimeout(fading);
+  told = about;
   message.hidden = !sentence;
   message.className = kind;
-  message.setAttribute("role", kind);
+  message.setAttribute("role", kind === "alert" ? "alert" : "status");
   $("p", message).textContent = sentence || "";
   if (sentence && kind === "status") fading = setTimeout(() => say(""), 6000);
 }
-$("button", message).addEventListener("click", () => say(""));
+$("button", message).addEventListener("click", () => say("", "status", CONNECTION));
 
-// Calls an action of the visit; `body` is JSON or a File. Returns what it answers; a refusal is told, and thrown.
+// What messages are about succeeded: they go.
+export function settle(...about) {
+  if (about.includes(told)) say("", "status", told);
+}
+
+// Calls an action of the visit; `body` is JSON or a File. Returns what it answers; a refusal is told, and thrown. What was
+// told of one goes when the next is none.
 export async function call(action, body = {}, { quiet = false, query = "" } = {}) {
   let answer;
   const isFile = body instanceof Blob;
@@ -43,9 +53,10 @@ export async function call(action, body = {}, { quiet = false, query = "" } = {}
     answer = { error: "The server does not answer: check the network, and try again." };
   }
   if (answer.error) {
-    if (!quiet) say(answer.error, "alert");
+    if (!quiet) say(answer.error, "alert", action);
     throw new Error(answer.error);
   }
+  settle(action);
   return answer;
 }
 
@@ -58,13 +69,14 @@ export function download(address, name = "") {
   link.remove();
 }
 
-// A drop zone: `take` is given the files that were chosen or dropped.
-export function dropZone(zone, take) {
-  const input = $("input", zone);
+// A drop zone: `take` is given the files that were chosen or dropped; meanwhile it tells what is `done` with them.
+export function dropZone(zone, take, done = "Looking for a face …") {
+  const input = $("input", zone), words = zone.appendChild(make("small", { class: "doing", role: "status" }));
   const taken = async (files) => {
     if (!files.length) return;
     zone.classList.add("busy");
-    try { await take(files); } catch { /* it was told */ } finally { zone.classList.remove("busy"); }
+    words.textContent = done;
+    try { await take(files); } catch { /* it was told */ } finally { zone.classList.remove("busy"); words.textContent = ""; }
   };
   input.addEventListener("change", () => { const files = [...input.files]; input.value = ""; taken(files); });
   for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("over"); });

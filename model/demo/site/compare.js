@@ -33,10 +33,19 @@ const loaded = async (address) => {
 export async function show(result, isWanted) {
   await Promise.all([loaded(result.before), loaded(result.after)]);
   if (!isWanted()) return false;
-  $(".before", figure).src = result.before;
-  $(".after", figure).src = result.after;
+  put(result.before, result.after, "");
   return true;
 }
+
+function put(before, after, words) {
+  $(".before", figure).src = before;
+  $(".after", figure).src = after;
+  $(".words", figure).textContent = words;
+  figure.classList.toggle("waiting", Boolean(words));
+}
+
+// There is no result yet: faintly the frame that it will be of, and in words what it waits for.
+export const wait = (frame, words) => put(frame, frame, words);
 
 export function busy(isBusy, words = "") {
   figure.setAttribute("aria-busy", isBusy);

@@ -3,26 +3,32 @@
 import { $, call, download, dropZone, say, upload } from "./common.js";
 import { edit } from "./points.js";
 
-// `choose(style)` is called as soon as the picture can be used.
-export function openOwnPicture(choose) {
-  let file = null, key = null;
+// `choose(style)` is called as soon as the picture can be used, `wait()` where its face has to be marked first.
+export function openOwnPicture(choose, wait) {
+  let file = null, key = null, state = null;
 
   const tell = (told) => {
-    file = told.file;
+    [file, state] = [told.file, told.state];
+    $("#use_own").disabled = !told.is_found;
     $("#advice").textContent = told.advice ? told.advice : told.is_found ? `${told.title}: the face was found. Drag what is wrong; the result follows.` : "";
   };
 
   let sending = false, waiting = null;
-  async function moved(points) { // the newest points; those that come meanwhile follow
-    if (sending) { waiting = points; return; }
+  async function moved(of, points) { // the newest points; those that come meanwhile follow
+    if (sending) { waiting = [of, points]; return; }
     sending = true;
     try {
-      tell(await call("points", { key, points }));
-      say("");
-      choose("own");
+      const told = await call("points", { key: of, points }, { quiet: of !== key });
+      if (told.key === of && of === key) { // else another picture was brought meanwhile
+        say("");
+        tell(told);
+        choose("own");
+      }
     } catch { /* it was told */ }
     sending = false;
-    if (waiting) { const next = waiting; waiting = null; moved(next); }
+    const next = waiting;
+    waiting = null;
+    if (next?.[0] === key) moved(...next);
   }
 
   dropZone($("#own_drop"), async ([picture]) => {
@@ -30,9 +36,13 @@ export function openOwnPicture(choose) {
     say("");
     key = told.key;
     tell(told);
-    edit(told, moved);
-    if (told.is_found) choose("own");
+    edit(told, (points) => moved(told.key, points));
+    if (told.is_found) choose("own"); else wait();
   });
   $("#points_file").addEventListener("click", () => download(file));
   $("#use_own").addEventListener("click", () => choose("own"));
+  return {
+    get isPlaced() { return !$("#use_own").disabled; },
+    isOf: (news) => news.picture === state, // whether a result is of the picture with the points as they are now
+  };
 }

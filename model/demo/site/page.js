@@ -2,8 +2,8 @@
 // result of the newest one. News of the server come over one connection.
 
 import { openCamera } from "./camera.js";
-import { $, $$, call, download, dropZone, inLine, make, say, seconds, upload, visit } from "./common.js";
-import { busy, show } from "./compare.js";
+import { $, $$, call, CONNECTION, download, dropZone, inLine, make, say, seconds, settle, upload, visit } from "./common.js";
+import { busy, show, wait } from "./compare.js";
 import { showCrop, showFaces } from "./faces.js";
 import { Job } from "./job.js";
 import { openOwnPicture } from "./own.js";
@@ -11,6 +11,7 @@ import { openPaint } from "./paint.js";
 
 const REST = 350; // milliseconds that a slider rests before the picture is rendered in full
 const MOST_RESULTS = 12;
+const PICTURE = "picture"; // what messages are about
 const FRESH = { exemplar: null, degree: null, padding: null }; // as the style has it
 
 let wish = { number: 0, style: "", face: 0, full_frame: 0, ...FRESH };
@@ -19,7 +20,8 @@ let results = [], rest = 0, posting = false, again = false, tiles = null, tiling
 
 // Wishes
 
-const isBusy = () => content?.faces.length > 0 && (shown.number !== wish.number || shown.is_draft);
+const isReady = () => content?.faces.length > 0 && (wish.style !== "own" || own.isPlaced);
+const isBusy = () => isReady() && (shown.number !== wish.number || shown.is_draft);
 
 function mark() { // what depends on whether picture and controls agree
   if (!isBusy()) busy(false);
@@ -45,7 +47,7 @@ const values = () => {
 
 // Something else is wished for; `quick`: a slider is being dragged.
 function ask(quick = false) {
-  if (!content?.faces.length) return;
+  if (!isReady()) { if (content?.faces.length) idle(); return; }
   clearTimeout(rest);
   if (quick) rest = setTimeout(ask, REST);
   wish = { ...wish, number: wish.number + 1, quick };
@@ -67,14 +69,27 @@ async function post() { // the newest wish; those that come while it is on its w
   if (again) { again = false; post(); }
 }
 
+// There can be no result yet, and what is on its way is of something else.
+function idle() {
+  const words = content.faces.length ? "Mark the face in your own picture, and the result follows" : "Mark the face, and the picture follows";
+  clearTimeout(rest);
+  [shown, latest] = [{ number: 0 }, wish.number + 1];
+  $("#caption").textContent = words;
+  wait(content.frame, words);
+  showCrop(null);
+  mark();
+}
+
 function failed(sentence, isStyle) {
+  const isNone = !shown.after; // of this content
   shown = { ...shown, number: wish.number, is_draft: false, jpeg: null };
   if (isStyle) { // the one before stays
     const box = $("#fetch_message");
     $("p", box).textContent = sentence;
     box.hidden = false;
     if (good && good !== wish.style) { choose(good); return; }
-  } else say(sentence, "alert");
+  } else say(sentence, "alert", PICTURE);
+  if (isNone) wait(content.frame, sentence);
   mark();
 }
 
@@ -90,7 +105,7 @@ async function result(news) {
   shown = news;
   if (news.number !== wish.number) return;
   good = wish.style;
-  if ($("#message").className === "alert") say("");
+  settle(PICTURE);
   adapt(news.controls);
   showCrop(wish.full_frame || wish.people ? null : news.crop);
   const figure = $("#compare"), { style } = news;
@@ -167,7 +182,11 @@ $("#exemplar").addEventListener("change", (event) => choose(wish.style, event.ta
 
 function showTiles() { // the visitor's face in all styles, in the background
   clearTimeout(tiling);
-  if (!content?.faces.length) return;
+  if (!content?.faces.length) { // nobody's
+    tiles = null;
+    $$("#here .tile").forEach((tile) => { tile.classList.add("pending"); $("img", tile).src = styles.get(tile.dataset.key).picture; });
+    return;
+  }
   if (isBusy()) { tiling = setTimeout(showTiles, 700); return; } // the picture itself comes first
   tiles = wish.face;
   if (content.is_in_gallery) { // of which there are pictures
@@ -193,10 +212,10 @@ function accept(taken, face = 0) {
   film.tell(null);
   $("#film_part").hidden = !content.is_video;
   if (content.is_video) trim();
-  $("#caption").textContent = content.faces.length ? "\u00a0" : "Mark the face, and the picture follows";
+  $("#caption").textContent = "\u00a0";
   showFaces(content, face, (number) => { wish = { ...wish, face: number }; ask(); showTiles(); }, (marked) => accept(marked, marked.face));
   mark();
-  ask();
+  if (content.faces.length) ask(); else idle();
   showTiles();
 }
 
@@ -237,7 +256,7 @@ $("#copy").hidden = !navigator.clipboard?.write;
 
 function remember(news) {
   const { number, quick, ...rest } = wish;
-  const key = JSON.stringify([content.frame, rest, values()]).replace(/"number":\d+,?/, "");
+  const key = JSON.stringify([content.frame, rest, values(), news.picture?.split("/")[0]]).replace(/"number":\d+,?/, "");
   results = [{ key, wish: rest, content, news }, ...results.filter((one) => one.key !== key)].slice(0, MOST_RESULTS);
   $("#history_part").hidden = results.length < 2;
   $("#history").replaceChildren(...results.map((one) => {
@@ -248,7 +267,7 @@ function remember(news) {
 }
 
 function recall(one) {
-  if (one.content === content) {
+  if (one.content === content && (one.wish.style !== "own" || own.isOf(one.news))) { // else it could not be painted again
     wish = { ...one.wish, number: wish.number };
     if (wish.degree != null) $("#degree").value = wish.degree;
     $(`input[name=full_frame][value="${wish.full_frame}"]`).checked = true;
@@ -302,6 +321,7 @@ $("#boil").addEventListener("input", outputs);
 
 const TABS = ["styles", "own", "paint", "camera"];
 function open(name) {
+  if ($(`#tab_${name}`).getAttribute("aria-selected") === "false") say(""); // it was of another tab
   for (const tab of TABS) {
     $(`#tab_${tab}`).setAttribute("aria-selected", String(tab === name));
     $(`#tab_${tab}`).tabIndex = tab === name ? 0 : -1;
@@ -322,7 +342,7 @@ TABS.forEach((name, at) => {
   });
 });
 
-openOwnPicture(choose);
+const own = openOwnPicture(choose, () => { if (wish.style === "own") ask(); });
 const painted = openPaint();
 const camera = openCamera(() => ({ ...values(), number: 0, quick: false, people: "", face: 0 }), async (file) => {
   open("styles");
@@ -331,13 +351,39 @@ const camera = openCamera(() => ({ ...values(), number: 0, quick: false, people:
 
 // The connection
 
-const news = new EventSource("news");
-let isKnown = false;
-news.addEventListener("welcome", async (event) => {
-  const told = JSON.parse(event.data);
-  if (isKnown && told.visit === visit.name) return;
-  if (isKnown) say("This page was left alone for too long, or the server began anew: bring your picture again.", "alert");
-  [visit.name, limits, isKnown] = [told.visit, told.limits, true];
+const RETRY = 1000; // milliseconds before the page connects again
+const ANEW = "anew", ALONE = "alone"; // why a page was loaded again, in its address
+const BEGUN = {
+  [ANEW]: "The server began anew: bring your picture again.",
+  [ALONE]: "This page was left alone for too long: bring your picture again.",
+};
+let known = null; // the server's first words
+
+const begin = (why) => { // as a new page
+  history.replaceState(null, "", `#${why}`);
+  location.reload();
+};
+const begun = location.hash.slice(1);
+if (Object.hasOwn(BEGUN, begun)) {
+  history.replaceState(null, "", location.pathname + location.search);
+  say(BEGUN[begun], "alert");
+}
+
+function welcome(told) {
+  const wasLost = visit.isLost;
+  visit.isLost = false;
+  settle(CONNECTION);
+  if (known && told.visit === visit.name) {
+    if (!content) first();
+    else if (wasLost && !shown.jpeg) ask(); // what was wished for meanwhile
+    return;
+  }
+  if (known) { // another visit: what is here is of the one before, and so may be the page itself
+    visit.name = told.visit;
+    begin(told.server === known.server ? ALONE : ANEW);
+    return;
+  }
+  [visit.name, limits, known] = [told.visit, told.limits, told];
   $("#browser").hidden = !told.browser;
   styles = new Map(told.styles.map((style) => [style.key, style]));
   showStyles();
@@ -348,13 +394,16 @@ news.addEventListener("welcome", async (event) => {
     button.addEventListener("click", () => take(() => call("example", { name: one.name })).catch(() => {}));
     return button;
   }));
-  [shown, latest, good] = [{ number: 0 }, 0, ""];
-  wish = { ...wish, number: 0, style: "", ...FRESH };
   choose(told.styles[0].key);
-  try { accept(await call("example", { name: told.examples[0].name })); } catch { /* it was told */ }
-});
-news.addEventListener("news", (event) => {
-  const told = JSON.parse(event.data), { kind } = told;
+  first();
+}
+
+async function first() {
+  try { accept(await call("example", { name: known.examples[0].name })); } catch { /* it was told */ }
+}
+
+function hear(told) {
+  const { kind } = told;
   if (kind === "result") result(told);
   else if (kind === "waiting") {
     if (told.number <= wish.number && isBusy()) busy(true, told.fetched ? `${(told.fetched / 1e6).toFixed(0)} MB fetched …` : inLine(told.place));
@@ -365,8 +414,27 @@ news.addEventListener("news", (event) => {
     const tile = $$("#here .tile").find((one) => one.dataset.key === told.key);
     if (tile) { $("img", tile).src = told.picture; tile.classList.remove("pending"); }
   }
-});
-news.addEventListener("error", () => { if (news.readyState === EventSource.CLOSED) say("The server does not answer: reload the page in a while.", "alert"); });
+}
+
+async function lost(news) {
+  visit.isLost = true;
+  film.lose();
+  painted.lose();
+  say("The connection to the server is lost; trying again …", "alert", CONNECTION);
+  if (news.readyState !== EventSource.CLOSED) return; // the browser tries again
+  const answer = await fetch("news", { method: "HEAD" }).catch(() => null);
+  if (answer?.status === 401) say("The server asks for your password again: reload the page.", "alert", CONNECTION);
+  else if (answer?.status === 400) say("This page needs a cookie, to keep visitors apart: allow it, and reload the page.", "alert", CONNECTION);
+  else setTimeout(connect, RETRY);
+}
+
+function connect() {
+  const news = new EventSource(visit.name ? `news?visit=${visit.name}` : "news");
+  news.addEventListener("welcome", (event) => welcome(JSON.parse(event.data)));
+  news.addEventListener("news", (event) => hear(JSON.parse(event.data)));
+  news.addEventListener("error", () => lost(news));
+}
+connect();
 
 const isAtWork = () => film.isRunning || painted.film.isRunning;
 addEventListener("beforeunload", (event) => { if (isAtWork()) event.preventDefault(); });

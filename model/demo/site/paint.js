@@ -1,6 +1,6 @@
 // The tab on which frames of a video are painted over.
 
-import { $, $$, call, download, dropZone, make, say, upload } from "./common.js";
+import { $, $$, call, download, dropZone, make, say, settle, upload } from "./common.js";
 import { Job, state } from "./job.js";
 
 export function openPaint() {
@@ -37,31 +37,39 @@ export function openPaint() {
     say("");
     film.tell(null);
     $("#paint_part").hidden = $("#paint_result").hidden = true;
-    state($("#paint_state"), { state: "waiting", place: 0 });
+    clip({ state: "waiting", place: 0 });
     $("#paint_facts").textContent = told.name;
   });
+  const aside = ({ aside: numbers }) => { // paintings of frames that are taken no more
+    if (!numbers?.length) return;
+    const [one, it] = numbers.length === 1 ? ["The painting of frame", "its number"] : ["The paintings of frames", "their numbers"];
+    say(`${one} ${numbers.join(", ").replace(/, (?=\d+$)/, " and ")} ${numbers.length === 1 ? "was" : "were"} put aside: name ${it} to have ${numbers.length === 1 ? "it" : "them"} back.`, "note");
+  };
   dropZone($("#painting_drop"), async (files) => {
     for (const file of files) offered(await upload("painting", file, `&of=${$("#painting_of").value}`));
     say("");
     await preview();
-  });
+  }, "Looking at what is painted …");
   $("#paint_choose").addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
-      offered(await call("frames", { numbers: $("#paint_numbers").value }));
+      const told = await call("frames", { numbers: $("#paint_numbers").value });
+      offered(told);
       say("");
+      aside(told);
       await preview();
     } catch { /* it was told */ }
   });
   $("#paint_boil").addEventListener("input", () => { $("#paint_boil_out").textContent = boil(); });
   $("#paint_boil").addEventListener("change", () => preview().catch(() => {}));
 
-  return {
-    film,
-    clip(told) { // how far the video is looked through
-      state($("#paint_state"), told.state === "ready" ? null : told);
-      if (told.state === "failed") say(told.error, "alert");
-      if (told.state === "ready") offered(told);
-    },
-  };
+  let isLooking = false;
+  function clip(told) { // how far the video is looked through
+    isLooking = ["waiting", "running"].includes(told.state);
+    state($("#paint_state"), told.state === "ready" ? null : told);
+    if (told.state !== "failed") settle("clip");
+    else if ($("#paint").checkVisibility()) say(told.error, "alert", "clip"); // else it is told where the video is
+    if (told.state === "ready") offered(told);
+  }
+  return { film, clip, lose() { film.lose(); if (isLooking) clip({ state: "lost" }); } };
 }
