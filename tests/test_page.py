@@ -22,7 +22,7 @@ from tests.browser import (
     settled,
     start_server,
     wait_until,
-)  # fmt: skip
+)
 from tests.clips import make_clip, sound_of, write_photo
 
 pytestmark = needs_chromium

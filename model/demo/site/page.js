@@ -74,7 +74,7 @@ function idle() {
   const words = content.faces.length ? "Mark the face in your own picture, and the result follows" : "Mark the face, and the picture follows";
   clearTimeout(rest);
   [shown, latest] = [{ number: 0 }, wish.number + 1];
-  $("#caption").textContent = words;
+  $("#caption").textContent = "\u00a0";
   wait(content.frame, words);
   showCrop(null);
   mark();
