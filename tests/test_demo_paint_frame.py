@@ -98,6 +98,7 @@ def test_a_frame_is_painted_and_the_video_is_as_it(tab, clip, tmp_path):
     frames = tab.choose(visit, {"numbers": f" 1 ,{LAST};"})["frames"]
     assert [frame["file_name"] for frame in frames] == ["clip_key_000001.png", "clip_key_000012.png"]
     assert tab.preview(visit) == []
+    assert "clip" not in visit._news, "a page that comes back keeps these frames"
 
     painted = negative(visit.clip.files()[0], tmp_path / "mine.png")
     assert [frame["is_painted"] for frame in tab.paint(visit, [painted])["frames"]] == [True, False]

@@ -89,6 +89,7 @@ class PaintFrame:
             raise InputError(f"Frames are named by their numbers, from 0 to {clip.last}, as in 0, {clip.last}.")
         painted = clip.paintings
         clip.offer([int(number) for number in re.findall(r"\d+", numbers)])
+        visit.hush("clip")  # the frames that were offered first are not told again
         return self.offered(visit, clip) | {"aside": sorted(set(painted) - set(clip.paintings))}
 
     def paint(self, visit: Visit, paths: Sequence[Path], of: int | None = None) -> dict[str, Any]:
@@ -99,6 +100,7 @@ class PaintFrame:
                 words.enter_context(in_their_words(path))
             clip.take(paths, of)
         visit.forget("painting")
+        visit.hush("clip")
         return self.offered(visit, clip)
 
     def preview(self, visit: Visit, boil: float = 0.0) -> list[dict[str, str]]:
