@@ -57,9 +57,10 @@ def main() -> None:
         os.environ["GRADIO_TEMP_DIR"] = os.path.realpath(folder)  # Gradio reads it when it is imported
         from model.demo.gallery import Gallery, list_entries
         from model.demo.page import Page
-        from model.demo.server import serve
+        from model.demo.server import check_address, serve
         from model.demo.studio import Studio
 
+        check_address(options.server_name)
         is_cuda = pick_device(options.device).type == "cuda"
         studio = Studio(options.device, options.precision, options.max_seconds)
         gallery = Gallery(list_entries(), studio.stylizer)

@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from model.common import cli
+from model.common.errors import InputError
 from model.training.generate.options import BY_TEACHER, GenerateOptions
 
 
@@ -55,8 +56,11 @@ def main() -> None:
         outcomes = generate(options)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("stopped; finished shards are kept, and the same command goes on from them.") from error
+    told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    if outcomes and not outcomes["drawn"] and cli.processes()[1] == 1:
+        raise InputError(f"No pair could be made ({told}): delete {options.out}, and give other pictures.")
     if cli.processes()[0] == 0:
-        print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())) or "nothing to do")
+        print(told or "nothing to do")
 
 
 if __name__ == "__main__":

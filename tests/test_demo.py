@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import gradio as gr
 import numpy as np
 import pytest
 import skimage.data
@@ -19,6 +20,8 @@ from model.demo.doors import browser_page
 from model.demo.gallery import Gallery, list_entries
 from model.demo.line import Line
 from model.demo.page import Page
+from model.demo.programs import Programs
+from model.demo.server import check_address
 from model.demo.studio import Stopped, Studio
 from model.demo.visits import IDLE, RETURN_WITHIN, Visits
 from model.demo.wishes import Wish
@@ -414,6 +417,23 @@ def test_controls_are_those_that_the_style_has_a_use_for(page, monkeypatch):
     shown = page._controls(Wish(style="cartoon"), stylizer.style)
     assert shown["uses"] == ["code", "exemplars"] and not shown["has_colours"]
     assert [name for name, _ in shown["exemplars"]] == [Path(name).stem for name in CODES]
+
+
+def test_one_style_is_chosen_not_two(page, tmp_path):
+    brought = []
+    for name in ("content", "picture"):
+        (tmp_path / name).mkdir()
+        brought.append(write_photo(tmp_path / name / "a.png", np.zeros((8, 8, 3), np.uint8)))
+    with pytest.raises(gr.Error, match="There are a style and a style_image: give one"):
+        Programs(page).stylize(None, str(brought[0]), "ink", str(brought[1]))
+    assert not any(path.exists() for path in brought)  # nothing of a call stays
+
+
+@pytest.mark.parametrize("name", ["999.1.1.1", "no such host", "192.0.2.1"])
+def test_an_address_that_is_none_of_this_machine_is_told(name):
+    with pytest.raises(InputError, match="no address of this machine"):
+        check_address(name)
+    check_address("127.0.0.1")
 
 
 def test_it_is_told_how_much_of_a_model_is_fetched(page, monkeypatch):

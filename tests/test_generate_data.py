@@ -265,6 +265,13 @@ def test_impossible_drawn_options_exit(run_drawn, photo_folder, tmp_path, monkey
     assert not (tmp_path / "pairs").exists()
 
 
+def test_photos_that_give_no_pair_are_an_error(run_drawn, photo_folder, tmp_path, capsys):
+    for path in photo_folder.glob("[ab].*"):
+        path.unlink()
+    assert run_drawn(photo_folder, tmp_path / "pairs") == 2
+    assert "no pair could be made (1 without a face)" in capsys.readouterr().err
+
+
 def test_a_larger_count_repeats_photos_and_a_smaller_one_spreads_over_them(photo_folder, tmp_path):
     options = DrawnData(photos=[photo_folder], out=tmp_path)
     few, many = (list_jobs(replace(options, count=count), ["one style"]) for count in (2, 5))
@@ -311,8 +318,8 @@ def test_the_shards_are_the_same_from_any_number_of_processes(run_drawn, photo_f
 
 def test_another_style_of_the_same_name_is_refused(run_drawn, photo_folder, own_style, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(drawn, "draw", lambda job: [Result(key, {}, "unreadable") for key in job.keys])
-    for _ in range(2):
-        assert run_drawn(photo_folder, tmp_path / "pairs", "--style", own_style) == 0
+    for code in (2, 0):  # no pair at all is an error, once
+        assert run_drawn(photo_folder, tmp_path / "pairs", "--style", own_style) == code
     own_style.write_text("saturation = 0.6\nexposure_lift = 15\n")
     assert run_drawn(photo_folder, tmp_path / "pairs", "--style", own_style) == 2
     assert "other options (styles)" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -41,10 +42,11 @@ def place(tmp_path, monkeypatch):
     """A folder with two portraits, as the working folder; two are enough."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mobile_options, "FEW", 2)
-    Path("photos").mkdir()
-    face = sample_portrait()[:300, 100:400]
-    cv2.imwrite("photos/a.png", face[..., ::-1])
-    cv2.imwrite("photos/b.png", face[:, ::-1, ::-1])
+    face = sample_portrait()[:300, 100:400, ::-1]
+    for folder, brightness in (("photos", 1.0), ("others", 0.9)):
+        Path(folder).mkdir()
+        cv2.imwrite(f"{folder}/a.png", brightness * face)
+        cv2.imwrite(f"{folder}/b.png", brightness * face[:, ::-1])
     return tmp_path
 
 
@@ -73,7 +75,7 @@ def test_photos_become_a_student_that_stylises_and_is_measured(
     call, place, in_process, monkeypatch, capsys, pairs_are_there
 ):
     checkpoints.save_whitebox("w.pt", copying_whitebox())
-    recipe = {"name": "phone", "photos": "photos", "teacher": "whitebox", "ckpt": "w.pt", "held_out": "photos"}
+    recipe = {"name": "phone", "photos": "photos", "teacher": "whitebox", "ckpt": "w.pt", "held_out": "others"}
     numbers = "compare = true\nheld_out_count = 8\nsteps = 99\n"
     Path("recipe.toml").write_text("".join(f'{name} = "{value}"\n' for name, value in recipe.items()) + numbers)
     line = ["--recipe", "recipe.toml", "--steps", "2", "--batch", "2", "--count", "8", "--output", "out"]
@@ -149,6 +151,9 @@ def test_stages_fit_together():
         (("--name", "p", "--photos", "photos", "--ckpt", "x.pt"), "takes none"),
         (("--name", "p", "--photos", "photos", "--teacher", "adain", "--style", "x"), "adain takes none"),
         (("--name", "p", "--photos", "photos", "--style_image", "x"), "drawn takes none"),
+        (("--name", "p", "--photos", "photos", "--held_out", "photos"), "--held_out are both photos"),
+        (("--name", "p", "--photos", "photos", "--held_out", "copies"), "are the same picture"),
+        (("--name", "p", "--photos", "photos", "--inception_path", "i.pt"), "i.pt does not exist"),
         (("--name", "p", "--photos", "photos", "--until", "never"), "has the stages pairs, student"),
         (("--name", "p", "--photos", "photos", "--teacher", "whitebox", "--ckpt", "no.pt"), "no.pt does not exist"),
         (("--recipe", "no.toml"), "no.toml does not exist"),
@@ -159,6 +164,7 @@ def test_stages_fit_together():
 )
 def test_what_cannot_work_is_said_before_anything_is_written(call, place, capsys, words, told):
     Path("empty").mkdir()
+    shutil.copytree("photos", "copies")
     Path("odd.toml").write_text("colour = 1")
     Path("many.toml").write_text('draw = "many"')
     assert call(main, *words, "--output", "out") == 2
@@ -172,9 +178,26 @@ def test_the_stages_can_be_seen_first(call, place, capsys):
     assert "1. pairs:" in shown and "python generate_data.py --teacher=drawn" in shown and not Path("out").exists()
 
 
-def test_the_plan_is_kept(place):
-    Options(name="p", photos="photos", output="out").keep()
-    assert json.loads(Path("out/p/own/options.json").read_text())["gmac"] == "0.5"
+def test_the_plan_is_kept_as_soon_as_something_is_done(place):
+    def keep(**changes):
+        options = Options(**{"name": "p", "photos": "photos", "output": "out"} | changes)
+        options.keep(stages_of(options), photos=options.fingerprint())
+        return json.loads(Path("out/p/own/options.json").read_text())
+
+    assert keep(style="inc")["gmac"] == "0.5"
+    Path("out/p/own/pairs").mkdir()
+    assert keep()["style"] == "" and not Path("out/p/own/pairs").exists()  # begun for another style
+    Path("out/p/own/pairs").mkdir()
+    assert keep(steps=2)["steps"] == 2
+    Path("out/p/own/pairs/preview.jpg").touch()
+    assert keep(steps=5)["steps"] == 5  # the student is not done yet
+    with pytest.raises(InputError, match="p was begun without --style: use that"):
+        keep(style="ink")
+    with pytest.raises(InputError, match="with other pictures"):
+        keep(photos=".")
+    Path("out/p/mobile.pt").touch()
+    with pytest.raises(InputError, match="with --steps 5"):
+        keep(steps=6)
 
 
 @pytest.mark.parametrize(
@@ -197,14 +220,16 @@ def test_each_program_understands_its_words(changes):
 
 
 def test_the_command_line_goes_before_the_recipe_with_a_default_too(call, place, capsys):
-    Path("r.toml").write_text('name = "p"\nphotos = "photos"\nteacher = "adain"\ngmac = "2"\nstyle_image = ["a.png"]\n')
+    Path("r.toml").write_text(
+        'name = "p"\nphotos = "photos"\nteacher = "adain"\ngmac = "2"\nstyle_image = ["photos/a.png"]\n'
+    )
     line = ["--recipe", "r.toml", "--dry_run", "--output", "out"]
-    assert call(main, *line, "--gmac", "0.5", "--style_image", "b.png") == 0
+    assert call(main, *line, "--gmac", "0.5", "--style_image", "photos/b.png") == 0
     shown = capsys.readouterr().out
-    assert "--gmac=0.5" in shown and "--style_image b.png" in shown and "a.png" not in shown
+    assert "--gmac=0.5" in shown and "--style_image photos/b.png" in shown and "a.png" not in shown
     assert call(main, *line) == 0
     shown = capsys.readouterr().out
-    assert "--gmac=2" in shown and "--style_image a.png" in shown
+    assert "--gmac=2" in shown and "--style_image photos/a.png" in shown
 
 
 def test_missing_packages_are_told_before_hours_of_training(call, place, monkeypatch, capsys):

@@ -224,3 +224,15 @@ def test_a_folder_with_one_model_is_named_by_its_name(tmp_path, monkeypatch):
     shutil.copy(tmp_path / "mine/vtoonify_s_d.pt", tmp_path / "mine/vtoonify_s001_d.pt")
     with pytest.raises(InputError):  # which of both?
         choose_preset("mine")
+
+
+def test_a_program_that_is_interrupted_while_it_is_imported_ends_quietly(tmp_path, capfd):
+    program = tmp_path / "slow.py"
+    program.write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        chain.launch([sys.executable, str(program)])
+    assert capfd.readouterr().err == ""
+    program.write_text("import sys\nassert __name__ == '__main__' and sys.argv[1:] == ['--measure=2']\nsys.exit(2)")
+    assert chain._measure(chain.Stage("s", "", tmp_path / "result", str(program))) == ""  # it tells itself why
+    chain.launch([sys.executable, "-m", "json.tool", "--help"])
+    assert "json" in capfd.readouterr().out

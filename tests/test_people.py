@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from model.common.errors import InputError
+from model.config import MobileConfig
 from model.faces.detect import find_all_landmarks
 from model.faces.landmarks import face_size
 from model.faces.track import CrowdTracker
@@ -16,9 +17,12 @@ from model.inference.clip import stylised
 from model.inference.look import Choice, Look, parse_styles
 from model.inference.options import Options
 from model.inference.scene import People, Person
+from model.inference.stylizer import Stylizer
 from model.media.files import open_frames
 from model.media.frames import Frame
+from model.mobile_unet import MobileUNet
 from model.styles.network import VToonifyRenderer
+from model.styles.translators.mobile import MobileStyle
 from tests.clips import make_clip
 from tests.small_models import cartoon, dual, face_picture, levels_apart
 from tests.test_scene import CLOSE as NEAR
@@ -88,6 +92,28 @@ def test_the_nearer_one_covers_the_other(stylizer):
     people = people_of(stylizer, frame, Look(style_id="0", style_degree=1.0), Look(style_id="1", style_degree=1.0))
     either = [next(stylised([Frame(frame)], order, WHOLE)).rgb for order in (people, people[::-1])]
     assert np.array_equal(*either), "the order in which they are named does not matter"
+
+
+def test_a_look_that_the_model_has_not_is_that_of_the_model_that_has_it(stylizer):
+    plain, loaded = Stylizer(MobileStyle(MobileUNet(MobileConfig(widths=(4, 6), blocks=(1,))), "m", "none", "cpu")), []
+
+    def people(base, text):
+        return People(base, Look(style_id="1" if base is stylizer else None), parse_styles(text), load)
+
+    def load(preset):
+        loaded.append(preset)
+        return stylizer
+
+    for base in (stylizer, plain):
+        loaded.clear()
+        with pytest.raises(InputError, match="no style 'comic'"):  # the other model is a stand-in without it
+            people(base, "1=comic")
+        assert loaded == ["painters"]
+        with pytest.raises(InputError, match="no style 'nope'"):
+            people(base, "1=nope")
+    assert people(stylizer, "1=0")._chosen[1][1].style_id == "0"
+    with pytest.raises(InputError, match="no style 'COMIC', perhaps .*comic"):
+        people(plain, "1=COMIC")
 
 
 def test_styles_are_read():

@@ -52,6 +52,8 @@ class Programs:
         try:
             if not content:
                 raise InputError("There is no content: give the file of a photo or video.")
+            if style and style_image:
+                raise InputError("There are a style and a style_image: give one of them.")
             if landmarks and not style_image:
                 raise InputError("There are landmarks, but no style_image: give the picture that they are of.")
             return str(

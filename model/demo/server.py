@@ -1,6 +1,7 @@
 """The server: Gradio with the page in front of it."""
 
 import logging
+import socket
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -16,7 +17,7 @@ THREADS = 80  # for calls that wait or read; what is rendered stands in lines
 
 
 def serve(page: Page, server_name: str, server_port: int | None, max_file_size: int, **settings: Any) -> None:
-    """Serve the page until Ctrl-C; `settings` are Gradio's. InputError when the address or port can't be used."""
+    """Serve the page until Ctrl-C; `settings` are Gradio's. InputError when the port can't be used."""
     blocks = Programs(page).blocks(at_once=1, sweeps=SWEEPS)
     routes = Routes(page, lambda: getattr(blocks, "app", None), max_file_size)
     before = [Middleware(Entrance, page=page, folder=page.visits.root)]
@@ -29,8 +30,18 @@ def serve(page: Page, server_name: str, server_port: int | None, max_file_size: 
         )  # fmt: skip
     except OSError as error:
         place = f"{server_name}, port {server_port or '7860 and up'}"
-        mend = "the port is taken, or that is no address of this machine; choose another --server_port or --server_name"
+        mend = "the port is taken; choose another --server_port"
         raise InputError(f"The page cannot be served at {place}: {mend}.") from error
+
+
+def check_address(name: str) -> None:
+    """Raise InputError for a name that means no address of this machine: Gradio would try all ports, for ever."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(name.strip("[]"), 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"The page cannot be served at {name}: that is no address of this machine.") from error
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

@@ -203,7 +203,7 @@ class Studio:
                 raise InputError("There is no picture of your own: drop one.")
             return own, wish.look()
         stylizer = self.stylizer(entry.preset.source)
-        if entry.style and wish.exemplar:
+        if wish.exemplar and (entry.style or not stylizer.style.exemplar_names):
             raise InputError(f"{entry.title} is one style: leave the exemplar {wish.exemplar[:40]!r} out.")
         return stylizer, wish.look(entry.style or stylizer.style.exemplar_name(wish.exemplar or None))
 

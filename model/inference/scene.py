@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from model.common.errors import InputError
 from model.effects import Denoiser, FullFrame
 from model.faces.crop import Window
 from model.faces.landmarks import face_size
@@ -15,6 +16,8 @@ from model.inference.look import Choice, Look
 from model.inference.stylizer import Portrait, Stylizer
 from model.media.frames import Frame
 from model.styles.base import Crop
+from model.styles.catalog import BY_NAME, preset_with
+from model.styles.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,14 @@ class Person:
     stylizer: Stylizer
     portrait: Portrait
     look: Look
+
+
+def has_look(stylizer: Stylizer, name: str) -> bool:
+    """Whether a model has a look of this name or number, among several."""
+    try:
+        return bool(stylizer.style.exemplar_names) and stylizer.style.exemplar_name(name) is not None
+    except InputError:
+        return False
 
 
 class People:
@@ -41,11 +52,16 @@ class People:
         self.count = 0  # the highest number that was asked for
         models: dict[str | None, Stylizer] = {None: stylizer}
         for number, choice in (choices or {}).items():
-            if choice.preset not in models:
-                models[choice.preset] = load(choice.preset)
-            model = models[choice.preset]
+            preset = choice.preset
+            if preset is None and choice.style is not None and not has_look(stylizer, choice.style):
+                preset = preset_with(choice.style)  # a look of another model
+            if preset not in models:
+                models[preset] = load(preset)
+            model = models[preset]
             style = choice.style or (look.style_id if model is stylizer else None)
             model.style.exemplar_name(style)
+            if choice.style is not None and not model.style.exemplar_names:
+                raise InputError(f"There is no style {choice.style!r}{did_you_mean(choice.style, BY_NAME)}.")
             degree = look.style_degree if choice.degree is None else choice.degree
             self._chosen[number] = model, replace(look, style_id=style, style_degree=degree)
 

@@ -27,14 +27,16 @@ def make_student(options: Options) -> None:
     options.check()
     stages = stages_of(options)
     chain.check(stages, "this student", options.until, options.redo)
-    if options.dry_run:
-        chain.show(stages)
-        return
     for path in needs(options):
         if not path.is_file():
             raise InputError(f"{path} does not exist: check the name.")
+    photos = options.fingerprint()
+    options.differing(stages, photos=photos)
+    if options.dry_run:
+        chain.show(stages)
+        return
     with alone(options.work / ".lock", str(options.folder)):
-        options.keep()
+        options.keep(stages, photos=photos)
         if not chain.go_through(stages, options.folder, options.until, options.redo):
             return
     is_usual = options.folder.parent.resolve() == CHECKPOINTS.resolve()

@@ -1,5 +1,6 @@
 """Options of `python -m model.mobile`, on the command line or in a recipe."""
 
+import hashlib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from model.common.hub import CHECKPOINTS
 from model.config import MOBILE_CLASSES
 from model.styles.catalog import BY_NAME
 from model.training.chain import Plan
-from model.training.data.pictures import pictures_below
+from model.training.data.pictures import check_apart, check_no_copies, pictures_below
 from model.training.generate.options import BY_TEACHER, OF_PHOTOS
 from model.training.options import BACKBONES
 
@@ -49,7 +50,7 @@ class Options(Plan):
     steps: int | None = option(None, "steps of the student (default: 6000)", least=1)
     batch: int | None = option(None, "pairs in a step of the student (default: 8)", least=1)
     compare: bool = option(False, "train it by each set of losses, for the table")
-    held_out: str = option("", "folder of photos of others, for the table", metavar="FOLDER", free=True)
+    held_out: str = option("", f"folder of {FEW} photos of others or more, for the table", metavar="FOLDER", free=True)
     held_out_count: int = option(0, "of these at most; 0: all", least=0)
     inception_path: str = option("", "inception-2015-12-05.pt, for FID in the table", metavar="FILE", free=True)
     until: str = option("", "the last stage; the next call goes on", metavar="STAGE", free=True)
@@ -92,8 +93,16 @@ class Options(Plan):
             raise InputError(f"--style is for the teachers drawn, painter and example: {self.teacher} takes none.")
         if self.style_image and self.teacher not in ("example", "adain"):
             raise InputError(f"--style_image is for the teachers example and adain: {self.teacher} takes none.")
+        for other in filter(None, (self.style_images, self.held_out)):
+            check_apart(self.photos, other, "--style_images" if other == self.style_images else "--held_out")
+            check_no_copies(pictures_below(Path(self.photos)), pictures_below(Path(other)))
         if self.folder.exists() and not self.plan_file.exists():
             raise InputError(f"{self.folder} exists, and is no student of this program: choose another --name.")
+
+    def fingerprint(self) -> str:
+        """Of the names of all photos, by which others in their place are told."""
+        names = sorted(path.name for path in pictures_below(Path(self.photos)))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
     @staticmethod
     def _check_folder(folder: str) -> None:

@@ -51,7 +51,7 @@ def _unpaired(options: Options) -> list[Stage]:
         [f"--photos={work / 'aligned/faces'}", f"--style_images={pictures}", "--light", f"--size={SIDE}",
          f"--out={work / 'ugatit.pt'}", *_optional("iter", options.unpaired_steps),
          *_optional("width", options.unpaired_width), *_run(options, "ugatit")],
-        work / "runs/ugatit/state.pt", measures=True,
+        work / "runs/ugatit/state.pt", measures=True, options=("unpaired_steps",),
     )  # fmt: skip
     return [*([draw] if options.generator else []), align, learn]
 
@@ -83,7 +83,7 @@ def _pairs(options: Options, photos: str, name: str, count: int) -> Stage:
         name, f"the teacher makes its pictures of {whose}", out / "preview.jpg", "generate_data.py",
         [*_teacher(options), f"--photos={photos}", f"--out={out}", f"--seed={options.seed}",
          *_optional("count", count or None)],
-        see=out / "preview.jpg",
+        see=out / "preview.jpg", folder=out,
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _student(options: Options, losses: str = LOSSES[-1]) -> Stage:
         output / name / RESULT, "model.mobile.student",
         [f"--pairs={_learnt(options)}", f"--losses={losses}", f"--gmac={options.gmac}", f"--output={output}",
          *_optional("iter", options.steps), *_optional("batch", options.batch), *_run(options, name)],
-        options.work / "runs" / name / "state.pt", measures=True,
+        options.work / "runs" / name / "state.pt", measures=True, options=("steps", "batch"),
     )  # fmt: skip
 
 
@@ -144,4 +144,6 @@ def _export(options: Options) -> list[Stage]:
 
 def needs(options: Options) -> list[Path]:
     """Files that have to be there before anything begins."""
-    return [Path(path) for path in (options.generator, options.ckpt, *options.style_image) if path]
+    return [
+        Path(path) for path in (options.generator, options.ckpt, options.inception_path, *options.style_image) if path
+    ]

@@ -21,6 +21,8 @@ def make_style(options: Options) -> None:
     paths = options.sources()
     stages = stages_of(options, len(paths))
     chain.check(stages, f"--kind {options.kind}", options.until, options.redo)
+    sources = [path.name for path in paths]
+    options.differing(stages, sources=sources)
     if options.dry_run:
         _show(options, stages)
         return
@@ -31,7 +33,7 @@ def make_style(options: Options) -> None:
             )
     _advise(options, len(paths))
     with alone(options.work / ".lock", str(options.folder)):
-        options.keep(sources=[path.name for path in paths])
+        options.keep(stages, sources=sources)
         _collect(options, paths)
         if chain.go_through(stages, options.folder, options.until, options.redo):
             _finish(options)

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from model.common.cli import EXIT_INTERRUPTED, free_options
+from model.common.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED, free_options
 from model.common.errors import InputError
 from model.common.files import write_whole
 
@@ -41,6 +41,8 @@ class Stage:
     measures: bool = False  # whether the program can tell its speed and memory beforehand
     see: Path | None = None  # a picture to look at
     packages: tuple[str, ...] = ()  # that it needs beside those of requirements.txt
+    options: tuple[str, ...] = ()  # of the chain, that may still change as long as it isn't done
+    folder: Path | None = None  # what is emptied when it is done again
 
     def command(self, *more: str) -> list[str]:
         """The command line, and for a run that was stopped the word that makes it go on."""
@@ -70,23 +72,38 @@ class Plan:
         """The options that the chain was begun with."""
         return self.work / "options.json"
 
-    def keep(self, **more: Any) -> None:
-        """Note what a continuation has to agree with, and `more`, by the words for it; InputError where it does not."""
-        free = free_options(type(self)) | self.unkept
-        now = {name: value for name, value in asdict(self).items() if name not in free} | more
+    def keep(self, stages: Sequence["Stage"], **more: Any) -> None:
+        """Note what a continuation has to agree with, and `more`, by the words for it; InputError where it does not.
+        As long as no stage is done, all may change, and what an unfinished one has made of the old plan is removed."""
+        if self.differing(stages, **more) and self.work.is_dir():
+            for path in self.work.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+        write_whole(self.plan_file, json.dumps(self._kept(**more), indent=2) + "\n")
+
+    def differing(self, stages: Sequence["Stage"], **more: Any) -> list[str]:
+        """Names in which this differs from what the chain was begun with. InputError where something of it is done."""
         if not self.plan_file.exists():
-            write_whole(self.plan_file, json.dumps(now, indent=2) + "\n")
-            return
+            return []
         try:
             then = dict(json.loads(self.plan_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{self.plan_file} is damaged: choose another --name, or delete {self.folder}.") from error
-        for name, value in now.items():
-            if then.get(name) != value:
-                what = "other pictures" if name in more else f"--{name} {then.get(name)}"
-                raise InputError(
-                    f"{self.name} was begun with {what}: use that, choose another --name, or delete {self.folder}."
-                )
+        done = [stage for stage in stages if stage.result.exists() and self.folder in stage.result.parents]
+        fixed = {name for stage in done for name in stage.options}
+        open_still = {name for stage in stages for name in stage.options} - fixed
+        now = self._kept(**more)
+        names = [name for name, value in now.items() if name not in open_still and then.get(name) != value]
+        if names and done:
+            old = then.get(names[0])
+            what = f"with --{names[0]} {old}" if old not in (None, "", False, []) else f"without --{names[0]}"
+            what = "with other pictures" if names[0] in more else what
+            raise InputError(f"{self.name} was begun {what}: use that, choose another --name, or delete {self.folder}.")
+        return names
+
+    def _kept(self, **more: Any) -> dict[str, Any]:
+        free = free_options(type(self)) | self.unkept
+        return {name: value for name, value in asdict(self).items() if name not in free} | more
 
 
 def check(stages: Sequence[Stage], kind: str, until: str = "", redo: str = "") -> None:
@@ -136,6 +153,8 @@ def _forget(folder: Path, stages: Sequence[Stage]) -> None:
             stage.result.unlink(missing_ok=True)
         if stage.state is not None:
             shutil.rmtree(stage.state.parent, ignore_errors=True)
+        if stage.folder is not None and folder in stage.folder.parents:
+            shutil.rmtree(stage.folder, ignore_errors=True)
 
 
 def _take(stage: Stage, title: str) -> None:
@@ -144,8 +163,8 @@ def _take(stage: Stage, title: str) -> None:
         print(f"{title}: done ({stage.result})", flush=True)
         return
     print(f"{title}: {stage.does}", flush=True)
-    if stage.measures and not (stage.state and stage.state.exists()):
-        print(f"  {_measure(stage)}", flush=True)
+    if stage.measures and not (stage.state and stage.state.exists()) and (measured := _measure(stage)):
+        print(f"  {measured}", flush=True)
     started = time.monotonic()
     launch(stage.command(*(["--quiet"] if stage.measures else [])))
     if not stage.result.exists():
@@ -155,12 +174,18 @@ def _take(stage: Stage, title: str) -> None:
 
 
 def _measure(stage: Stage) -> str:
-    """How long a stage will take and how much memory, by a few steps of it."""
+    """How long a stage will take and how much memory, by a few steps of it; empty where it has hardly more, or can't
+    work, which it says itself when it begins."""
     command = _found(stage.command(f"--measure={MEASURED_STEPS}"))
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(GO_ON) from None
     found, steps = SPEED.search(done.stdout), STEPS.search(done.stdout)
     if done.returncode == EXIT_INTERRUPTED:
         raise KeyboardInterrupt(GO_ON)
+    if done.returncode == EXIT_BAD_INPUT:
+        return ""
     if done.returncode or not found or not steps:
         sys.stderr.write(done.stderr)
         raise SystemExit(done.returncode or 1)
@@ -180,9 +205,13 @@ def environment() -> dict[str, str]:
 
 
 def _found(command: Sequence[str]) -> list[str]:
-    """The command with the place of its program."""
-    python, program, *words = command
-    return [python, str(ROOT / program) if program.endswith(".py") else program, *words]
+    """The command with the place of its program, which is to end quietly also while it is imported."""
+    python, *words = command
+    if words[0] == "-m":
+        return [python, "-m", "model.common.start", *words[1:]]
+    if words[0].endswith(".py"):
+        return [python, "-m", "model.common.start", str(ROOT / words[0]), *words[1:]]
+    return list(command)
 
 
 def launch(command: Sequence[str]) -> None:

@@ -28,11 +28,12 @@ from model.common.hub import vgg_on_disk
 from model.common.tensors import image_grid
 from model.perceptual import CaffeVGG19
 from model.training.adversarial import AdversarialTrainer
+from model.training.data.pictures import check_no_copies
 from model.training.train import run
 from model.training.trainer import weight_sum
 from model.training.unpaired import memory
 from model.training.unpaired import whitebox as representations
-from model.training.unpaired.pictures import CroppedFolder, check_no_copies
+from model.training.unpaired.pictures import CroppedFolder
 from model.training.unpaired.trainer import SETTLED, UnpairedOptions, UnpairedTrainer, one_by_one
 from model.whitebox import MULTIPLE, RADIUS, Whitebox, WhiteboxDiscriminator, guided_filter
 
@@ -168,7 +169,7 @@ class WhiteboxTrainer(UnpairedTrainer, AdversarialTrainer):
             folder = CroppedFolder(path, options.size, loaded, f"--{name}") if path else other
             self.data[name] = folder.names if path else []
             found.append(folder)
-        check_no_copies(*found)
+        check_no_copies(*(folder.paths for folder in found))
         return found
 
     def _optimizer(self, networks: nn.Module) -> torch.optim.Optimizer:

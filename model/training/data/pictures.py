@@ -1,5 +1,7 @@
 """Pictures of a folder as training data for a generator."""
 
+import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +22,33 @@ KEPT = 3 * 512 * 1024**2  # bytes of decoded pictures that are kept: 512 at 1024
 def pictures_below(folder: Path) -> list[Path]:
     """All pictures in a folder and its subfolders, told by their suffix, in the order of their paths."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def check_apart(photos: str | Path, others: str | Path, named_by: str = "--style_images") -> None:
+    """Raise InputError where both folders, --photos and what is `named_by` another option, are one, or one is in the
+    other: pictures would be learnt to be something else than they are."""
+    one, other = Path(photos).resolve(), Path(others).resolve()
+    if one == other:
+        raise InputError(f"--photos and {named_by} are both {photos}: give a folder for each.")
+    for inner, outer in ((one, other), (other, one)):
+        if inner.is_relative_to(outer):
+            raise InputError(f"{inner.name} is a folder inside {outer}: give --photos and {named_by} apart.")
+
+
+def check_no_copies(photos: Sequence[Path], others: Sequence[Path]) -> None:
+    """Raise InputError where the same file is among both."""
+    sizes: dict[int, list[Path]] = {}
+    for path in photos:
+        sizes.setdefault(path.stat().st_size, []).append(path)
+    for path in others:
+        for twin in sizes.get(path.stat().st_size, ()):
+            if _digest(path) == _digest(twin):
+                raise InputError(f"{path} and {twin} are the same picture: leave it in one of the folders.")
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 class PictureFolder:

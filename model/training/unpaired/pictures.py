@@ -1,6 +1,5 @@
 """Folders of photos and of pictures of a style, which have nothing to do with each other but what they show."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,32 +55,6 @@ class CroppedFolder(PictureFolder):
         """Some pictures, the same each time, whole: `[n, 3, size, size]`; of a large folder held out."""
         pictures = torch.stack([to_tensor(self.square(path)) for path in self.shown])
         return torch.nn.functional.interpolate(pictures, (self.side, self.side), mode="area")
-
-
-def check_apart(photos: str | Path, styles: str | Path) -> None:
-    """Raise InputError where both folders have pictures in common: one would be learnt to be the other."""
-    one, other = Path(photos).resolve(), Path(styles).resolve()
-    if one == other:
-        raise InputError(f"--photos and --style_images are both {photos}: give a folder for each.")
-    for inner, outer in ((one, other), (other, one)):
-        if inner.is_relative_to(outer):
-            raise InputError(f"{inner.name} is a folder inside {outer}: give --photos and --style_images apart.")
-
-
-def check_no_copies(photos: CroppedFolder, styles: CroppedFolder) -> None:
-    """Raise InputError where the same file is among both."""
-    sizes: dict[int, list[Path]] = {}
-    for path in photos.paths:
-        sizes.setdefault(path.stat().st_size, []).append(path)
-    for path in styles.paths:
-        for twin in sizes.get(path.stat().st_size, ()):
-            if _digest(path) == _digest(twin):
-                raise InputError(f"{path} and {twin} are the same picture: leave it in one of the folders.")
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def doubts_about(photos: CroppedFolder, styles: CroppedFolder, faces: bool) -> Iterator[str]:

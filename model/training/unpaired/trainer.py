@@ -12,9 +12,10 @@ from model.common import cli
 from model.common.cli import option
 from model.common.errors import InputError
 from model.common.files import append_line
+from model.training.data.pictures import check_apart, check_no_copies
 from model.training.options import SMALLEST_RATE, RunOptions
 from model.training.trainer import Trainer, ema_decay
-from model.training.unpaired.pictures import CroppedFolder, check_apart, check_no_copies, doubts_about
+from model.training.unpaired.pictures import CroppedFolder, doubts_about
 
 SETTLED = 0.1  # share of the steps before which a network may do what it is warned of later
 UNCHANGED = 5.0  # mean difference of photo and result, in levels of 255, below which nothing was translated
@@ -73,7 +74,7 @@ class UnpairedTrainer(Trainer):
         """Both folders, of whose pictures of `loaded` pixels squares of `--size` are learnt. Doubts are told."""
         self.photos = CroppedFolder(options.photos, options.size, loaded, "--photos")
         self.styles = CroppedFolder(options.style_images, options.size, loaded, "--style_images")
-        check_no_copies(self.photos, self.styles)
+        check_no_copies(self.photos.paths, self.styles.paths)
         self.data = {"photos": self.photos.names, "style pictures": self.styles.names}
         self.warned = Warned()
         if not options.resume and not options.measure and cli.processes()[0] == 0:
