@@ -240,24 +240,24 @@ class TestInTheBrowser:
         assert page.locator("#styles input").count() == 2
 
     def test_a_flat_background_is_left_out(self, visit, address):
-        made, head = np.full((256, 256, 3), (250, 215, 40), np.uint8), (128, 140)
-        cv2.ellipse(made, head, (70, 100), 0, 0, 360, (255, 255, 255), -1)  # an outline
-        cv2.ellipse(made, head, (66, 96), 0, 0, 360, (220, 160, 120), -1)
-        cv2.circle(made, (128, 170), 12, (250, 215, 40), -1)  # of the same colour, but in the face
+        made, head = np.full((128, 128, 3), (250, 215, 40), np.uint8), (64, 70)
+        cv2.ellipse(made, head, (35, 50), 0, 0, 360, (255, 255, 255), -1)  # an outline
+        cv2.ellipse(made, head, (33, 48), 0, 0, 360, (220, 160, 120), -1)
+        cv2.circle(made, (64, 85), 6, (250, 215, 40), -1)  # of the same colour, but in the face
         made[::7, ::5] -= 15
-        made[:3] = (20, 90, 10)
-        rgba = np.dstack([made, np.full((256, 256), 255, np.uint8)])
+        made[:2] = (20, 90, 10)
+        rgba = np.dstack([made, np.full((128, 128), 255, np.uint8)])
         seen = visit(address).evaluate(
             """async (data) => {
-                const picture = { data: Uint8ClampedArray.from(data), width: 256, height: 256 };
+                const picture = { data: Uint8ClampedArray.from(data), width: 128, height: 128 };
                 (await import("./background.js")).clearBackground(picture);
                 return [...picture.data.filter((_, n) => n % 4 === 3)]; }""",
             rgba.flatten().tolist(),
         )
-        seen = np.array(seen).reshape(256, 256)
-        assert seen[10:30].max() == seen[100:180, 4:55].max() == 0, "the background"
-        assert seen[100:180, 72:184].min() == 255, "the face"
-        assert seen[140, 59:62].mean() < 128, "the outline"
+        seen = np.array(seen).reshape(128, 128)
+        assert seen[5:15].max() == seen[50:90, 2:27].max() == 0, "the background"
+        assert seen[50:90, 37:90].min() == 255, "the face"
+        assert seen[70, 29:31].mean() < 128, "the outline"
 
     def test_a_clip_is_painted(self, visit, address):
         page = visit(address)
@@ -413,13 +413,15 @@ class TestInTheBrowser:
         matrix = page.evaluate(
             """async () => { const g = await import("./geometry.js");
                 const face = { middle: [100, 80], size: 32, tilt: 50 };
-                return [g.windowMatrix(face, 256, 64), g.turnOf(15), g.turnOf(-30)] }"""
+                const head = g.headIn({ ...face, tilt: 15 }, 256, 64);
+                return [g.windowMatrix(face, 256, 64), g.turnOf(15), g.turnOf(-30), head.turn,
+                    g.headIn(face, 256, 64).turn, head.middle[0] < 128] }"""
         )
         a, b, c, d, e, f = matrix[0]
         assert (a * 100 + c * 80 + e, b * 100 + d * 80 + f) == pytest.approx((128, 121))
         right = np.array([np.cos(np.radians(50)), np.sin(np.radians(50))]) * 16
         assert (np.array([[a, c], [b, d]]) @ right) == pytest.approx((32, 0)), "the head is turned upright"
-        assert matrix[1:] == [0, -20]
+        assert matrix[1:] == [0, -20, 15, 0, True], "heads that are not turned upright have a tilted ellipse"
 
 
 def test_another_package_is_refused(call, capsys, tmp_path, monkeypatch):

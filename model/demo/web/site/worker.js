@@ -1,11 +1,13 @@
 // Finds the face, lets the student paint it and puts the cartoon into the frame: beside the page, which stays responsive.
 import { clearBackground } from "./background.js";
-import { FINDER_MULTIPLE, STRIDE, Follower, facesIn, fitted, headIn, inverse, seenAt, windowMatrix } from "./geometry.js";
+import {
+  FINDER_MULTIPLE, STRIDE, Follower, facesIn, fitted, headIn, inverse, seenAt, windowMatrix,
+} from "./geometry.js";
 
 const SIDE = 256;  // of the window around a face, in pixels, at detail 1
 const LONGEST = { live: 416, still: 896 };  // side of a whole frame that is painted, in pixels, at detail 1
-// Sides of the frames that are searched for faces: the first one, and while it shows none the others; where pictures move,
-// one of those a frame.
+// Sides of the frames that are searched for faces: the first one, and while it shows none the others (where pictures
+// move, one of those a frame).
 const SEARCHED = [160, 320, 240, 120];
 const LONGEST_WARM_UP = 20_000;  // milliseconds
 const FADE_STEPS = 40, FAR = 10;  // of a gradient; half axes of a head, which no window reaches
@@ -123,8 +125,8 @@ async function search(frame, longest) {
   }));
 }
 
-// The faces in a frame, searched at sizes until the follower takes one: in a photo at all of them, else at the usual one
-// and one more, which stays the same while it shows faces.
+// The faces in a frame, searched at sizes until the follower takes one: in a photo at all of them, else at the usual
+// one and one more, which stays the same while it shows faces.
 async function searchInTurn(frame, isStill) {
   const [usual, ...others] = SEARCHED;
   let faces = await search(frame, usual);
@@ -159,7 +161,7 @@ function drawWindow(context, frame, matrix, side) {
   context.setTransform(1, 0, 0, 1, 0, 0);
 }
 
-// The student's picture of what is in `work`, put into `cartoon`, all of it or without the background that some styles have.
+// The student's picture of what is in `work`, put into `cartoon`: all of it, or without the background of some styles.
 async function paintWork(isCut = false) {
   const { width, height } = work.canvas;
   const pixels = work.context.getImageData(0, 0, width, height);
