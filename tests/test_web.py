@@ -3,6 +3,7 @@
 import base64
 import functools
 import http.server
+import io
 import threading
 from contextlib import contextmanager
 
@@ -28,6 +29,14 @@ needs_runtime = pytest.mark.skipif(
     not runtime.is_there(), reason="onnxruntime-web is not on this machine: python -m model.demo.web.runtime"
 )
 in_browser = [needs_chromium, needs_runtime]
+WATCH_CAMERA = """
+    window.streams = [];
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wish) => {
+        const number = streams.push(null), stream = await open(wish);  // the first camera comes last
+        await new Promise((go) => setTimeout(go, number === 1 ? window.wait : 0));
+        return streams[number - 1] = stream;
+    }"""
 IS_READY = """document.getElementById("status").textContent === "Ready." ||
     !document.getElementById("message").hidden"""
 FACE, CORNER = (slice(120, 300), slice(240, 400)), (slice(400, 470), slice(10, 70))  # of the camera's frames
@@ -38,6 +47,11 @@ def camera_frame() -> np.ndarray:
     frame = np.full((480, 640, 3), 90, np.uint8)
     frame[:, 80:560] = cv2.resize(sample_portrait()[:256, 96:352], (480, 480), interpolation=cv2.INTER_CUBIC)
     return frame
+
+
+def close_face() -> np.ndarray:
+    """A face that fills the picture, 480 by 480; the finder sees it at one of its sizes only."""
+    return cv2.resize(sample_portrait()[88:168, 184:264], (480, 480), interpolation=cv2.INTER_CUBIC)
 
 
 def new_student(path, eye_distance: float) -> None:
@@ -63,7 +77,8 @@ def site(tmp_path_factory):
         new_student(folder / name, 64.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "exported", exported)
-        build.build(build.Options(out=folder / "site", models=[folder / "ink.pt", folder / "old_film.pt"]))
+        models = [folder / "ink.pt", folder / "old_film.pt"]
+        build.build(build.Options(out=folder / "site", models=models, backgrounds=["old_film"]))
     return folder / "site"
 
 
@@ -144,8 +159,29 @@ def choose(page, name: str, data: bytes, kind: str) -> None:
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
 
 
+def as_png(picture: np.ndarray) -> bytes:
+    """A picture, RGB or RGBA, as a file."""
+    code = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    return cv2.imencode(".png", cv2.cvtColor(picture, code))[1].tobytes()
+
+
 def photo() -> bytes:
-    return cv2.imencode(".png", camera_frame()[..., ::-1])[1].tobytes()
+    return as_png(camera_frame())
+
+
+def as_clip(picture: np.ndarray) -> bytes:
+    """Half a second of a picture, RGB or RGBA, as WebM."""
+    memory, has_alpha = io.BytesIO(), picture.shape[2] == 4
+    with av.open(memory, "w", "webm") as clip:
+        stream = clip.add_stream("libvpx", 10)
+        (stream.height, stream.width), stream.pix_fmt = picture.shape[:2], "yuva420p" if has_alpha else "yuv420p"
+        if has_alpha:
+            stream.options, stream.metadata["alpha_mode"] = {"auto-alt-ref": "0"}, "1"
+        frame = av.VideoFrame.from_ndarray(picture, format="rgba" if has_alpha else "rgb24")
+        for _ in range(5):
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode())
+    return memory.getvalue()
 
 
 def message(page) -> str:
@@ -203,18 +239,116 @@ class TestInTheBrowser:
         page.wait_for_function("document.getElementById('message').hidden")
         assert page.locator("#styles input").count() == 2
 
-    def test_a_clip_is_painted(self, visit, address, tmp_path):
-        with av.open(str(tmp_path / "clip.webm"), "w") as clip:
-            stream = clip.add_stream("libvpx", 10)
-            stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
-            for _ in range(5):
-                clip.mux(stream.encode(av.VideoFrame.from_ndarray(camera_frame(), format="rgb24")))
-            clip.mux(stream.encode())
+    def test_a_flat_background_is_left_out(self, visit, address):
+        made, head = np.full((128, 128, 3), (250, 215, 40), np.uint8), (64, 70)
+        cv2.ellipse(made, head, (35, 50), 0, 0, 360, (255, 255, 255), -1)  # an outline
+        cv2.ellipse(made, head, (33, 48), 0, 0, 360, (220, 160, 120), -1)
+        cv2.circle(made, (64, 85), 6, (250, 215, 40), -1)  # of the same colour, but in the face
+        made[::7, ::5] -= 15
+        made[:2] = (20, 90, 10)
+        rgba = np.dstack([made, np.full((128, 128), 255, np.uint8)])
+        seen = visit(address).evaluate(
+            """async (data) => {
+                const picture = { data: Uint8ClampedArray.from(data), width: 128, height: 128 };
+                (await import("./background.js")).clearBackground(picture);
+                return [...picture.data.filter((_, n) => n % 4 === 3)]; }""",
+            rgba.flatten().tolist(),
+        )
+        seen = np.array(seen).reshape(128, 128)
+        assert seen[5:15].max() == seen[50:90, 2:27].max() == 0, "the background"
+        assert seen[50:90, 37:90].min() == 255, "the face"
+        assert seen[70, 29:31].mean() < 128, "the outline"
+
+    def test_a_clip_is_painted(self, visit, address):
         page = visit(address)
-        choose(page, "clip.webm", (tmp_path / "clip.webm").read_bytes(), "video/webm")
+        choose(page, "clip.webm", as_clip(camera_frame()), "video/webm")
         drawn(page)
         page.wait_for_function("document.getElementById('status').dataset.rate > 0")
         assert difference(page, FACE) > 20
+
+    @pytest.mark.parametrize("wait", [0, 400])
+    def test_what_is_opened_last_is_shown(self, visit, address, wait):
+        page = visit(address, script=WATCH_CAMERA)
+        own, shown = {"camera": (480, 640), "photo": (240, 320), "clip": (120, 160)}, []
+        small = {kind: cv2.resize(camera_frame(), own[kind][::-1]) for kind in ("photo", "clip")}
+        files = {"photo": ("me.png", as_png(small["photo"])), "clip": ("clip.webm", as_clip(small["clip"]))}
+        page.expose_function("shown", lambda words: shown.append(words))
+        page.evaluate(
+            """() => new MutationObserver(() => shown(document.getElementById("message").textContent))
+                .observe(document.getElementById("message"), { childList: true })"""
+        )
+
+        def open_it(kind: str) -> None:
+            if kind == "camera":
+                page.click("#camera")
+            else:
+                choose(page, files[kind][0], files[kind][1], "image/png" if kind == "photo" else "video/webm")
+
+        for first, last in map(
+            str.split, ("camera camera", "camera photo", "camera clip", "clip camera", "photo clip")
+        ):
+            page.evaluate("(wait) => { streams.length = 0; window.wait = wait }", wait)
+            open_it(first)
+            open_it(last)
+            wait_until(lambda size=own[last]: pixels(page, "after").shape[:2] == size, page.wait_for_timeout)
+            page.wait_for_function("!streams.includes(null)")
+            page.wait_for_timeout(100)
+            live = page.evaluate(
+                "streams.map((one) => one.getTracks().some(({ readyState }) => readyState === 'live'))"
+            )
+            assert live == {"camera camera": [False, True], "clip camera": [True], "photo clip": []}.get(
+                f"{first} {last}", [False]
+            )
+            video = page.evaluate(
+                "(({ src, srcObject }) => [src !== '', srcObject !== null])(document.getElementById('video'))"
+            )
+            assert video == [last == "clip", last == "camera"] and pixels(page, "after").shape[:2] == own[last]
+        assert not any(shown), "nobody is told of what was given up"
+
+    def test_a_camera_that_shows_nothing_is_let_go(self, visit, address):
+        page = visit(address, script=WATCH_CAMERA)
+        page.evaluate(
+            """() => { HTMLMediaElement.prototype.play =
+                async () => { throw new DOMException("see https://example.org", "AbortError") } }"""
+        )
+        page.click("#camera")
+        assert message(page) == "The camera shows no picture (AbortError): try again, or choose a file."
+        assert page.evaluate("streams[0].getTracks().every(({ readyState }) => readyState === 'ended')")
+
+    def test_transparent_parts_are_white(self, visit, address):
+        picture = np.dstack([camera_frame(), np.zeros((480, 640), np.uint8)])
+        picture[:, 200:440, 3] = 255
+        page = visit(address)
+        for wide, name, kind in ((480, "me.png", "image/png"), (320, "clip.webm", "video/webm")):
+            small = cv2.resize(picture, (wide, wide * 3 // 4))
+            choose(page, name, (as_png if wide == 480 else as_clip)(small), kind)
+            wait_until(lambda wide=wide: pixels(page, "after").shape[1] == wide, page.wait_for_timeout)
+            for place in ("before", "after"):
+                assert pixels(page, place)[-40:-20, 20:60].min() >= 250, (kind, place)
+
+    def test_a_face_that_fills_the_picture_is_found(self, visit, address):
+        page = visit(address)
+        for name, data, kind in (
+            ("clip.webm", as_clip(close_face()), "video/webm"),
+            ("me.png", as_png(close_face()), "image/png"),
+        ):
+            page.evaluate("delete document.getElementById('status').dataset.face")
+            choose(page, name, data, kind)
+            page.wait_for_selector("#status[data-face=true]", state="attached")
+            page.wait_for_timeout(300)
+            assert page.get_attribute("#status", "data-face") == "true" and difference(page) > 5
+
+    def test_the_head_is_painted_without_a_box(self, visit, address):
+        page = visit(address)
+        choose(page, "me.png", photo(), "image/png")
+        drawn(page)
+        changed = np.abs(pixels(page, "after") - pixels(page, "before")).mean(-1) > 4
+        rows, columns = np.nonzero(changed)
+        top, left, high, wide = rows.min(), columns.min(), np.ptp(rows), np.ptp(columns)
+        at = [
+            [changed[round(top + y * high), round(left + x * wide)] for x in (0.1, 0.5, 0.9)] for y in (0.1, 0.5, 0.9)
+        ]
+        assert at == [[False, True, False], [True, True, True], [False, True, False]]
 
     def test_it_works_without_a_network_after_the_first_load(self, visit, site):
         # A server of files that knows nothing of threads: the page gets them from its service worker.
@@ -279,13 +413,15 @@ class TestInTheBrowser:
         matrix = page.evaluate(
             """async () => { const g = await import("./geometry.js");
                 const face = { middle: [100, 80], size: 32, tilt: 50 };
-                return [g.windowMatrix(face, 256, 64), g.turnOf(15), g.turnOf(-30)] }"""
+                const head = g.headIn({ ...face, tilt: 15 }, 256, 64);
+                return [g.windowMatrix(face, 256, 64), g.turnOf(15), g.turnOf(-30), head.turn,
+                    g.headIn(face, 256, 64).turn, head.middle[0] < 128] }"""
         )
         a, b, c, d, e, f = matrix[0]
         assert (a * 100 + c * 80 + e, b * 100 + d * 80 + f) == pytest.approx((128, 121))
         right = np.array([np.cos(np.radians(50)), np.sin(np.radians(50))]) * 16
         assert (np.array([[a, c], [b, d]]) @ right) == pytest.approx((32, 0)), "the head is turned upright"
-        assert matrix[1:] == [0, -20]
+        assert matrix[1:] == [0, -20, 15, 0, True], "heads that are not turned upright have a tilted ellipse"
 
 
 def test_another_package_is_refused(call, capsys, tmp_path, monkeypatch):
@@ -305,6 +441,7 @@ def test_another_package_is_refused(call, capsys, tmp_path, monkeypatch):
     ("arguments", "told"),
     [("", "--out names no folder"), ("--out site --models no.pt", "no.pt"),
      ("--out site --models ink.pt a/ink.pt", "two models are called ink"),
+     ("--out site --models ink.pt --backgrounds comic", "--backgrounds has comic"),
      ("--out site --models ink.pt --finder ink.pt", "ink.pt is not a face finder")],
 )  # fmt: skip
 def test_wrong_options_of_the_build_are_a_sentence(call, capsys, tmp_path, monkeypatch, arguments, told):

@@ -28,6 +28,7 @@ SITE = Path(__file__).parent / "site"
 FINDER = Path(__file__).parents[3] / "checkpoint" / "finder" / "face_finder.pt"
 FINDER_LICENCE = "CC BY-NC-SA 4.0, non-commercial"
 MARK = "/*SITE*/"  # in a script: what follows on its line is replaced by the site's own description
+FLAT = ("comic",)  # of the project's own students, those that paint a flat background
 LARGEST = 5_000_000  # bytes of weights that a visitor should have to load
 TOLERANCE = 0.02  # largest difference to PyTorch, where pictures span 2: weights are rounded to half precision
 
@@ -37,6 +38,9 @@ class Options:
     out: Path | None = option(None, "folder for the page", metavar="FOLDER")
     models: list[Path] = option(
         [], "files of students, one style each (default: those of the project)", nargs="+", metavar="FILE"
+    )
+    backgrounds: list[str] = option(
+        [], "styles that paint a flat background, which frames are to keep out", nargs="+", metavar="NAME"
     )
     finder: Path = option(FINDER, "file of the face finder", metavar="FILE")
     licence: str = option(
@@ -68,6 +72,8 @@ def title(path: Path) -> str:
 
 def described(options: Options) -> tuple[dict, dict[str, bytes]]:
     """What the scripts are told about the site, and the contents of its files by name."""
+    if unknown := set(options.backgrounds) - {path.stem for path in options.models}:
+        raise InputError(f"--backgrounds has {min(unknown)}: give names of the models' files, without .pt.")
     contents = {
         name: (SITE / name).read_bytes() for name in sorted(path.name for path in SITE.iterdir() if path.is_file())
     }
@@ -79,8 +85,8 @@ def described(options: Options) -> tuple[dict, dict[str, bytes]]:
         if file in contents:
             raise InputError(f"two models are called {path.stem}: rename one of them.")
         contents[file] = exported(network, network.multiple, "picture", str(path))
-        eyes = network.config.eye_distance
-        styles.append({"name": title(path), "file": file, "eyeDistance": eyes, "licence": options.licence})
+        style = {"name": title(path), "file": file, "eyeDistance": network.config.eye_distance}
+        styles.append(style | {"hasBackground": path.stem in options.backgrounds, "licence": options.licence})
     weights = sum(len(data) for name, data in contents.items() if name.startswith("models/"))
     if weights > LARGEST:
         print(f"The weights are {weights / 1e6:.1f} MB: pages for phones should have less than {LARGEST / 1e6:.0f} MB.")
@@ -117,7 +123,8 @@ def main() -> None:
     options = cli.parse(Options, __doc__)
     if options.out is None or options.out.is_file():
         raise InputError("--out names no folder: give one for the page.")
-    options.models = options.models or [preset.path for preset in STUDENTS]
+    if not options.models:
+        options.models, options.backgrounds = [preset.path for preset in STUDENTS], [*options.backgrounds, *FLAT]
     onnx_files.check_packages()
     build(options)
     size = sum(path.stat().st_size for path in (options.out / "models").iterdir()) / 1e6

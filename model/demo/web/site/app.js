@@ -34,12 +34,16 @@ function startWorker() {
 
 // ---- what is told
 
+// An error whose message is a sentence for the visitor; those of other errors are the browser's own.
+class Told extends Error {}
+
 function tell(sentence) {
   $("message").textContent = sentence ?? "";
   $("message").hidden = !sentence;
 }
 
-const state = { source: null, engine: null, recorder: null, times: [], moments: [] };
+// `wanted` is of what the visitor opened last; it is aborted, which closes that, when another thing is opened instead.
+const state = { source: null, wanted: new AbortController(), engine: null, recorder: null, times: [], moments: [] };
 
 function showStatus(words) { $("status").textContent = words; }
 
@@ -62,7 +66,10 @@ function note(times, hasFace, isStill) {
 // ---- sources: a camera, a clip or a photo, each with `frame()`, `isStill`, `isCamera` and `close()`
 
 class VideoSource {
-  constructor(video, isCamera) { Object.assign(this, { video, isCamera, isStill: false }); }
+  constructor(video, isCamera, signal) {
+    Object.assign(this, { video, isCamera, isStill: false });
+    signal.addEventListener("abort", () => this.close());
+  }
 
   // The present frame; null once this is closed. While a clip goes back to its start there is none for a moment.
   async frame() {
@@ -70,7 +77,7 @@ class VideoSource {
       const { videoWidth: width, videoHeight: height, readyState } = this.video;
       if (readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && width > 0) {
         const frame = await createImageBitmap(this.video, within(width, height, LONGEST.live)).catch(() => null);
-        if (frame) return frame;
+        if (frame) return this.isCamera ? frame : onWhite(frame);
       }
       if (waits === LONGEST_WAIT) throw new Error("there are no more frames");
       await new Promise((go) => setTimeout(go, 30));
@@ -100,49 +107,79 @@ function within(width, height, longest) {
     resizeQuality: "medium" };
 }
 
+// A picture, which it closes, without transparent parts.
+function onWhite(picture) {
+  const { width, height } = picture, canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(picture, 0, 0);
+  picture.close();
+  return canvas.transferToImageBitmap();
+}
+
+// A new #video in the place of the last one: what happens late to that one leaves the new one alone.
+function newVideo() {
+  const video = Object.assign(document.createElement("video"),
+    { id: "video", muted: true, playsInline: true, loop: true, hidden: true });
+  $("video").replaceWith(video);
+  return video;
+}
+
 const CAMERA_ERRORS = {
   NotAllowedError: "The camera is not allowed here: allow it for this page in the browser's settings, or choose a file.",
   NotFoundError: "No camera was found: connect one, or choose a photo or a clip.",
   NotReadableError: "The camera is in use by another program: close that, or choose a file.",
 };
 
-async function openCamera() {
+// The camera as a source; null where `signal` says that another thing is wanted by now.
+async function openCamera(signal) {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("The camera needs a page from https or localhost: open it so, or choose a file.");
+    throw new Told("The camera needs a page from https or localhost: open it so, or choose a file.");
   }
   const wish = { video: { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" } };
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia(wish);
-  } catch (error) {
-    throw new Error(CAMERA_ERRORS[error.name] ?? `The camera can't be opened (${error.name}): choose a file.`);
+  const stream = await navigator.mediaDevices.getUserMedia(wish).catch((error) => {
+    throw new Told(CAMERA_ERRORS[error.name] ?? `The camera can't be opened (${error.name}): choose a file.`);
+  });
+  if (signal.aborted) {
+    stream.getTracks().forEach((track) => track.stop());
+    return null;
   }
   stream.getVideoTracks()[0].addEventListener("ended", () => {
+    if (signal.aborted) return;
     stop();
     tell("The camera was disconnected: connect it again, or choose a file.");
   });
-  $("video").srcObject = stream;
-  await $("video").play();
-  return new VideoSource($("video"), true);
+  const source = new VideoSource(newVideo(), true, signal);
+  source.video.srcObject = stream;
+  try {
+    await source.video.play();
+  } catch (error) {
+    source.close();
+    throw new Told(`The camera shows no picture (${error.name}): try again, or choose a file.`);
+  }
+  return source;
 }
 
-async function openFile(file) {
+async function openFile(file, signal) {
   if (!file.type.startsWith("video/")) {
     const bitmap = await createImageBitmap(file).catch(() => null);
     if (bitmap) {
-      const size = within(bitmap.width, bitmap.height, LONGEST.still);
-      return new PhotoSource(await createImageBitmap(bitmap, size));
+      const small = await createImageBitmap(bitmap, within(bitmap.width, bitmap.height, LONGEST.still));
+      bitmap.close();
+      return new PhotoSource(onWhite(small));
     }
   }
-  const video = $("video"), source = new VideoSource(video, false);
-  video.src = URL.createObjectURL(file);
+  if (signal.aborted) return null;
+  const source = new VideoSource(newVideo(), false, signal), { video } = source;
   const isPlaying = await new Promise((resolve) => {
     video.onloadeddata = () => resolve(video.videoWidth > 0);
-    video.onerror = () => resolve(false);
+    video.onerror = signal.onabort = () => resolve(false);
+    video.src = URL.createObjectURL(file);
   });
   if (!isPlaying) {
     source.close();
-    throw new Error(`${file.name} can't be read as a picture or a clip here: choose another file.`);
+    throw new Told(`${file.name} can't be read as a picture or a clip here: choose another file.`);
   }
   await video.play().catch(() => {});
   return source;
@@ -187,40 +224,48 @@ let isBusy = false, isStale = false;
 async function paint() {
   if (isBusy) { isStale = true; return; }
   isBusy = true;
-  try {
-    do {
-      isStale = false;
-      const source = state.source;
-      if (!source) break;
+  do {
+    isStale = false;
+    const source = state.source;
+    if (!source) break;
+    try {
       await paintOnce(source);
-      if (!source.isStill) await new Promise(document.hidden ? (go) => setTimeout(go, 200) : requestAnimationFrame);
-    } while (state.source && (isStale || !state.source.isStill));
-  } catch (error) {
-    stop();
-    tell(`The picture could not be painted (${error.message}): reload the page.`);
-  } finally {
-    isBusy = false;
-  }
+    } catch (error) {
+      if (state.source !== source) continue;  // it was closed meanwhile
+      stop();
+      tell(`The picture could not be painted (${error.message}): reload the page.`);
+    }
+    if (!source.isStill) await new Promise(document.hidden ? (go) => setTimeout(go, 200) : requestAnimationFrame);
+  } while (state.source && (isStale || !state.source.isStill));
+  isBusy = false;
 }
 
+// Show what `open` gives, unless another thing is wanted before it is there.
 async function start(open) {
   stop();
+  const { signal } = state.wanted = new AbortController();
   tell(null);
   showStatus("Opening…");
+  let source;
   try {
-    state.source = await open();
+    source = await open(signal);
+    await ask("forget");
   } catch (error) {
+    source?.close();
+    if (signal.aborted) return;
     showStatus("Ready.");
-    return tell(error.message);
+    return tell(error instanceof Told ? error.message : `This can't be opened (${error.name}): choose another file.`);
   }
-  await ask("forget");
-  Object.assign(state, { times: [], moments: [] });
+  if (signal.aborted) return source?.close();
+  Object.assign(state, { source, times: [], moments: [] });
   for (const id of ["stop", "save", "record"]) $(id).disabled = false;
-  $("record").disabled = state.source.isStill;
+  $("record").disabled = source.isStill;
   paint();
 }
 
+// Nothing is shown any more, nor what is being opened.
 function stop() {
+  state.wanted.abort();
   stopRecording();
   state.source?.close();
   state.source = null;
@@ -311,7 +356,7 @@ function listen() {
   $("file").addEventListener("change", ({ target }) => {
     const [file] = target.files;
     target.value = "";  // the same file may be chosen again
-    if (file) start(() => openFile(file));
+    if (file) start((signal) => openFile(file, signal));
   });
   $("stop").addEventListener("click", stop);
   $("save").addEventListener("click", save);
@@ -329,7 +374,7 @@ function listen() {
   stage.addEventListener("drop", (event) => {
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    if (file && state.engine) start(() => openFile(file));
+    if (file && state.engine) start((signal) => openFile(file, signal));
   });
 }
 

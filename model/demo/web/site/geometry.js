@@ -6,6 +6,9 @@ export const FINDER_MULTIPLE = 16;  // sides of its input must divide by this
 const USUAL_SIZE = 16;  // face size whose logarithm counts as 0
 export const SURE = 0.35, HELD = 0.2;  // likelihood from which on a place is a face; the one that is followed
 export const ABOVE = 121 / 256;  // of the window that lies above the eyes, as in the photos that students learn from
+const HEAD = { across: 1.25, up: 1.6, down: 1.75 };  // its reach from the point between the eyes, in eye distances
+const LARGEST_EYES = 74 / 256;  // of a window's side, up to which a head lies within
+const SOFT = 0.22;  // of the half axes: the border within which a cartoon fades
 const NOT_TURNED = 20;  // degrees of tilt up to which faces are drawn as they are; from twice as many on all is turned
 const GRACE = 0.5, FADE = 0.3;  // seconds that a face may be hidden; seconds in which its cartoon then fades
 
@@ -142,13 +145,19 @@ export function inverse([a, b, c, d, e, f]) {
   return [d / area, -b / area, -c / area, a / area, (c * f - d * e) / area, (b * e - a * f) / area];
 }
 
-// How much of a window's cartoon is seen, [side, side] from 0 to 255: all, and less and less towards the border.
-export function feather(side, share = 0.14) {
-  const edge = new Float32Array(side), mask = new Uint8ClampedArray(side * side);
-  for (let n = 0; n < side; n++) {
-    const away = Math.min(Math.min(n + 0.5, side - n - 0.5) / (share * side), 1);
-    edge[n] = away * away * (3 - 2 * away);
-  }
-  for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) mask[y * side + x] = 255 * edge[y] * edge[x];
-  return mask;
+// The ellipse around the head in a window, hair included, in the window's pixels: its middle [x, y], the half axes
+// [across, along] and by how many degrees it is turned clockwise. It stays within windows like those of the students.
+export function headIn(face, side, eyeDistance) {
+  const unit = Math.min(eyeDistance, LARGEST_EYES * side), turn = face.tilt - turnOf(face.tilt);
+  const angle = turn * Math.PI / 180, down = (HEAD.down - HEAD.up) / 2 * unit;
+  return {
+    middle: [side / 2 - down * Math.sin(angle), ABOVE * side + down * Math.cos(angle)],
+    axes: [HEAD.across * unit, (HEAD.down + HEAD.up) / 2 * unit], turn,
+  };
+}
+
+// How much of a cartoon is seen, 0 to 1, `radius` half axes from the middle of the head: all, less and less, nothing.
+export function seenAt(radius) {
+  const share = Math.min(Math.max((1 - radius) / SOFT, 0), 1);
+  return share * share * (3 - 2 * share);
 }

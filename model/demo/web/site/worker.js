@@ -1,16 +1,22 @@
 // Finds the face, lets the student paint it and puts the cartoon into the frame: beside the page, which stays responsive.
-import { FINDER_MULTIPLE, STRIDE, SURE, Follower, facesIn, feather, fitted, inverse, windowMatrix } from "./geometry.js";
+import { clearBackground } from "./background.js";
+import {
+  FINDER_MULTIPLE, STRIDE, Follower, facesIn, fitted, headIn, inverse, seenAt, windowMatrix,
+} from "./geometry.js";
 
 const SIDE = 256;  // of the window around a face, in pixels, at detail 1
 const LONGEST = { live: 416, still: 896 };  // side of a whole frame that is painted, in pixels, at detail 1
-const SEARCHED = 160, SEARCHED_CLOSELY = 320;  // side of the frames that are searched for faces; the second one in photos
+// Sides of the frames that are searched for faces: the first one, and while it shows none the others (where pictures
+// move, one of those a frame).
+const SEARCHED = [160, 320, 240, 120];
 const LONGEST_WARM_UP = 20_000;  // milliseconds
+const FADE_STEPS = 40, FAR = 10;  // of a gradient; half axes of a head, which no window reaches
 const MULTIPLE = 16;  // sides of what a student paints must divide by this
 
 let ort, engine, finder, student, styles;
 const follower = new Follower();
+let turn = 0;  // which of the further sizes is searched next
 const work = canvas(), cartoon = canvas(), out = canvas();
-let mask = feather(SIDE);
 
 function canvas() {
   const made = new OffscreenCanvas(1, 1);
@@ -21,6 +27,7 @@ function resize(target, width, height) {
   if (target.canvas.width !== width || target.canvas.height !== height) Object.assign(target.canvas, { width, height });
   target.context.setTransform(1, 0, 0, 1, 0, 0);
   target.context.globalAlpha = 1;
+  target.context.globalCompositeOperation = "source-over";
   target.context.imageSmoothingQuality = "medium";
   return target.context;
 }
@@ -88,14 +95,14 @@ function toTensor({ data, width, height }) {
   return new ort.Tensor("float32", values, [1, 3, height, width]);
 }
 
-// Write a picture, [1, 3, height, width] in [-1, 1], over pixels RGBA; `alpha` [height * width] or all of it is seen.
-function intoPixels(values, { data, width, height }, alpha) {
+// Write a picture, [1, 3, height, width] in [-1, 1], over pixels RGBA.
+function intoPixels(values, { data, width, height }) {
   const plane = width * height;
   for (let n = 0, at = 0; n < plane; n++, at += 4) {
     data[at] = (values[n] + 1) * 127.5;  // a clamped array, which rounds
     data[at + 1] = (values[plane + n] + 1) * 127.5;
     data[at + 2] = (values[2 * plane + n] + 1) * 127.5;
-    data[at + 3] = alpha ? alpha[n] : 255;
+    data[at + 3] = 255;
   }
 }
 
@@ -118,6 +125,23 @@ async function search(frame, longest) {
   }));
 }
 
+// The faces in a frame, searched at sizes until the follower takes one: in a photo at all of them, else at the usual
+// one and one more, which stays the same while it shows faces.
+async function searchInTurn(frame, isStill) {
+  const [usual, ...others] = SEARCHED;
+  let faces = await search(frame, usual);
+  for (let n = 0; !follower.choose(faces) && n < (isStill ? others.length : 1); n++) {
+    faces = await search(frame, others[turn % others.length]);
+    if (!follower.choose(faces)) turn += 1;
+  }
+  return faces;
+}
+
+function forget() {
+  follower.forget();
+  turn = 0;
+}
+
 // The frame in a window, continued by its mirror image.
 function drawWindow(context, frame, matrix, side) {
   const back = inverse(matrix);
@@ -137,26 +161,35 @@ function drawWindow(context, frame, matrix, side) {
   context.setTransform(1, 0, 0, 1, 0, 0);
 }
 
-// The student's picture of what is in `work`, put into `cartoon`.
-async function paintWork(alpha) {
+// The student's picture of what is in `work`, put into `cartoon`: all of it, or without the background of some styles.
+async function paintWork(isCut = false) {
   const { width, height } = work.canvas;
   const pixels = work.context.getImageData(0, 0, width, height);
   const started = performance.now();
   const values = await run(student.session, toTensor(pixels));
   const took = performance.now() - started;
-  intoPixels(values, pixels, alpha);
+  intoPixels(values, pixels);
+  if (isCut && student.hasBackground) clearBackground(pixels);
   resize(cartoon, width, height).putImageData(pixels, 0, 0);
   return took;
 }
 
+// Leave of `cartoon` the head, with a soft border.
+function cutHead({ middle, axes, turn }) {
+  const { context } = cartoon, fade = context.createRadialGradient(0, 0, 0, 0, 0, 1);
+  for (let n = 0; n <= FADE_STEPS; n++) fade.addColorStop(n / FADE_STEPS, `rgb(0 0 0 / ${seenAt(n / FADE_STEPS)})`);
+  context.globalCompositeOperation = "destination-in";
+  context.fillStyle = fade;
+  context.translate(...middle);
+  context.rotate(turn * Math.PI / 180);
+  context.scale(...axes);
+  context.fillRect(-FAR, -FAR, 2 * FAR, 2 * FAR);
+}
+
 async function paint(frame, { mode, degree, detail, mirror, isStill, time }) {
   const started = performance.now();
-  let faces = await search(frame, SEARCHED);
-  if (isStill) {
-    follower.forget();
-    if (!faces.some((face) => face.likelihood >= SURE)) faces = await search(frame, SEARCHED_CLOSELY);
-  }
-  const face = follower.next(faces, time);
+  if (isStill) follower.forget();
+  const face = follower.next(await searchInTurn(frame, isStill), time);
   const found = performance.now();
   const { width, height } = frame;
   const side = Math.round(SIDE * detail / MULTIPLE) * MULTIPLE, eyes = student.eyeDistance * detail;
@@ -171,15 +204,15 @@ async function paint(frame, { mode, degree, detail, mirror, isStill, time }) {
     const scale = Math.min(face ? eyes / face.size : 1, longest / Math.max(width, height));
     const sides = [width, height].map((v) => Math.max(Math.round(v * scale / MULTIPLE), 1) * MULTIPLE);
     resize(work, ...sides).drawImage(frame, 0, 0, ...sides);
-    took = await paintWork(null);
+    took = await paintWork();
     context.globalAlpha = degree;
     context.drawImage(cartoon.canvas, 0, 0, width, height);
   } else if (face) {
     const matrix = windowMatrix(face, side, eyes);
     drawWindow(resize(work, side, side), frame, matrix, side);
     if (isAlone) context.drawImage(work.canvas, 0, 0);
-    if (mask.length !== side * side) mask = feather(side);
-    took = await paintWork(isAlone ? null : mask);
+    took = await paintWork(!isAlone);
+    if (!isAlone) cutHead(headIn(face, side, eyes));
     context.globalAlpha = degree * (isAlone ? 1 : follower.share);
     if (!isAlone) context.transform(...inverse(matrix));
     context.drawImage(cartoon.canvas, 0, 0);
@@ -188,11 +221,11 @@ async function paint(frame, { mode, degree, detail, mirror, isStill, time }) {
   const bitmap = out.canvas.transferToImageBitmap();
   const times = { finding: found - started, painting: took, drawing: performance.now() - found - took };
   frame.close();
-  return { bitmap, times, hasFace: face !== null, faces };
+  return { bitmap, times, hasFace: face !== null };
 }
 
 const answers = { load, style: ({ number }) => choose(number), paint: ({ frame, settings }) => paint(frame, settings),
-  forget: () => follower.forget() };
+  forget };
 
 // One after the other: a canvas and a session serve one frame at a time.
 let last = Promise.resolve();
