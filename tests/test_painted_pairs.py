@@ -92,8 +92,8 @@ def test_styles_that_are_none_are_one_sentence(generate, photos, capsys, teacher
 def test_faces_that_are_found_elsewhere_are_left_out(generate, photos, capsys, monkeypatch):
     find = painted.find_all_landmarks
     monkeypatch.setattr(painted, "find_all_landmarks", lambda rgb: [face + np.float32([9, 9]) for face in find(rgb)])
-    assert generate("painter", "--style", "oil", "--photos", photos, *SMALL) == 0
-    assert "1 with uncertain landmarks, 1 without a face" in capsys.readouterr().out
+    assert generate("painter", "--style", "oil", "--photos", photos, *SMALL) == 2
+    assert "no pair could be made (1 with uncertain landmarks, 1 without a face)" in capsys.readouterr().err
 
 
 def test_mouths_and_eyes_that_are_painted_otherwise_are_told(monkeypatch):

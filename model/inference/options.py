@@ -1,7 +1,7 @@
 """What style_transfer.py can be told. One dataclass owns each default; the command line is derived from its fields."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,13 @@ class Options(Look):
     @property
     def choices(self) -> dict[int, Choice]:
         """What --styles says of each person, by number. Raises InputError for anything else."""
-        return parse_styles(self.styles) if self.styles else {}
+        choices = parse_styles(self.styles) if self.styles else {}
+        if choices:
+            known = choose_preset(self.preset).style_names
+            for number, choice in choices.items():
+                if choice.preset is None and choice.style not in known and choice.style is not None:
+                    choices[number] = replace(choice, preset=preset_with(choice.style))
+        return choices
 
     def facts(self, content: str) -> dict[str, Any]:
         """All that the result of a file depends on, as JSON can hold it: the file, the look, the models' files.
