@@ -7,7 +7,7 @@ python -m model.common.start /path/to/generate_data.py --help
 import runpy
 import sys
 
-EXIT_INTERRUPTED = 130
+from model.common.cli import EXIT_INTERRUPTED
 
 
 def main() -> None:
